@@ -1,0 +1,85 @@
+# `make help` lists the targets.
+
+GO            ?= go
+BIN           := bin
+TOOLS         := .tools/bin
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# Bounds that keep a hang from lasting for ever; no test depends on them.
+TEST_TIMEOUT  ?= 20m
+SOAK_TIMEOUT  ?= 60m
+# More arguments for go test, e.g. TESTFLAGS='-v -run Fork'.
+TESTFLAGS     ?=
+
+# The commit is stamped into the program where git can tell it; a copy without
+# history, or one owned by somebody else, builds all the same.
+BUILDVCS      := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null 2>&1 || { echo 'make: no Go found; install Go 1.26 or newer and put it into PATH' >&2; exit 1; }
+
+.PHONY: build
+build: go ## build bin/kvmsandbox
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o $(BIN)/kvmsandbox ./cmd/kvmsandbox
+
+.PHONY: demo
+demo: deps-demo build ## run real programs as two variants, then show a caught attack
+	KVMSANDBOX=$(CURDIR)/$(BIN)/kvmsandbox examples/demo.sh
+
+# -count=1: go test caches by the files a test opens, and does not see that the
+# program it starts has changed.
+.PHONY: test
+test: deps-test build ## run all tests
+	$(GO) vet ./...
+	$(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+
+.PHONY: soak
+soak: deps-test build ## run the long tests
+	$(GO) test -count=1 -tags soak -run Soak -timeout $(SOAK_TIMEOUT) $(TESTFLAGS) ./test/...
+
+.PHONY: bench
+bench: deps-test build ## measure the cost per system call
+	$(GO) run ./internal/cmd/bench
+
+.PHONY: lint
+lint: go $(GOLANGCI_LINT) ## check style, and which package imports which
+	@files=$$(find . -name '.?*' -prune -o -name '*.go' -print | xargs gofmt -l); \
+	if [ -n "$$files" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$files" >&2; exit 1; fi
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: generate
+generate: go ## write the generated files anew
+	$(GO) generate ./...
+
+.PHONY: deps
+deps: deps-test $(GOLANGCI_LINT) ## install what all targets need and is missing (Debian)
+
+# Only what `make demo` needs; fewer packages than the tests.
+.PHONY: deps-demo
+deps-demo:
+	@internal/deps/deps.sh demo
+
+# All but the linter, which takes more than a minute to build.
+.PHONY: deps-test
+deps-test:
+	@internal/deps/deps.sh test
+
+$(GOLANGCI_LINT): | go
+	@mkdir -p $(TOOLS)
+	@echo 'building golangci-lint $(GOLANGCI_LINT_VERSION), a minute or two' >&2
+	@GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) >$(TOOLS)/log 2>&1 \
+		|| { cat $(TOOLS)/log >&2; exit 1; }
+	@mv $(TOOLS)/golangci-lint $@
+
+.PHONY: clean
+clean: ## remove what make has built, but for the tools
+	rm -rf $(BIN)

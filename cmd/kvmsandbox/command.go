@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/calllog"
+	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/ptracefe"
+)
+
+// engine is the back-end of a session.
+type engine interface {
+	frontend.Monitor
+	Divergence() *report.Divergence
+	Err() error
+}
+
+// command is one invocation. What it needs of the world is in its fields.
+type command struct {
+	stdout, stderr io.Writer
+	// terminal says whether stderr is one, colour whether it takes colours.
+	terminal, colour bool
+	// files are the program's descriptors by number.
+	files []*os.File
+	// forwardSignals is true when signals sent to this process are the program's.
+	forwardSignals bool
+
+	frontEnd  func(name string, log *slog.Logger) (frontend.FrontEnd, error)
+	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
+	now       func() time.Time
+
+	opts options
+	log  *slog.Logger
+	out  *outputs
+}
+
+func newCommand(stdout, stderr *os.File) *command {
+	c := &command{
+		stdout:   stdout,
+		stderr:   stderr,
+		terminal: isTerminal(stderr),
+		frontEnd: newFrontEnd,
+		newEngine: func(cfg libmultivar.Config, h frontend.Host, caps frontend.Capabilities) (engine, error) {
+			return libmultivar.New(cfg, h, caps)
+		},
+		now: time.Now,
+	}
+	c.colour = c.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return c
+}
+
+// newFrontEnd returns the front-end with this name.
+func newFrontEnd(name string, log *slog.Logger) (frontend.FrontEnd, error) {
+	switch name {
+	case "auto", "ptrace":
+		return ptracefe.New(ptracefe.WithLogger(log)), nil
+	}
+	return nil, fmt.Errorf("unknown front-end %q; there are auto, ptrace", name)
+}
+
+// run does everything that the arguments ask for. args are those after the
+// command's name, env is its environment.
+func (c *command) run(ctx context.Context, args, env []string) status {
+	opts, err := parseOptions(args, env)
+	if err != nil {
+		return c.fail(statusFailed, err)
+	}
+	c.opts = opts
+	switch {
+	case opts.help:
+		return c.print(usage)
+	case opts.version:
+		return c.print("kvmsandbox " + version() + "\n")
+	case opts.program == "":
+		return c.fail(statusFailed, errors.New("no program given; kvmsandbox --help shows how"))
+	}
+	c.log = slog.New(slog.DiscardHandler)
+	if opts.verbose {
+		c.log = slog.New(slog.NewTextHandler(c.stderr, nil))
+	}
+	fe, err := c.frontEnd(opts.frontEnd, c.log)
+	if err != nil {
+		return c.fail(statusFailed, err)
+	}
+	spec, err := c.spec(env)
+	if err != nil {
+		return c.fail(programStatus(err), err)
+	}
+	c.out, err = openOutputs(opts)
+	if err != nil {
+		return c.fail(statusFailed, err)
+	}
+	return c.session(ctx, fe, spec)
+}
+
+// spec says what to run.
+func (c *command) spec(env []string) (frontend.Spec, error) {
+	path, pathSet := lookupEnv(env, "PATH")
+	if !pathSet {
+		path = defaultPath
+	}
+	spec := frontend.Spec{
+		Programs: make([]string, c.opts.variants),
+		Args:     append([]string{c.opts.program}, c.opts.args...),
+		Env:      env,
+		Files:    c.files,
+		Variants: c.opts.variants,
+	}
+	for i := range spec.Programs {
+		name, own := c.opts.programs[i]
+		if !own {
+			if i > 0 {
+				continue
+			}
+			name = c.opts.program
+		}
+		found, err := lookPath(name, path)
+		if err != nil {
+			return spec, err
+		}
+		spec.Programs[i] = found
+	}
+	// An own program of the leader is not meant for the followers.
+	if _, own := c.opts.programs[frontend.Leader]; own {
+		found, err := lookPath(c.opts.program, path)
+		if err != nil {
+			return spec, err
+		}
+		for i := 1; i < len(spec.Programs); i++ {
+			if spec.Programs[i] == "" {
+				spec.Programs[i] = found
+			}
+		}
+	}
+	return spec, nil
+}
+
+// session runs the program and tells how it went.
+func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec) status {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var leader leaderPid
+	if c.forwardSignals {
+		defer forward(&leader, cancel)()
+	}
+
+	eng, outcome, err := c.start(ctx, fe, spec, &leader)
+	if shell, ok := c.shellSpec(spec, err); ok {
+		eng, outcome, err = c.start(ctx, fe, shell, &leader)
+	}
+
+	var d *report.Divergence
+	if eng != nil {
+		d = eng.Divergence()
+	}
+	outErr := c.out.finish(d, c.now())
+	if d != nil {
+		if err := d.WriteText(c.stderr, c.colour); err != nil {
+			c.log.Error(err.Error())
+		}
+	}
+	var start *frontend.StartError
+	var caught *signalError
+	switch {
+	case outErr != nil:
+		return c.fail(statusFailed, outErr)
+	case d != nil:
+		return status{code: statusDivergence}
+	case eng != nil && eng.Err() != nil:
+		return c.fail(statusFailed, eng.Err())
+	case errors.As(err, &start):
+		return c.fail(programStatus(start.Err), startText(start.Path, start.Err))
+	case errors.As(err, &caught) || errors.As(context.Cause(ctx), &caught):
+		if outcome.Ended {
+			break
+		}
+		return status{signal: caught.signal}
+	case err != nil:
+		return c.fail(statusFailed, err)
+	case !outcome.Ended:
+		return c.fail(statusFailed, errors.New("the session ended before the program; run with -v for details"))
+	}
+	return status{code: outcome.Status.Code, signal: syscall.Signal(outcome.Status.Signal)}
+}
+
+// start runs one session. The engine is nil when the session did not come so far.
+func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec, leader *leaderPid) (engine, frontend.Outcome, error) {
+	cfg := libmultivar.Config{
+		Variants:    c.opts.variants,
+		Policy:      c.opts.policy,
+		Pids:        c.opts.pids,
+		Logger:      c.log,
+		HangTimeout: c.opts.hangTimeout,
+		OnStart:     leader.set,
+	}
+	if c.out.logsCalls() {
+		cfg.OnCall = c.out.call
+	}
+	if c.terminal && !c.opts.verbose {
+		cfg.Notice = func(text string) { c.say("notice: " + text) }
+	}
+	if _, err := rand.Read(cfg.Seed[:]); err != nil {
+		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
+	}
+	var eng engine
+	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
+		e, err := c.newEngine(cfg, h, caps)
+		if err != nil {
+			return nil, err
+		}
+		eng = &guard{engine: e, leader: leader, log: c.log}
+		return eng, nil
+	})
+	return eng, outcome, err
+}
+
+// shellSpec returns what to run in place of a program of which the kernel does
+// not know the format: like execvp(3), a shell that reads it.
+func (c *command) shellSpec(spec frontend.Spec, err error) (frontend.Spec, bool) {
+	program := spec.Programs[frontend.Leader]
+	if !errors.Is(err, syscall.ENOEXEC) || len(c.opts.programs) > 0 || isELF(program) {
+		return spec, false
+	}
+	spec.Programs = []string{shell}
+	spec.Args = append([]string{shell, program}, spec.Args[1:]...)
+	return spec, true
+}
+
+// print writes what the user asked for to standard output.
+func (c *command) print(text string) status {
+	if _, err := io.WriteString(c.stdout, text); err != nil {
+		return c.fail(statusFailed, err)
+	}
+	return status{}
+}
+
+// fail tells an error in one line.
+func (c *command) fail(code int, err error) status {
+	c.say(err.Error())
+	return status{code: code}
+}
+
+// say writes one line for the user. A standard error that takes nothing leaves no
+// place to complain about that.
+func (c *command) say(text string) {
+	_, _ = fmt.Fprintf(c.stderr, "kvmsandbox: %s\n", calllog.Printable(text))
+}
+
+// version returns the version and commit that the build recorded.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	words := []string{info.Main.Version}
+	if info.Main.Version == "" {
+		words[0] = "(devel)"
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			words = append(words, s.Value)
+		case s.Key == "vcs.modified" && s.Value == "true":
+			words = append(words, "modified")
+		}
+	}
+	return strings.Join(append(words, info.GoVersion), " ")
+}
+
+// leaderPid is the id of the leader's first process while it lives, 0 otherwise.
+type leaderPid struct{ pid atomic.Int64 }
+
+func (l *leaderPid) set(pid int) { l.pid.Store(int64(pid)) }
+
+func (l *leaderPid) load() int { return int(l.pid.Load()) }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar"
+)
+
+// guard ends the session when the engine panics: a defect of ours must neither
+// let the variants go on nor show the user a stack. It also follows the life of
+// the leader's first process.
+type guard struct {
+	engine
+	leader *leaderPid
+	log    *slog.Logger
+	err    error
+}
+
+// Err returns the panic, if there was one, as the failure of the session.
+func (g *guard) Err() error {
+	if g.err != nil {
+		return g.err
+	}
+	return g.engine.Err()
+}
+
+// protect calls f and turns a panic into the end of the session.
+func (g *guard) protect(f func() []frontend.Action) (actions []frontend.Action) {
+	end := []frontend.Action{{Op: frontend.OpEnd}}
+	if g.err != nil {
+		return end
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			g.err = fmt.Errorf("%w: defect in kvmsandbox, please report it with the output of -v: %v", libmultivar.ErrInternal, r)
+			g.log.Error("panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
+			actions = end
+		}
+	}()
+	return f()
+}
+
+// The methods of frontend.Monitor.
+
+func (g *guard) OnThreadStart(t frontend.Task) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnThreadStart(t) })
+}
+
+func (g *guard) OnFork(parent, child frontend.Task, kind frontend.ForkKind) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnFork(parent, child, kind) })
+}
+
+func (g *guard) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnExec(t, old, img) })
+}
+
+func (g *guard) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnSyscall(t, c) })
+}
+
+func (g *guard) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnSyscallExit(t, ret) })
+}
+
+func (g *guard) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnRdtsc(t, ts) })
+}
+
+func (g *guard) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnSignal(t, s) })
+}
+
+func (g *guard) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
+	if t.Variant == frontend.Leader && t.Host == g.leader.load() {
+		g.leader.set(0)
+	}
+	return g.protect(func() []frontend.Action { return g.engine.OnExit(t, st) })
+}
+
+func (g *guard) OnTimer(now time.Duration) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnTimer(now) })
+}
+
+func (g *guard) OnFailure(t frontend.Task, err error) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnFailure(t, err) })
+}

@@ -1,0 +1,28 @@
+// Command kvmsandbox runs several variants of a program as one and stops them
+// when they behave differently.
+//
+//	kvmsandbox [flags] PROG [ARG...]
+//
+// Its exit status is that of PROG, and it dies of the signal of which PROG died.
+// Otherwise it is 86 when the variants diverged, 125 when kvmsandbox itself
+// failed, 126 when PROG was found but cannot be run, 127 when it was not found.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+)
+
+func main() {
+	// First of all, before anything is opened: these belong to the program.
+	files, err := inheritedFiles()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
+		os.Exit(statusFailed)
+	}
+	c := newCommand(os.Stdout, os.Stderr)
+	c.files = files
+	c.forwardSignals = true
+	c.run(context.Background(), os.Args[1:], environment()).exit()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/report"
+)
+
+// outputs are the files that kvmsandbox writes. All are opened before the program
+// starts. Lines are written at once, so that none is lost when the monitor is
+// killed. Not safe for concurrent use.
+type outputs struct {
+	report *os.File
+	// reportIsNew is true when the report's file did not exist before.
+	reportIsNew bool
+	log         *os.File
+	perVariant  []*os.File
+	line        []byte
+	// err is the first failed write.
+	err error
+}
+
+// openOutputs creates the files that the options ask for, empty.
+func openOutputs(o options) (*outputs, error) {
+	out := &outputs{}
+	var err error
+	if o.report != "" {
+		out.report, err = os.OpenFile(o.report, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		out.reportIsNew = err == nil
+		if errors.Is(err, fs.ErrExist) {
+			// What an earlier run wrote must not pass for this one's report.
+			out.report, err = create(o.report)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+	}
+	if o.log != "" {
+		if out.log, err = create(o.log); err != nil {
+			out.abandon()
+			return nil, fmt.Errorf("log: %w", err)
+		}
+	}
+	if o.perVariant {
+		for v := range o.variants {
+			f, err := create(fmt.Sprintf("out.%d", v))
+			if err != nil {
+				out.abandon()
+				return nil, fmt.Errorf("MV_OUT_TO_FILE: %w", err)
+			}
+			out.perVariant = append(out.perVariant, f)
+		}
+	}
+	return out, nil
+}
+
+func create(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+}
+
+// logsCalls reports whether call has anything to do.
+func (o *outputs) logsCalls() bool { return o.log != nil || len(o.perVariant) > 0 }
+
+// call writes a call of a variant to the logs that want it. An error ends the
+// session; finish returns it, too.
+func (o *outputs) call(variant int, line []byte) error {
+	o.line = append(append(o.line[:0], line...), '\n')
+	if o.log != nil && variant == frontend.Leader {
+		o.write(o.log)
+	}
+	if variant < len(o.perVariant) {
+		o.write(o.perVariant[variant])
+	}
+	return o.err
+}
+
+func (o *outputs) write(f *os.File) {
+	if o.err != nil {
+		return
+	}
+	if _, err := f.Write(o.line); err != nil {
+		o.err = fmt.Errorf("the call log is incomplete: %w", err)
+	}
+}
+
+// finish writes the report when there is a divergence and closes all files. It
+// returns the first error of any write. Without a divergence no new report file is
+// left behind.
+func (o *outputs) finish(d *report.Divergence, now time.Time) error {
+	err := o.err
+	if o.report != nil {
+		if d != nil {
+			err = errors.Join(err, o.writeReport(*d, now))
+		} else {
+			o.abandon()
+		}
+	}
+	for _, f := range append([]*os.File{o.log}, o.perVariant...) {
+		if f == nil {
+			continue
+		}
+		if cerr := f.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("the call log is incomplete: %w", cerr)
+		}
+	}
+	return err
+}
+
+func (o *outputs) writeReport(d report.Divergence, now time.Time) error {
+	if d.When == "" {
+		d.When = now.UTC().Format(time.RFC3339)
+	}
+	p, err := d.JSON()
+	if err == nil {
+		_, err = o.report.Write(p)
+	}
+	if err = errors.Join(err, o.report.Close()); err != nil {
+		return fmt.Errorf("the report is incomplete: %w", err)
+	}
+	return nil
+}
+
+// abandon closes the report's file and removes it if it did not exist before.
+func (o *outputs) abandon() {
+	if o.report == nil {
+		return
+	}
+	_ = o.report.Close()
+	if o.reportIsNew {
+		_ = os.Remove(o.report.Name())
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// signalError is the cause with which a session is cancelled when a signal comes
+// that no process of the program can be given.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v", e.signal) }
+
+// forward passes signals that are sent to this process on to the leader's first
+// process. While there is none it ends the session. The returned function stops
+// that.
+//
+// A terminal sends SIGINT and SIGQUIT to all processes of its foreground group,
+// the leader among them, so there they are not passed on. Signals that were
+// ignored when this process started stay so, for the program, too. SIGPIPE and
+// SIGXFSZ, which this process causes for itself with its own output, become plain
+// write errors.
+func forward(leader *leaderPid, cancel context.CancelCauseFunc) (stop func()) {
+	caught := make(chan os.Signal, 16)
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			signal.Notify(caught, s)
+		}
+	}
+	dropped := make(chan os.Signal, 1)
+	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
+
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case s := <-caught:
+				if number, ok := s.(syscall.Signal); ok {
+					passOn(number, leader, cancel)
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(caught)
+		close(done)
+	}
+}
+
+func passOn(s syscall.Signal, leader *leaderPid, cancel context.CancelCauseFunc) {
+	if (s == syscall.SIGINT || s == syscall.SIGQUIT) && inForeground() {
+		return
+	}
+	pid := leader.load()
+	if pid <= 0 {
+		cancel(&signalError{s})
+		return
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		cancel(&signalError{s})
+	}
+}

@@ -1,0 +1,67 @@
+package frontend
+
+// Op is what a front-end shall do with a stopped task.
+type Op uint8
+
+// The operations. Each names the stops from which it is allowed; all leave the
+// task running unless they say otherwise.
+const (
+	// OpRun (call entry): let the kernel execute call Nr with Args, which may
+	// differ from what the program asked. With Exit the task stops again when the
+	// call is done and is reported by OnSyscallExit. With File set, the task first
+	// receives that file and its descriptor number replaces Args[FileArg]; the
+	// front-end closes it in the task when the call is done (the program sees
+	// neither). The registers that the program sees afterwards are those of its
+	// own call, but for the result.
+	OpRun Op = iota
+	// OpAnswer (call entry): do not run the call, its result is Ret.
+	// (call exit): the result is Ret instead of the kernel's.
+	OpAnswer
+	// OpResume (call exit, fork, signal): go on; a signal is suppressed.
+	OpResume
+	// OpSignal (signal): deliver Signal. With Restart the call that the signal
+	// interrupted is executed again if no handler runs, whatever its result was.
+	OpSignal
+	// OpInterrupt (call entry): do not run the call; deliver Signal as if it had
+	// come in the middle of it, with Ret as the kernel's result. (call exit): the
+	// call has run; deliver Signal with Ret as its result. Ret is either a
+	// plain result, which the program sees when the handler returns, or one of
+	// the restart codes -512..-516, with which the kernel decides by the
+	// handler's flags. With SigMask non-zero the call is run as
+	// rt_sigsuspend(SigMask) instead, so that the handler's mask is that of a
+	// call that changes the mask while it waits.
+	OpInterrupt
+	// OpExec (call entry): execute the program File with the argument vectors at
+	// Args[1] and Args[2]; the stack is rebuilt by the OpPlace that follows.
+	// Success is reported by OnExec, failure by OnSyscallExit.
+	OpExec
+	// OpPlace (exec): arrange the new address space as Place says.
+	OpPlace
+	// OpTimeStamp (rdtsc): the instruction yields TimeStamp.
+	OpTimeStamp
+	// OpKill (any stop, or running): kill the task's whole process at once. No
+	// further report of the task but OnExit.
+	OpKill
+	// OpEnd: kill everything and return from Run. Task is not used.
+	OpEnd
+)
+
+// Action is one decision of the monitor.
+type Action struct {
+	Op   Op
+	Task Task
+
+	Nr      int64
+	Args    [6]uint64
+	Exit    bool
+	File    File
+	FileArg int
+
+	Ret     int64
+	Signal  *Signal
+	SigMask uint64
+	Restart bool
+
+	Place     *Placement
+	TimeStamp TimeStamp
+}

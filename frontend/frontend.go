@@ -1,0 +1,268 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// Leader is the index of the variant that does the I/O.
+const Leader = 0
+
+// MaxVariants is the largest number of variants of one session.
+const MaxVariants = 64
+
+// Task identifies one thread of one variant. Host is the front-end's own id of
+// the thread (under ptrace the thread id in the monitor's pid namespace); it is
+// unique among the living tasks of all variants.
+type Task struct {
+	Variant int
+	Host    int
+}
+
+// String returns "v<variant>:<host id>".
+func (t Task) String() string { return fmt.Sprintf("v%d:%d", t.Variant, t.Host) }
+
+// Call is a system call as it was caught, before the kernel has seen it.
+type Call struct {
+	Arch sysabi.Arch
+	// Nr is the number as the program gave it; it may be any value.
+	Nr   int64
+	Args [6]uint64
+	// IP is the address of the instruction after the call, SP the stack pointer.
+	IP, SP uint64
+}
+
+// TimeStamp is a read of the processor's time stamp counter.
+type TimeStamp struct {
+	// Cycles is the counter's value, read by the front-end when it caught the
+	// instruction.
+	Cycles uint64
+	// Processor is the value that rdtscp puts into its third register.
+	Processor uint32
+	// WithProcessor is true for rdtscp.
+	WithProcessor bool
+	// IP is the address of the instruction.
+	IP uint64
+}
+
+// Signal is a signal that the kernel is about to deliver to a task.
+type Signal struct {
+	Number int
+	// Info is the kernel's siginfo_t, 128 bytes.
+	Info [128]byte
+	// Synchronous is true when the task's own instruction caused the signal (a
+	// fault or a trap raised by the processor).
+	Synchronous bool
+	// IP is the task's instruction pointer. AfterCall is true when the task has
+	// executed no instruction since its last system call returned.
+	IP        uint64
+	AfterCall bool
+}
+
+// Code returns si_code.
+func (s *Signal) Code() int32 {
+	return int32(uint32(s.Info[8]) | uint32(s.Info[9])<<8 | uint32(s.Info[10])<<16 | uint32(s.Info[11])<<24)
+}
+
+// ForkKind says how a new task came into being.
+type ForkKind uint8
+
+// The kinds of new tasks.
+const (
+	// Fork: a new process.
+	Fork ForkKind = iota
+	// Vfork: a new process whose parent sleeps until it execs or exits.
+	Vfork
+	// Clone: anything else, including threads.
+	Clone
+)
+
+// Status is how a task ended.
+type Status struct {
+	// Code is the exit status (0..255), meaningful when Signal is 0.
+	Code int
+	// Signal is the number of the signal that killed the task, or 0.
+	Signal int
+	// Core is true when the kernel wrote a core dump.
+	Core bool
+}
+
+// File is a descriptor that the front-end duplicated from a variant and holds
+// for the monitor until CloseFile. The zero value is no file.
+type File int
+
+// Registers are a task's general registers in the order of Names, for reports.
+type Registers struct {
+	IP, SP uint64
+	Names  []string
+	Values []uint64
+}
+
+// ErrFault is returned (wrapped) by memory accesses that hit an address that is
+// not mapped or not accessible.
+var ErrFault = errors.New("bad address in variant memory")
+
+// ErrGone is returned (wrapped) by operations on a task that has died.
+var ErrGone = errors.New("task is gone")
+
+// Host is what a front-end does for the monitor at once. All methods are called
+// on the session's goroutine only, and only for tasks that are stopped in front
+// of the monitor.
+type Host interface {
+	// AllocShared returns zeroed memory of size bytes that the front-end shares
+	// with its variants' agents. A front-end without Capabilities.Shared returns
+	// memory that only the monitor sees.
+	AllocShared(size int) ([]byte, error)
+
+	// ReadVariantMem reads len(p) bytes at addr of t's memory, regardless of page
+	// protection.
+	//
+	// Postcondition: n bytes of p are valid; n < len(p) exactly when err wraps
+	// ErrFault or ErrGone, and addr+n is then the first address not read.
+	ReadVariantMem(t Task, addr uint64, p []byte) (n int, err error)
+
+	// WriteVariantMem writes p at addr of t's memory. Pages that the program
+	// itself may not write yield ErrFault. Results as ReadVariantMem.
+	WriteVariantMem(t Task, addr uint64, p []byte) (n int, err error)
+
+	// Registers returns the registers of a stopped task.
+	Registers(t Task) (Registers, error)
+
+	// DupFile duplicates descriptor fd of task t. The caller owns the result and
+	// closes it with CloseFile.
+	DupFile(t Task, fd int) (File, error)
+
+	// DupImage duplicates the executable that t runs.
+	DupImage(t Task) (File, error)
+
+	// CloseFile releases a file; actions that were already returned with it must
+	// have been carried out.
+	CloseFile(f File) error
+
+	// FilePath returns the kernel's name for descriptor fd of task t, as
+	// /proc/PID/fd shows it ("/etc/passwd", "pipe:[123]").
+	FilePath(t Task, fd int) (string, error)
+
+	// Mappings returns the mappings of t in ascending order, as
+	// /proc/PID/maps lists them.
+	Mappings(t Task) ([]Mapping, error)
+
+	// CPUTime returns the processor time that t has used since it started. t may
+	// be running.
+	CPUTime(t Task) (time.Duration, error)
+}
+
+// Monitor decides. A front-end calls exactly one method per stop of a task, in
+// the order in which stops happen in each task, and carries out the returned
+// actions in order before it reports the next stop. A returned action may
+// address any stopped task.
+type Monitor interface {
+	// OnThreadStart reports a first task of a variant.
+	// Precondition: called once per variant, before anything else of it.
+	OnThreadStart(t Task) []Action
+
+	// OnFork reports that parent, inside a clone-like call, created child.
+	// Precondition: both are stopped; child has not run yet.
+	OnFork(parent, child Task, kind ForkKind) []Action
+
+	// OnExec reports that t runs a new program (or its first). All other threads
+	// of its process are gone, t may have taken the id of its thread group's
+	// leader: old is its id before.
+	OnExec(t Task, old Task, img *Image) []Action
+
+	// OnSyscall reports a call before the kernel sees it.
+	OnSyscall(t Task, c Call) []Action
+
+	// OnSyscallExit reports the result of a call that OpRun let into the kernel
+	// with Exit set. ret is the raw result register, which may hold the kernel's
+	// internal restart codes (-512..-516).
+	OnSyscallExit(t Task, ret int64) []Action
+
+	// OnRdtsc reports a read of the time stamp counter.
+	OnRdtsc(t Task, ts TimeStamp) []Action
+
+	// OnSignal reports a signal that is about to be delivered.
+	OnSignal(t Task, s *Signal) []Action
+
+	// OnExit reports the end of a task; Host ids may be reused afterwards.
+	OnExit(t Task, st Status) []Action
+
+	// OnTimer is called several times a second; now is a monotonic reading. It
+	// detects variants that do not arrive.
+	OnTimer(now time.Duration) []Action
+
+	// OnFailure reports that the front-end could not carry out an action; the
+	// monitor ends the session.
+	OnFailure(t Task, err error) []Action
+}
+
+// Capabilities says what a front-end can do. What is false is not attempted.
+type Capabilities struct {
+	// Arch is the instruction set of the variants.
+	Arch sysabi.Arch
+	// Contains is true when variants cannot reach the monitor's memory.
+	Contains bool
+	// Shared is true when AllocShared's memory is seen by the variants' agents.
+	Shared bool
+	// Rdtsc, CPUID say which instructions are caught.
+	Rdtsc bool
+	CPUID bool
+	// Threads is true when processes with several threads are supported.
+	Threads bool
+}
+
+// Spec is what a session runs.
+type Spec struct {
+	// Programs holds the executable of each variant: Programs[0] is the leader's,
+	// a missing or empty entry means the leader's.
+	Programs []string
+	Args     []string
+	Env      []string
+	// Dir is the working directory, empty for the caller's.
+	Dir string
+	// Files are the leader's descriptors: Files[i] becomes descriptor i, nil
+	// leaves it closed.
+	Files []*os.File
+	// Variants is their number, 1..MaxVariants.
+	Variants int
+}
+
+// Outcome is how a session ended.
+type Outcome struct {
+	// Status is how the leader's first process ended.
+	Status Status
+	// Ended is true when Status is known (the session was not stopped before).
+	Ended bool
+}
+
+// FrontEnd starts sessions.
+type FrontEnd interface {
+	// Name is the name by which users choose it.
+	Name() string
+	// Capabilities says what sessions of this front-end can do on this host.
+	Capabilities() Capabilities
+	// Run starts the variants of spec, reports everything they do to the monitor
+	// that newMonitor returns for the session's Host, and returns when all tasks
+	// have ended or the monitor asked to end. When ctx is done all variants are
+	// killed. No process of the session is left when Run returns.
+	Run(ctx context.Context, spec Spec, newMonitor func(Host, Capabilities) (Monitor, error)) (Outcome, error)
+}
+
+// StartError says that a variant's program could not be started. Err unwraps to
+// the errno of the failed exec.
+type StartError struct {
+	Variant int
+	Path    string
+	Err     error
+}
+
+// Error implements error.
+func (e *StartError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }

@@ -1,0 +1,86 @@
+//go:build linux
+
+package unix
+
+import (
+	"syscall"
+	"time"
+
+	sys "golang.org/x/sys/unix"
+)
+
+// PidfdOpen returns a descriptor (close-on-exec) of process pid.
+func PidfdOpen(pid int) (int, error) { return sys.PidfdOpen(pid, 0) }
+
+// PidfdGetfd duplicates descriptor fd of the process behind pidfd; the result is
+// close-on-exec.
+func PidfdGetfd(pidfd, fd int) (int, error) { return sys.PidfdGetfd(pidfd, fd, 0) }
+
+// OpenPath opens path without access to its contents (O_PATH), close-on-exec.
+func OpenPath(path string) (int, error) {
+	return sys.Open(path, sys.O_PATH|sys.O_CLOEXEC, 0)
+}
+
+// MoveUp returns fd itself when it is at least min, else a duplicate
+// (close-on-exec) that is, and closes fd.
+func MoveUp(fd, min int) (int, error) {
+	if fd >= min {
+		return fd, nil
+	}
+	up, err := sys.FcntlInt(uintptr(fd), sys.F_DUPFD_CLOEXEC, min)
+	sys.Close(fd)
+	return up, err
+}
+
+// Close closes a descriptor.
+func Close(fd int) error { return sys.Close(fd) }
+
+// Kill sends signal sig to process pid.
+func Kill(pid int, sig syscall.Signal) error { return sys.Kill(pid, sig) }
+
+// Tgkill sends signal sig to thread tid of process pid.
+func Tgkill(pid, tid int, sig syscall.Signal) error { return sys.Tgkill(pid, tid, sig) }
+
+// Getpid and Gettid identify the caller.
+func Getpid() int { return sys.Getpid() }
+
+// Gettid returns the id of the calling thread.
+func Gettid() int { return sys.Gettid() }
+
+// ReadLink returns where the symbolic link path points, at most 4096 bytes.
+func ReadLink(path string) (string, error) {
+	buf := make([]byte, 4096)
+	n, err := sys.Readlink(path, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// HasFileCapabilities says whether an exec of path grants capabilities.
+func HasFileCapabilities(path string) bool {
+	n, err := sys.Getxattr(path, "security.capability", nil)
+	return err == nil && n > 0
+}
+
+// SocketPair returns two connected sockets that keep message boundaries
+// (close-on-exec).
+func SocketPair() ([2]int, error) {
+	return sys.Socketpair(sys.AF_UNIX, sys.SOCK_SEQPACKET|sys.SOCK_CLOEXEC, 0)
+}
+
+// SendFile sends payload and descriptor fd through a socket, without waiting.
+func SendFile(socket int, payload []byte, fd int) error {
+	return sys.Sendmsg(socket, payload, sys.UnixRights(fd), nil, sys.MSG_DONTWAIT|sys.MSG_NOSIGNAL)
+}
+
+// ProcessTime returns the processor time that all threads of process pid have
+// used (clock_getcpuclockid(3)).
+func ProcessTime(pid int) (time.Duration, error) {
+	const schedulerClock = 2 // CPUCLOCK_SCHED of linux/posix-timers.h
+	var ts sys.Timespec
+	if err := sys.ClockGettime(int32(^pid<<3|schedulerClock), &ts); err != nil {
+		return 0, err
+	}
+	return time.Duration(ts.Nano()), nil
+}

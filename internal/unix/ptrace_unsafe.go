@@ -1,0 +1,167 @@
+//go:build linux && amd64
+
+package unix
+
+import (
+	"syscall"
+	"unsafe"
+
+	sys "golang.org/x/sys/unix"
+)
+
+// Options of PtraceSeize, see ptrace(2).
+const (
+	PtraceSysGood      = sys.PTRACE_O_TRACESYSGOOD
+	PtraceTraceFork    = sys.PTRACE_O_TRACEFORK
+	PtraceTraceVfork   = sys.PTRACE_O_TRACEVFORK
+	PtraceTraceClone   = sys.PTRACE_O_TRACECLONE
+	PtraceTraceExec    = sys.PTRACE_O_TRACEEXEC
+	PtraceTraceSeccomp = sys.PTRACE_O_TRACESECCOMP
+	PtraceExitKill     = sys.PTRACE_O_EXITKILL
+)
+
+// Events of a stop, the third byte of its wait status.
+const (
+	EventFork    = sys.PTRACE_EVENT_FORK
+	EventVfork   = sys.PTRACE_EVENT_VFORK
+	EventClone   = sys.PTRACE_EVENT_CLONE
+	EventExec    = sys.PTRACE_EVENT_EXEC
+	EventSeccomp = sys.PTRACE_EVENT_SECCOMP
+	EventStop    = sys.PTRACE_EVENT_STOP
+)
+
+// Request is a ptrace request that lets a stopped tracee go on.
+type Request int
+
+// The requests that end a stop.
+const (
+	// Continue runs the tracee to its next event.
+	Continue Request = sys.PTRACE_CONT
+	// ContinueToCall runs it to the next entry or exit of a system call, too.
+	ContinueToCall Request = sys.PTRACE_SYSCALL
+	// Listen leaves it in its group-stop; the end of that is an event.
+	Listen Request = sys.PTRACE_LISTEN
+	// Detach ends the tracing.
+	Detach Request = sys.PTRACE_DETACH
+)
+
+// Regs are the general registers of a thread, struct user_regs_struct.
+type Regs = sys.PtraceRegs
+
+// Words of struct user that PtracePokeWord writes.
+const (
+	UserRax     = unsafe.Offsetof(Regs{}.Rax)
+	UserOrigRax = unsafe.Offsetof(Regs{}.Orig_rax)
+)
+
+// Operations of SyscallInfo.
+const (
+	InfoEntry   = sys.PTRACE_SYSCALL_INFO_ENTRY
+	InfoExit    = sys.PTRACE_SYSCALL_INFO_EXIT
+	InfoSeccomp = sys.PTRACE_SYSCALL_INFO_SECCOMP
+)
+
+// AuditArchX8664 is the architecture of a call made by the 64-bit instruction.
+const AuditArchX8664 = sys.AUDIT_ARCH_X86_64
+
+// SyscallInfo is struct ptrace_syscall_info of linux/ptrace.h, as it is filled
+// in for entries and seccomp events.
+type SyscallInfo struct {
+	Op      uint8
+	_       [3]byte
+	Arch    uint32
+	IP, SP  uint64
+	Nr      uint64
+	Args    [6]uint64
+	RetData uint32
+	_       uint32
+}
+
+// SigInfo is the kernel's siginfo_t.
+type SigInfo [128]byte
+
+func ptrace(request, pid int, addr, data uintptr) error {
+	_, _, e := sys.RawSyscall6(sys.SYS_PTRACE, uintptr(request), uintptr(pid), addr, data, 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+func ptracePtr(request, pid int, addr uintptr, data unsafe.Pointer) error {
+	_, _, e := sys.RawSyscall6(sys.SYS_PTRACE, uintptr(request), uintptr(pid), addr, uintptr(data), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// PtraceSeize makes the calling thread the tracer of thread pid, without
+// stopping it.
+func PtraceSeize(pid int, options int) error {
+	return ptrace(sys.PTRACE_SEIZE, pid, 0, uintptr(options))
+}
+
+// PtraceSetOptions sets the options of a stopped tracee.
+func PtraceSetOptions(pid int, options int) error {
+	return ptrace(sys.PTRACE_SETOPTIONS, pid, 0, uintptr(options))
+}
+
+// PtraceResume lets a stopped tracee go on, with signal sig unless that is 0.
+func PtraceResume(r Request, pid int, sig int) error {
+	return ptrace(int(r), pid, 0, uintptr(sig))
+}
+
+// PtraceGetRegs reads the general registers of a stopped tracee.
+func PtraceGetRegs(pid int, r *Regs) error {
+	return ptracePtr(sys.PTRACE_GETREGS, pid, 0, unsafe.Pointer(r))
+}
+
+// PtraceSetRegs writes the general registers of a stopped tracee.
+func PtraceSetRegs(pid int, r *Regs) error {
+	return ptracePtr(sys.PTRACE_SETREGS, pid, 0, unsafe.Pointer(r))
+}
+
+// PtracePokeUser writes one word of a stopped tracee's struct user.
+func PtracePokeUser(pid int, offset uintptr, v uint64) error {
+	return ptrace(sys.PTRACE_POKEUSR, pid, offset, uintptr(v))
+}
+
+// PtracePeekText reads the word at addr of a stopped tracee's memory, whatever
+// its protection; a stack grows to reach addr.
+func PtracePeekText(pid int, addr uint64) (uint64, error) {
+	var v uint64
+	err := ptracePtr(sys.PTRACE_PEEKTEXT, pid, uintptr(addr), unsafe.Pointer(&v))
+	return v, err
+}
+
+// PtracePokeText writes the word at addr of a stopped tracee's memory, whatever
+// its protection; private pages are copied.
+func PtracePokeText(pid int, addr, v uint64) error {
+	return ptrace(sys.PTRACE_POKETEXT, pid, uintptr(addr), uintptr(v))
+}
+
+// PtraceSyscallInfo says what a tracee does that stopped at a system call.
+func PtraceSyscallInfo(pid int, info *SyscallInfo) error {
+	return ptracePtr(sys.PTRACE_GET_SYSCALL_INFO, pid, unsafe.Sizeof(*info), unsafe.Pointer(info))
+}
+
+// PtraceEventMessage returns the message of the tracee's event.
+func PtraceEventMessage(pid int) (uint64, error) {
+	var v uint64
+	err := ptracePtr(sys.PTRACE_GETEVENTMSG, pid, 0, unsafe.Pointer(&v))
+	return v, err
+}
+
+// PtraceSigInfo reads the siginfo of the signal that a tracee is stopped for.
+func PtraceSigInfo(pid int, info *SigInfo) error {
+	return ptracePtr(sys.PTRACE_GETSIGINFO, pid, 0, unsafe.Pointer(info))
+}
+
+// PtraceSetSigInfo replaces it.
+func PtraceSetSigInfo(pid int, info *SigInfo) error {
+	return ptracePtr(sys.PTRACE_SETSIGINFO, pid, 0, unsafe.Pointer(info))
+}
+
+// Errno is the kernel's error number.
+type Errno = syscall.Errno

@@ -1,0 +1,41 @@
+//go:build linux && amd64
+
+package unix
+
+import (
+	"syscall"
+	"unsafe"
+
+	sys "golang.org/x/sys/unix"
+)
+
+// kernelSigaction is struct sigaction as rt_sigaction(2) takes it on x86-64.
+type kernelSigaction struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+const saRestart = 0x10000000
+
+// LetInterrupt clears SA_RESTART of the handler that the process has for sig,
+// so that the signal makes a sleeping call return EINTR. Handler and mask stay.
+// It fails with EINVAL when sig has no handler, because then it would kill.
+func LetInterrupt(sig syscall.Signal) error {
+	var sa kernelSigaction
+	if _, _, e := sys.RawSyscall6(sys.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&sa)), 8, 0, 0); e != 0 {
+		return e
+	}
+	if sa.handler <= 1 {
+		return syscall.EINVAL
+	}
+	if sa.flags&saRestart == 0 {
+		return nil
+	}
+	sa.flags &^= saRestart
+	if _, _, e := sys.RawSyscall6(sys.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&sa)), 0, 8, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}

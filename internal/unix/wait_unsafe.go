@@ -1,0 +1,47 @@
+//go:build linux
+
+package unix
+
+import (
+	"syscall"
+	"unsafe"
+
+	sys "golang.org/x/sys/unix"
+)
+
+// WaitStatus is the status that a wait returns.
+type WaitStatus = sys.WaitStatus
+
+const waitOptions = sys.WALL | sys.WNOTHREAD
+
+// Wait sleeps until child or tracee pid of the calling thread (-1: any of them)
+// stops or ends. It returns EINTR when a signal whose handler lacks SA_RESTART
+// comes and ECHILD when there is nothing to wait for.
+func Wait(pid int) (int, WaitStatus, error) {
+	var ws WaitStatus
+	p, err := sys.Wait4(pid, &ws, waitOptions, nil)
+	return p, ws, err
+}
+
+// WaitNoHang is Wait, but returns pid 0 when there is nothing to report yet. It
+// never sleeps and does not tell the scheduler.
+func WaitNoHang(pid int) (int, WaitStatus, error) {
+	var status int32
+	p, _, e := sys.RawSyscall6(sys.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(&status)),
+		waitOptions|sys.WNOHANG, 0, 0, 0)
+	if e != 0 {
+		return 0, 0, e
+	}
+	return int(p), WaitStatus(status), nil
+}
+
+// HasChildren says whether the calling thread (not the process) has children
+// or tracees. Nothing is reaped.
+func HasChildren() bool {
+	for {
+		err := sys.Waitid(sys.P_ALL, 0, nil, sys.WEXITED|sys.WNOHANG|sys.WNOWAIT|waitOptions, nil)
+		if err != syscall.EINTR {
+			return err != syscall.ECHILD
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package addrspace
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/multivar/multivar/frontend"
+)
+
+var (
+	// ErrImage is returned (wrapped) when what was executed is no address space
+	// that exec makes: mappings that overlap or are not page aligned, no stack or
+	// several, a start address outside of the program.
+	ErrImage = errors.New("address space of the new program is not valid")
+	// ErrBand is returned (wrapped) for a program that is linked at addresses
+	// among the slots.
+	ErrBand = errors.New("program is linked at addresses that are used for variants")
+	// ErrTooLarge is returned (wrapped) for a program, interpreter or stack that
+	// is larger than its window.
+	ErrTooLarge = errors.New("new program is too large for a variant's slot")
+	// ErrStackSize is returned (wrapped) when the arguments and environment of the
+	// leader do not fit the stack of the variant.
+	ErrStackSize = errors.New("arguments and environment do not fit the stack")
+)
+
+const (
+	// maxMappings bounds the mappings of a new program (max_map_count's default).
+	maxMappings = 65530
+	// maxAux bounds the auxiliary vector; Linux has fewer than 64 entries.
+	maxAux = 256
+)
+
+// group is the mappings that move together, with the distance in bytes, modulo
+// 1<<64, that they move by.
+type group struct {
+	low, high uint64
+	used      bool
+	delta     uint64
+}
+
+func (g *group) add(m frontend.Mapping) {
+	if !g.used {
+		*g = group{low: m.Start, high: m.End, used: true}
+		return
+	}
+	g.low, g.high = min(g.low, m.Start), max(g.high, m.End)
+}
+
+func (g *group) size() uint64 { return g.high - g.low }
+
+// reloc moves an address with the group; the null pointer stays.
+func (g *group) reloc(addr uint64) uint64 {
+	if addr == 0 {
+		return 0
+	}
+	return addr + g.delta
+}
+
+// planner holds what Plan works on.
+type planner struct {
+	base    uint64
+	offsets Offsets
+	img     *frontend.Image
+	start   *StartInfo
+	// mappings are the image's, sorted.
+	mappings []frontend.Mapping
+	// starts is the region that the image's IP is in.
+	starts    frontend.Region
+	stackProt uint32
+
+	program, interp, stack group
+
+	place *frontend.Placement
+	space *Space
+}
+
+// Plan arranges the address space of variant v right after exec, where the
+// kernel has put everything at places of its own choice: the program, if it is
+// position independent, goes to Offsets.Program, its interpreter below
+// Offsets.InterpEnd, the stack, rebuilt from start, below Offsets.StackTop, all
+// inside v's slot, and the kernel's pages are removed as far as they can be. The
+// returned space describes the result. Variants that execute the same program
+// get equal spaces, and placements that differ by their slots' bases only.
+//
+// Plan keeps neither img nor start. Placement.TrapTSC is left to the caller.
+//
+// Errors, all wrapped: ErrVariants, ErrRange (offsets that are not from
+// l.Random), ErrImage, ErrBand, ErrTooLarge, ErrStackSize.
+func Plan(l *Layout, v int, o Offsets, img *frontend.Image, start StartInfo) (*frontend.Placement, *Space, error) {
+	if l == nil || v < 0 || v >= l.n {
+		return nil, nil, fmt.Errorf("%w: there is no variant %d", ErrVariants, v)
+	}
+	if img == nil {
+		return nil, nil, fmt.Errorf("%w: no image", ErrImage)
+	}
+	space, err := NewSpace(l, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &planner{
+		base: l.Base(v), offsets: o, img: img, start: &start,
+		place: &frontend.Placement{}, space: space,
+	}
+	for _, step := range []func() error{p.check, p.anchor, p.move, p.rebuild} {
+		if err := step(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return p.place, p.space, nil
+}
+
+// check sorts the mappings and verifies that they are what exec can have made.
+func (p *planner) check() error {
+	if n := len(p.img.Mappings); n > maxMappings {
+		return fmt.Errorf("%w: %d mappings", ErrImage, n)
+	}
+	p.mappings = slices.Clone(p.img.Mappings)
+	slices.SortFunc(p.mappings, func(a, b frontend.Mapping) int { return cmp.Compare(a.Start, b.Start) })
+	end, stacks, inside := uint64(0), 0, false
+	for _, m := range p.mappings {
+		if m.Start%PageSize != 0 || m.End%PageSize != 0 || m.Start >= m.End {
+			return fmt.Errorf("%w: mapping %#x-%#x", ErrImage, m.Start, m.End)
+		}
+		if m.Start < end {
+			return fmt.Errorf("%w: mappings overlap at %#x", ErrImage, m.Start)
+		}
+		end = m.End
+		if (m.Region == frontend.RegionVsyscall) != (end > TaskSize) || end > TaskSize && m.Start < TaskSize {
+			return fmt.Errorf("%w: mapping %#x-%#x is not where it can be", ErrImage, m.Start, m.End)
+		}
+		switch m.Region {
+		case frontend.RegionProgram:
+			p.program.add(m)
+		case frontend.RegionInterp:
+			p.interp.add(m)
+		case frontend.RegionStack:
+			p.stack.add(m)
+			p.stackProt = m.Prot
+			stacks++
+		case frontend.RegionOther, frontend.RegionKernel, frontend.RegionVsyscall:
+		default:
+			return fmt.Errorf("%w: mapping %#x-%#x of unknown kind %d", ErrImage, m.Start, m.End, m.Region)
+		}
+		code := m.Region == frontend.RegionProgram || m.Region == frontend.RegionInterp
+		if code && p.img.IP >= m.Start && p.img.IP < m.End {
+			p.starts, inside = m.Region, true
+		}
+	}
+	switch {
+	case stacks != 1:
+		return fmt.Errorf("%w: %d stacks", ErrImage, stacks)
+	case !p.program.used:
+		return fmt.Errorf("%w: no program", ErrImage)
+	case !inside:
+		return fmt.Errorf("%w: start address %#x is not in the program", ErrImage, p.img.IP)
+	}
+	return nil
+}
+
+// anchor decides how far each group moves.
+func (p *planner) anchor() error {
+	if p.img.Movable {
+		align := p.start.ProgramAlign
+		if !validAlign(align) {
+			align = PageSize
+		}
+		// The kernel aligned the distance from the linked addresses; so must this.
+		to := p.offsets.Program + (p.program.low-p.offsets.Program)&(align-1)
+		if size := p.program.size(); size > p.offsets.Brk-to {
+			return fmt.Errorf("%w: program of %#x bytes", ErrTooLarge, size)
+		}
+		p.program.delta = p.base + to - p.program.low
+	}
+	if p.interp.used {
+		if size := p.interp.size(); size > p.offsets.InterpEnd-mmapLow {
+			return fmt.Errorf("%w: interpreter of %#x bytes", ErrTooLarge, size)
+		}
+		p.interp.delta = p.base + p.offsets.InterpEnd - p.interp.high
+	}
+	if size := p.stack.size(); size > stackReserve {
+		return fmt.Errorf("%w: stack of %#x bytes", ErrTooLarge, size)
+	}
+	p.stack.delta = p.base + p.offsets.StackTop - p.stack.high
+	return nil
+}
+
+// move lists the moves and removals and records what is where afterwards.
+func (p *planner) move() error {
+	for _, m := range p.mappings {
+		attrs := Attrs{Prot: m.Prot, Label: m.Path}
+		if m.Shared {
+			attrs.Flags |= Shared
+		}
+		g := &group{}
+		switch m.Region {
+		case frontend.RegionProgram:
+			attrs.Kind, g = Program, &p.program
+		case frontend.RegionInterp:
+			attrs.Kind, g = Interp, &p.interp
+		case frontend.RegionStack:
+			// rebuild records the stack.
+			p.relocate(m, &p.stack)
+			continue
+		case frontend.RegionKernel:
+			p.place.Unmap = append(p.place.Unmap, frontend.Move{From: m.Start, Size: m.End - m.Start})
+			continue
+		case frontend.RegionVsyscall:
+			attrs.Kind = Kernel
+			p.space.splice(Absolute(m.Start), Absolute(m.End), Region{Absolute(m.Start), Absolute(m.End), attrs})
+			continue
+		default:
+			if m.Path != "" {
+				attrs.Kind = File
+			}
+		}
+		at := Absolute(m.Start)
+		if p.moves(m.Region) {
+			p.relocate(m, g)
+			at = Relative(m.Start + g.delta - p.base)
+		} else if m.Start < BandEnd && m.End > BandStart {
+			return fmt.Errorf("%w: %#x-%#x", ErrBand, m.Start, m.End)
+		}
+		if err := p.space.Map(at, m.End-m.Start, attrs); err != nil {
+			return fmt.Errorf("%w: %w", ErrImage, err)
+		}
+	}
+	ip := p.img.IP
+	if p.starts == frontend.RegionInterp {
+		ip = p.interp.reloc(ip)
+	} else {
+		ip = p.program.reloc(ip)
+	}
+	p.place.IP = ip
+	return nil
+}
+
+// moves reports whether mappings of region r go to the slot.
+func (p *planner) moves(r frontend.Region) bool {
+	return r == frontend.RegionInterp || r == frontend.RegionProgram && p.img.Movable
+}
+
+func (p *planner) relocate(m frontend.Mapping, g *group) {
+	if g.delta != 0 {
+		p.place.Moves = append(p.place.Moves, frontend.Move{From: m.Start, To: m.Start + g.delta, Size: m.End - m.Start})
+	}
+}
+
+// auxVector returns the leader's vector without its terminating entry, with the
+// values that describe the variant's own image as it is after the move, and
+// without the vDSO.
+func (p *planner) auxVector() ([]frontend.Aux, error) {
+	if len(p.start.Aux) > maxAux {
+		return nil, fmt.Errorf("%w: auxiliary vector of %d entries", ErrImage, len(p.start.Aux))
+	}
+	var aux []frontend.Aux
+	for _, a := range p.start.Aux {
+		own, _ := AuxValue(p.img.Aux, a.Type)
+		switch a.Type {
+		case auxNull:
+			return aux, nil
+		case auxSysinfo, auxSysinfoEhdr:
+			continue
+		case auxPhdr, auxEntry:
+			a.Value = p.program.reloc(own)
+		case auxBase:
+			a.Value = p.interp.reloc(own)
+		case auxPhent, auxPhnum, auxFlags:
+			a.Value = own
+		}
+		aux = append(aux, a)
+	}
+	return aux, nil
+}
+
+// rebuild makes the new stack's contents and records the stack.
+func (p *planner) rebuild() error {
+	if holdsNul(p.start.Args, p.start.Env, [][]byte{p.start.ExecPath, p.start.Platform, p.start.BasePlatform}) {
+		return fmt.Errorf("%w: a string on the stack contains a NUL", ErrImage)
+	}
+	aux, err := p.auxVector()
+	if err != nil {
+		return err
+	}
+	block, ok := layoutBlock(p.start, len(aux)+1, p.offsets.StackPad)
+	if !ok || block.sp > p.stack.size() {
+		return fmt.Errorf("%w: stack of %#x bytes", ErrStackSize, p.stack.size())
+	}
+	end := p.base + p.offsets.StackTop
+	pl := p.place
+	pl.Stack = block.build(p.start, aux, end)
+	pl.SP = end - block.sp
+	pl.StackStart = pl.SP
+	pl.ArgStart, pl.ArgEnd = end-block.argStart, end-block.envStart
+	pl.EnvStart, pl.EnvEnd = end-block.envStart, end-block.envEnd
+	pl.AuxStart, pl.AuxSize = end-block.aux, block.auxSize
+	pl.Brk = p.base + p.offsets.Brk
+	pl.Comm = p.start.Comm
+
+	// The kernel's mapping may be larger or smaller by some pages, and grows by
+	// itself; what is recorded depends on the block only.
+	size := alignUp(block.sp, PageSize) + stackExpand
+	attrs := Attrs{Kind: Stack, Flags: GrowsDown, Prot: p.stackProt, Label: "[stack]"}
+	if err := p.space.Map(Relative(p.offsets.StackTop-size), size, attrs); err != nil {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return nil
+}

@@ -1,0 +1,310 @@
+package libmultivar
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// PidMode says which process ids the program sees.
+type PidMode int
+
+// PidsLeader shows the leader's real ids. Any positive PidMode numbers processes
+// from that value on in order of creation (1 like MvArmor, 1000 like A⁸).
+const PidsLeader PidMode = 0
+
+// DefaultHangTimeout is the processor time that a variant may use more than the
+// others before it counts as hung.
+const DefaultHangTimeout = 60 * time.Second
+
+// Config is what an Engine needs to know.
+type Config struct {
+	// Variants is the number of variants, 1..frontend.MaxVariants.
+	Variants int
+	Policy   policy.Policy
+	Pids     PidMode
+	// Seed determines every random choice of the engine (address layout).
+	Seed [32]byte
+	// Logger gets notices at level Info and details at Debug; nil discards.
+	Logger *slog.Logger
+	// HangTimeout is how much more processor time than the variant that waits for
+	// it a variant may use before it counts as hung; DefaultHangTimeout when zero.
+	HangTimeout time.Duration
+	// OnCall, when set, gets each completed call of each variant as a line; an
+	// error ends the session. The bytes are valid during the call only.
+	OnCall func(variant int, line []byte) error
+	// OnStart, when set, is told the id of the leader's first process.
+	OnStart func(pid int)
+	// Notice, when set, is told what a user may want to know about once.
+	Notice func(string)
+}
+
+// ErrInternal is wrapped by errors that are the engine's or front-end's own
+// fault, not a divergence.
+var ErrInternal = errors.New("internal failure")
+
+// Engine decides for one session. It implements frontend.Monitor.
+type Engine struct {
+	cfg    Config
+	host   frontend.Host
+	caps   frontend.Capabilities
+	log    *slog.Logger
+	layout *addrspace.Layout
+	rand   *rand.Rand
+
+	// tasks finds the thread of a living task. Threads whose follower twins have
+	// not been created yet are in it with the tasks that exist.
+	tasks map[frontend.Task]*thread
+	// pids finds a process by the id that the program sees.
+	pids    map[int]*process
+	root    *thread
+	nextID  uint32
+	nextPid int
+
+	actions     []frontend.Action
+	builder     event.Builder
+	scratch     []byte
+	scratchLine []byte
+	// recent is a ring of the last events for reports.
+	recent    []*record
+	seq       uint64
+	now       time.Duration
+	noticed   map[string]bool
+	rawWords  map[uint64]bool
+	ended     bool
+	failure   error
+	verdict   *report.Divergence
+	followers int
+}
+
+// New returns an engine for a session whose front-end offers host and caps.
+func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, error) {
+	if cfg.Variants < 1 || cfg.Variants > frontend.MaxVariants {
+		return nil, fmt.Errorf("number of variants %d is not in 1..%d", cfg.Variants, frontend.MaxVariants)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.HangTimeout <= 0 {
+		cfg.HangTimeout = DefaultHangTimeout
+	}
+	r := rand.New(rand.NewChaCha8(cfg.Seed))
+	layout, err := addrspace.NewLayout(cfg.Variants, r)
+	if err != nil {
+		return nil, fmt.Errorf("address layout: %w", err)
+	}
+	return &Engine{
+		cfg:       cfg,
+		host:      host,
+		caps:      caps,
+		log:       cfg.Logger,
+		layout:    layout,
+		rand:      r,
+		tasks:     make(map[frontend.Task]*thread),
+		pids:      make(map[int]*process),
+		nextPid:   int(cfg.Pids),
+		noticed:   make(map[string]bool),
+		rawWords:  make(map[uint64]bool),
+		followers: cfg.Variants - 1,
+	}, nil
+}
+
+// Divergence returns the divergence that ended the session, or nil.
+func (e *Engine) Divergence() *report.Divergence { return e.verdict }
+
+// Err returns the failure that ended the session, or nil. A divergence is no
+// failure.
+func (e *Engine) Err() error { return e.failure }
+
+// take returns the actions collected since the last call.
+func (e *Engine) take() []frontend.Action {
+	a := e.actions
+	e.actions = nil
+	if e.ended {
+		return []frontend.Action{{Op: frontend.OpEnd}}
+	}
+	return a
+}
+
+// act queues an action.
+func (e *Engine) act(a frontend.Action) { e.actions = append(e.actions, a) }
+
+// notice tells the user something once per key.
+func (e *Engine) notice(key, text string) {
+	if e.noticed[key] {
+		return
+	}
+	e.noticed[key] = true
+	e.log.Info(text)
+	if e.cfg.Notice != nil {
+		e.cfg.Notice(text)
+	}
+}
+
+// fail ends the session because of an internal failure.
+func (e *Engine) fail(err error) {
+	if e.ended {
+		return
+	}
+	e.ended = true
+	e.failure = fmt.Errorf("%w: %w", ErrInternal, err)
+}
+
+// hostFailed ends the session because a front-end operation failed; that a task
+// is gone is no failure, its exit follows.
+func (e *Engine) hostFailed(err error) {
+	if err != nil && !errors.Is(err, frontend.ErrGone) {
+		e.fail(err)
+	}
+}
+
+// find returns the thread of task t, or nil after failing the session.
+func (e *Engine) find(t frontend.Task) (*thread, *side) {
+	th := e.tasks[t]
+	if th == nil || e.ended {
+		if !e.ended {
+			e.fail(fmt.Errorf("report of unknown task %v", t))
+		}
+		return nil, nil
+	}
+	return th, &th.sides[t.Variant]
+}
+
+// OnThreadStart implements frontend.Monitor.
+func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
+	if e.root == nil {
+		if t.Variant != frontend.Leader {
+			e.fail(fmt.Errorf("variant %d started before the leader", t.Variant))
+			return e.take()
+		}
+		p := e.newProcess(nil, t.Host)
+		e.root = p.main
+		if e.cfg.OnStart != nil {
+			e.cfg.OnStart(t.Host)
+		}
+		// The first exec is an event like any other; it is complete when the
+		// leader's image is known.
+		ev := e.newRecord(e.root, event.Call)
+		ev.name = "execve"
+		ev.started = true
+		ev.exec = &execState{first: true}
+	}
+	e.attach(e.root, t)
+	return e.take()
+}
+
+// OnFailure implements frontend.Monitor.
+func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
+	if err != nil {
+		e.hostFailed(fmt.Errorf("%v: %w", t, err))
+	}
+	return e.take()
+}
+
+// OnSyscall implements frontend.Monitor.
+func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
+	th, s := e.find(t)
+	if th == nil {
+		return e.take()
+	}
+	s.stop = atEntry
+	s.call = c
+	s.since = e.now
+	s.request = nil
+	th.domain.yield(t.Variant, th)
+	if t.Variant == frontend.Leader {
+		e.settle(th)
+		e.leaderCall(th)
+	} else {
+		e.followerCall(th, t.Variant)
+	}
+	e.pump(th.domain, t.Variant)
+	return e.take()
+}
+
+// OnSyscallExit implements frontend.Monitor.
+func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
+	th, s := e.find(t)
+	if th == nil {
+		return e.take()
+	}
+	s.stop = atExit
+	if t.Variant == frontend.Leader {
+		e.leaderExit(th, ret)
+	} else {
+		e.followerExit(th, t.Variant, ret)
+	}
+	e.pump(th.domain, t.Variant)
+	return e.take()
+}
+
+// OnRdtsc implements frontend.Monitor.
+func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+	th, s := e.find(t)
+	if th == nil {
+		return e.take()
+	}
+	s.stop = atTimeStamp
+	s.since = e.now
+	s.stamp = ts
+	if t.Variant == frontend.Leader {
+		e.settle(th)
+		e.leaderTimeStamp(th, ts)
+	} else {
+		e.followerMatch(th, t.Variant)
+	}
+	return e.take()
+}
+
+// OnSignal implements frontend.Monitor.
+func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Action {
+	th, s := e.find(t)
+	if th == nil {
+		return e.take()
+	}
+	s.stop = atSignal
+	s.since = e.now
+	s.signal = sig
+	switch {
+	case t.Variant == frontend.Leader:
+		e.leaderSignal(th, sig)
+	case sig.Synchronous:
+		e.followerMatch(th, t.Variant)
+	default:
+		// Followers get the leader's signals, not their own.
+		e.act(frontend.Action{Op: frontend.OpResume, Task: t})
+	}
+	return e.take()
+}
+
+// timeStampNr is the number under which time stamp reads are recorded.
+const timeStampNr = -2
+
+func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
+	ev := e.newRecord(th, event.TimeStamp)
+	ev.name = "rdtsc"
+	if ts.WithProcessor {
+		ev.name = "rdtscp"
+	}
+	e.builder.Reset(event.TimeStamp, timeStampNr)
+	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(ts.WithProcessor))
+	ev.request = e.builder.Record()
+	ev.stamp = ts
+	e.published(th, ev)
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

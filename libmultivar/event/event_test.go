@@ -1,0 +1,107 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b Builder
+		want := Record{Kind: Kind(rapid.IntRange(1, int(kindEnd)-1).Draw(t, "kind")), Nr: rapid.Int32().Draw(t, "nr")}
+		b.Reset(want.Kind, want.Nr)
+		want.Fields = []Field{}
+		for range rapid.IntRange(0, 8).Draw(t, "n") {
+			f := Field{
+				Arg: rapid.Uint8().Draw(t, "arg"), Part: rapid.Uint8().Draw(t, "part"),
+				Kind: sysabi.Kind(rapid.Uint8().Draw(t, "k")), Index: rapid.Uint32().Draw(t, "i"),
+				Flags: Flag(rapid.IntRange(0, int(Number)-1).Draw(t, "flags")),
+			}
+			if rapid.Bool().Draw(t, "number") {
+				v := rapid.Uint64().Draw(t, "v")
+				b.Number(f.Arg, f.Part, f.Index, f.Kind, f.Flags, v)
+				f.Flags |= Number
+				f.Data = []byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24), byte(v >> 32), byte(v >> 40), byte(v >> 48), byte(v >> 56)}
+			} else {
+				f.Data = rapid.SliceOf(rapid.Byte()).Draw(t, "data")
+				b.Bytes(f.Arg, f.Part, f.Index, f.Kind, f.Flags, f.Data)
+			}
+			want.Fields = append(want.Fields, f)
+		}
+		enc := b.Record()
+		got, err := Decode(enc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got.Fields {
+			got.Fields[i].Data = append([]byte{}, got.Fields[i].Data...)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatal(d)
+		}
+		if i := Diff(want, got); i != -1 {
+			t.Fatalf("Diff of equal records: %d", i)
+		}
+	})
+}
+
+func TestDiff(t *testing.T) {
+	rec := func(vals ...uint64) Record {
+		var b Builder
+		b.Reset(Call, 1)
+		for i, v := range vals {
+			b.Number(uint8(i), PartValue, 0, sysabi.Long, 0, v)
+		}
+		r, err := Decode(b.Record())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		a, b Record
+		want int
+	}{
+		{rec(1, 2), rec(1, 2), -1},
+		{rec(1, 2), rec(1, 3), 1},
+		{rec(1), rec(1, 3), 1},
+		{rec(), rec(), -1},
+	} {
+		if got := Diff(c.a, c.b); got != c.want {
+			t.Errorf("Diff(%v, %v) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	var b Builder
+	b.Reset(Call, 1)
+	b.Number(0, PartValue, 0, sysabi.Int, 0, 7)
+	b.Bytes(1, PartBase, 2, sysabi.Buf, Fault, []byte("hello"))
+	f.Add(b.Record())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		r, err := Decode(p)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		// What Decode accepts is exactly what a Builder makes.
+		var b Builder
+		b.Reset(r.Kind, r.Nr)
+		for _, f := range r.Fields {
+			b.Bytes(f.Arg, f.Part, f.Index, f.Kind, f.Flags, f.Data)
+		}
+		if !bytes.Equal(b.Record(), p) {
+			t.Fatalf("decoded record encodes differently:\n%x\n%x", p, b.Record())
+		}
+	})
+}

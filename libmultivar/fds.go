@@ -1,0 +1,199 @@
+package libmultivar
+
+import (
+	"bytes"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// fdTable is what the engine remembers of a process's descriptors. The leader's
+// kernel is the authority on them; here are only those whose content is
+// different in each variant: files of /proc that show addresses.
+type fdTable struct {
+	addresses map[int]procFile
+}
+
+// procFile is an open file of /proc whose content holds addresses.
+type procFile struct {
+	binary      bool
+	closeOnExec bool
+}
+
+func (t *fdTable) clone() *fdTable { return &fdTable{addresses: maps.Clone(t.addresses)} }
+
+// exec returns the table after execve(2).
+func (t *fdTable) exec() *fdTable {
+	c := t.clone()
+	maps.DeleteFunc(c.addresses, func(_ int, f procFile) bool { return f.closeOnExec })
+	return c
+}
+
+func (t *fdTable) set(fd int, f procFile) {
+	if t.addresses == nil {
+		t.addresses = make(map[int]procFile)
+	}
+	t.addresses[fd] = f
+}
+
+const openCloseOnExec = 0x80000
+
+// procFileOf tells whether a path names a file of /proc that shows addresses of
+// the process itself or of another of the session.
+func procFileOf(path string) (procFile, bool) {
+	rest, ok := strings.CutPrefix(path, "/proc/")
+	if !ok {
+		return procFile{}, false
+	}
+	who, rest, ok := strings.Cut(rest, "/")
+	if !ok {
+		return procFile{}, false
+	}
+	if _, err := strconv.Atoi(who); err != nil && who != "self" && who != "thread-self" {
+		return procFile{}, false
+	}
+	if task, sub, ok := strings.Cut(rest, "/"); ok && task == "task" {
+		_, rest, _ = strings.Cut(sub, "/")
+	}
+	switch rest {
+	case "maps", "smaps", "numa_maps", "stat", "syscall", "smaps_rollup":
+		return procFile{}, true
+	case "auxv":
+		return procFile{binary: true}, true
+	}
+	return procFile{}, false
+}
+
+// prepareOpen notes descriptors whose content must be translated.
+func (e *Engine) prepareOpen(th *thread, ev *record) {
+	at, flagsAt := 0, 1
+	if strings.HasPrefix(ev.name, "openat") {
+		at, flagsAt = 1, 2
+	}
+	fds := th.proc.fds
+	ev.after = func(ret int64) int64 {
+		if ret < 0 {
+			return ret
+		}
+		delete(fds.addresses, int(ret))
+		x := encoder{e: e, task: th.sides[frontend.Leader].task}
+		path, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
+		if !ended {
+			return ret
+		}
+		if f, ok := procFileOf(string(path)); ok {
+			f.closeOnExec = ev.name != "creat" && ev.name != "openat2" && ev.raw.Args[flagsAt]&openCloseOnExec != 0
+			fds.set(int(ret), f)
+		}
+		return ret
+	}
+}
+
+func (e *Engine) prepareClose(th *thread, ev *record) {
+	fds := th.proc.fds
+	ev.after = func(ret int64) int64 {
+		if ev.name == "close" {
+			delete(fds.addresses, int(int32(ev.raw.Args[0])))
+		} else if ret == 0 && ev.raw.Args[2] == 0 {
+			maps.DeleteFunc(fds.addresses, func(fd int, _ procFile) bool {
+				return uint64(fd) >= ev.raw.Args[0] && uint64(fd) <= uint64(uint32(ev.raw.Args[1]))
+			})
+		}
+		return ret
+	}
+}
+
+func (e *Engine) prepareDup(th *thread, ev *record) {
+	fds := th.proc.fds
+	ev.after = func(ret int64) int64 {
+		if ret < 0 {
+			return ret
+		}
+		f, ok := fds.addresses[int(int32(ev.raw.Args[0]))]
+		delete(fds.addresses, int(ret))
+		if ok {
+			f.closeOnExec = ev.name == "dup3" && ev.raw.Args[2]&openCloseOnExec != 0
+			fds.set(int(ret), f)
+		}
+		return ret
+	}
+}
+
+// Digits of the addresses of the band: all addresses of the leader's slot have
+// the same number of them in hexadecimal and in decimal, so a translated text has
+// the length of the original.
+const (
+	hexDigits     = 12
+	decimalDigits = 14
+)
+
+// translateText rewrites the leader's addresses in what was read from a file of
+// /proc that shows addresses.
+func (e *Engine) translateText(ev *record, data []byte, v int) []byte {
+	if !ev.addressText {
+		return data
+	}
+	if ev.binaryText {
+		return e.translateWords(data, v)
+	}
+	out := bytes.Clone(data)
+	for i := 0; i < len(out); {
+		if !isDigit(out[i]) {
+			i++
+			continue
+		}
+		j := i
+		for j < len(out) && isDigit(out[j]) {
+			j++
+		}
+		e.translateToken(out[i:j], v)
+		i = j
+	}
+	return out
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
+// translateToken rewrites one number in place if it is an address of the leader.
+func (e *Engine) translateToken(p []byte, v int) {
+	base := 0
+	switch len(p) {
+	case hexDigits:
+		base = 16
+	case decimalDigits:
+		base = 10
+	default:
+		return
+	}
+	val, err := strconv.ParseUint(string(p), base, 64)
+	if err != nil {
+		return
+	}
+	a := e.layout.Canonical(frontend.Leader, val)
+	if !a.Relative() {
+		return
+	}
+	if s := strconv.FormatUint(e.layout.Real(v, a), base); len(s) == len(p) {
+		copy(p, s)
+	}
+}
+
+func (e *Engine) translateWords(data []byte, v int) []byte {
+	l := &sysabi.Layout{Size: 8, Fields: []sysabi.Field{{Size: 8, Kind: sysabi.Addr}}}
+	return e.translate(l, data, v)
+}
+
+// noteText marks a completed read of a file of /proc whose bytes followers get
+// translated.
+func (e *Engine) noteText(th *thread, ev *record) {
+	if len(th.proc.fds.addresses) == 0 || len(ev.call.Args) == 0 || ev.call.Args[0].Kind != sysabi.FD {
+		return
+	}
+	f, ok := th.proc.fds.addresses[int(int32(ev.raw.Args[0]))]
+	ev.addressText = ok && ev.kind == event.Call
+	ev.binaryText = f.binary
+}

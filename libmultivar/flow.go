@@ -1,0 +1,516 @@
+package libmultivar
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// leaderCall takes the leader's call at which th stands.
+func (e *Engine) leaderCall(th *thread) {
+	s := &th.sides[frontend.Leader]
+	s.ending = false
+	if ev := s.inCall; ev != nil && ev.interrupted {
+		// The kernel restarts the call that a signal without consequences
+		// interrupted: it is still the same event.
+		ev.interrupted = false
+		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: true}
+		if s.call.Nr == ev.raw.Nr && ev.run != nil {
+			a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
+		}
+		e.enter(th, ev, a)
+		return
+	}
+	s.inCall = nil
+	if len(th.pending) > 0 {
+		e.interruptBefore(th)
+		return
+	}
+	if !th.room() {
+		th.held = true
+		return
+	}
+	row := e.row(&s.call)
+	ev := e.newRecord(th, event.Call)
+	ev.raw = s.call
+	ev.call = row.Resolve(s.call.Args)
+	ev.name = ev.call.Name
+	e.prepare(th, ev)
+	ev.compared = e.comparedMemory(th, &ev.call, &s.call)
+	request, ok := e.encode(th, frontend.Leader, &ev.call, &s.call, ev.compared)
+	if !ok {
+		// The task died while it stood here; its exit follows.
+		th.events = th.events[:len(th.events)-1]
+		e.recent = e.recent[:len(e.recent)-1]
+		return
+	}
+	ev.request = request
+	e.lengths(th, ev)
+	ev.wait = ev.wait || e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	e.published(th, ev)
+}
+
+// row returns the row of a call; numbers that the table does not have get one
+// that answers ENOSYS.
+func (e *Engine) row(c *frontend.Call) *sysabi.Row {
+	if row, ok := sysabi.Lookup(c.Arch, int(c.Nr)); ok {
+		return row
+	}
+	return &sysabi.Row{
+		Name: fmt.Sprintf("syscall_%d", c.Nr), Exec: sysabi.Unsupported, Errno: eNOSYS,
+		Reason: "no such call in Linux 6.18",
+	}
+}
+
+// lengths remembers the values that value-result lengths have before the call.
+func (e *Engine) lengths(th *thread, ev *record) {
+	for i := range ev.call.Args {
+		a := &ev.call.Args[i]
+		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) {
+			continue
+		}
+		var p [4]byte
+		if _, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, ev.raw.Args[a.Len.Arg], p[:]); err == nil {
+			ev.lens[i] = uintOf(p[:])
+		}
+	}
+}
+
+// published makes an event that is complete as a request known to the followers
+// that already wait for it, and lets the leader go if nothing holds it.
+func (e *Engine) published(th *thread, ev *record) {
+	th.bytes += ev.size()
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if s := &th.sides[v]; s.met == nil && s.next == ev.seq && s.stop.stopped() {
+			e.followerMatch(th, v)
+		}
+	}
+	e.advance(ev)
+}
+
+func (s stop) stopped() bool {
+	return s == atEntry || s == atTimeStamp || s == atSignal
+}
+
+// advance lets the leader go when nothing that ev must wait for is missing.
+func (e *Engine) advance(ev *record) {
+	if e.ended || ev.started || (ev.wait && ev.met < e.followers) {
+		return
+	}
+	ev.started = true
+	th := ev.thread
+	s := &th.sides[frontend.Leader]
+	switch ev.kind {
+	case event.TimeStamp:
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
+		return
+	case event.Signal:
+		s.ending = true
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: ev.signal})
+		return
+	}
+	if ev.answered {
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: ev.ret})
+		return
+	}
+	a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: ev.follow != followEach}
+	if ev.run != nil {
+		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
+	}
+	e.enter(th, ev, a)
+	if ev.follow == followEach {
+		s.inCall = nil
+		if ev.deadly {
+			e.lastWords(th, frontend.Leader, ev)
+		}
+		e.complete(ev)
+	}
+}
+
+// complete publishes the outcome of an event to the followers that wait for it.
+func (e *Engine) complete(ev *record) {
+	if ev.done {
+		return
+	}
+	ev.done = true
+	e.logCall(frontend.Leader, ev)
+	th := ev.thread
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if s := &th.sides[v]; s.met == ev && s.inCall == nil {
+			e.followerGo(th, v)
+		}
+	}
+	e.trim(th)
+}
+
+// leaderExit takes the result of the leader's call.
+func (e *Engine) leaderExit(th *thread, ret int64) {
+	s := &th.sides[frontend.Leader]
+	ev := s.inCall
+	if ev == nil {
+		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
+		return
+	}
+	if isRestart(ret) {
+		// Whether the call goes on or is over shows at the next stop.
+		ev.interrupted = true
+		ev.ret = ret
+		ev.outs = nil
+		e.capture(ev, s, ret)
+		th.settling = ev
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	}
+	ev.kernelRet = ret
+	seen := ret
+	if ev.after != nil {
+		seen = ev.after(ret)
+	}
+	if e.ended {
+		return
+	}
+	ev.ret = seen
+	ev.outs = nil
+	e.noteText(th, ev)
+	e.capture(ev, s, seen)
+	th.bytes += ev.size() - len(ev.request)
+	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
+	if seen != ret {
+		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
+	}
+	if ret == -eINTR || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
+		th.settling = ev
+		if ret != -eINTR {
+			s.inCall = nil
+		}
+		e.goOn(th, a)
+		return
+	}
+	s.inCall = nil
+	e.complete(ev)
+	e.goOn(th, a)
+}
+
+// settle completes the leader's last event when its next stop shows that no
+// signal came with it. A call that the kernel restarts stays open.
+func (e *Engine) settle(th *thread) {
+	ev := th.settling
+	if ev == nil {
+		return
+	}
+	th.settling = nil
+	if ev.interrupted {
+		return
+	}
+	th.sides[frontend.Leader].inCall = nil
+	e.complete(ev)
+}
+
+// followerCall takes a follower's call.
+func (e *Engine) followerCall(th *thread, v int) {
+	s := &th.sides[v]
+	s.ending = false
+	if s.met != nil && s.inCall == nil {
+		// The kernel restarts the call that the follower was running.
+		e.followerGo(th, v)
+		return
+	}
+	e.followerMatch(th, v)
+}
+
+// followerMatch compares what follower v does with the event that it meets, if
+// the leader is there already.
+func (e *Engine) followerMatch(th *thread, v int) {
+	s := &th.sides[v]
+	ev := th.event(v)
+	if e.ended || ev == nil || s.met != nil {
+		return
+	}
+	if !e.same(th, v, ev) {
+		return
+	}
+	s.met = ev
+	ev.met++
+	e.advance(ev)
+	if s.met == ev && s.inCall == nil && !e.ended && (ev.done || ev.forked) {
+		e.followerGo(th, v)
+	}
+}
+
+// same reports whether follower v asks for what ev says. It ends the session
+// with a divergence when it does not.
+func (e *Engine) same(th *thread, v int, ev *record) bool {
+	s := &th.sides[v]
+	switch {
+	case ev.kind == event.Killed:
+		return true
+	case ev.kind == event.Signal && ev.before:
+		if s.stop == atEntry {
+			return true
+		}
+	case ev.kind == event.Signal && s.stop == atSignal,
+		ev.kind == event.TimeStamp && s.stop == atTimeStamp,
+		ev.kind == event.Call && s.stop == atEntry && s.call.Nr == ev.raw.Nr:
+		return e.sameRequest(th, v, ev)
+	}
+	e.divergeKind(th, v, ev)
+	return false
+}
+
+// sameRequest compares the request of follower v, of the same kind as ev.
+func (e *Engine) sameRequest(th *thread, v int, ev *record) bool {
+	s := &th.sides[v]
+	switch ev.kind {
+	case event.TimeStamp:
+		e.builder.Reset(event.TimeStamp, timeStampNr)
+		e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(s.stamp.WithProcessor))
+		s.request = e.builder.Record()
+	case event.Signal:
+		s.request = e.signalRequest(th, v, s.signal)
+	default:
+		request, ok := e.encode(th, v, e.callOf(ev, s), &s.call, ev.compared)
+		if !ok {
+			// The task died while it stood here; its exit follows.
+			return false
+		}
+		s.request = request
+	}
+	if bytes.Equal(ev.request, s.request) {
+		return true
+	}
+	i := e.firstDifference(v, ev.request, s.request)
+	if i == sameWords {
+		return true
+	}
+	e.divergeField(th, v, ev, i)
+	return false
+}
+
+// callOf returns the description of the follower's call: the leader's, unless a
+// command argument selects another.
+func (e *Engine) callOf(ev *record, s *side) *sysabi.Call {
+	if ev.call.Sub == nil {
+		return &ev.call
+	}
+	call := ev.call.Row.Resolve(s.call.Args)
+	return &call
+}
+
+// sameWords is firstDifference's answer when records differ only in values that
+// are equal as plain numbers.
+const sameWords = -1
+
+// firstDifference returns the index of the first field in which two requests
+// truly differ. Words that the program may use as number or as pointer are equal
+// when they are equal either way.
+func (e *Engine) firstDifference(v int, leader, follower []byte) int {
+	a, errA := event.Decode(leader)
+	b, errB := event.Decode(follower)
+	if err := errors.Join(errA, errB); err != nil {
+		e.fail(err)
+		return sameWords
+	}
+	for i := 0; ; i++ {
+		d := event.Diff(event.Record{Fields: a.Fields[min(i, len(a.Fields)):]}, event.Record{Fields: b.Fields[min(i, len(b.Fields)):]})
+		if d < 0 {
+			return sameWords
+		}
+		i += d
+		if i >= len(a.Fields) || i >= len(b.Fields) || !e.sameWord(v, &a.Fields[i], &b.Fields[i]) {
+			return i
+		}
+	}
+}
+
+// sameWord reports whether two words are the same plain number although one of
+// them looks like an address of its variant.
+func (e *Engine) sameWord(v int, a, b *event.Field) bool {
+	if a.Kind != sysabi.Word || b.Kind != sysabi.Word || a.Arg != b.Arg || a.Part != b.Part || a.Index != b.Index {
+		return false
+	}
+	x, y := e.rawWord(frontend.Leader, a), e.rawWord(v, b)
+	if x != y {
+		return false
+	}
+	e.rawWords[x] = true
+	return true
+}
+
+// followerGo lets follower v, which has met its event, take the event's outcome.
+func (e *Engine) followerGo(th *thread, v int) {
+	s := &th.sides[v]
+	ev := s.met
+	own := &s.call
+	switch {
+	case ev.kind == event.Killed:
+		s.ending = true
+		task := s.task
+		e.passed(ev, v)
+		e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: task})
+		return
+	case ev.kind == event.TimeStamp:
+		e.passed(ev, v)
+		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
+		return
+	case ev.kind == event.Signal && ev.before:
+		e.passed(ev, v)
+		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Ret: restartNoIntr})
+		return
+	case ev.kind == event.Signal:
+		sig := s.signal
+		s.ending = true
+		e.passed(ev, v)
+		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+		return
+	}
+	follow := ev.follow
+	if follow == followClone && !ev.forked {
+		follow = followAnswer
+	}
+	if ev.interrupted || (ev.done && ev.ret < 0 && ev.ret >= -4095 && follow != followEach) {
+		follow = followAnswer
+	}
+	switch follow {
+	case followAnswer:
+		if err := e.deliver(ev, v, s); err != nil {
+			e.divergeOutput(th, v, ev, err)
+			return
+		}
+		if ev.finish != nil {
+			if err := ev.finish(v, s); err != nil {
+				e.divergeOutput(th, v, ev, err)
+				return
+			}
+		}
+		e.followerResult(th, v, ev, frontend.Action{Op: frontend.OpAnswer, Ret: e.resultFor(v, ev)})
+	case followEach:
+		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: own.Nr, Args: own.Args}
+		if ev.deadly {
+			e.lastWords(th, v, ev)
+		}
+		e.logCall(v, ev)
+		e.passed(ev, v)
+		e.letGo(th, a)
+	case followExec:
+		e.enter(th, ev, frontend.Action{Op: frontend.OpExec, Task: s.task, Args: ev.exec.args(own), File: ev.file})
+	default:
+		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: own.Nr, Args: own.Args, Exit: true}
+		if ev.run != nil {
+			a.Nr, a.Args = ev.run(v, own)
+		}
+		if ev.hasFile {
+			a.File, a.FileArg = ev.file, ev.fileArg
+		}
+		e.enter(th, ev, a)
+	}
+}
+
+// followerExit takes the result of a call that a follower ran itself.
+func (e *Engine) followerExit(th *thread, v int, ret int64) {
+	s := &th.sides[v]
+	ev := s.met
+	if ev == nil || s.inCall != ev {
+		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
+		return
+	}
+	switch {
+	case isRestart(ret):
+		// A signal of the follower's own, which is suppressed: the kernel runs
+		// the call again and OnSyscall reports it.
+		s.inCall = nil
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	case ev.follow == followExec:
+		e.divergeResult(th, v, ev, ret)
+		return
+	case ev.follow == followReap:
+		// The twin is collected; what the program sees is the leader's result.
+	case ev.follow == followClone:
+		if ret < 0 {
+			e.divergeResult(th, v, ev, ret)
+			return
+		}
+	case ev.addrResult && !ev.plainKernel:
+		if e.layout.Canonical(v, uint64(ret)) != e.layout.Canonical(frontend.Leader, uint64(ev.kernelRet)) {
+			e.divergeResult(th, v, ev, ret)
+			return
+		}
+	default:
+		if ret != ev.kernelRet {
+			e.divergeResult(th, v, ev, ret)
+			return
+		}
+	}
+	if ev.follow == followReap || ev.follow == followClone {
+		if err := e.deliver(ev, v, s); err != nil {
+			e.divergeOutput(th, v, ev, err)
+			return
+		}
+	}
+	if ev.finish != nil {
+		if err := ev.finish(v, s); err != nil {
+			e.divergeOutput(th, v, ev, err)
+			return
+		}
+	}
+	seen := e.resultFor(v, ev)
+	a := frontend.Action{Op: frontend.OpResume}
+	if seen != ret {
+		a = frontend.Action{Op: frontend.OpAnswer, Ret: seen}
+	}
+	e.followerResult(th, v, ev, a)
+}
+
+// resultFor returns the result of ev as variant v sees it.
+func (e *Engine) resultFor(v int, ev *record) int64 {
+	switch {
+	case ev.follow == followClone && ev.forked:
+		return int64(ev.child.tid)
+	case ev.addrResult && (ev.ret >= 0 || ev.ret < -4095):
+		return int64(e.layout.Real(v, e.layout.Canonical(frontend.Leader, uint64(ev.ret))))
+	}
+	return ev.ret
+}
+
+// followerResult ends follower v's part in ev with the given action, or with the
+// signal that came with the event.
+func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action) {
+	s := &th.sides[v]
+	a.Task = s.task
+	if ev.signal != nil {
+		a = frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Ret: e.resultFor(v, ev)}
+		if ev.sigMask != nil && s.stop == atEntry {
+			a.SigMask = ev.sigMask(s)
+		}
+		s.ending = true
+	}
+	e.logCall(v, ev)
+	e.passed(ev, v)
+	e.goOn(th, a)
+}
+
+// lastWords notes that v's task of th, or its whole process, ends with ev.
+func (e *Engine) lastWords(th *thread, v int, ev *record) {
+	ends := []*thread{th}
+	if ev.wholeProcess {
+		ends = ends[:0]
+		for _, t := range th.proc.threads {
+			ends = append(ends, t)
+		}
+	}
+	for _, t := range ends {
+		t.sides[v].ending = true
+		t.sides[v].ended = true
+		t.domain.leave(v, t)
+	}
+	e.pump(th.domain, v)
+}
+
+var _ frontend.Monitor = (*Engine)(nil)

@@ -1,0 +1,247 @@
+package libmultivar
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// prepare decides who executes the call of ev and how, before it is compared.
+// The row says most of it; handlers say the rest.
+func (e *Engine) prepare(th *thread, ev *record) {
+	switch ev.call.Exec {
+	case sysabi.Leader:
+		ev.follow = followAnswer
+	case sysabi.All:
+		ev.follow = followRun
+	case sysabi.Each:
+		ev.follow = followEach
+	case sysabi.Answer:
+		ev.answered = true
+	case sysabi.NotYet:
+		e.notice(ev.name, fmt.Sprintf("%s is not modelled yet: it answers ENOSYS in all variants (%s)", ev.title(), ev.call.Reason))
+		e.answer(ev, -eNOSYS)
+		return
+	case sysabi.Unsupported:
+		e.log.Debug("unsupported call", "call", ev.title(), "reason", ev.call.Reason)
+		e.answer(ev, -int64(ev.call.Errno))
+		return
+	}
+	if h := handlers[ev.call.Handler]; h != nil {
+		h(e, th, ev)
+	}
+	if e.cfg.Pids != PidsLeader && !ev.answered {
+		e.translatePids(th, ev)
+	}
+}
+
+// title is the call's name with its command.
+func (ev *record) title() string {
+	if ev.call.Command != "" {
+		return ev.name + "(" + ev.call.Command + ")"
+	}
+	return ev.name
+}
+
+// answer makes ev a call that nobody runs.
+func (e *Engine) answer(ev *record, ret int64) {
+	ev.answered = true
+	ev.follow = followAnswer
+	ev.ret = ret
+}
+
+// handlers holds the code of calls that a row cannot describe. It is not
+// changed after initialisation.
+var handlers = [...]func(*Engine, *thread, *record){
+	sysabi.HandlerBrk:         (*Engine).prepareBrk,
+	sysabi.HandlerMmap:        (*Engine).prepareMmap,
+	sysabi.HandlerMunmap:      (*Engine).prepareMunmap,
+	sysabi.HandlerMremap:      (*Engine).prepareMremap,
+	sysabi.HandlerMprotect:    (*Engine).prepareMprotect,
+	sysabi.HandlerMadvise:     (*Engine).prepareMadvise,
+	sysabi.HandlerClone:       (*Engine).prepareClone,
+	sysabi.HandlerClone3:      (*Engine).prepareClone3,
+	sysabi.HandlerFork:        (*Engine).prepareFork,
+	sysabi.HandlerVfork:       (*Engine).prepareFork,
+	sysabi.HandlerExecve:      (*Engine).prepareExec,
+	sysabi.HandlerExecveat:    (*Engine).prepareExec,
+	sysabi.HandlerExit:        (*Engine).prepareExit,
+	sysabi.HandlerExitGroup:   (*Engine).prepareExit,
+	sysabi.HandlerWait4:       (*Engine).prepareWait,
+	sysabi.HandlerWaitid:      (*Engine).prepareWait,
+	sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
+	sysabi.HandlerSigsuspend:  (*Engine).prepareSigsuspend,
+	sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
+	sysabi.HandlerOpen:        (*Engine).prepareOpen,
+	sysabi.HandlerClose:       (*Engine).prepareClose,
+	sysabi.HandlerDup:         (*Engine).prepareDup,
+	sysabi.HandlerRlimit:      (*Engine).prepareRlimit,
+	sysabi.HandlerEpollWait:   (*Engine).prepareEpollWait,
+	sysabi.HandlerPersonality: (*Engine).preparePersonality,
+	sysabi.HandlerShm:         nil,
+}
+
+// prepareSigaction records the disposition that the leader gets.
+func (e *Engine) prepareSigaction(th *thread, ev *record) {
+	n := int(int32(ev.raw.Args[0]))
+	act := ev.raw.Args[1]
+	if act == 0 || n < 1 || n > sigMax {
+		return
+	}
+	var p [8]byte
+	if _, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, act, p[:]); err != nil {
+		return
+	}
+	d := dispHandle
+	switch binary.LittleEndian.Uint64(p[:]) {
+	case 0:
+		d = dispDefault
+	case 1:
+		d = dispIgnore
+	}
+	ev.after = func(ret int64) int64 {
+		if ret == 0 {
+			th.proc.handlers.disp[n] = d
+		}
+		return ret
+	}
+}
+
+func (e *Engine) prepareSigsuspend(_ *thread, ev *record) {
+	ev.sigMask = func(s *side) uint64 { return s.call.Args[0] }
+}
+
+// prepareEpollWait finds the signal mask of the calls that have one.
+func (e *Engine) prepareEpollWait(_ *thread, ev *record) {
+	if ev.name != "epoll_wait" {
+		ev.sigMask = func(s *side) uint64 { return s.call.Args[4] }
+	}
+}
+
+// prepareTidAddress answers the thread's id as the program sees it.
+func (e *Engine) prepareTidAddress(th *thread, ev *record) {
+	ev.follow = followReap
+	ev.after = func(int64) int64 { return int64(th.tid) }
+}
+
+// The flags of personality(2) that change how memory is laid out or which ABI
+// runs; they are the engine's.
+const (
+	personaQuery  = 0xffffffff
+	personaLayout = 0x0040000 | 0x0100000 | 0x0200000 | 0x0400000 | 0x0800000 | 0x8000000
+)
+
+func (e *Engine) preparePersonality(_ *thread, ev *record) {
+	p := uint32(ev.raw.Args[0])
+	if p == personaQuery {
+		return
+	}
+	if p&^uint32(personaLayout) != 0 {
+		e.answer(ev, -eINVAL)
+		return
+	}
+	// The layout is the engine's choice; setarch -R gets what it asks for as far
+	// as the program can see.
+	e.answer(ev, 0)
+}
+
+// rlimitStack is the limit that concerns memory in every variant.
+const rlimitStack = 3
+
+// prepareRlimit makes a new stack limit hold in all variants; other limits
+// concern what only the leader does.
+func (e *Engine) prepareRlimit(th *thread, ev *record) {
+	nr := ev.raw.Nr
+	switch ev.name {
+	case "setrlimit":
+		if uint32(ev.raw.Args[0]) == rlimitStack {
+			ev.follow = followRun
+		}
+	case "prlimit64":
+		pid := int(int32(ev.raw.Args[0]))
+		if uint32(ev.raw.Args[1]) != rlimitStack || ev.raw.Args[2] == 0 || (pid != 0 && pid != th.proc.pid) {
+			return
+		}
+		ev.follow = followReap
+		ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
+			if v == frontend.Leader {
+				return nr, own.Args
+			}
+			return nr, [6]uint64{0, rlimitStack, own.Args[2]}
+		}
+	}
+}
+
+// translatePids rewrites process ids where the program sees other ids than the
+// kernel's: arguments on their way to the leader's kernel, the result on its way
+// back.
+func (e *Engine) translatePids(th *thread, ev *record) {
+	inner := ev.run
+	ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
+		nr, args := own.Nr, own.Args
+		if inner != nil {
+			nr, args = inner(v, own)
+		}
+		if v != frontend.Leader {
+			return nr, args
+		}
+		for i := range ev.call.Args {
+			if ev.call.Args[i].Kind == sysabi.Pid && args[i] == own.Args[i] {
+				args[i] = uint64(int64(e.hostPid(int(int32(args[i])))))
+			}
+		}
+		return nr, args
+	}
+	if ev.call.Ret != sysabi.RetPid || ev.follow == followClone {
+		return
+	}
+	after := ev.after
+	ev.after = func(ret int64) int64 {
+		if after != nil {
+			return after(ret)
+		}
+		return e.programPid(ret)
+	}
+}
+
+// hostPid returns the leader's real id for one that the program gave; ids that
+// are not the program's own become one that no process has.
+func (e *Engine) hostPid(pid int) int {
+	sign := 1
+	if pid < 0 {
+		sign, pid = -1, -pid
+	}
+	if pid <= 1 && (sign < 0 || pid == 0) {
+		if _, own := e.pids[pid]; !own || pid == 0 || sign < 0 {
+			return sign * pid
+		}
+	}
+	if p := e.pids[pid]; p != nil {
+		return sign * p.main.sides[frontend.Leader].task.Host
+	}
+	for _, th := range e.tasks {
+		if th.tid == pid {
+			return sign * th.sides[frontend.Leader].task.Host
+		}
+	}
+	return sign * 0x3fffffff
+}
+
+// programPid returns the id that the program sees for a real id of the leader.
+// Ids of processes outside are shown as they are.
+func (e *Engine) programPid(host int64) int64 {
+	if host <= 0 {
+		return host
+	}
+	if th := e.tasks[frontend.Task{Variant: frontend.Leader, Host: int(host)}]; th != nil {
+		return int64(th.tid)
+	}
+	for _, p := range e.pids {
+		if p.main.sides[frontend.Leader].task.Host == int(host) {
+			return int64(p.pid)
+		}
+	}
+	return host
+}

@@ -1,0 +1,448 @@
+package libmultivar
+
+import (
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// Flags of mmap(2), mremap(2) and madvise(2) on x86-64 and arm64
+// (include/uapi/asm-generic/mman-common.h).
+const (
+	protExec  = 4
+	protWrite = 2
+
+	mapShared    = 0x01
+	mapPrivate   = 0x02
+	mapType      = 0x0f
+	mapFixed     = 0x10
+	mapAnon      = 0x20
+	map32Bit     = 0x40
+	mapGrowsDown = 0x100
+	mapHugeTLB   = 0x40000
+	mapSync      = 0x80000
+	mapNoReplace = 0x100000
+	mapHugeShift = 26
+
+	remapMayMove   = 1
+	remapFixed     = 2
+	remapDontUnmap = 4
+
+	adviseFree     = 8
+	adviseDontNeed = 4
+	adviseDontFork = 10
+	adviseDoFork   = 11
+
+	hugePage = 2 << 20
+)
+
+// Numbers of the memory calls per architecture, for calls that the engine makes
+// in place of another.
+type memoryCalls struct{ mmap, munmap, madvise int64 }
+
+func (e *Engine) memoryCalls() memoryCalls {
+	if e.caps.Arch == sysabi.ARM64 {
+		return memoryCalls{mmap: 222, munmap: 215, madvise: 233}
+	}
+	return memoryCalls{mmap: 9, munmap: 11, madvise: 28}
+}
+
+// place returns a function that gives a variant's own arguments with the
+// addresses at the given positions replaced by canonical ones.
+func (e *Engine) place(nr int64, args [6]uint64, at map[int]addrspace.Address) func(int, *frontend.Call) (int64, [6]uint64) {
+	return func(v int, _ *frontend.Call) (int64, [6]uint64) {
+		out := args
+		for i, a := range at {
+			out[i] = e.layout.Real(v, a)
+		}
+		return nr, out
+	}
+}
+
+// prepareMmap chooses the address of a new mapping, the same canonical one in
+// all variants.
+func (e *Engine) prepareMmap(th *thread, ev *record) {
+	args := ev.raw.Args
+	length, ok := addrspace.PageUp(args[1])
+	flags := args[3]
+	anon := flags&mapAnon != 0
+	if anon {
+		ev.call.Args = ev.call.Args[:4]
+	}
+	space := th.proc.space
+	if !ok || length == 0 || args[0]%pageSize != 0 && flags&(mapFixed|mapNoReplace) != 0 {
+		// The kernel says what is wrong with it.
+		ev.follow = followAnswer
+		return
+	}
+	fixed := flags&(mapFixed|mapNoReplace) != 0
+	hint := e.layout.Canonical(frontend.Leader, args[0])
+	var at addrspace.Address
+	switch {
+	case !anon && flags&mapType != mapPrivate && args[2]&protWrite != 0 && length > maxCopy:
+		e.notice("copy", "a writable shared mapping of more than 1 GiB of a file was refused with ENODEV")
+		e.answer(ev, -eNODEV)
+		return
+	case fixed && !e.fits(hint, length):
+		e.notice("band", "a mapping at a fixed address inside the monitor's range was refused with ENOMEM")
+		e.answer(ev, -eNOMEM)
+		return
+	case fixed:
+		at = hint
+	case flags&map32Bit != 0:
+		if at, ok = space.FindFreeLow(length); !ok {
+			e.answer(ev, -eNOMEM)
+			return
+		}
+	default:
+		hint = hint.PageDown()
+		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) {
+			at = hint
+			break
+		}
+		if at, ok = space.FindFree(length, mappingAlign(flags)); !ok {
+			e.answer(ev, -eNOMEM)
+			return
+		}
+	}
+	lead := args
+	if !fixed {
+		lead[3] |= mapNoReplace
+	}
+	follower := lead
+	shared := flags&mapType != mapPrivate
+	copied := false
+	if !anon {
+		// Followers map the leader's file, but never in a way that reaches it.
+		follower[3] = follower[3]&^(mapType|mapSync) | mapPrivate
+		ev.fileArg = 4
+		copied = shared && args[2]&protWrite != 0
+	}
+	nr := ev.raw.Nr
+	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
+		a := lead
+		if v != frontend.Leader {
+			a = follower
+			if copied {
+				// The content is the leader's at this moment; the memory is shared
+				// with the follower's own children.
+				a[2] |= protWrite
+				a[3] = a[3]&^mapType | mapShared | mapAnon
+				a[4], a[5] = ^uint64(0), 0
+			}
+		}
+		a[0] = e.layout.Real(v, at)
+		return nr, a
+	}
+	ev.addrResult = true
+	ev.after = func(ret int64) int64 {
+		if ret < 0 && ret >= -4095 {
+			if ret == -eEXIST && !fixed {
+				return -eNOMEM
+			}
+			return ret
+		}
+		attrs := addrspace.Attrs{Prot: uint32(args[2]), Kind: addrspace.Anon}
+		if flags&mapGrowsDown != 0 {
+			attrs.Flags |= addrspace.GrowsDown
+		}
+		if shared {
+			attrs.Flags |= addrspace.Shared
+		}
+		if !anon {
+			attrs.Kind = addrspace.File
+			if copied {
+				attrs.Flags |= addrspace.SharedFile
+			}
+		}
+		e.note(space.Map(at, length, attrs))
+		if !anon && e.followers > 0 {
+			if copied {
+				e.copyMapping(th, ev, at, length)
+			} else if f, err := e.host.DupFile(th.sides[frontend.Leader].task, int(int32(args[4]))); err != nil {
+				e.hostFailed(err)
+			} else {
+				ev.file, ev.hasFile = f, true
+			}
+		}
+		return ret
+	}
+}
+
+// mappingAlign returns the alignment that a mapping needs beyond a page.
+func mappingAlign(flags uint64) uint64 {
+	if flags&mapHugeTLB == 0 {
+		return pageSize
+	}
+	if shift := flags >> mapHugeShift & 0x3f; shift > 12 && shift < 38 {
+		return 1 << shift
+	}
+	return hugePage
+}
+
+// maxCopy bounds the writable shared file mappings that followers get a copy of.
+const maxCopy = 1 << 30
+
+// copyMapping arranges for followers to get the content that a writable shared
+// file mapping has at its start.
+func (e *Engine) copyMapping(th *thread, ev *record, at addrspace.Address, length uint64) {
+	task := th.sides[frontend.Leader].task
+	real := e.layout.Real(frontend.Leader, at)
+	// Pages beyond the end of the file cannot be read and stay zero.
+	content := make([]byte, length)
+	n, _ := e.host.ReadVariantMem(task, real, content)
+	content = content[:n]
+	ev.finish = func(v int, s *side) error {
+		if len(content) == 0 {
+			return nil
+		}
+		_, err := e.host.WriteVariantMem(s.task, e.layout.Real(v, at), content)
+		return err
+	}
+}
+
+// note logs that the engine's map of an address space could not follow the
+// kernel. It costs the program at most an ENOMEM: whatever the engine places is
+// placed with MAP_FIXED_NOREPLACE.
+func (e *Engine) note(err error) {
+	if err != nil {
+		e.log.Debug("address space", "err", err)
+	}
+}
+
+// fits reports whether a range of the leader lies in its slot or outside of all
+// slots as a whole.
+func (e *Engine) fits(a addrspace.Address, length uint64) bool {
+	end := a.Offset() + length
+	if end < length {
+		return false
+	}
+	if a.Relative() {
+		return end <= e.layout.Size()
+	}
+	return end <= addrspace.BandStart || a.Offset() >= addrspace.BandEnd
+}
+
+// prepareMunmap lets all variants unmap.
+func (e *Engine) prepareMunmap(th *thread, ev *record) {
+	a := e.layout.Canonical(frontend.Leader, ev.raw.Args[0])
+	length, ok := addrspace.PageUp(ev.raw.Args[1])
+	space := th.proc.space
+	ev.after = func(ret int64) int64 {
+		if ret == 0 && ok && length > 0 && e.tracked(a) {
+			e.note(space.Unmap(a, length))
+		}
+		return ret
+	}
+}
+
+// tracked reports whether the engine's map covers an address: everything that a
+// variant can map.
+func (e *Engine) tracked(a addrspace.Address) bool {
+	return a.Relative() || !e.layout.InBand(a.Offset())
+}
+
+func (e *Engine) prepareMprotect(th *thread, ev *record) {
+	a := e.layout.Canonical(frontend.Leader, ev.raw.Args[0])
+	length, ok := addrspace.PageUp(ev.raw.Args[1])
+	prot := uint32(ev.raw.Args[2]) & 7
+	space := th.proc.space
+	ev.after = func(ret int64) int64 {
+		if ret == 0 && ok && length > 0 && e.tracked(a) {
+			// A stack may have grown without the engine's knowledge.
+			space.Grow(a)
+			if err := space.Protect(a, length, prot); err != nil {
+				e.log.Debug("mprotect of untracked memory", "addr", a, "len", length)
+			}
+		}
+		return ret
+	}
+}
+
+// prepareMremap chooses where a mapping goes that cannot grow in place.
+func (e *Engine) prepareMremap(th *thread, ev *record) {
+	args := ev.raw.Args
+	space := th.proc.space
+	from := e.layout.Canonical(frontend.Leader, args[0])
+	oldSize, ok1 := addrspace.PageUp(args[1])
+	newSize, ok2 := addrspace.PageUp(args[2])
+	flags := args[3]
+	if !ok1 || !ok2 || newSize == 0 || args[0]%pageSize != 0 || !e.tracked(from) {
+		ev.follow = followAnswer
+		return
+	}
+	to := from
+	at := map[int]addrspace.Address{0: from}
+	lead := args
+	switch {
+	case flags&remapFixed != 0:
+		to = e.layout.Canonical(frontend.Leader, args[4])
+		if !e.fits(to, newSize) {
+			e.answer(ev, -eNOMEM)
+			return
+		}
+		at[4] = to
+	case flags&remapMayMove == 0:
+	case newSize <= oldSize && flags&remapDontUnmap == 0:
+		lead[3] &^= remapMayMove
+	case flags&remapDontUnmap == 0 && oldSize > 0 && space.FreeAfter(from.Add(oldSize), newSize-oldSize):
+		lead[3] &^= remapMayMove
+	default:
+		var ok bool
+		if to, ok = space.FindFree(newSize, pageSize); !ok {
+			e.answer(ev, -eNOMEM)
+			return
+		}
+		lead[3] |= remapFixed
+		at[4] = to
+	}
+	ev.run = e.place(ev.raw.Nr, lead, at)
+	ev.addrResult = true
+	ev.after = func(ret int64) int64 {
+		if ret < 0 && ret >= -4095 {
+			return ret
+		}
+		keep := flags&remapDontUnmap != 0 || oldSize == 0
+		size := oldSize
+		if size == 0 {
+			size = newSize
+		}
+		if err := space.Move(from, size, to, newSize, keep); err != nil {
+			e.note(err)
+		}
+		return ret
+	}
+}
+
+// prepareMadvise makes lazy freeing immediate: when the kernel would take the
+// pages is not the same in all variants.
+func (e *Engine) prepareMadvise(th *thread, ev *record) {
+	args := ev.raw.Args
+	a := e.layout.Canonical(frontend.Leader, args[0])
+	length, ok := addrspace.PageUp(args[1])
+	switch int32(args[2]) {
+	case adviseFree:
+		nr := ev.raw.Nr
+		ev.run = func(_ int, own *frontend.Call) (int64, [6]uint64) {
+			out := own.Args
+			out[2] = adviseDontNeed
+			return nr, out
+		}
+	case adviseDontFork, adviseDoFork:
+		space := th.proc.space
+		add, remove := addrspace.DontFork, addrspace.Flags(0)
+		if int32(args[2]) == adviseDoFork {
+			add, remove = remove, add
+		}
+		ev.after = func(ret int64) int64 {
+			if ret == 0 && ok && e.tracked(a) {
+				if err := space.SetFlags(a, length, add, remove); err != nil {
+					e.log.Debug("madvise of untracked memory", "addr", a)
+				}
+			}
+			return ret
+		}
+	}
+}
+
+// prepareBrk runs the heap in memory of the engine's choice: growing maps
+// memory, shrinking unmaps it.
+func (e *Engine) prepareBrk(th *thread, ev *record) {
+	space := th.proc.space
+	end := e.layout.Canonical(frontend.Leader, ev.raw.Args[0])
+	now := space.BrkEnd()
+	current := int64(e.layout.Real(frontend.Leader, now))
+	ev.addrResult = true
+	unchanged := func() { e.answer(ev, current) }
+	if !end.Relative() || !space.CanBrk(end) {
+		unchanged()
+		return
+	}
+	size, ok := end.Sub(space.BrkStart())
+	if !ok {
+		unchanged()
+		return
+	}
+	used, _ := now.Sub(space.BrkStart())
+	newTop, _ := addrspace.PageUp(size)
+	oldTop, _ := addrspace.PageUp(used)
+	calls := e.memoryCalls()
+	done := func() int64 {
+		e.note(space.SetBrk(end))
+		return int64(e.layout.Real(frontend.Leader, end))
+	}
+	switch {
+	case newTop == oldTop:
+		unchanged()
+		ev.ret = done()
+	case newTop > oldTop:
+		at := space.BrkStart().Add(oldTop)
+		ev.run = e.place(calls.mmap, [6]uint64{1: newTop - oldTop, 2: 3, 3: mapPrivate | mapAnon | mapNoReplace, 4: ^uint64(0)},
+			map[int]addrspace.Address{0: at})
+		ev.after = func(ret int64) int64 {
+			if ret < 0 && ret >= -4095 {
+				ev.follow = followAnswer
+				return current
+			}
+			return done()
+		}
+	default:
+		at := space.BrkStart().Add(newTop)
+		ev.plainKernel = true
+		ev.run = e.place(calls.munmap, [6]uint64{1: oldTop - newTop}, map[int]addrspace.Address{0: at})
+		ev.after = func(ret int64) int64 {
+			if ret != 0 {
+				ev.follow = followAnswer
+				return current
+			}
+			return done()
+		}
+	}
+}
+
+// comparedMemory returns, for the leader's call c, the writable shared file mappings whose content becomes
+// visible outside with this call: what a program writes through them is compared
+// when they are synchronised or go away.
+func (e *Engine) comparedMemory(th *thread, call *sysabi.Call, c *frontend.Call) []addrspace.Region {
+	space := th.proc.space
+	if space == nil {
+		return nil
+	}
+	var start addrspace.Address
+	var size uint64
+	all := false
+	switch call.Handler {
+	case sysabi.HandlerMsync, sysabi.HandlerMunmap:
+		var ok bool
+		start = e.layout.Canonical(frontend.Leader, c.Args[0])
+		if size, ok = addrspace.PageUp(c.Args[1]); !ok {
+			return nil
+		}
+	case sysabi.HandlerExitGroup, sysabi.HandlerExecve, sysabi.HandlerExecveat:
+		all = true
+	default:
+		return nil
+	}
+	var out []addrspace.Region
+	if all {
+		for r := range space.All() {
+			if r.Flags&addrspace.SharedFile != 0 {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	for r := range space.Regions(start, size) {
+		if r.Flags&addrspace.SharedFile == 0 {
+			continue
+		}
+		if r.Start.Less(start) {
+			r.Start = start
+		}
+		if end := start.Add(size); end.Less(r.End) {
+			r.End = end
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -1,0 +1,145 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/multivar/multivar/libmultivar/calllog"
+)
+
+// maxText bounds one text of a report, in bytes after escaping.
+const maxText = 400
+
+// SGR sequences of ECMA-48.
+const (
+	sgrBold  = "\x1b[1m"
+	sgrRed   = "\x1b[31m"
+	sgrAlert = "\x1b[1;31m"
+	sgrReset = "\x1b[0m"
+)
+
+// painter puts text into colour, or does not.
+type painter bool
+
+func (p painter) paint(sgr, s string) string {
+	if !p {
+		return s
+	}
+	return sgr + s + sgrReset
+}
+
+// WriteText writes the report for a reader: a headline, where it happened, both
+// values, a hexadecimal dump in which brackets enclose the bytes that differ, and
+// the last events. With colour it uses the colours of a terminal as well.
+func (d *Divergence) WriteText(w io.Writer, colour bool) error {
+	var b bytes.Buffer
+	p := painter(colour)
+	fmt.Fprintf(&b, "%s\n", p.paint(sgrAlert, "kvmsandbox: "+shown(d.Error())))
+
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "  %s%s\n", p.paint(sgrBold, fmt.Sprintf("%-11s", label)), shown(fmt.Sprintf(format, args...)))
+	}
+	where := fmt.Sprintf("%d", d.Process.Pid)
+	if d.Process.Comm != "" {
+		where += " (" + d.Process.Comm + ")"
+	}
+	if d.Process.Thread != 0 && d.Process.Thread != d.Process.Pid {
+		where += fmt.Sprintf(", thread %d", d.Process.Thread)
+	}
+	switch {
+	case d.Variants > 0 && d.Variant == 0:
+		where += fmt.Sprintf(", the leader of %d variants", d.Variants)
+	case d.Variants > 0:
+		where += fmt.Sprintf(", variant %d of 0..%d", d.Variant, d.Variants-1)
+	}
+	line("process", "%s", where)
+	if d.Call != "" {
+		line("call", "%s", d.Call)
+	}
+	if d.VariantCall != "" && d.VariantCall != d.Call {
+		line("instead", "%s", d.VariantCall)
+	}
+	if d.Argument != "" {
+		position := ""
+		if d.ArgumentIndex >= 0 {
+			position = fmt.Sprintf(" (argument %d)", d.ArgumentIndex+1)
+		}
+		line("argument", "%s%s", d.Argument, position)
+	}
+	if d.Policy != "" {
+		line("policy", "%s%s", d.Policy, d.effect())
+	}
+	if d.When != "" {
+		line("time", "%s", d.When)
+	}
+	line("leader", "%s", valueText(d.Leader))
+	line(d.otherLabel(), "%s", valueText(d.Other))
+
+	if len(d.Leader.Bytes) > 0 || len(d.Other.Bytes) > 0 {
+		b.WriteByte('\n')
+		d.dump(&b, p)
+	}
+
+	if events := d.lastEvents(); len(events) > 0 {
+		fmt.Fprintf(&b, "\n  %s\n", p.paint(sgrBold, "last events, oldest first (* waits for all variants)"))
+		for _, e := range events {
+			mark := ' '
+			if e.Waiting {
+				mark = '*'
+			}
+			id := fmt.Sprintf("%d", e.Pid)
+			if e.Thread != 0 && e.Thread != e.Pid {
+				id = fmt.Sprintf("%d/%d", e.Pid, e.Thread)
+			}
+			fmt.Fprintf(&b, "  %6d %c %s %s\n", e.Seq, mark, id, shown(e.Text))
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// effect says whether the leader's call took place.
+func (d *Divergence) effect() string {
+	switch {
+	case d.Call == "":
+		return ""
+	case d.EffectOut:
+		return "; the leader had made the call when the difference was seen"
+	}
+	return "; the leader had not made the call when the difference was seen"
+}
+
+func (d *Divergence) otherLabel() string {
+	if d.Variant == 0 {
+		return "others"
+	}
+	return fmt.Sprintf("variant %d", d.Variant)
+}
+
+func valueText(v Value) string {
+	text := v.Text
+	if text == "" {
+		text = "-"
+		if len(v.Bytes) > 0 {
+			text = fmt.Sprintf("%d bytes", len(v.Bytes))
+		}
+	}
+	if v.Fault {
+		text += " (memory beyond is not readable)"
+	}
+	return text
+}
+
+// shown makes text fit for a terminal.
+func shown(s string) string {
+	s = calllog.Printable(s)
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,190 @@
+package libmultivar
+
+import (
+	"encoding/binary"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// Signal numbers that have rules of their own (signal(7)).
+const (
+	sigBUS   = 7
+	sigKILL  = 9
+	sigSEGV  = 11
+	sigCHLD  = 17
+	sigCONT  = 18
+	sigSTOP  = 19
+	sigTSTP  = 20
+	sigTTIN  = 21
+	sigTTOU  = 22
+	sigURG   = 23
+	sigWINCH = 28
+	sigMax   = 64
+)
+
+// disposition is what a process does on a signal.
+type disposition uint8
+
+const (
+	dispDefault disposition = iota
+	dispIgnore
+	dispHandle
+)
+
+// handlerTable holds the dispositions of a process; processes created with
+// CLONE_SIGHAND share it.
+type handlerTable struct {
+	disp [sigMax + 1]disposition
+}
+
+func (h *handlerTable) clone() *handlerTable {
+	c := *h
+	return &c
+}
+
+// exec resets handlers to the default, as execve(2) does.
+func (h *handlerTable) exec() *handlerTable {
+	c := h.clone()
+	for i := range c.disp {
+		if c.disp[i] == dispHandle {
+			c.disp[i] = dispDefault
+		}
+	}
+	return c
+}
+
+// fate says what a signal will do to a process.
+type fate uint8
+
+const (
+	fateIgnored fate = iota
+	fateHandled
+	fateStops
+	fateKills
+)
+
+// fate returns what signal n does now. Whether it is blocked is the kernel's
+// business: it reports only what it is about to deliver.
+func (h *handlerTable) fate(n int) fate {
+	if n < 1 || n > sigMax {
+		return fateKills
+	}
+	switch h.disp[n] {
+	case dispIgnore:
+		return fateIgnored
+	case dispHandle:
+		return fateHandled
+	}
+	switch n {
+	case sigCHLD, sigCONT, sigURG, sigWINCH:
+		return fateIgnored
+	case sigSTOP, sigTSTP, sigTTIN, sigTTOU:
+		return fateStops
+	}
+	return fateKills
+}
+
+// leaderSignal takes a signal that is about to be delivered to the leader.
+func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
+	s := &th.sides[frontend.Leader]
+	s.ending = false
+	if sig.Synchronous {
+		e.settle(th)
+		ev := e.newRecord(th, event.Signal)
+		ev.name = "signal"
+		ev.wait = true
+		ev.signal = sig
+		ev.request = e.signalRequest(th, frontend.Leader, sig)
+		e.published(th, ev)
+		return
+	}
+	open := th.settling
+	if open != nil && !open.interrupted && !sig.AfterCall && open.ret != -eINTR {
+		e.settle(th)
+		open = nil
+	}
+	pass := frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig}
+	switch th.proc.handlers.fate(sig.Number) {
+	case fateIgnored:
+		if open != nil && (open.interrupted || open.ret == -eINTR) {
+			// Without the monitor the call would not have noticed the signal.
+			open.interrupted = true
+			pass.Restart = true
+		}
+		e.letGo(th, pass)
+	case fateStops:
+		e.letGo(th, pass)
+	case fateKills:
+		// Nothing of the program runs after it. Followers are driven to the
+		// leader's last event and killed there.
+		if open != nil {
+			open.interrupted = false
+			th.settling = nil
+			s.inCall = nil
+			e.complete(open)
+		}
+		e.letGo(th, pass)
+	case fateHandled:
+		if open == nil {
+			th.pending = append(th.pending, sig)
+			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+			return
+		}
+		open.signal = sig
+		th.settling = nil
+		s.inCall = nil
+		s.ending = true
+		e.complete(open)
+		e.letGo(th, pass)
+	}
+}
+
+// interruptBefore delivers the oldest pending signal in front of the call at
+// which the leader stands; the call is asked for again after the handler.
+func (e *Engine) interruptBefore(th *thread) {
+	s := &th.sides[frontend.Leader]
+	sig := th.pending[0]
+	th.pending = th.pending[1:]
+	ev := e.newRecord(th, event.Signal)
+	ev.name = "signal"
+	ev.before = true
+	ev.signal = sig
+	ev.started = true
+	ev.request = e.signalRequest(th, frontend.Leader, sig)
+	s.ending = true
+	e.published(th, ev)
+	if e.ended {
+		return
+	}
+	e.complete(ev)
+	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
+}
+
+// signalRequest encodes a signal: number, cause and, for faults, the address.
+func (e *Engine) signalRequest(th *thread, v int, sig *frontend.Signal) []byte {
+	e.builder.Reset(event.Signal, int32(sig.Number))
+	e.builder.Number(0, event.PartValue, 0, sysabi.Signal, 0, uint64(sig.Number))
+	e.builder.Number(1, event.PartValue, 0, sysabi.Int, 0, uint64(int64(sig.Code())))
+	if sig.Synchronous && th.proc.sameImage {
+		a := e.layout.Canonical(v, binary.LittleEndian.Uint64(sig.Info[16:]))
+		var f event.Flag
+		if a.Relative() {
+			f = event.Relative
+		}
+		e.builder.Number(2, event.PartValue, 0, sysabi.Addr, f, a.Offset())
+	}
+	return e.builder.Record()
+}
+
+// signalFor returns the leader's signal as follower v gets it.
+func (e *Engine) signalFor(v int, sig *frontend.Signal) *frontend.Signal {
+	c := *sig
+	// SI_QUEUE, SI_TIMER and SI_MESGQ carry a value of the program's own.
+	if code := sig.Code(); code >= -3 && code <= -1 {
+		w := e.wordFor(v, binary.LittleEndian.Uint64(c.Info[24:]))
+		binary.LittleEndian.PutUint64(c.Info[24:], w)
+	}
+	return &c
+}

@@ -1,0 +1,328 @@
+package libmultivar
+
+import (
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// stop says where a task is.
+type stop uint8
+
+const (
+	// absent: the variant's twin of the thread does not exist yet.
+	absent stop = iota
+	// running: in user mode, or in the kernel for a call that it was let into.
+	running
+	// atEntry, atExit, atTimeStamp, atSignal, atFork, atExec: stopped in front of
+	// the engine.
+	atEntry
+	atExit
+	atTimeStamp
+	atSignal
+	atFork
+	atExec
+	// dead: its exit was reported.
+	dead
+)
+
+// side is one variant's part of a thread.
+type side struct {
+	task frontend.Task
+	stop stop
+	// inCall is the event of the call in which the kernel runs this task.
+	inCall *record
+	call   frontend.Call
+	signal *frontend.Signal
+	stamp  frontend.TimeStamp
+	// request is the encoded request of the stop at hand, made when needed.
+	request []byte
+	// next is the sequence number of the thread's event that this (follower) task
+	// meets next.
+	next uint64
+	// met is the event that the task has reached, not completed yet.
+	met *record
+	// since is when the stop at hand was reported, resumed when the task last went
+	// on; both are for finding hung variants.
+	since, resumed time.Duration
+	watch          watch
+	// image is what OnExec reported while the leader's was not known yet.
+	image *frontend.Image
+	// ending is true when the task's death would be no surprise; ended when it
+	// has left its domain.
+	ending, ended bool
+	status        frontend.Status
+}
+
+// watch is what the engine knows of a variant for which others wait.
+type watch struct {
+	active bool
+	from   time.Duration
+	cpu    time.Duration
+	slice  time.Duration
+}
+
+// thread is one thread of the program: the same thread in all variants.
+type thread struct {
+	id     uint32
+	proc   *process
+	domain *domain
+	// tid is the id that the program sees.
+	tid   int
+	sides []side
+
+	// events are the events that not all followers have completed, events[0] has
+	// sequence number first.
+	events []*record
+	first  uint64
+	bytes  int
+
+	// held is true while the leader stands at a call for which there is no room
+	// in the stream.
+	held bool
+	// settling is the leader's last event when its completion waits for the next
+	// stop, which shows whether a signal came with it.
+	settling *record
+	// pending are signals that arrived at the leader and wait for its next call.
+	pending []*frontend.Signal
+	// dying is true once the thread's end is an event (exit, a deadly signal).
+	dying bool
+}
+
+// process is one process of the program in all variants.
+type process struct {
+	pid     int
+	parent  *process
+	main    *thread
+	threads map[uint32]*thread
+	space   *addrspace.Space
+	// sharedSpace is true while a vforked child uses its parent's memory.
+	offsets  addrspace.Offsets
+	handlers *handlerTable
+	fds      *fdTable
+	comm     string
+	// sameImage is false when variants run different programs.
+	sameImage bool
+	layoutErr error
+	dead      bool
+	status    frontend.Status
+}
+
+// record is one event of a thread's stream.
+type record struct {
+	seq    uint64
+	serial uint64
+	thread *thread
+	kind   event.Kind
+	name   string
+	call   sysabi.Call
+	// raw is the leader's call as it was caught.
+	raw     frontend.Call
+	request []byte
+	// args are the leader's arguments with which the kernel is called.
+	wait bool
+	// met counts the followers that have reached the event and asked for the same;
+	// passed counts those that are done with it.
+	met, passed int
+	// started: the leader was let go; done: the outcome is known.
+	started, done bool
+	// answered is true when nobody runs the call; ret is then its result.
+	answered bool
+	ret      int64
+	// kernelRet is what the kernel returned to the leader, ret what the program
+	// sees.
+	kernelRet int64
+	// interrupted: the call returned one of the kernel's restart codes.
+	interrupted bool
+	outs        []event.Field
+
+	follow follow
+	// run gives the call that a variant executes; nil means its own arguments.
+	run func(v int, own *frontend.Call) (nr int64, args [6]uint64)
+	// after is called when the leader's call is done, before its outcome is
+	// published; it returns the result that the program sees.
+	after func(ret int64) int64
+	// finish is called for each follower that has completed its part with its own
+	// task stopped; it may write into its memory.
+	finish func(v int, s *side) error
+	// addrResult: the result that the program sees is an address, given in the
+	// leader's slot.
+	addrResult bool
+	// plainKernel: what the kernel returned is no address all the same.
+	plainKernel bool
+	// compared is the shared file memory whose content is part of the request.
+	compared []addrspace.Region
+	file     frontend.File
+	hasFile  bool
+	fileArg  int
+
+	// addressText: what was read shows addresses, as text or as binaryText.
+	addressText, binaryText bool
+
+	birth  *birth
+	child  *thread
+	forked bool
+	status frontend.Status
+	exec   *execState
+	stamp  frontend.TimeStamp
+	signal *frontend.Signal
+	// before: the asynchronous signal is delivered before the call at hand.
+	before bool
+	deadly bool
+	// wholeProcess: all threads of the process end with the event.
+	wholeProcess bool
+	// sigMask finds the pointer to the mask that a waiting call uses.
+	sigMask func(s *side) uint64
+	// lens are the lengths that value-result arguments had at entry.
+	lens [6]uint64
+}
+
+// follow says what a follower does with a completed event.
+type follow uint8
+
+const (
+	// followAnswer: take the result and the output.
+	followAnswer follow = iota
+	// followRun: run the call too and compare results.
+	followRun
+	// followEach: run the call without looking at its result.
+	followEach
+	// followClone: create the twin of a new task.
+	followClone
+	// followExec: run the new program.
+	followExec
+	// followReap: collect the twin of a process that the leader collected.
+	followReap
+	// followKilled: die.
+	followKilled
+)
+
+// Bounds of how far the leader runs ahead of the slowest follower in one thread.
+const (
+	maxAhead      = 256
+	maxAheadBytes = 64 << 20
+)
+
+// recentEvents is how many events a report shows.
+const recentEvents = 20
+
+// newProcess creates a process whose main thread has the id pid.
+func (e *Engine) newProcess(parent *process, hostPid int) *process {
+	p := &process{
+		parent:    parent,
+		pid:       e.visiblePid(hostPid),
+		threads:   make(map[uint32]*thread),
+		handlers:  &handlerTable{},
+		fds:       &fdTable{},
+		sameImage: true,
+	}
+	p.main = e.newThread(p, p.pid, &domain{})
+	e.pids[p.pid] = p
+	return p
+}
+
+func (e *Engine) newThread(p *process, tid int, d *domain) *thread {
+	e.nextID++
+	th := &thread{id: e.nextID, proc: p, tid: tid, domain: d, sides: make([]side, e.cfg.Variants)}
+	p.threads[th.id] = th
+	d.init(e.cfg.Variants)
+	return th
+}
+
+// visiblePid returns the id that the program sees for a new task of the leader.
+func (e *Engine) visiblePid(host int) int {
+	if e.cfg.Pids == PidsLeader {
+		return host
+	}
+	id := e.nextPid
+	e.nextPid++
+	return id
+}
+
+// attach makes t the task of th in its variant.
+func (e *Engine) attach(th *thread, t frontend.Task) {
+	s := &th.sides[t.Variant]
+	s.task = t
+	s.stop = atFork
+	s.resumed = e.now
+	e.tasks[t] = th
+	th.domain.join(t.Variant)
+}
+
+// newRecord appends an event to th's stream; the caller fills it and calls
+// published.
+func (e *Engine) newRecord(th *thread, kind event.Kind) *record {
+	e.seq++
+	ev := &record{serial: e.seq, thread: th, kind: kind, seq: th.first + uint64(len(th.events))}
+	th.events = append(th.events, ev)
+	e.recent = append(e.recent, ev)
+	if len(e.recent) > recentEvents {
+		e.recent[0] = nil
+		e.recent = e.recent[1:]
+	}
+	return ev
+}
+
+// event returns the event that follower v of th meets next, nil when the leader
+// is not there yet.
+func (th *thread) event(v int) *record {
+	s := &th.sides[v]
+	if s.next < th.first || s.next-th.first >= uint64(len(th.events)) {
+		return nil
+	}
+	return th.events[s.next-th.first]
+}
+
+// passed notes that follower v is done with ev and drops what nobody needs.
+func (e *Engine) passed(ev *record, v int) {
+	th := ev.thread
+	s := &th.sides[v]
+	s.met = nil
+	s.inCall = nil
+	s.next++
+	ev.passed++
+	e.trim(th)
+}
+
+// trim drops the events at the head of the stream that everybody is done with.
+func (e *Engine) trim(th *thread) {
+	for len(th.events) > 0 {
+		ev := th.events[0]
+		if !ev.done || ev.passed < e.followers || th.settling == ev {
+			break
+		}
+		e.release(ev)
+		th.bytes -= ev.size()
+		th.events[0] = nil
+		th.events = th.events[1:]
+		th.first++
+	}
+	if th.held && th.room() {
+		th.held = false
+		e.leaderCall(th)
+	}
+}
+
+// release closes what an event holds.
+func (e *Engine) release(ev *record) {
+	if ev.hasFile {
+		ev.hasFile = false
+		e.hostFailed(e.host.CloseFile(ev.file))
+	}
+}
+
+// room reports whether the leader may add an event.
+func (th *thread) room() bool {
+	return len(th.events) < maxAhead && th.bytes < maxAheadBytes
+}
+
+func (ev *record) size() int {
+	n := len(ev.request)
+	for i := range ev.outs {
+		n += len(ev.outs[i].Data)
+	}
+	return n
+}

@@ -1,0 +1,178 @@
+package sysabi
+
+// The layouts of 64-bit Linux, from include/uapi and, for struct stat, struct
+// sigaction and struct epoll_event, arch/*/include/uapi.
+
+func layout(name string, size uint64, fields ...Field) *Layout {
+	return &Layout{Name: name, Size: size, Fields: fields}
+}
+
+func member(name string, off, size uint64, k Kind) Field {
+	return Field{Name: name, Off: off, Size: size, Kind: k}
+}
+
+// when returns the member restricted to records that fulfil c.
+func (f Field) when(c FieldCond) Field {
+	f.If = c
+	return f
+}
+
+// Values that decide which members of a record count.
+const (
+	saRestorer     = 0x04000000
+	ssDisable      = 2
+	sigevNone      = 1
+	sigevThreadID  = 4
+	utimeNowNsec   = 1<<30 - 1
+	utimeOmitNsec  = 1<<30 - 2
+	cloneSetTLS    = 0x00080000
+	cloneParentTID = 0x00100000
+	clonePidFD     = 0x00001000
+	cloneChildTID  = 0x01000000 | 0x00200000
+)
+
+// Layouts that the kernel writes and programs never pass in: the bytes are
+// replicated.
+var (
+	statLayout = &Layout{Name: "stat", Size: 144, arm64: &Layout{Name: "stat", Size: 128}}
+
+	statxLayout      = layout("statx", 256)
+	statfsLayout     = layout("statfs", 120)
+	ustatLayout      = layout("ustat", 32)
+	utsnameLayout    = layout("new_utsname", 390)
+	sysinfoLayout    = layout("sysinfo", 112)
+	rusageLayout     = layout("rusage", 144)
+	tmsLayout        = layout("tms", 32)
+	cachestatLayout  = layout("cachestat", 40)
+	ownerUIDsLayout  = layout("uid_t[2]", 8, member("ruid", 0, 4, Uint), member("euid", 4, 4, Uint))
+	siginfoOutLayout = layout("siginfo", 128)
+	fdLayout         = layout("int", 4, member("fd", 0, 4, FD))
+	fdPairLayout     = layout("int[2]", 8, member("fd0", 0, 4, FD), member("fd1", 4, 4, FD))
+)
+
+// Time.
+var (
+	timespecLayout = layout("timespec", 16, member("tv_sec", 0, 8, Long), member("tv_nsec", 8, 8, Long))
+	timevalLayout  = layout("timeval", 16, member("tv_sec", 0, 8, Long), member("tv_usec", 8, 8, Long))
+	timezoneLayout = layout("timezone", 8, member("tz_minuteswest", 0, 4, Int), member("tz_dsttime", 4, 4, Int))
+	utimbufLayout  = layout("utimbuf", 16, member("actime", 0, 8, Long), member("modtime", 8, 8, Long))
+
+	itimervalLayout = layout("itimerval", 32,
+		member("interval_sec", 0, 8, Long), member("interval_usec", 8, 8, Long),
+		member("value_sec", 16, 8, Long), member("value_usec", 24, 8, Long))
+	itimerspecLayout = layout("itimerspec", 32,
+		member("interval_sec", 0, 8, Long), member("interval_nsec", 8, 8, Long),
+		member("value_sec", 16, 8, Long), member("value_nsec", 24, 8, Long))
+
+	// utimensat(2) ignores tv_sec when tv_nsec is UTIME_NOW or UTIME_OMIT, and
+	// GNU tar leaves it uninitialised.
+	utimensLayout = layout("timespec", 16,
+		member("tv_sec", 0, 8, Long).when(FieldCond{Off: 8, Size: 8, Min: utimeOmitNsec, Max: utimeNowNsec, Not: true}),
+		member("tv_nsec", 8, 8, Long))
+)
+
+// Signals.
+var (
+	// sigactionLayout is the kernel's structure, not libc's; glibc for arm64
+	// leaves sa_restorer uninitialised.
+	sigactionLayout = layout("sigaction", 32,
+		member("sa_handler", 0, 8, Code),
+		member("sa_flags", 8, 8, Flags),
+		member("sa_restorer", 16, 8, Code).when(FieldCond{Off: 8, Size: 8, Mask: saRestorer, Not: true}),
+		member("sa_mask", 24, 8, Long))
+	stackLayout = layout("stack_t", 24,
+		member("ss_sp", 0, 8, Ptr).when(FieldCond{Off: 8, Size: 4, Mask: ssDisable}),
+		member("ss_flags", 8, 4, Flags),
+		member("ss_size", 16, 8, Long).when(FieldCond{Off: 8, Size: 4, Mask: ssDisable}))
+	// siginfoLayout is what rt_sigqueueinfo(2) takes. The kernel sets si_signo
+	// itself.
+	siginfoLayout = layout("siginfo", 128,
+		member("si_signo", 0, 4, None),
+		member("si_errno", 4, 4, Int),
+		member("si_code", 8, 4, Int),
+		member("si_pid", 16, 4, Pid),
+		member("si_uid", 20, 4, Uint),
+		member("si_value", 24, 8, Word))
+	sigeventLayout = layout("sigevent", 64,
+		member("sigev_value", 0, 8, Word).when(FieldCond{Off: 12, Size: 4, Min: sigevNone, Max: sigevNone, Not: true}),
+		member("sigev_signo", 8, 4, Signal).when(FieldCond{Off: 12, Size: 4, Min: sigevNone, Max: sigevNone, Not: true}),
+		member("sigev_notify", 12, 4, Int),
+		member("sigev_notify_thread_id", 16, 4, Pid).when(FieldCond{Off: 12, Size: 4, Min: sigevThreadID, Max: sigevThreadID}))
+)
+
+// Processes and limits.
+var (
+	rlimitLayout     = layout("rlimit", 16, member("rlim_cur", 0, 8, Long), member("rlim_max", 8, 8, Long))
+	schedParamLayout = layout("sched_param", 4, member("sched_priority", 0, 4, Int))
+	capHeaderLayout  = layout("cap_user_header", 8, member("version", 0, 4, Uint), member("pid", 4, 4, Pid))
+	// Versions 2 and 3 of the capability interface; version 1 has one triple.
+	capDataLayout = layout("cap_user_data[2]", 24,
+		member("effective0", 0, 4, Uint), member("permitted0", 4, 4, Uint), member("inheritable0", 8, 4, Uint),
+		member("effective1", 12, 4, Uint), member("permitted1", 16, 4, Uint), member("inheritable1", 20, 4, Uint))
+	cloneArgsLayout = layout("clone_args", 88,
+		member("flags", 0, 8, Flags),
+		member("pidfd", 8, 8, Ptr),
+		member("child_tid", 16, 8, Ptr),
+		member("parent_tid", 24, 8, Ptr),
+		member("exit_signal", 32, 8, Long),
+		member("stack", 40, 8, Ptr),
+		member("stack_size", 48, 8, Long),
+		member("tls", 56, 8, Ptr).when(FieldCond{Size: 8, Mask: cloneSetTLS, Not: true}),
+		member("set_tid", 64, 8, Ptr),
+		member("set_tid_size", 72, 8, Long),
+		member("cgroup", 80, 8, Long))
+	pidLayout   = layout("pid_t", 4, member("pid", 0, 4, Pid))
+	ucredLayout = layout("ucred", 12, member("pid", 0, 4, Pid), member("uid", 4, 4, Uint), member("gid", 8, 4, Uint))
+)
+
+// Files and descriptors.
+var (
+	flockLayout = layout("flock", 32,
+		member("l_type", 0, 2, Int), member("l_whence", 2, 2, Int),
+		member("l_start", 8, 8, Long), member("l_len", 16, 8, Long), member("l_pid", 24, 4, None))
+	// Locks of open file descriptions need l_pid to be zero (fcntl_locking(2)).
+	flockOFDLayout = layout("flock", 32,
+		member("l_type", 0, 2, Int), member("l_whence", 2, 2, Int),
+		member("l_start", 8, 8, Long), member("l_len", 16, 8, Long), member("l_pid", 24, 4, Int))
+	ownerExLayout = layout("f_owner_ex", 8, member("type", 0, 4, Int), member("pid", 4, 4, Pid))
+	// poll(2) ignores events of an entry with a negative descriptor.
+	pollfdLayout = layout("pollfd", 8,
+		member("fd", 0, 4, FD),
+		member("events", 4, 2, Flags).when(FieldCond{Size: 4, Min: 0, Max: 1<<31 - 1}),
+		member("revents", 6, 2, None))
+	epollEventLayout = &Layout{
+		Name: "epoll_event", Size: 12,
+		Fields: []Field{member("events", 0, 4, Flags), member("data", 4, 8, Word)},
+		arm64: &Layout{
+			Name: "epoll_event", Size: 16,
+			Fields: []Field{member("events", 0, 4, Flags), member("data", 8, 8, Word)},
+		},
+	}
+	cloneRangeLayout = layout("file_clone_range", 32,
+		member("src_fd", 0, 8, FD), member("src_offset", 8, 8, Long),
+		member("src_length", 16, 8, Long), member("dest_offset", 24, 8, Long))
+	fsxattrLayout = layout("fsxattr", 28,
+		member("fsx_xflags", 0, 4, Flags), member("fsx_extsize", 4, 4, Uint), member("fsx_nextents", 8, 4, None),
+		member("fsx_projid", 12, 4, Uint), member("fsx_cowextsize", 16, 4, Uint), member("fsx_pad", 20, 8, None))
+	cachestatRangeLayout = layout("cachestat_range", 16, member("off", 0, 8, Long), member("len", 8, 8, Long))
+)
+
+// Terminals. The kernel's termios has 19 control characters, libc's has 32.
+var (
+	winsizeLayout = layout("winsize", 8,
+		member("ws_row", 0, 2, Uint), member("ws_col", 2, 2, Uint),
+		member("ws_xpixel", 4, 2, Uint), member("ws_ypixel", 6, 2, Uint))
+	termiosLayout = layout("termios", 36,
+		member("c_iflag", 0, 4, Flags), member("c_oflag", 4, 4, Flags),
+		member("c_cflag", 8, 4, Flags), member("c_lflag", 12, 4, Flags),
+		member("c_line", 16, 1, Uint), member("c_cc", 17, 19, Buf))
+	termios2Layout = layout("termios2", 44,
+		member("c_iflag", 0, 4, Flags), member("c_oflag", 4, 4, Flags),
+		member("c_cflag", 8, 4, Flags), member("c_lflag", 12, 4, Flags),
+		member("c_line", 16, 1, Uint), member("c_cc", 17, 19, Buf),
+		member("c_ispeed", 36, 4, Uint), member("c_ospeed", 40, 4, Uint))
+	termioLayout = layout("termio", 18,
+		member("c_iflag", 0, 2, Flags), member("c_oflag", 2, 2, Flags),
+		member("c_cflag", 4, 2, Flags), member("c_lflag", 6, 2, Flags),
+		member("c_line", 8, 1, Uint), member("c_cc", 9, 8, Buf))
+)

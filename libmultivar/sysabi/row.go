@@ -1,0 +1,208 @@
+package sysabi
+
+// Exec says who executes a call.
+type Exec uint8
+
+// The ways to execute a call.
+const (
+	// Leader: only the leader runs the call, followers are answered with its
+	// result and its output.
+	Leader Exec = iota
+	// All: the leader runs the call, and when it succeeded each follower runs
+	// it too and must get the same (canonical) result. When it failed in the
+	// leader, followers are answered with the error. Outputs are those of each
+	// variant's own call.
+	All
+	// Each: every variant runs the call by itself as soon as the comparison
+	// allows, and results are not compared because there is none to see
+	// (rt_sigreturn).
+	Each
+	// Answer: nobody runs the call; the handler knows the result.
+	Answer
+	// NotYet: a call of Linux that this engine does not model yet. It answers
+	// ENOSYS in all variants and the user gets one notice.
+	NotYet
+	// Unsupported: a call that the engine refuses by design with Row.Errno,
+	// because of Row.Reason.
+	Unsupported
+)
+
+// Ret is the kind of a call's result.
+type Ret uint8
+
+// The kinds of results.
+const (
+	RetInt Ret = iota
+	RetFD
+	RetPid
+	RetAddr
+	RetNone
+)
+
+// Wait is the set of reasons why a policy may want a call to wait until every
+// variant has asked for it.
+type Wait uint8
+
+// The reasons; a policy is a set of them. Rows carry those that apply.
+const (
+	// WaitClone: creates a process or a thread.
+	WaitClone Wait = 1 << iota
+	// WaitExec: replaces the program.
+	WaitExec
+	// WaitMapExec: waits only when the protection argument has PROT_EXEC.
+	WaitMapExec
+	// WaitOutput: gives data to the outside.
+	WaitOutput
+	// WaitAlways: waits under every policy (process exit).
+	WaitAlways
+)
+
+// Handler names the piece of engine code that a call needs beyond its row.
+type Handler uint8
+
+// The handlers.
+const (
+	HandlerNone Handler = iota
+	HandlerBrk
+	HandlerMmap
+	HandlerMunmap
+	HandlerMremap
+	HandlerMprotect
+	HandlerMsync
+	HandlerMadvise
+	HandlerClone
+	HandlerClone3
+	HandlerFork
+	HandlerVfork
+	HandlerExecve
+	HandlerExecveat
+	HandlerExit
+	HandlerExitGroup
+	HandlerWait4
+	HandlerWaitid
+	HandlerKill
+	HandlerTgkill
+	HandlerSigqueue
+	HandlerSigaction
+	HandlerSigprocmask
+	HandlerSigaltstack
+	HandlerSigreturn
+	HandlerSigsuspend
+	HandlerTidAddress
+	HandlerPrctl
+	HandlerArchPrctl
+	HandlerOpen
+	HandlerClose
+	HandlerDup
+	HandlerEpollCtl
+	HandlerEpollWait
+	HandlerRestart
+	HandlerFutex
+	HandlerRlimit
+	HandlerMemfd
+	HandlerPersonality
+	HandlerShm
+)
+
+// Row describes one system call.
+type Row struct {
+	Name string
+	// Nr is the call's number per architecture, Absent where there is none.
+	Nr   [archCount]int
+	Args []Arg
+	Ret  Ret
+	Exec Exec
+	// Blocks is true when the call may sleep for long in the kernel.
+	Blocks bool
+	// Signals is true when the call may raise a signal for its own caller
+	// before it returns (kill, a mask change, a write to a closed pipe).
+	Signals bool
+	Wait    Wait
+	Handler Handler
+	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
+	Sub *SubTable
+	// Errno is what an Unsupported call answers; Reason says why in a few
+	// words, for NotYet and Unsupported rows.
+	Errno  uint16
+	Reason string
+	// arm64 replaces Args in rows for ARM64 where the architectures disagree.
+	arm64 []Arg
+}
+
+// SubTable selects argument descriptions by the value of a command argument.
+type SubTable struct {
+	// Arg is the index of the command argument and Mask the bits of it that
+	// count (all when zero).
+	Arg  int
+	Mask uint64
+	// Upper is the index of a second argument whose low 32 bits become the
+	// upper half of the command (the level of a socket option), zero for none.
+	Upper int
+	// Cases maps a command to its description.
+	Cases map[uint64]SubCase
+	// Default describes commands without a case.
+	Default SubCase
+}
+
+// SubCase is the description of one command: it replaces the arguments of the
+// row from the first Sub argument on.
+type SubCase struct {
+	Name string
+	Args []Arg
+	Exec Exec
+	Ret  Ret
+	// Blocks, Errno and Reason as in Row.
+	Blocks bool
+	Errno  uint16
+	Reason string
+	// full is Args behind the row's own arguments, built with the table.
+	full []Arg
+}
+
+// Call is a row with the description that the command argument selects.
+type Call struct {
+	*Row
+	Args   []Arg
+	Exec   Exec
+	Ret    Ret
+	Blocks bool
+	Errno  uint16
+	Reason string
+	// Command is the name of the sub-command, empty when there is none.
+	Command string
+}
+
+// Resolve returns the description of a call of row r with these arguments.
+// Commands of a SubTable are looked up; the arguments of the returned Call are
+// at most six and belong to the table. It never fails and does not allocate: an
+// unknown command gets SubTable.Default.
+func (r *Row) Resolve(args [6]uint64) Call {
+	c := Call{Row: r, Args: r.Args, Exec: r.Exec, Ret: r.Ret, Blocks: r.Blocks, Errno: r.Errno, Reason: r.Reason}
+	if r.Sub == nil {
+		return c
+	}
+	sub := r.Sub.find(args)
+	c.Command = sub.Name
+	c.Args = sub.full
+	c.Exec = sub.Exec
+	c.Ret = sub.Ret
+	c.Blocks = r.Blocks || sub.Blocks
+	c.Errno = sub.Errno
+	c.Reason = sub.Reason
+	return c
+}
+
+// find returns the case that the arguments select.
+func (t *SubTable) find(args [6]uint64) SubCase {
+	cmd := args[t.Arg]
+	if t.Mask != 0 {
+		cmd &= t.Mask
+	}
+	if t.Upper != 0 {
+		cmd = cmd&0xffffffff | args[t.Upper]<<32
+	}
+	if sub, ok := t.Cases[cmd]; ok {
+		return sub
+	}
+	return t.Default
+}

@@ -1,0 +1,91 @@
+package sysabi
+
+// netRows are the socket calls. Leader only: followers own no descriptors.
+func netRows() []Row {
+	return []Row{
+		{Name: "socket", Args: args(enum("domain", socketDomainNames), flags("type", socketTypeNames), i32("protocol")), Ret: RetFD},
+		{Name: "socketpair", Args: args(enum("domain", socketDomainNames), flags("type", socketTypeNames), i32("protocol"), outRec("sv", fdPairLayout))},
+		{Name: "bind", Args: args(fd("sockfd"), sockIn("addr", 2), i32("addrlen"))},
+		{Name: "connect", Args: args(fd("sockfd"), sockIn("addr", 2), i32("addrlen")), Blocks: true},
+		{Name: "listen", Args: args(fd("sockfd"), i32("backlog"))},
+		{Name: "accept", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Ret: RetFD, Blocks: true},
+		{Name: "accept4", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"), flags("flags", socketTypeNames)), Ret: RetFD, Blocks: true},
+		{Name: "shutdown", Args: args(fd("sockfd"), i32("how"))},
+		{Name: "getsockname", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"))},
+		{Name: "getpeername", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"))},
+		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput},
+		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen")), Blocks: true},
+		{Name: "sendmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: In}, flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
+		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true},
+		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
+		{Name: "recvmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: Out, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames), inOutRec("timeout", timespecLayout)), Blocks: true},
+		{Name: "setsockopt", Args: args(fd("sockfd"), i32("level"), enum("optname", nil), sub("optval")), Sub: &SubTable{
+			Arg: 2, Mask: 0xffffffff, Upper: 1,
+			Cases: map[uint64]SubCase{
+				sockOpt(solSocket, 26): refusedOption("SO_ATTACH_FILTER", "a filter program behind a pointer"),
+				sockOpt(solSocket, 51): refusedOption("SO_ATTACH_REUSEPORT_CBPF", "a filter program behind a pointer"),
+				sockOpt(solIP, 64):     refusedOption("IPT_SO_SET_REPLACE", "packet filter tables behind a pointer"),
+				sockOpt(solIPv6, 64):   refusedOption("IP6T_SO_SET_REPLACE", "packet filter tables behind a pointer"),
+				sockOpt(solTCP, 35):    refusedOption("TCP_ZEROCOPY_RECEIVE", "the kernel would remap memory"),
+				sockOpt(solSocket, 1):  namedOption("SO_DEBUG"),
+				sockOpt(solSocket, 2):  namedOption("SO_REUSEADDR"),
+				sockOpt(solSocket, 6):  namedOption("SO_BROADCAST"),
+				sockOpt(solSocket, 7):  namedOption("SO_SNDBUF"),
+				sockOpt(solSocket, 8):  namedOption("SO_RCVBUF"),
+				sockOpt(solSocket, 9):  namedOption("SO_KEEPALIVE"),
+				sockOpt(solSocket, 13): namedOption("SO_LINGER"),
+				sockOpt(solSocket, 15): namedOption("SO_REUSEPORT"),
+				sockOpt(solSocket, 16): namedOption("SO_PASSCRED"),
+				sockOpt(solSocket, 20): namedOption("SO_RCVTIMEO"),
+				sockOpt(solSocket, 21): namedOption("SO_SNDTIMEO"),
+				sockOpt(solTCP, 1):     namedOption("TCP_NODELAY"),
+				sockOpt(solTCP, 3):     namedOption("TCP_CORK"),
+				sockOpt(solTCP, 4):     namedOption("TCP_KEEPIDLE"),
+				sockOpt(solTCP, 5):     namedOption("TCP_KEEPINTVL"),
+				sockOpt(solTCP, 6):     namedOption("TCP_KEEPCNT"),
+				sockOpt(solTCP, 9):     namedOption("TCP_DEFER_ACCEPT"),
+				sockOpt(solTCP, 12):    namedOption("TCP_QUICKACK"),
+				sockOpt(solTCP, 13):    namedOption("TCP_CONGESTION"),
+				sockOpt(solTCP, 23):    namedOption("TCP_FASTOPEN"),
+				sockOpt(solIPv6, 26):   namedOption("IPV6_V6ONLY"),
+				sockOpt(solSocket, 42): namedOption("SO_PEEK_OFF"),
+			},
+			Default: SubCase{Args: optionIn},
+		}},
+		{Name: "getsockopt", Args: args(fd("sockfd"), i32("level"), enum("optname", nil), sub("optval")), Sub: &SubTable{
+			Arg: 2, Mask: 0xffffffff, Upper: 1,
+			Cases: map[uint64]SubCase{
+				sockOpt(solSocket, 3):  {Name: "SO_TYPE", Args: optionOut},
+				sockOpt(solSocket, 4):  {Name: "SO_ERROR", Args: optionOut},
+				sockOpt(solSocket, 17): {Name: "SO_PEERCRED", Args: args(recs("optval", Out, ucredLayout, lenAt(4)), sockLen("optlen"))},
+				sockOpt(solSocket, 26): refusedOption("SO_GET_FILTER", "a filter program whose length counts in instructions"),
+				sockOpt(solSocket, 77): {Name: "SO_PEERPIDFD", Args: args(recs("optval", Out, fdLayout, lenAt(4)), sockLen("optlen"))},
+				sockOpt(solTCP, 11):    {Name: "TCP_INFO", Args: optionOut},
+				sockOpt(solTCP, 35):    refusedOption("TCP_ZEROCOPY_RECEIVE", "the kernel would remap memory"),
+			},
+			Default: SubCase{Args: optionOut},
+		}},
+	}
+}
+
+// Levels of socket options.
+const (
+	solIP     = 0
+	solSocket = 1
+	solTCP    = 6
+	solIPv6   = 41
+)
+
+// sockOpt is the command of an option: its name below its level.
+func sockOpt(level, name uint64) uint64 { return level<<32 | name }
+
+var (
+	optionIn  = args(in("optval", lenArg(4)), i32("optlen"))
+	optionOut = args(out("optval", lenAt(4)), sockLen("optlen"))
+)
+
+func namedOption(name string) SubCase { return SubCase{Name: name, Args: optionIn} }
+
+func refusedOption(name, reason string) SubCase {
+	return SubCase{Name: name, Args: args(ptr("optval")), Exec: Unsupported, Errno: ENOPROTOOPT, Reason: reason}
+}

@@ -1,0 +1,216 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// apply carries out actions in order.
+func (s *session) apply(actions []frontend.Action) {
+	for i := range actions {
+		if s.over {
+			return
+		}
+		a := &actions[i]
+		if err := s.act(a); err != nil && !isGone(err) {
+			s.failure(a.Task, err)
+		}
+	}
+}
+
+// act carries out one action.
+func (s *session) act(a *frontend.Action) error {
+	if a.Op == frontend.OpEnd {
+		s.over = true
+		return nil
+	}
+	t, err := s.lookup(a.Task)
+	if err != nil {
+		return err
+	}
+	if a.Op == frontend.OpKill {
+		t.proc.killed = true
+		t.state = running
+		if err := unix.Kill(t.proc.pid, syscall.SIGKILL); err != nil {
+			return taskError("kill", err)
+		}
+		return nil
+	}
+	if t.proc.killed {
+		return nil
+	}
+	switch {
+	case a.Op == frontend.OpRun && t.state == atEntry:
+		return s.runCall(t, a)
+	case a.Op == frontend.OpAnswer && t.state == atEntry:
+		return t.answer(a.Ret)
+	case a.Op == frontend.OpAnswer && t.state == atExit:
+		return t.replaceResult(a.Ret)
+	case a.Op == frontend.OpInterrupt && (t.state == atEntry || t.state == atExit):
+		return s.beginInterrupt(t, a)
+	case a.Op == frontend.OpExec && t.state == atEntry:
+		return s.execFile(t, a)
+	case a.Op == frontend.OpResume:
+		return s.goOn(t)
+	case a.Op == frontend.OpSignal && t.state == atSignal:
+		return s.signal(t, a)
+	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
+		return s.place(t, a.Place)
+	case a.Op == frontend.OpTimeStamp && t.state == atTimeStamp:
+		t.last.valid = false
+		return t.setTimeStamp(a.TimeStamp)
+	}
+	return fmt.Errorf("operation %d is not possible for %v at its %v stop", a.Op, t.id, t.state)
+}
+
+// goOn carries out OpResume.
+func (s *session) goOn(t *task) error {
+	switch t.state {
+	case atExit, atExec:
+		return t.resume(unix.Continue, 0)
+	case atSignal:
+		if len(t.deferred) > 0 {
+			if err := s.raiseDeferred(t); err != nil {
+				return err
+			}
+		}
+		return t.resume(unix.Continue, 0)
+	case atFork:
+		if t.call.exit || t.call.restore {
+			return t.resume(unix.ContinueToCall, 0)
+		}
+		return t.resume(unix.Continue, 0)
+	case atBirth:
+		if t.call.restore {
+			if err := t.load(); err != nil {
+				return err
+			}
+			setArguments(&t.regs, t.call.args)
+			t.dirty = true
+			t.call.restore = false
+		}
+		return t.resume(unix.Continue, 0)
+	}
+	return fmt.Errorf("%v cannot go on from its %v stop", t.id, t.state)
+}
+
+// answer ends the call at whose entry t stands without running it.
+func (t *task) answer(ret int64) error {
+	t.last = landing{valid: true, result: true, ip: t.info.IP, ret: uint64(ret)}
+	if t.loaded {
+		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(ret)
+		t.dirty = true
+		return t.resume(unix.Continue, 0)
+	}
+	if err := unix.PtracePokeUser(t.id.Host, unix.UserOrigRax, noCall); err != nil {
+		return taskError("answer", err)
+	}
+	if err := unix.PtracePokeUser(t.id.Host, unix.UserRax, uint64(ret)); err != nil {
+		return taskError("answer", err)
+	}
+	return t.resume(unix.Continue, 0)
+}
+
+// replaceResult changes the result of a call that is done.
+func (t *task) replaceResult(ret int64) error {
+	if err := t.load(); err != nil {
+		return err
+	}
+	t.regs.Rax = uint64(ret)
+	if !isRestart(ret) {
+		t.regs.Orig_rax = noCall
+	}
+	t.dirty = true
+	t.last = landing{valid: true, result: true, ip: t.regs.Rip, ret: uint64(ret)}
+	return t.resume(unix.Continue, 0)
+}
+
+// runCall lets the kernel execute a call.
+func (s *session) runCall(t *task, a *frontend.Action) error {
+	if t.foreign {
+		return t.answer(errNoSys)
+	}
+	t.call = pending{exit: a.Exit, fd: -1}
+	nr := int64(int32(t.info.Nr))
+	switch {
+	case a.File != 0:
+		return s.runWithFile(t, a)
+	case a.Nr == nr && a.Args == t.info.Args:
+	default:
+		if err := t.load(); err != nil {
+			return err
+		}
+		t.remember()
+		setArguments(&t.regs, a.Args)
+		t.regs.Orig_rax = uint64(a.Nr)
+		t.dirty = true
+	}
+	// What rt_sigreturn restores are no longer the registers of the call.
+	if a.Nr == unix.SysRtSigreturn {
+		t.call.restore = false
+	}
+	if t.call.exit || t.call.restore {
+		return t.resume(unix.ContinueToCall, 0)
+	}
+	t.last = landing{valid: true, ip: t.info.IP}
+	return t.resume(unix.Continue, 0)
+}
+
+// remember notes the program's own call, to be restored behind the one that is
+// run instead.
+func (t *task) remember() {
+	t.call.restore = true
+	t.call.nr, t.call.args = t.regs.Orig_rax, arguments(&t.regs)
+}
+
+// runWithFile runs a call with a descriptor that only this call sees.
+func (s *session) runWithFile(t *task, a *frontend.Action) error {
+	if a.FileArg < 0 || a.FileArg >= len(a.Args) {
+		return fmt.Errorf("argument %d cannot hold a descriptor", a.FileArg)
+	}
+	in, err := s.inject(t)
+	if err != nil {
+		return err
+	}
+	t.remember()
+	if t.call.fd, err = in.receive(a.File); err != nil {
+		return err
+	}
+	args := a.Args
+	args[a.FileArg] = uint64(t.call.fd)
+	if err := in.enter(uint64(a.Nr), args); err != nil {
+		return err
+	}
+	return t.resume(unix.ContinueToCall, 0)
+}
+
+// execFile carries out OpExec: execveat(2) of a descriptor and an empty path.
+func (s *session) execFile(t *task, a *frontend.Action) error {
+	if t.foreign {
+		return t.answer(errNoSys)
+	}
+	in, err := s.inject(t)
+	if err != nil {
+		return err
+	}
+	t.call = pending{exit: true, exec: true, fd: -1}
+	t.remember()
+	if t.call.fd, err = in.receive(a.File); err != nil {
+		return err
+	}
+	empty := func(uint64) []byte { return make([]byte, 8) }
+	if t.call.scratch, err = s.borrow(t, in.base.Rsp, empty, 8); err != nil {
+		return err
+	}
+	err = in.enter(unix.SysExecveat,
+		[6]uint64{uint64(t.call.fd), t.call.scratch.addr, a.Args[1], a.Args[2], unix.AtEmptyPath})
+	if err != nil {
+		return err
+	}
+	return t.resume(unix.ContinueToCall, 0)
+}

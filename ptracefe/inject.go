@@ -1,0 +1,242 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// awaited is the kind of stop that an injected call expects next.
+type awaited uint8
+
+const (
+	awaitFilter awaited = iota // the filter's event at a call's entry
+	awaitCall                  // an entry or exit stop
+)
+
+// callStop is the signal of entry and exit stops under PTRACE_O_TRACESYSGOOD.
+const callStop = syscall.SIGTRAP | 0x80
+
+// injector runs calls of the monitor in a stopped task. While it does, the
+// session waits for that task alone; stops of others stay with the kernel.
+// Only calls that do not sleep may be injected.
+type injector struct {
+	s *session
+	t *task
+	// base holds the registers that each call starts from.
+	base unix.Regs
+	// gate is the address of a syscall instruction.
+	gate uint64
+	// fresh is true while the task is still in front of a call of its own, which
+	// can be exchanged without another round.
+	fresh bool
+	// poked is true when the instruction at gate was written there over word.
+	poked bool
+	word  uint64
+}
+
+// inject prepares for calls in a task that is stopped at a call of its own. The
+// program's syscall instruction serves for the injected calls, too.
+func (s *session) inject(t *task) (*injector, error) {
+	if err := t.load(); err != nil {
+		return nil, err
+	}
+	gate := t.regs.Rip - syscallSize
+	var code [syscallSize]byte
+	if _, err := s.ReadVariantMem(t.id, gate, code[:]); err != nil {
+		return nil, err
+	}
+	if code != syscallCode {
+		return nil, fmt.Errorf("no syscall instruction at %#x, where the program made its call", gate)
+	}
+	return &injector{s: s, t: t, base: t.regs, gate: gate, fresh: t.state == atEntry}, nil
+}
+
+// enter leaves the task in front of a call.
+func (in *injector) enter(nr uint64, args [6]uint64) error {
+	r := in.base
+	setArguments(&r, args)
+	if in.fresh {
+		in.fresh = false
+		r.Orig_rax = nr
+		in.t.set(r)
+		return nil
+	}
+	r.Rip, r.Rax, r.Orig_rax = in.gate, nr, noCall
+	in.t.set(r)
+	if in.t.filtered {
+		return in.run(unix.Continue, awaitFilter)
+	}
+	return in.run(unix.ContinueToCall, awaitCall)
+}
+
+// call runs a call and returns its raw result. Afterwards the task is stopped
+// behind the call; its registers are not those of the program.
+func (in *injector) call(nr uint64, args ...uint64) (int64, error) {
+	var a [6]uint64
+	copy(a[:], args)
+	if err := in.enter(nr, a); err != nil {
+		return 0, err
+	}
+	if err := in.run(unix.ContinueToCall, awaitCall); err != nil {
+		return 0, err
+	}
+	if err := in.t.load(); err != nil {
+		return 0, err
+	}
+	return int64(in.t.regs.Rax), nil
+}
+
+// must is call for calls that have to succeed.
+func (in *injector) must(what string, nr uint64, args ...uint64) error {
+	ret, err := in.call(nr, args...)
+	if err == nil && ret < 0 {
+		err = syscall.Errno(-ret)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// end gives the task registers r to go on with. Signals that came in between
+// are raised again.
+func (in *injector) end(r unix.Regs) error {
+	if in.poked {
+		if err := unix.PtracePokeText(in.t.id.Host, in.gate, in.word); err != nil {
+			return taskError("restore program text", err)
+		}
+	}
+	in.t.set(r)
+	for i := range in.t.deferred {
+		sig := syscall.Signal(signo(&in.t.deferred[i]))
+		if err := unix.Tgkill(in.t.proc.pid, in.t.id.Host, sig); err != nil {
+			return taskError("raise signal again", err)
+		}
+	}
+	return nil
+}
+
+func (in *injector) run(r unix.Request, want awaited) error {
+	state := in.t.state
+	if err := in.t.resume(r, 0); err != nil {
+		return err
+	}
+	err := in.s.await(in.t, r, want)
+	in.t.state = state
+	return err
+}
+
+// await waits for one stop of one task, which was resumed with r. Signals that
+// arrive before are dropped in followers and put aside in the leader.
+func (s *session) await(t *task, r unix.Request, want awaited) error {
+	for {
+		status, err := s.waitTask(t)
+		if err != nil {
+			return err
+		}
+		event, sig := int(status)>>16, status.StopSignal()
+		switch {
+		case event == unix.EventSeccomp && want == awaitFilter,
+			event == 0 && sig == callStop && want == awaitCall:
+			return nil
+		case event == unix.EventStop:
+		case event == 0 && sig != callStop:
+			var info unix.SigInfo
+			if err := unix.PtraceSigInfo(t.id.Host, &info); err != nil {
+				return taskError("read siginfo", err)
+			}
+			if isSynchronous(&info) {
+				return fmt.Errorf("a call made for the monitor ended with %v", sig)
+			}
+			if t.leads() {
+				t.deferred = append(t.deferred, info)
+			}
+		default:
+			return fmt.Errorf("unexpected stop %#x while the monitor's call ran", uint32(status))
+		}
+		if err := unix.PtraceResume(r, t.id.Host, 0); err != nil {
+			return taskError("resume", err)
+		}
+	}
+}
+
+// waitTask waits until t stops. The end of t yields ErrGone and is kept for the
+// loop to report. When the session's context ends meanwhile, t is killed.
+func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
+	for {
+		pid, status, err := s.waitQuietly(t.id.Host)
+		switch {
+		case err == syscall.EINTR:
+			if s.ctx.Err() != nil {
+				_ = unix.Kill(t.proc.pid, syscall.SIGKILL)
+			}
+			continue
+		case err == syscall.ECHILD:
+			return 0, frontend.ErrGone
+		case err != nil:
+			return 0, fmt.Errorf("wait: %w", err)
+		case status.Stopped():
+			return status, nil
+		case status.Exited() || status.Signaled():
+			s.ended = append(s.ended, ending{pid, status})
+			return 0, frontend.ErrGone
+		}
+	}
+}
+
+// scratch is memory of a task that is used for a moment.
+type scratch struct {
+	addr  uint64
+	saved []byte
+}
+
+// scratchAlign keeps what is borrowed aligned for any structure.
+const scratchAlign = 64
+
+// borrow writes data somewhere into the task's memory where nothing runs into
+// it while the task is stopped, and remembers what was there. Below the stack
+// is best, because no thread of the program uses it; a stack pointer that
+// points nowhere makes it look for any writable page.
+func (s *session) borrow(t *task, sp uint64, data func(addr uint64) []byte, size int) (scratch, error) {
+	try := func(addr uint64) (scratch, error) {
+		b := scratch{addr: addr, saved: make([]byte, size)}
+		if _, err := s.ReadVariantMem(t.id, addr, b.saved); err != nil {
+			return scratch{}, err
+		}
+		_, err := s.WriteVariantMem(t.id, addr, data(addr))
+		return b, err
+	}
+	below := (sp - redZone - uint64(size)) &^ (scratchAlign - 1)
+	b, err := try(below)
+	if err == nil || !errors.Is(err, frontend.ErrFault) {
+		return b, err
+	}
+	maps, mapsErr := s.Mappings(t.id)
+	if mapsErr != nil {
+		return scratch{}, mapsErr
+	}
+	for _, m := range maps {
+		if m.Prot&protWrite == 0 || m.Prot&protRead == 0 || m.Shared {
+			continue
+		}
+		if b, err = try(m.Start); err == nil {
+			return b, nil
+		}
+	}
+	return scratch{}, fmt.Errorf("no memory for the monitor's call: %w", err)
+}
+
+// giveBack restores borrowed memory.
+func (s *session) giveBack(t *task, b scratch) error {
+	if b.saved == nil {
+		return nil
+	}
+	_, err := s.WriteVariantMem(t.id, b.addr, b.saved)
+	return err
+}

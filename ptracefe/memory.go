@@ -1,0 +1,185 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+var _ frontend.Host = (*session)(nil)
+
+const (
+	protRead  = 1
+	protWrite = 2
+	protExec  = 4
+
+	// userEnd is the end of the user address space with 4-level page tables.
+	userEnd  = 1<<47 - 4096
+	pageSize = 4096
+
+	// minFile is the lowest descriptor that a File has, so that the zero File is
+	// none.
+	minFile = 3
+)
+
+// AllocShared implements frontend.Host.
+func (s *session) AllocShared(size int) ([]byte, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("allocate %d bytes", size)
+	}
+	return make([]byte, size), nil
+}
+
+// ReadVariantMem implements frontend.Host.
+func (s *session) ReadVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
+	return transfer(unix.ReadMemory, t, addr, p)
+}
+
+// WriteVariantMem implements frontend.Host.
+func (s *session) WriteVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
+	return transfer(unix.WriteMemory, t, addr, p)
+}
+
+// transfer copies until everything is done or the kernel refuses a byte. A
+// stack does not grow by these copies (Linux 6.5, mm/gup.c), although it would
+// if the program or its own call touched it; a read through ptrace grows it.
+func transfer(
+	copyMemory func(pid int, addr uint64, p []byte) (int, error),
+	t frontend.Task, addr uint64, p []byte,
+) (n int, err error) {
+	end := addr + uint64(len(p))
+	limit := len(p)
+	if end < addr || end > userEnd {
+		limit = 0
+		if addr < userEnd {
+			limit = int(userEnd - addr)
+		}
+	}
+	grown := ^uint64(0)
+	for n < limit {
+		k, err := copyMemory(t.Host, addr+uint64(n), p[n:limit])
+		if err != nil && err != syscall.EFAULT {
+			if err == syscall.ESRCH {
+				err = frontend.ErrGone
+			}
+			return n, fmt.Errorf("memory of %v: %w", t, err)
+		}
+		n += k
+		if err == nil && k > 0 {
+			continue
+		}
+		at := addr + uint64(n)
+		if page := at &^ (pageSize - 1); page == grown {
+			break
+		} else if _, err := unix.PtracePeekText(t.Host, page); err != nil {
+			break
+		} else {
+			grown = page
+		}
+	}
+	if n < len(p) {
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, t, addr+uint64(n))
+	}
+	return n, nil
+}
+
+// Registers implements frontend.Host.
+func (s *session) Registers(id frontend.Task) (frontend.Registers, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return frontend.Registers{}, err
+	}
+	if err := t.load(); err != nil {
+		return frontend.Registers{}, err
+	}
+	return frontend.Registers{
+		IP: t.regs.Rip, SP: t.regs.Rsp,
+		Names: registerNames, Values: registerValues(&t.regs),
+	}, nil
+}
+
+// DupFile implements frontend.Host.
+func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	if t.proc.pidfd < 0 {
+		if t.proc.pidfd, err = unix.PidfdOpen(t.proc.pid); err != nil {
+			t.proc.pidfd = -1
+			return 0, fmt.Errorf("open process of %v: %w", id, taskError("pidfd_open", err))
+		}
+	}
+	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	if err == nil {
+		got, err = unix.MoveUp(got, minFile)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, taskError("duplicate", err))
+	}
+	return frontend.File(got), nil
+}
+
+// DupImage implements frontend.Host.
+func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
+	fd, err := unix.OpenPath(procPath(id.Host, "exe"))
+	if err == nil {
+		fd, err = unix.MoveUp(fd, minFile)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("program of %v: %w", id, err)
+	}
+	return frontend.File(fd), nil
+}
+
+// CloseFile implements frontend.Host.
+func (s *session) CloseFile(f frontend.File) error {
+	if f < minFile {
+		return fmt.Errorf("close file %d: %w", f, os.ErrInvalid)
+	}
+	return unix.Close(int(f))
+}
+
+// FilePath implements frontend.Host.
+func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
+	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
+}
+
+// Mappings implements frontend.Host.
+func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
+	vmas, err := readMaps(id.Host)
+	if err != nil {
+		return nil, err
+	}
+	return plainMappings(vmas), nil
+}
+
+// lookup finds a living task.
+func (s *session) lookup(id frontend.Task) (*task, error) {
+	t := s.tasks[id.Host]
+	if t == nil || t.id.Variant != id.Variant || t.gone() {
+		return nil, fmt.Errorf("%v: %w", id, frontend.ErrGone)
+	}
+	return t, nil
+}
+
+// CPUTime implements frontend.Host. The kernel tells other processes only the
+// time of a process as a whole, so that of all threads is counted.
+func (s *session) CPUTime(id frontend.Task) (time.Duration, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	d, err := unix.ProcessTime(t.proc.pid)
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %v: %w", id, err)
+	}
+	return d, nil
+}

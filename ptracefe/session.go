@@ -1,0 +1,197 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// session is one run. Everything but the atomics belongs to its goroutine.
+type session struct {
+	ctx  context.Context
+	log  *slog.Logger
+	spec frontend.Spec
+	mon  frontend.Monitor
+
+	pid     int // of the monitor
+	thread  int // of the session's goroutine
+	started time.Time
+	tick    time.Duration
+	spinner spinner
+
+	tasks map[int]*task
+	// newborns are tracees that stopped before their parent's event told who
+	// they are, by id.
+	newborns map[int]newborn
+	// parents are tasks stopped in a fork event whose child has not stopped
+	// yet, by the child's id.
+	parents map[int]*task
+	// ended are ends of tasks that were seen while waiting for one task.
+	ended []ending
+	// sockets are the monitor's ends of the followers' control sockets, -1 where
+	// there is none.
+	sockets []int
+	// sent numbers the files sent to followers.
+	sent uint64
+
+	vdso vdso
+
+	root    *task
+	outcome frontend.Outcome
+	over    bool
+	failing bool
+	err     error
+
+	asleep  atomic.Bool
+	ticking atomic.Bool
+}
+
+type newborn struct{ parent int }
+
+type ending struct {
+	pid    int
+	status unix.WaitStatus
+}
+
+func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
+	return &session{
+		ctx: ctx, log: f.log, spec: spec, tick: f.tick,
+		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(),
+		spinner:  newSpinner(f.spin),
+		tasks:    map[int]*task{},
+		newborns: map[int]newborn{},
+		parents:  map[int]*task{},
+	}
+}
+
+func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
+	mon, err := newMonitor(s, (&FrontEnd{}).Capabilities())
+	if err != nil {
+		return frontend.Outcome{}, err
+	}
+	s.mon = mon
+	defer s.closeSockets()
+	defer s.reap()
+	roots, err := s.startAll()
+	if err != nil {
+		return frontend.Outcome{}, err
+	}
+	stop := s.startWaker()
+	defer stop()
+	for _, t := range roots {
+		s.apply(s.mon.OnThreadStart(t.id))
+	}
+	for _, t := range roots {
+		if s.over {
+			break
+		}
+		if !t.gone() {
+			s.reportExec(t, t.id)
+		}
+	}
+	s.loop()
+	return s.outcome, s.err
+}
+
+// loop handles stops until all tasks have ended or the session is over.
+func (s *session) loop() {
+	for !s.over && len(s.tasks) > 0 {
+		if s.ticking.CompareAndSwap(true, false) {
+			if s.ctx.Err() != nil {
+				s.fail(context.Cause(s.ctx))
+				return
+			}
+			s.apply(s.mon.OnTimer(time.Since(s.started)))
+			continue
+		}
+		if len(s.ended) > 0 {
+			e := s.ended[0]
+			s.ended = s.ended[1:]
+			s.handle(e.pid, e.status)
+			continue
+		}
+		pid, status, err := s.wait(-1)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.ECHILD:
+			s.fail(errors.New("variants vanished: their ends were taken by another waiter"))
+		case err != nil:
+			s.fail(fmt.Errorf("wait for variants: %w", err))
+		default:
+			s.handle(pid, status)
+		}
+	}
+}
+
+// fail ends the session with err, unless it has ended already.
+func (s *session) fail(err error) {
+	if !s.over {
+		s.over, s.err = true, err
+	}
+}
+
+// failure reports to the monitor that something could not be carried out for a
+// task. A failure while the monitor's answer to one is carried out ends the
+// session.
+func (s *session) failure(id frontend.Task, err error) {
+	if s.over {
+		return
+	}
+	s.log.Debug("cannot carry out", "task", id.String(), "error", err)
+	if s.failing {
+		s.fail(err)
+		return
+	}
+	s.failing = true
+	s.apply(s.mon.OnFailure(id, err))
+	s.failing = false
+}
+
+// reap kills what is left and waits until it is gone.
+func (s *session) reap() {
+	for _, t := range s.tasks {
+		_ = unix.Kill(t.proc.pid, syscall.SIGKILL)
+	}
+	for pid := range s.newborns {
+		_ = unix.Kill(pid, syscall.SIGKILL)
+	}
+	for {
+		pid, status, err := unix.Wait(-1)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			break
+		}
+		if status.Stopped() {
+			_ = unix.Kill(pid, syscall.SIGKILL)
+			_ = unix.PtraceResume(unix.Continue, pid, 0)
+		}
+	}
+	for _, t := range s.tasks {
+		t.proc.release()
+	}
+}
+
+func (s *session) closeSockets() {
+	for _, fd := range s.sockets {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// proc returns the path of a file of task t in /proc.
+func procPath(host int, name string) string {
+	return "/proc/" + strconv.Itoa(host) + "/" + name
+}

@@ -1,0 +1,251 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// Codes of struct siginfo (asm-generic/siginfo.h).
+const (
+	codeTkill  = -6
+	codeKernel = 0x80
+)
+
+func signo(info *unix.SigInfo) int32 { return int32(binary.LittleEndian.Uint32(info[0:])) }
+
+func signalCode(info *unix.SigInfo) int32 { return int32(binary.LittleEndian.Uint32(info[8:])) }
+
+func signalSender(info *unix.SigInfo) int { return int(int32(binary.LittleEndian.Uint32(info[16:]))) }
+
+// isSynchronous says whether the task's own instruction caused the signal.
+func isSynchronous(info *unix.SigInfo) bool {
+	switch syscall.Signal(signo(info)) {
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS:
+		return signalCode(info) > 0
+	}
+	return false
+}
+
+// interrupt is a signal on its way into a call (OpInterrupt).
+type interrupt struct {
+	signal  *frontend.Signal
+	ret     int64
+	nr      uint64
+	args    [6]uint64
+	scratch scratch
+}
+
+// signalled handles a signal that is about to be delivered.
+func (s *session) signalled(t *task, sig syscall.Signal) error {
+	if err := unix.PtraceSigInfo(t.id.Host, &t.signal); err != nil {
+		return taskError("read siginfo", err)
+	}
+	own := signalCode(&t.signal) == codeTkill && signalSender(&t.signal) == s.pid
+	if t.interrupt != nil && t.interrupt.signal.Number == int(sig) {
+		return s.interruptArrived(t, own)
+	}
+	if own {
+		info, ok := t.takeDeferred(sig)
+		if !ok {
+			return t.resume(unix.Continue, 0)
+		}
+		t.signal = info
+		if err := unix.PtraceSetSigInfo(t.id.Host, &t.signal); err != nil {
+			return taskError("write siginfo", err)
+		}
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	synchronous := isSynchronous(&t.signal)
+	if synchronous && t.trapTSC && sig == syscall.SIGSEGV && signalCode(&t.signal) == codeKernel {
+		if ts, size := s.timeStampAt(t); size != 0 {
+			t.state, t.tscSize = atTimeStamp, size
+			s.apply(s.mon.OnRdtsc(t.id, ts))
+			return nil
+		}
+	}
+	if !synchronous && (!t.leads() || t.interrupt != nil) {
+		if t.leads() {
+			t.deferred = append(t.deferred, t.signal)
+		}
+		return t.resume(unix.Continue, 0)
+	}
+	t.state = atSignal
+	s.apply(s.mon.OnSignal(t.id, &frontend.Signal{
+		Number:      int(sig),
+		Info:        t.signal,
+		Synchronous: synchronous,
+		IP:          t.regs.Rip,
+		AfterCall:   !synchronous && t.last.holds(&t.regs),
+	}))
+	return nil
+}
+
+// holds says whether a task with registers r is where its last call left it.
+// The syscall instruction leaves the return address in rcx.
+func (l *landing) holds(r *unix.Regs) bool {
+	return l.valid && r.Rip == l.ip && (r.Rax == l.ret || !l.result) && (r.Rcx == r.Rip || l.result)
+}
+
+func (t *task) takeDeferred(sig syscall.Signal) (unix.SigInfo, bool) {
+	for i := range t.deferred {
+		if syscall.Signal(signo(&t.deferred[i])) == sig {
+			info := t.deferred[i]
+			t.deferred = append(t.deferred[:i], t.deferred[i+1:]...)
+			return info, true
+		}
+	}
+	return unix.SigInfo{}, false
+}
+
+// raiseDeferred sends the signals that were put aside again. They are known by
+// their sender when they arrive.
+func (s *session) raiseDeferred(t *task) error {
+	for i := range t.deferred {
+		sig := syscall.Signal(signo(&t.deferred[i]))
+		if err := unix.Tgkill(t.proc.pid, t.id.Host, sig); err != nil {
+			return taskError("raise signal again", err)
+		}
+	}
+	return nil
+}
+
+// errInterrupted is the result of a call that a signal ended (-EINTR).
+const errInterrupted = -int64(syscall.EINTR)
+
+// restartWithoutHandler is the kernel's -ERESTARTNOHAND: the call starts again
+// unless a handler runs, which sees -EINTR.
+const restartWithoutHandler = ^uint64(514 - 1)
+
+// signal carries out OpSignal.
+func (s *session) signal(t *task, a *frontend.Action) error {
+	if err := t.load(); err != nil {
+		return err
+	}
+	// Only an interrupted call can run again; of any other the result stands.
+	if a.Restart && t.last.holds(&t.regs) && int64(t.regs.Rax) == errInterrupted {
+		t.regs.Rax, t.regs.Orig_rax = restartWithoutHandler, t.info.Nr
+		t.dirty = true
+	}
+	t.last.valid = false
+	return s.deliver(t, a.Signal)
+}
+
+// beginInterrupt sends a signal into the call at whose entry or exit t stands.
+func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
+	if a.Signal == nil || a.Signal.Number < 1 || a.Signal.Number > 64 {
+		return errors.New("OpInterrupt without a signal")
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	in := &interrupt{signal: a.Signal, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs)}
+	switch {
+	case a.SigMask == 0:
+		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(a.Ret)
+	case t.state == atExit:
+		return errors.New("OpInterrupt with a mask after the call")
+	default:
+		var err error
+		in.scratch, err = s.borrow(t, t.regs.Rsp, func(uint64) []byte {
+			return binary.LittleEndian.AppendUint64(nil, a.SigMask)
+		}, 8)
+		if err != nil {
+			return err
+		}
+		t.regs.Orig_rax = unix.SysRtSigsuspend
+		setArguments(&t.regs, [6]uint64{in.scratch.addr, 8})
+	}
+	t.dirty = true
+	t.interrupt = in
+	if err := unix.Tgkill(t.proc.pid, t.id.Host, syscall.Signal(a.Signal.Number)); err != nil {
+		return taskError("send signal", err)
+	}
+	return t.resume(unix.Continue, 0)
+}
+
+// interruptArrived delivers the signal of an OpInterrupt. When one of the same
+// number from somebody else was pending before, that one carries it: of the
+// ordinary signals the kernel has then dropped ours, of the real-time ones ours
+// still comes and stands for the other.
+func (s *session) interruptArrived(t *task, own bool) error {
+	in := t.interrupt
+	t.interrupt = nil
+	const firstRealTime = 32
+	if !own && in.signal.Number >= firstRealTime && t.leads() {
+		t.deferred = append(t.deferred, t.signal)
+	}
+	if err := s.giveBack(t, in.scratch); err != nil {
+		return err
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	setArguments(&t.regs, in.args)
+	t.regs.Rax, t.regs.Orig_rax = uint64(in.ret), noCall
+	if isRestart(in.ret) {
+		// The kernel looks at both to apply SA_RESTART (arch/x86/kernel/signal.c).
+		t.regs.Orig_rax = in.nr
+	}
+	t.dirty = true
+	return s.deliver(t, in.signal)
+}
+
+// deliver lets a task that stopped for a signal go on with signal sig.
+func (s *session) deliver(t *task, sig *frontend.Signal) error {
+	if sig == nil || sig.Number < 1 || sig.Number > 64 {
+		return errors.New("no signal to deliver")
+	}
+	info := unix.SigInfo(sig.Info)
+	if info != t.signal {
+		if err := unix.PtraceSetSigInfo(t.id.Host, &info); err != nil {
+			return taskError("write siginfo", err)
+		}
+	}
+	if len(t.deferred) > 0 && t.interrupt == nil {
+		if err := s.raiseDeferred(t); err != nil {
+			return err
+		}
+	}
+	return t.resume(unix.Continue, sig.Number)
+}
+
+// timeStampAt returns what the instruction that t is about to execute reads
+// from the time stamp counter, and its size: 0 when it reads nothing there.
+func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64) {
+	ts := frontend.TimeStamp{IP: t.regs.Rip}
+	var code [3]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.Rip, code[:])
+	switch {
+	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
+		ts.Cycles = rdtsc()
+		return ts, 2
+	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
+		ts.Cycles, ts.Processor = rdtscp()
+		ts.WithProcessor = true
+		return ts, 3
+	}
+	return ts, 0
+}
+
+// setTimeStamp gives the task the result of its instruction.
+func (t *task) setTimeStamp(ts frontend.TimeStamp) error {
+	if err := t.load(); err != nil {
+		return fmt.Errorf("time stamp: %w", err)
+	}
+	t.regs.Rax, t.regs.Rdx = ts.Cycles&0xffffffff, ts.Cycles>>32
+	if t.tscSize == 3 {
+		t.regs.Rcx = uint64(ts.Processor)
+	}
+	t.regs.Rip += t.tscSize
+	t.dirty = true
+	return t.resume(unix.Continue, 0)
+}

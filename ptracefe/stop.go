@@ -1,0 +1,314 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// handle reports one stop or end to the monitor and carries out the answer.
+func (s *session) handle(pid int, status unix.WaitStatus) {
+	t := s.tasks[pid]
+	event := int(status) >> 16
+	switch {
+	case t == nil && status.Stopped() && event == unix.EventExec:
+		// A thread that execs takes the id of its group's leader.
+		s.stopped(pid, s.execSuccessor(pid), status)
+	case t == nil:
+		s.stranger(pid, status)
+	case status.Exited() || status.Signaled():
+		s.finish(t, status)
+	case status.Stopped() && t.proc.killed:
+		_ = unix.PtraceResume(unix.Continue, pid, 0)
+	case status.Stopped() && event == unix.EventExec:
+		s.stopped(pid, s.execSuccessor(pid), status)
+	case status.Stopped():
+		s.stopped(pid, t, status)
+	}
+}
+
+// stopped dispatches a stop of t.
+func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
+	if t == nil {
+		_ = unix.Kill(pid, syscall.SIGKILL)
+		return
+	}
+	t.loaded, t.dirty = false, false
+	var err error
+	switch event, sig := int(status)>>16, status.StopSignal(); event {
+	case 0:
+		if sig == callStop {
+			err = s.callDone(t)
+		} else {
+			err = s.signalled(t, sig)
+		}
+	case unix.EventSeccomp:
+		err = s.callBegins(t)
+	case unix.EventFork, unix.EventVfork, unix.EventClone:
+		err = s.forked(t, event)
+	case unix.EventExec:
+		err = s.executed(t)
+	case unix.EventStop:
+		err = s.groupStop(t, sig)
+	default:
+		err = fmt.Errorf("unknown stop %#x", uint32(status))
+	}
+	if err != nil && !isGone(err) {
+		s.failure(t.id, err)
+	}
+}
+
+// callBegins reports a call that the kernel has not seen yet.
+func (s *session) callBegins(t *task) error {
+	if err := unix.PtraceSyscallInfo(t.id.Host, &t.info); err != nil {
+		return taskError("read call", err)
+	}
+	if t.interrupt != nil {
+		return fmt.Errorf("signal %d did not arrive: it is blocked", t.interrupt.signal.Number)
+	}
+	t.foreign = t.info.Arch != unix.AuditArchX8664 || t.info.RetData != nativeCall
+	t.call = pending{fd: -1}
+	t.last.valid = false
+	t.state = atEntry
+	c := frontend.Call{
+		Arch: sysabi.AMD64, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,
+		IP: t.info.IP, SP: t.info.SP,
+	}
+	if t.foreign {
+		c.Nr = -1
+	}
+	s.apply(s.mon.OnSyscall(t.id, c))
+	return nil
+}
+
+// callDone handles the exit stop of a call.
+func (s *session) callDone(t *task) error {
+	if err := t.load(); err != nil {
+		return err
+	}
+	ret := int64(t.regs.Rax)
+	p := t.call
+	t.call = pending{fd: -1}
+	t.state = atExit
+	if p.restore {
+		setArguments(&t.regs, p.args)
+		if isRestart(ret) {
+			t.regs.Orig_rax = p.nr
+		}
+		t.dirty = true
+	}
+	if err := s.giveBack(t, p.scratch); err != nil {
+		return err
+	}
+	if p.fd >= 0 {
+		in, err := s.inject(t)
+		if err != nil {
+			return err
+		}
+		if err := in.must("close", unix.SysClose, uint64(p.fd)); err != nil {
+			return err
+		}
+		if err := in.end(in.base); err != nil {
+			return err
+		}
+	}
+	t.last = landing{valid: true, result: true, ip: t.regs.Rip, ret: uint64(ret)}
+	if !p.exit {
+		return t.resume(unix.Continue, 0)
+	}
+	s.apply(s.mon.OnSyscallExit(t.id, ret))
+	return nil
+}
+
+// groupStop handles the stop of a whole process by a signal, or its end.
+func (s *session) groupStop(t *task, sig syscall.Signal) error {
+	switch sig {
+	case syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
+		if t.leads() {
+			if err := t.resume(unix.Listen, 0); err != nil {
+				return err
+			}
+			t.state = listening
+			return nil
+		}
+	}
+	return t.resume(unix.Continue, 0)
+}
+
+// forked handles a parent's fork event: the pair is reported when both parent
+// and child have stopped, whichever comes first.
+func (s *session) forked(parent *task, event int) error {
+	msg, err := unix.PtraceEventMessage(parent.id.Host)
+	if err != nil {
+		return taskError("read id of child", err)
+	}
+	child := int(msg)
+	parent.state = atFork
+	switch event {
+	case unix.EventVfork:
+		parent.forkKind = frontend.Vfork
+	case unix.EventClone:
+		parent.forkKind = frontend.Clone
+	default:
+		parent.forkKind = frontend.Fork
+	}
+	if _, ok := s.newborns[child]; ok {
+		delete(s.newborns, child)
+		s.reportFork(parent, child)
+		return nil
+	}
+	s.parents[child] = parent
+	return nil
+}
+
+func (s *session) reportFork(parent *task, host int) *task {
+	p := parent.proc
+	if group, ok := threadGroup(host); !ok || group != p.pid {
+		p = &process{pid: host, pidfd: -1}
+	}
+	child := newTask(parent.id.Variant, host, p)
+	child.state = atBirth
+	child.filtered, child.trapTSC = parent.filtered, parent.trapTSC
+	child.call.restore, child.call.args = parent.call.restore, parent.call.args
+	s.tasks[host] = child
+	s.apply(s.mon.OnFork(parent.id, child.id, parent.forkKind))
+	return child
+}
+
+// stranger handles a stop or end of a tracee that is no task yet.
+func (s *session) stranger(pid int, status unix.WaitStatus) {
+	parent := s.parents[pid]
+	delete(s.parents, pid)
+	dead := status.Exited() || status.Signaled()
+	switch {
+	case dead && parent == nil:
+		delete(s.newborns, pid)
+	case parent != nil && !parent.gone() && !parent.proc.killed:
+		child := s.reportFork(parent, pid)
+		if dead {
+			s.finish(child, status)
+		}
+	case dead:
+	case !status.Stopped():
+	default:
+		of, _ := statusField(pid, "PPid:")
+		// A child of the monitor itself was made with CLONE_PARENT.
+		if p := s.tasks[of]; of != s.pid && (p == nil || p.proc.killed) {
+			_ = unix.Kill(pid, syscall.SIGKILL)
+			return
+		}
+		s.newborns[pid] = newborn{parent: of}
+	}
+}
+
+// finish reports the end of a task.
+func (s *session) finish(t *task, status unix.WaitStatus) {
+	delete(s.tasks, t.id.Host)
+	t.state = ended
+	t.proc.tasks--
+	if t.proc.tasks == 0 {
+		t.proc.release()
+		// Children that were made but never told of have nobody to speak for them.
+		for pid, n := range s.newborns {
+			if n.parent == t.proc.pid {
+				_ = unix.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	for pid, parent := range s.parents {
+		if parent == t {
+			delete(s.parents, pid)
+			_ = unix.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	var st frontend.Status
+	if status.Signaled() {
+		st.Signal, st.Core = int(status.Signal()), status.CoreDump()
+	} else {
+		st.Code = status.ExitStatus()
+	}
+	if t == s.root {
+		s.outcome = frontend.Outcome{Status: st, Ended: true}
+	}
+	s.apply(s.mon.OnExit(t.id, st))
+}
+
+// execSuccessor returns the task that now has id pid after an exec. When it was
+// another thread of the process, that task changes its id.
+func (s *session) execSuccessor(pid int) *task {
+	msg, err := unix.PtraceEventMessage(pid)
+	if err != nil {
+		return s.tasks[pid]
+	}
+	old := int(msg)
+	t := s.tasks[old]
+	if t == nil || old == pid {
+		return s.tasks[pid]
+	}
+	if s.tasks[pid] != nil {
+		t.proc.tasks--
+	}
+	delete(s.tasks, old)
+	t.oldHost, t.id.Host = old, pid
+	s.tasks[pid] = t
+	return t
+}
+
+// executed handles the event of a successful exec. The exit stop of the call is
+// passed here, so that the task is ready for calls of the monitor.
+func (s *session) executed(t *task) error {
+	old := t.id
+	if t.oldHost != 0 {
+		old.Host, t.oldHost = t.oldHost, 0
+	}
+	t.call = pending{fd: -1}
+	t.interrupt = nil
+	t.last.valid = false
+	if err := t.resume(unix.ContinueToCall, 0); err != nil {
+		return err
+	}
+	if err := s.await(t, unix.ContinueToCall, awaitCall); err != nil {
+		return err
+	}
+	s.reportExec(t, old)
+	return nil
+}
+
+// reportExec reports the program that a task is about to begin.
+func (s *session) reportExec(t *task, old frontend.Task) {
+	img, err := s.image(t)
+	t.state = atExec
+	if err != nil {
+		if !isGone(err) && !os.IsNotExist(err) {
+			s.failure(t.id, err)
+		}
+		return
+	}
+	s.apply(s.mon.OnExec(t.id, old, img))
+}
+
+// threadGroup returns the id of the process to which thread host belongs.
+func threadGroup(host int) (int, bool) { return statusField(host, "Tgid:") }
+
+// statusField returns a number from proc(5)'s status file.
+func statusField(host int, name string) (int, bool) {
+	b, err := os.ReadFile(procPath(host, "status"))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(rest))
+			return n, err == nil
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,150 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// state is where a task stands between two reports.
+type state uint8
+
+const (
+	running     state = iota
+	atEntry           // a call, before the kernel has seen it
+	atExit            // a call, done
+	atFork            // inside a clone-like call
+	atBirth           // before the first instruction after the fork
+	atExec            // before the first instruction of a program
+	atSignal          // a signal is about to be delivered
+	atTimeStamp       // an instruction that reads the time stamp counter
+	listening         // in a group-stop
+	ended
+)
+
+func (st state) String() string {
+	return [...]string{"running", "call entry", "call exit", "fork", "birth", "exec", "signal",
+		"time stamp", "stopped", "ended"}[st]
+}
+
+// process is what the tasks of one process share.
+type process struct {
+	pid    int
+	pidfd  int // -1 when not open
+	tasks  int
+	killed bool
+}
+
+func (p *process) release() {
+	if p.pidfd >= 0 {
+		_ = unix.Close(p.pidfd)
+		p.pidfd = -1
+	}
+}
+
+// task is one traced thread.
+type task struct {
+	id    frontend.Task
+	proc  *process
+	state state
+
+	// regs holds the registers when loaded; dirty ones are written back before
+	// the task goes on.
+	regs   unix.Regs
+	loaded bool
+	dirty  bool
+
+	// info describes the call of an entry stop.
+	info unix.SyscallInfo
+	// foreign is true for a call that was not made in the 64-bit way.
+	foreign bool
+	call    pending
+	last    landing
+
+	filtered bool // the seccomp filter is installed
+	trapTSC  bool
+
+	interrupt *interrupt
+	// deferred are signals that were taken off the task at an inconvenient
+	// moment and raised again by number.
+	deferred []unix.SigInfo
+	signal   unix.SigInfo
+	tscSize  uint64 // of the instruction of an atTimeStamp stop
+
+	forkKind frontend.ForkKind // of an atFork stop
+	oldHost  int               // id before an exec by another thread than the first
+}
+
+// pending is what remains to be done when the call that a task runs is over.
+type pending struct {
+	exit    bool      // report the result
+	restore bool      // put back nr and args
+	nr      uint64    // the program's own call
+	args    [6]uint64 // its arguments
+	fd      int       // descriptor to close in the task, -1 for none
+	exec    bool      // an OpExec
+	scratch scratch   // memory to put back
+}
+
+// landing is where a task continues after a call.
+type landing struct {
+	valid, result bool
+	ip, ret       uint64
+}
+
+func newTask(variant, host int, p *process) *task {
+	p.tasks++
+	return &task{id: frontend.Task{Variant: variant, Host: host}, proc: p, call: pending{fd: -1}}
+}
+
+func (t *task) leads() bool { return t.id.Variant == frontend.Leader }
+
+func (t *task) gone() bool { return t.state == ended }
+
+// load reads the registers of a stopped task unless that was done already.
+func (t *task) load() error {
+	if t.loaded {
+		return nil
+	}
+	if err := unix.PtraceGetRegs(t.id.Host, &t.regs); err != nil {
+		return taskError("read registers", err)
+	}
+	t.loaded, t.dirty = true, false
+	return nil
+}
+
+// set replaces the registers of a stopped task.
+func (t *task) set(r unix.Regs) {
+	t.regs, t.loaded, t.dirty = r, true, true
+}
+
+// resume writes back the registers and lets the task go on.
+func (t *task) resume(r unix.Request, sig int) error {
+	if t.dirty {
+		if err := unix.PtraceSetRegs(t.id.Host, &t.regs); err != nil {
+			return taskError("write registers", err)
+		}
+	}
+	t.loaded, t.dirty = false, false
+	t.state = running
+	if err := unix.PtraceResume(r, t.id.Host, sig); err != nil {
+		return taskError("resume", err)
+	}
+	return nil
+}
+
+// taskError describes a failed request. A task that cannot be found has been
+// killed: that is ErrGone and no failure, its end is reported by the wait.
+func taskError(what string, err error) error {
+	if err == syscall.ESRCH || err == syscall.ECHILD {
+		return frontend.ErrGone
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func isGone(err error) bool { return errors.Is(err, frontend.ErrGone) }

@@ -1,0 +1,102 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// wakeSignal makes the session's thread leave a sleeping wait. The Go runtime
+// has a handler for it that does nothing unless a program asks for the signal.
+const wakeSignal = syscall.Signal(62)
+
+// spinner decides how long to poll: as long as polls succeed the full time, less
+// and less when they do not.
+type spinner struct{ full, now time.Duration }
+
+const minSpin = 2 * time.Microsecond
+
+func newSpinner(d time.Duration) spinner { return spinner{full: d, now: d} }
+
+func (p *spinner) hit() { p.now = min(p.full, max(p.now*2, minSpin)) }
+
+func (p *spinner) miss() { p.now = max(p.now/2, min(minSpin, p.full)) }
+
+// wait returns the next stop or end of task pid (-1: of any). It polls for a
+// short while and then sleeps. EINTR says that there is other work to do.
+func (s *session) wait(pid int) (int, unix.WaitStatus, error) {
+	if s.spinner.full > 0 {
+		start := time.Now()
+		for i := 0; ; i++ {
+			p, status, err := unix.WaitNoHang(pid)
+			if p != 0 || err != nil {
+				if i > 0 {
+					s.spinner.hit()
+				}
+				return p, status, err
+			}
+			if time.Since(start) > s.spinner.now {
+				break
+			}
+		}
+		s.spinner.miss()
+	}
+	s.asleep.Store(true)
+	defer s.asleep.Store(false)
+	if s.ticking.Load() {
+		return 0, 0, syscall.EINTR
+	}
+	return unix.Wait(pid)
+}
+
+// startWaker starts the goroutine that sets s.ticking at every tick and at the
+// end of the context, and gets the session's thread out of its sleep. A wake-up
+// that comes just before the thread falls asleep is lost; the next tick repeats
+// it. The returned function stops the goroutine and waits for its end.
+func (s *session) startWaker() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(s.tick)
+		defer ticker.Stop()
+		cancelled := s.ctx.Done()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-cancelled:
+				cancelled = nil
+			case <-ticker.C:
+			}
+			s.ticking.Store(true)
+			if !s.asleep.Load() {
+				continue
+			}
+			// Whoever asks os/signal for this signal installs the handler anew.
+			if err := unix.LetInterrupt(wakeSignal); err == nil {
+				_ = unix.Tgkill(s.pid, s.thread, wakeSignal)
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+// waitQuietly is wait for one task that does not stop for ticks, only for a
+// signal that interrupts the sleep.
+func (s *session) waitQuietly(pid int) (int, unix.WaitStatus, error) {
+	start := time.Now()
+	for s.spinner.full > 0 && time.Since(start) < s.spinner.full {
+		if p, status, err := unix.WaitNoHang(pid); p != 0 || err != nil {
+			return p, status, err
+		}
+	}
+	s.asleep.Store(true)
+	defer s.asleep.Store(false)
+	return unix.Wait(pid)
+}
