@@ -27,8 +27,8 @@ const (
 	// call has run; deliver Signal with Ret as its result. Ret is either a
 	// plain result, which the program sees when the handler returns, or one of
 	// the restart codes -512..-516, with which the kernel decides by the
-	// handler's flags. With SigMask non-zero the call is run as
-	// rt_sigsuspend(SigMask) instead, so that the handler's mask is that of a
+	// handler's flags. With SigMask set the call is run as
+	// rt_sigsuspend(*SigMask) instead, so that the handler's mask is that of a
 	// call that changes the mask while it waits.
 	OpInterrupt
 	// OpExec (call entry): execute the program File with the argument vectors at
@@ -59,7 +59,7 @@ type Action struct {
 
 	Ret     int64
 	Signal  *Signal
-	SigMask uint64
+	SigMask *uint64
 	Restart bool
 
 	Place     *Placement

@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -37,6 +38,7 @@ type encoder struct {
 	e    *Engine
 	v    int
 	task frontend.Task
+	call *sysabi.Call
 	b    *event.Builder
 	args [6]uint64
 	// page caches the last page read for strings.
@@ -52,7 +54,7 @@ type encoder struct {
 // Compared memory is encoded after the arguments.
 func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, compared []addrspace.Region) ([]byte, bool) {
 	e.builder.Reset(event.Call, int32(c.Nr))
-	x := encoder{e: e, v: v, task: th.sides[v].task, b: &e.builder, args: c.Args}
+	x := encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args}
 	for i := range call.Args {
 		a := &call.Args[i]
 		if a.If.Mask != 0 && c.Args[a.If.Arg]&a.If.Mask == 0 {
@@ -110,7 +112,11 @@ func (x *encoder) arg(i uint8, a *sysabi.Arg, v uint64, th *thread) {
 	case sysabi.Path:
 		x.str(i, 0, 0, a.Kind, v, maxPath)
 	case sysabi.String:
-		x.str(i, 0, 0, a.Kind, v, maxString)
+		limit := uint64(maxString)
+		if a.Len.Kind != sysabi.LenNone {
+			limit = min(limit, x.length(a))
+		}
+		x.str(i, 0, 0, a.Kind, v, int(limit))
 	case sysabi.StrVec:
 		x.strings(i, v)
 	case sysabi.Buf:
@@ -198,35 +204,36 @@ func (x *encoder) length(a *sysabi.Arg) uint64 {
 		}
 		return a.Len.N
 	}
-	return plainLength(a, &x.args)
+	return plainLength(x.call.Args, a, &x.args)
 }
 
 // plainLength returns the byte count of a buffer whose length is in the
-// arguments' values alone.
-func plainLength(a *sysabi.Arg, args *[6]uint64) uint64 {
-	switch a.Len.Kind {
-	case sysabi.LenConst:
+// arguments' values alone. A length argument is as wide as its kind says, and a
+// negative one stands for nothing.
+func plainLength(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
+	if a.Len.Kind == sysabi.LenConst {
 		return a.Len.N
+	}
+	n := args[a.Len.Arg]
+	if a.Len.Arg < len(all) {
+		switch all[a.Len.Arg].Kind {
+		case sysabi.Int:
+			n = uint64(max(int32(n), 0))
+		case sysabi.Uint, sysabi.Flags:
+			n = uint64(uint32(n))
+		}
+	}
+	unit := max(a.Len.N, 1)
+	switch a.Len.Kind {
 	case sysabi.LenArg, sysabi.LenRet:
-		unit := max(a.Len.N, 1)
-		n := args[a.Len.Arg]
 		if n > maxTransfer/unit {
 			return maxTransfer
 		}
 		return n * unit
 	case sysabi.LenBits:
-		n := int32(args[a.Len.Arg])
-		if n <= 0 {
-			return 0
-		}
-		return (uint64(n) + 63) / 64 * 8
+		return (uint64(max(int32(n), 0)) + 63) / 64 * 8
 	case sysabi.LenDiv:
-		unit := max(a.Len.N, 1)
-		n := args[a.Len.Arg]
-		if n > maxTransfer {
-			return maxTransfer
-		}
-		return (n + unit - 1) / unit
+		return (min(n, maxTransfer) + unit - 1) / unit
 	}
 	return 0
 }
@@ -360,8 +367,14 @@ func (x *encoder) structs(arg uint8, a *sysabi.Arg, addr uint64, th *thread) {
 		bytes := x.length(a)
 		n = bytes / size
 		if rest := bytes % size; n == 0 && rest != 0 {
-			// A structure of an older or newer version: compare what is there.
-			x.data(arg, event.PartBase, 0, a.Kind, addr, min(rest, maxInline))
+			// A structure of an older version: compare the members that it has.
+			raw := x.e.buffer(int(rest))
+			got, ok := x.read(addr, raw)
+			if !ok {
+				x.b.Number(arg, event.PartLen, 0, a.Kind, event.Fault, uint64(got))
+				return
+			}
+			x.fields(arg, 0, a.Struct, raw, th)
 			return
 		}
 	}
@@ -513,6 +526,7 @@ func (x *encoder) control(arg uint8, index uint32, addr, n uint64) {
 
 // Address families and the bytes of their addresses that the kernel looks at.
 const (
+	afUnix  = 1
 	afInet  = 2
 	afInet6 = 10
 )
@@ -536,6 +550,12 @@ func (x *encoder) sockaddr(arg, part uint8, index uint32, addr, n uint64) {
 			got = min(got, 8)
 		case afInet6:
 			got = min(got, 28)
+		case afUnix:
+			// A path ends at its NUL; a name that starts with one is abstract and
+			// counts in full.
+			if i := bytes.IndexByte(p[2:got], 0); i > 0 {
+				got = 2 + i
+			}
 		}
 	}
 	x.b.Bytes(arg, part, index, sysabi.Sockaddr, f, p[:got])

@@ -22,6 +22,22 @@ type PidMode int
 // from that value on in order of creation (1 like MvArmor, 1000 like A⁸).
 const PidsLeader PidMode = 0
 
+// LayoutMode says how the variants' address spaces differ.
+type LayoutMode int
+
+const (
+	// LayoutCode keeps programs and libraries, with their data, disjoint, and gives
+	// stacks, heaps and anonymous memory the same addresses in all variants.
+	// Widespread libraries take addresses of data for random numbers: glibc's
+	// mkstemp mixes that of a local variable into names, OpenSSL those of its
+	// generator and of the thread into every key.
+	LayoutCode LayoutMode = iota
+	// LayoutDisjoint leaves no address valid in two variants but those of
+	// executables that are not position independent. Programs that use addresses
+	// as random numbers diverge.
+	LayoutDisjoint
+)
+
 // DefaultHangTimeout is the processor time that a variant may use more than the
 // others before it counts as hung.
 const DefaultHangTimeout = 60 * time.Second
@@ -32,6 +48,8 @@ type Config struct {
 	Variants int
 	Policy   policy.Policy
 	Pids     PidMode
+	// Layout says which memory the variants have at different addresses.
+	Layout LayoutMode
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.

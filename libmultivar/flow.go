@@ -116,6 +116,9 @@ func (e *Engine) advance(ev *record) {
 		return
 	}
 	if ev.answered {
+		if ev.toLeader && e.deliver(ev, frontend.Leader, s) != nil {
+			ev.outs, ev.ret = nil, -eFAULT
+		}
 		e.complete(ev)
 		e.goOn(th, frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: ev.ret})
 		return

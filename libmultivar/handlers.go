@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -28,6 +29,9 @@ func (e *Engine) prepare(th *thread, ev *record) {
 		e.log.Debug("unsupported call", "call", ev.title(), "reason", ev.call.Reason)
 		e.answer(ev, -int64(ev.call.Errno))
 		return
+	}
+	if ev.call.Signals {
+		ev.sigMask = e.waitMask(&ev.call)
 	}
 	if h := handlers[ev.call.Handler]; h != nil {
 		h(e, th, ev)
@@ -72,15 +76,13 @@ var handlers = [...]func(*Engine, *thread, *record){
 	sysabi.HandlerWait4:       (*Engine).prepareWait,
 	sysabi.HandlerWaitid:      (*Engine).prepareWait,
 	sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
-	sysabi.HandlerSigsuspend:  (*Engine).prepareSigsuspend,
 	sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
 	sysabi.HandlerOpen:        (*Engine).prepareOpen,
 	sysabi.HandlerClose:       (*Engine).prepareClose,
 	sysabi.HandlerDup:         (*Engine).prepareDup,
 	sysabi.HandlerRlimit:      (*Engine).prepareRlimit,
-	sysabi.HandlerEpollWait:   (*Engine).prepareEpollWait,
+	sysabi.HandlerPrctl:       (*Engine).preparePrctl,
 	sysabi.HandlerPersonality: (*Engine).preparePersonality,
-	sysabi.HandlerShm:         nil,
 }
 
 // prepareSigaction records the disposition that the leader gets.
@@ -109,15 +111,86 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	}
 }
 
-func (e *Engine) prepareSigsuspend(_ *thread, ev *record) {
-	ev.sigMask = func(s *side) uint64 { return s.call.Args[0] }
+// Commands of prctl(2) that the engine answers itself
+// (include/uapi/linux/prctl.h).
+const (
+	prGetDumpable   = 3
+	prSetDumpable   = 4
+	prGetTSC        = 25
+	prSetTSC        = 26
+	prSetNoNewPrivs = 38
+	prGetNoNewPrivs = 39
+
+	tscEnable = 1
+)
+
+// preparePrctl answers what the program must see as if the monitor had not
+// changed it: that it is dumpable, reads the time stamp counter, may gain
+// privileges.
+func (e *Engine) preparePrctl(th *thread, ev *record) {
+	p := th.proc
+	arg := ev.raw.Args[1]
+	switch uint32(ev.raw.Args[0]) {
+	case prGetDumpable:
+		e.answer(ev, int64(bit(!p.undumpable)))
+	case prSetDumpable:
+		if arg > 1 {
+			e.answer(ev, -eINVAL)
+			return
+		}
+		p.undumpable = arg == 0
+		e.answer(ev, 0)
+	case prGetTSC:
+		e.answer(ev, 0)
+		ev.outs = []event.Field{{Arg: 1, Part: event.PartValue, Kind: sysabi.Buf, Data: []byte{tscEnable, 0, 0, 0}}}
+		ev.toLeader = true
+	case prSetTSC:
+		if uint32(arg) != tscEnable {
+			e.notice("tsc", "prctl(PR_SET_TSC, PR_TSC_SIGSEGV) is not modelled yet: it answers EINVAL")
+			e.answer(ev, -eINVAL)
+			return
+		}
+		e.answer(ev, 0)
+	case prSetNoNewPrivs:
+		ev.after = func(ret int64) int64 {
+			p.noNewPrivs = p.noNewPrivs || ret == 0
+			return ret
+		}
+	case prGetNoNewPrivs:
+		e.answer(ev, int64(bit(p.noNewPrivs)))
+	}
 }
 
-// prepareEpollWait finds the signal mask of the calls that have one.
-func (e *Engine) prepareEpollWait(_ *thread, ev *record) {
-	if ev.name != "epoll_wait" {
-		ev.sigMask = func(s *side) uint64 { return s.call.Args[4] }
+// waitMask returns a function that reads the signal mask with which a call
+// waits, nil for calls that do not change the mask. The mask is nil when the
+// caller gave none.
+func (e *Engine) waitMask(call *sysabi.Call) func(*side) *uint64 {
+	word := func(s *side, addr uint64) *uint64 {
+		var p [8]byte
+		if addr == 0 {
+			return nil
+		}
+		if _, err := e.host.ReadVariantMem(s.task, addr, p[:]); err != nil {
+			return nil
+		}
+		w := binary.LittleEndian.Uint64(p[:])
+		return &w
 	}
+	for i := range call.Args {
+		switch a := &call.Args[i]; {
+		case a.Kind == sysabi.SigsetArg:
+			return func(s *side) *uint64 {
+				at := word(s, s.call.Args[i])
+				if at == nil {
+					return nil
+				}
+				return word(s, *at)
+			}
+		case a.Name == "sigmask", a.Name == "mask" && call.Handler == sysabi.HandlerSigsuspend:
+			return func(s *side) *uint64 { return word(s, s.call.Args[i]) }
+		}
+	}
+	return nil
 }
 
 // prepareTidAddress answers the thread's id as the program sees it.

@@ -361,7 +361,11 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	x := ev.exec
 	x.start = addrspace.StartInfoFrom(img)
 	x.start.ProgramAlign = e.programAlign(s.task, img)
-	x.offsets = e.layout.Random(e.rand)
+	if e.cfg.Layout == LayoutDisjoint {
+		x.offsets = e.layout.Random(e.rand)
+	} else {
+		x.offsets = e.layout.RandomCommon(e.rand)
+	}
 	x.program = programPath(img)
 	place, space, err := addrspace.Plan(e.layout, frontend.Leader, x.offsets, img, x.start)
 	if err != nil {
@@ -605,7 +609,7 @@ func (e *Engine) waitedID(ev *record) int64 {
 		return 0
 	}
 	var p [4]byte
-	if _, err := e.host.ReadVariantMem(ev.thread.sides[frontend.Leader].task, info+12, p[:]); err != nil {
+	if _, err := e.host.ReadVariantMem(ev.thread.sides[frontend.Leader].task, info+16, p[:]); err != nil {
 		return 0
 	}
 	return int64(int32(binary.LittleEndian.Uint32(p[:])))

@@ -100,7 +100,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			at = hint
 			break
 		}
-		if at, ok = space.FindFree(length, mappingAlign(flags)); !ok {
+		if at, ok = e.findFree(th, length, args[2], flags); !ok {
 			e.answer(ev, -eNOMEM)
 			return
 		}
@@ -167,6 +167,18 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		}
 		return ret
 	}
+}
+
+// findFree chooses the address of a mapping: data at common addresses where the
+// layout has them, everything that may be code in the variant's own slot.
+func (e *Engine) findFree(th *thread, length, prot, flags uint64) (addrspace.Address, bool) {
+	space := th.proc.space
+	if flags&mapAnon != 0 && prot&protExec == 0 {
+		if a, ok := space.FindFreeCommon(length, mappingAlign(flags)); ok {
+			return a, true
+		}
+	}
+	return space.FindFree(length, mappingAlign(flags))
 }
 
 // mappingAlign returns the alignment that a mapping needs beyond a page.
@@ -289,7 +301,12 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 		lead[3] &^= remapMayMove
 	default:
 		var ok bool
-		if to, ok = space.FindFree(newSize, pageSize); !ok {
+		if from.Relative() {
+			to, ok = space.FindFree(newSize, pageSize)
+		} else if to, ok = space.FindFreeCommon(newSize, pageSize); !ok {
+			to, ok = space.FindFree(newSize, pageSize)
+		}
+		if !ok {
 			e.answer(ev, -eNOMEM)
 			return
 		}
@@ -354,7 +371,7 @@ func (e *Engine) prepareBrk(th *thread, ev *record) {
 	current := int64(e.layout.Real(frontend.Leader, now))
 	ev.addrResult = true
 	unchanged := func() { e.answer(ev, current) }
-	if !end.Relative() || !space.CanBrk(end) {
+	if !space.CanBrk(end) {
 		unchanged()
 		return
 	}

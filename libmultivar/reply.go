@@ -18,6 +18,7 @@ const (
 	eACCES  = 13
 	eEXIST  = 17
 	eNODEV  = 19
+	eFAULT  = 14
 	eINVAL  = 22
 	ePIPE   = 32
 	eNOSYS  = 38
@@ -55,6 +56,10 @@ func (e *Engine) capture(ev *record, s *side, ret int64) {
 		ret = -eINTR
 	}
 	r := reader{e: e, task: s.task, args: ev.raw.Args, ret: ret, ev: ev}
+	if ret == 0 && ev.call.Handler == sysabi.HandlerWait4 {
+		// WNOHANG found nobody: nothing was written.
+		return
+	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
 		if a.Dir&sysabi.Out == 0 || ev.raw.Args[i] == 0 {
@@ -122,7 +127,7 @@ func (r *reader) length(i uint8, a *sysabi.Arg) uint64 {
 	case sysabi.LenNone:
 	case sysabi.LenRet:
 		unit := max(a.Len.N, 1)
-		return min(uint64(max(r.ret, 0))*unit, plainLength(a, &r.args))
+		return min(uint64(max(r.ret, 0))*unit, plainLength(r.ev.call.Args, a, &r.args))
 	case sysabi.LenPtr:
 		n := a.Len.N
 		var p [4]byte
@@ -134,7 +139,7 @@ func (r *reader) length(i uint8, a *sysabi.Arg) uint64 {
 		}
 		return min(n, max(r.ev.lens[i], a.Len.N))
 	default:
-		return plainLength(a, &r.args)
+		return plainLength(r.ev.call.Args, a, &r.args)
 	}
 	switch a.Kind {
 	case sysabi.SockLen:

@@ -94,21 +94,19 @@ type thread struct {
 
 // process is one process of the program in all variants.
 type process struct {
-	pid     int
-	parent  *process
-	main    *thread
-	threads map[uint32]*thread
-	space   *addrspace.Space
-	// sharedSpace is true while a vforked child uses its parent's memory.
-	offsets  addrspace.Offsets
+	pid      int
+	parent   *process
+	main     *thread
+	threads  map[uint32]*thread
+	space    *addrspace.Space
 	handlers *handlerTable
 	fds      *fdTable
 	comm     string
 	// sameImage is false when variants run different programs.
 	sameImage bool
-	layoutErr error
 	dead      bool
-	status    frontend.Status
+	// What the program sees of settings that the monitor holds otherwise.
+	undumpable, noNewPrivs bool
 }
 
 // record is one event of a thread's stream.
@@ -132,6 +130,8 @@ type record struct {
 	// answered is true when nobody runs the call; ret is then its result.
 	answered bool
 	ret      int64
+	// toLeader: the engine made the output, the leader gets it too.
+	toLeader bool
 	// kernelRet is what the kernel returned to the leader, ret what the program
 	// sees.
 	kernelRet int64
@@ -175,7 +175,7 @@ type record struct {
 	// wholeProcess: all threads of the process end with the event.
 	wholeProcess bool
 	// sigMask finds the pointer to the mask that a waiting call uses.
-	sigMask func(s *side) uint64
+	sigMask func(s *side) *uint64
 	// lens are the lengths that value-result arguments had at entry.
 	lens [6]uint64
 }

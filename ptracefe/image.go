@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 
@@ -41,7 +42,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	}
 	vmas, err := readMaps(t.id.Host)
 	if err != nil {
-		return nil, fmt.Errorf("memory map of %v: %w", t.id, err)
+		return nil, err
 	}
 	sp := t.regs.Rsp
 	at := find(vmas, sp)
@@ -75,10 +76,19 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	img.Mappings = plainMappings(vmas)
 	comm, err := os.ReadFile(procPath(t.id.Host, "comm"))
 	if err != nil {
-		return nil, taskError("name of task", errnoOf(err))
+		return nil, procError("name of task", err)
 	}
 	img.Comm = string(bytes.TrimSuffix(comm, []byte("\n")))
 	return img, nil
+}
+
+// procError describes a failed access to a file of a task in /proc; the files of
+// a task that has died are gone.
+func procError(what string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return frontend.ErrGone
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // errnoOf returns the errno in err, or err.
@@ -95,7 +105,7 @@ func errnoOf(err error) error {
 func readHeader(host int) (movable bool, err error) {
 	f, err := os.Open(procPath(host, "exe"))
 	if err != nil {
-		return false, fmt.Errorf("program: %w", taskError("open", errnoOf(err)))
+		return false, procError("open program", err)
 	}
 	defer f.Close()
 	var h [20]byte

@@ -18,10 +18,14 @@ type vma struct {
 	file string
 }
 
+// readMaps returns the mappings of a task. One that has died has none.
 func readMaps(host int) ([]vma, error) {
 	b, err := os.ReadFile(procPath(host, "maps"))
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, procError("memory map", err)
+	case len(b) == 0:
+		return nil, frontend.ErrGone
 	}
 	return parseMaps(b)
 }

@@ -134,7 +134,7 @@ func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
 		fd, err = unix.MoveUp(fd, minFile)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("program of %v: %w", id, err)
+		return 0, procError(fmt.Sprintf("program of %v", id), err)
 	}
 	return frontend.File(fd), nil
 }

@@ -65,10 +65,7 @@ func (s *session) injectAtExec(t *task, vmas []vma) (*injector, error) {
 func (s *session) place(t *task, p *frontend.Placement) error {
 	vmas, err := readMaps(t.id.Host)
 	if err != nil {
-		if os.IsNotExist(err) {
-			return frontend.ErrGone
-		}
-		return fmt.Errorf("memory map of %v: %w", t.id, err)
+		return err
 	}
 	limits, err := readLimits(t.id.Host)
 	if err != nil {
@@ -161,10 +158,7 @@ type limits struct {
 func readLimits(host int) (limits, error) {
 	b, err := os.ReadFile(procPath(host, "stat"))
 	if err != nil {
-		if os.IsNotExist(err) {
-			return limits{}, frontend.ErrGone
-		}
-		return limits{}, err
+		return limits{}, procError("process status", err)
 	}
 	return parseLimits(string(b))
 }

@@ -21,6 +21,9 @@ func probe(t *testing.T, kind string) string {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(doomed) != "" {
+		os.Exit(doomedMonitor())
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "probe")
 		if err != nil {

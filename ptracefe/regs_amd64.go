@@ -13,6 +13,11 @@ const errNoSys = -38
 // syscallSize is the length of the syscall instruction.
 const syscallSize = 2
 
+// vsyscallPage is where old programs call the kernel without a syscall
+// instruction. What the kernel does there on their behalf passes the filter but
+// has no exit stop, so it cannot be run for the monitor.
+const vsyscallPage = 0xffffffffff600000
+
 var syscallCode = [syscallSize]byte{0x0f, 0x05}
 
 // redZone is the memory below the stack pointer that belongs to the running

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -124,7 +123,7 @@ func (m *script) OnFailure(_ frontend.Task, err error) []frontend.Action {
 }
 
 // watchdog bounds a run that hangs; no run depends on its length.
-const watchdog = 2 * time.Minute
+const watchdog = 1 * time.Minute
 
 // result is what a run left behind.
 type result struct {
@@ -194,15 +193,6 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(fds)
-}
-
-func path(t *testing.T, name string) string {
-	t.Helper()
-	p, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("the test needs %s: %v", name, err)
-	}
-	return p
 }
 
 func TestPassThrough(t *testing.T) {

@@ -149,14 +149,14 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	}
 	in := &interrupt{signal: a.Signal, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs)}
 	switch {
-	case a.SigMask == 0:
+	case a.SigMask == nil:
 		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(a.Ret)
 	case t.state == atExit:
 		return errors.New("OpInterrupt with a mask after the call")
 	default:
 		var err error
 		in.scratch, err = s.borrow(t, t.regs.Rsp, func(uint64) []byte {
-			return binary.LittleEndian.AppendUint64(nil, a.SigMask)
+			return binary.LittleEndian.AppendUint64(nil, *a.SigMask)
 		}, 8)
 		if err != nil {
 			return err

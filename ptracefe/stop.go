@@ -74,7 +74,7 @@ func (s *session) callBegins(t *task) error {
 	if t.interrupt != nil {
 		return fmt.Errorf("signal %d did not arrive: it is blocked", t.interrupt.signal.Number)
 	}
-	t.foreign = t.info.Arch != unix.AuditArchX8664 || t.info.RetData != nativeCall
+	t.foreign = t.info.Arch != unix.AuditArchX8664 || t.info.RetData != nativeCall || t.info.IP&^(pageSize-1) == vsyscallPage
 	t.call = pending{fd: -1}
 	t.last.valid = false
 	t.state = atEntry
@@ -287,7 +287,7 @@ func (s *session) reportExec(t *task, old frontend.Task) {
 	img, err := s.image(t)
 	t.state = atExec
 	if err != nil {
-		if !isGone(err) && !os.IsNotExist(err) {
+		if !isGone(err) {
 			s.failure(t.id, err)
 		}
 		return

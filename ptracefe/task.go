@@ -61,7 +61,8 @@ type task struct {
 
 	// info describes the call of an entry stop.
 	info unix.SyscallInfo
-	// foreign is true for a call that was not made in the 64-bit way.
+	// foreign is true for a call that was not made with the 64-bit instruction
+	// and numbers.
 	foreign bool
 	call    pending
 	last    landing
@@ -87,7 +88,6 @@ type pending struct {
 	nr      uint64    // the program's own call
 	args    [6]uint64 // its arguments
 	fd      int       // descriptor to close in the task, -1 for none
-	exec    bool      // an OpExec
 	scratch scratch   // memory to put back
 }
 

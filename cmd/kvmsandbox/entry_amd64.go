@@ -6,8 +6,11 @@ package main
 // runs; entry looks before it. It sets atStart and goes on to the runtime.
 func entry()
 
-// atStart has bit i set when descriptor i was closed at the start, for i < 3, and
-// bit 3 when entry has run. Only entry writes it.
+// Only the linker refers to entry.
+var _ = entry
+
+// atStart has bit i set when descriptor i was closed at the start, for i < 3. Only
+// entry writes it.
 var atStart uint32
 
 // closedAtStart reports whether descriptor fd was closed when the process started.

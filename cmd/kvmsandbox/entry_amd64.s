@@ -9,7 +9,7 @@
 // registers are free.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$0, R12
-	MOVL	$8, R13
+	MOVL	$0, R13
 next:
 	MOVL	$SYS_fcntl, AX
 	MOVL	R12, DI

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,7 +70,7 @@ func (o *outputs) logsCalls() bool { return o.log != nil || len(o.perVariant) > 
 // call writes a call of a variant to the logs that want it. An error ends the
 // session; finish returns it, too.
 func (o *outputs) call(variant int, line []byte) error {
-	o.line = append(append(o.line[:0], line...), '\n')
+	o.line = append(append(o.line[:0], bytes.TrimSuffix(line, []byte{'\n'})...), '\n')
 	if o.log != nil && variant == frontend.Leader {
 		o.write(o.log)
 	}

@@ -34,24 +34,41 @@ func (s *Space) FindFree(size, align uint64) (a Address, ok bool) {
 	if !ok || size == 0 || align&(align-1) != 0 || align > SlotAlign {
 		return Address{}, false
 	}
-	top := Relative(s.offsets.MmapTop)
+	return s.findBelow(Relative(s.offsets.MmapTop), Relative(mmapLow), size, align)
+}
+
+// FindFreeCommon is FindFree for a range that all variants have at the same
+// absolute address. ok is false when there is no room or the offsets have no
+// common part.
+func (s *Space) FindFreeCommon(size, align uint64) (a Address, ok bool) {
+	size, ok = PageUp(size)
+	align = max(align, PageSize)
+	if !ok || size == 0 || align&(align-1) != 0 || align > SlotAlign || s.offsets.CommonTop == 0 {
+		return Address{}, false
+	}
+	return s.findBelow(Absolute(s.offsets.CommonTop-stackReserve), Absolute(commonMmapLow), size, align)
+}
+
+// findBelow returns the highest free range of size bytes in floor..top.
+func (s *Space) findBelow(top, floor Address, size, align uint64) (a Address, ok bool) {
+	limit := top
 	// The region at or above the top matters for its guard only.
 	for i := min(s.firstFrom(top), len(s.regions)-1); ; i-- {
-		low := Relative(mmapLow)
+		low := floor
 		last := i < 0 || !low.Less(s.regions[i].End)
 		if !last {
 			low = s.regions[i].End
 		}
 		if low.Less(top) && top.off-low.off >= size {
 			if at := (top.off - size) &^ (align - 1); at >= low.off {
-				return Relative(at), true
+				return Address{floor.rel, at}, true
 			}
 		}
 		if last {
 			return Address{}, false
 		}
 		// A guard ends at the next region below, as in the kernel.
-		top = Relative(s.offsets.MmapTop)
+		top = limit
 		if f := fence(s.regions[i]); f.Less(top) {
 			top = f
 		}
@@ -178,15 +195,16 @@ func (s *Space) resize(oldEnd, newEnd Address) error {
 }
 
 // BrkStart returns where the heap starts.
-func (s *Space) BrkStart() Address { return Relative(s.offsets.Brk) }
+func (s *Space) BrkStart() Address { return s.offsets.brk() }
 
 // BrkEnd returns the end of the heap as brk(2) set it last, in bytes: it need
 // not be page aligned.
-func (s *Space) BrkEnd() Address { return Relative(s.brkEnd) }
+func (s *Space) BrkEnd() Address { return Address{s.offsets.brk().rel, s.brkEnd} }
 
 // CanBrk reports whether SetBrk(end) would succeed.
 func (s *Space) CanBrk(end Address) bool {
-	if !end.rel || end.off < s.offsets.Brk || end.off-s.offsets.Brk > brkGrowth {
+	start := s.offsets.brk()
+	if end.rel != start.rel || end.off < start.off || end.off-start.off > brkGrowth {
 		return false
 	}
 	oldPage, _ := PageUp(s.brkEnd)
@@ -195,8 +213,8 @@ func (s *Space) CanBrk(end Address) bool {
 		return true
 	}
 	// The heap keeps the distance from growing regions that the kernel keeps.
-	i, j := s.span(Relative(oldPage), Relative(newPage))
-	return i == j && (j == len(s.regions) || !fence(s.regions[j]).Less(Relative(newPage)))
+	i, j := s.span(Address{start.rel, oldPage}, Address{start.rel, newPage})
+	return i == j && (j == len(s.regions) || !fence(s.regions[j]).Less(Address{start.rel, newPage}))
 }
 
 // SetBrk records that the heap ends at end. Pages that it gains are readable and
@@ -211,12 +229,12 @@ func (s *Space) SetBrk(end Address) error {
 	oldPage, _ := PageUp(s.brkEnd)
 	newPage, _ := PageUp(end.off)
 	s.brkEnd = end.off
+	low, high := Address{end.rel, oldPage}, Address{end.rel, newPage}
 	switch {
 	case newPage > oldPage:
-		start, end := Relative(oldPage), Relative(newPage)
-		s.splice(start, end, Region{start, end, Attrs{Prot: protRead | protWrite, Kind: Heap, Label: "[heap]"}})
+		s.splice(low, high, Region{low, high, Attrs{Prot: protRead | protWrite, Kind: Heap, Label: "[heap]"}})
 	case newPage < oldPage:
-		s.splice(Relative(newPage), Relative(oldPage))
+		s.splice(high, low)
 	}
 	return nil
 }

@@ -17,6 +17,17 @@ const PageSize = 4096
 const (
 	BandStart = 0x2000_0000_0000
 	BandEnd   = 0x5000_0000_0000
+
+	// CommonStart and CommonEnd bound the addresses of what all variants have at
+	// the same place. The kernel's own choices, ASan's and TSan's lie elsewhere.
+	CommonStart = 0x6800_0000_0000
+	CommonEnd   = 0x7800_0000_0000
+
+	// commonSpread and commonBrkSpread are the ranges in bytes of the random
+	// distances between CommonEnd and the stack, CommonStart and the heap.
+	commonSpread    = 0x0400_0000_0000
+	commonBrkSpread = 0x0100_0000_0000
+	commonMmapLow   = CommonStart + commonBrkSpread + brkGrowth
 )
 
 // TaskSize is the end of the user address space of x86-64 with four-level page
@@ -163,8 +174,13 @@ type Offsets struct {
 	MmapTop uint64
 	// InterpEnd is the exclusive end of the program interpreter.
 	InterpEnd uint64
-	// StackTop is the exclusive end of the stack's mapping.
+	// StackTop is the exclusive end of the stack's mapping when CommonTop is 0.
 	StackTop uint64
+	// CommonTop and CommonBrk, when not 0, are the absolute addresses, the same in
+	// all variants, at which the stack ends and the heap starts, in place of
+	// StackTop and Brk; between them is room for mappings that have the same
+	// address in all variants (FindFreeCommon).
+	CommonTop, CommonBrk uint64
 	// StackPad is the number of unused bytes between the strings and the tables
 	// of the stack block: a multiple of 16 up to 8176.
 	StackPad uint64
@@ -187,6 +203,33 @@ func (l *Layout) Random(rng *rand.Rand) Offsets {
 	return o
 }
 
+// RandomCommon is Random with the stack and the heap at addresses that all
+// variants share.
+func (l *Layout) RandomCommon(rng *rand.Rand) Offsets {
+	o := l.Random(rng)
+	if o.StackTop != 0 {
+		o.CommonTop = CommonEnd - PageSize - below(rng, commonSpread/PageSize)*PageSize
+		o.CommonBrk = CommonStart + below(rng, commonBrkSpread/PageSize)*PageSize
+	}
+	return o
+}
+
+// brk returns the start of the heap.
+func (o Offsets) brk() Address {
+	if o.CommonBrk != 0 {
+		return Absolute(o.CommonBrk)
+	}
+	return Relative(o.Brk)
+}
+
+// stackEnd returns the exclusive end of the stack's mapping.
+func (o Offsets) stackEnd() Address {
+	if o.CommonTop != 0 {
+		return Absolute(o.CommonTop)
+	}
+	return Relative(o.StackTop)
+}
+
 // valid reports whether o are offsets that Random can return for a slot of size
 // bytes, whatever the random numbers.
 func (o Offsets) valid(size uint64) bool {
@@ -194,6 +237,13 @@ func (o Offsets) valid(size uint64) bool {
 		if off%PageSize != 0 || off > size {
 			return false
 		}
+	}
+	if (o.CommonTop == 0) != (o.CommonBrk == 0) || o.CommonBrk%PageSize != 0 ||
+		o.CommonBrk != 0 && (o.CommonBrk < CommonStart || o.CommonBrk >= CommonStart+commonBrkSpread) {
+		return false
+	}
+	if o.CommonTop != 0 && (o.CommonTop%PageSize != 0 || o.CommonTop >= CommonEnd || o.CommonTop < CommonEnd-PageSize-commonSpread) {
+		return false
 	}
 	return size >= minSlot && o.Program >= programLow && o.Program < programLow+programSpread &&
 		o.Brk >= brkLow && o.Brk < brkLow+brkSpread && o.StackPad%16 == 0 && o.StackPad <= maxStackPad &&

@@ -79,8 +79,9 @@ type planner struct {
 // Plan arranges the address space of variant v right after exec, where the
 // kernel has put everything at places of its own choice: the program, if it is
 // position independent, goes to Offsets.Program, its interpreter below
-// Offsets.InterpEnd, the stack, rebuilt from start, below Offsets.StackTop, all
-// inside v's slot, and the kernel's pages are removed as far as they can be. The
+// Offsets.InterpEnd, both inside v's slot, the stack, rebuilt from start, below
+// Offsets.StackTop of the slot or Offsets.CommonTop, and the kernel's pages are
+// removed as far as they can be. The
 // returned space describes the result. Variants that execute the same program
 // get equal spaces, and placements that differ by their slots' bases only.
 //
@@ -182,8 +183,16 @@ func (p *planner) anchor() error {
 	if size := p.stack.size(); size > stackReserve {
 		return fmt.Errorf("%w: stack of %#x bytes", ErrTooLarge, size)
 	}
-	p.stack.delta = p.base + p.offsets.StackTop - p.stack.high
+	p.stack.delta = p.real(p.offsets.stackEnd()) - p.stack.high
 	return nil
+}
+
+// real returns the address that a is in the variant.
+func (p *planner) real(a Address) uint64 {
+	if a.rel {
+		return p.base + a.off
+	}
+	return a.off
 }
 
 // move lists the moves and removals and records what is where afterwards.
@@ -287,7 +296,7 @@ func (p *planner) rebuild() error {
 	if !ok || block.sp > p.stack.size() {
 		return fmt.Errorf("%w: stack of %#x bytes", ErrStackSize, p.stack.size())
 	}
-	end := p.base + p.offsets.StackTop
+	end := p.real(p.offsets.stackEnd())
 	pl := p.place
 	pl.Stack = block.build(p.start, aux, end)
 	pl.SP = end - block.sp
@@ -295,14 +304,16 @@ func (p *planner) rebuild() error {
 	pl.ArgStart, pl.ArgEnd = end-block.argStart, end-block.envStart
 	pl.EnvStart, pl.EnvEnd = end-block.envStart, end-block.envEnd
 	pl.AuxStart, pl.AuxSize = end-block.aux, block.auxSize
-	pl.Brk = p.base + p.offsets.Brk
+	pl.Brk = p.real(p.offsets.brk())
 	pl.Comm = p.start.Comm
 
 	// The kernel's mapping may be larger or smaller by some pages, and grows by
 	// itself; what is recorded depends on the block only.
 	size := alignUp(block.sp, PageSize) + stackExpand
+	stackStart := p.offsets.stackEnd()
+	stackStart.off -= size
 	attrs := Attrs{Kind: Stack, Flags: GrowsDown, Prot: p.stackProt, Label: "[stack]"}
-	if err := p.space.Map(Relative(p.offsets.StackTop-size), size, attrs); err != nil {
+	if err := p.space.Map(stackStart, size, attrs); err != nil {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return nil

@@ -42,7 +42,7 @@ func NewSpace(l *Layout, o Offsets) (*Space, error) {
 	if !o.valid(l.size) {
 		return nil, fmt.Errorf("%w: offsets %+v do not fit a slot of %#x bytes", ErrRange, o, l.size)
 	}
-	return &Space{size: l.size, offsets: o, brkEnd: o.Brk}, nil
+	return &Space{size: l.size, offsets: o, brkEnd: o.brk().off}, nil
 }
 
 // Offsets returns the offsets that the space was made with.

@@ -52,7 +52,7 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	case d.Variants > 0 && d.Variant == 0:
 		where += fmt.Sprintf(", the leader of %d variants", d.Variants)
 	case d.Variants > 0:
-		where += fmt.Sprintf(", variant %d of 0..%d", d.Variant, d.Variants-1)
+		where += fmt.Sprintf(", variant %d of %d (0 is the leader)", d.Variant, d.Variants)
 	}
 	line("process", "%s", where)
 	if d.Call != "" {
@@ -74,10 +74,14 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	if d.When != "" {
 		line("time", "%s", d.When)
 	}
-	line("leader", "%s", valueText(d.Leader))
-	line(d.otherLabel(), "%s", valueText(d.Other))
+	dump := len(d.Leader.Bytes) > 0 || len(d.Other.Bytes) > 0
+	// Shortened texts may look alike; the dump then says it all.
+	if leader, other := valueText(d.Leader), valueText(d.Other); leader != other || !dump {
+		line("leader", "%s", leader)
+		line(d.otherLabel(), "%s", other)
+	}
 
-	if len(d.Leader.Bytes) > 0 || len(d.Other.Bytes) > 0 {
+	if dump {
 		b.WriteByte('\n')
 		d.dump(&b, p)
 	}

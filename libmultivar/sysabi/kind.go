@@ -137,7 +137,9 @@ const (
 	LenDiv
 )
 
-// Len is the length of the data behind an argument.
+// Len is the length of the data behind an argument. Argument Len.Arg counts as
+// its kind says: for Int and Uint only the lower half of the word, and a
+// negative Int is no data at all.
 type Len struct {
 	Kind LenKind
 	Arg  int

@@ -46,8 +46,13 @@ var (
 	cachestatLayout  = layout("cachestat", 40)
 	ownerUIDsLayout  = layout("uid_t[2]", 8, member("ruid", 0, 4, Uint), member("euid", 4, 4, Uint))
 	siginfoOutLayout = layout("siginfo", 128)
-	fdLayout         = layout("int", 4, member("fd", 0, 4, FD))
-	fdPairLayout     = layout("int[2]", 8, member("fd0", 0, 4, FD), member("fd1", 4, 4, FD))
+	// waitid(2) writes these members only, and leaves the rest of the caller's
+	// 128 bytes alone.
+	siginfoChildLayout = layout("siginfo_child", 28,
+		member("si_signo", 0, 4, Signal), member("si_errno", 4, 4, Int), member("si_code", 8, 4, Int),
+		member("si_pid", 16, 4, Pid), member("si_uid", 20, 4, Uint), member("si_status", 24, 4, Int))
+	fdLayout     = layout("int", 4, member("fd", 0, 4, FD))
+	fdPairLayout = layout("int[2]", 8, member("fd0", 0, 4, FD), member("fd1", 4, 4, FD))
 )
 
 // Time.
@@ -155,6 +160,13 @@ var (
 		member("fsx_xflags", 0, 4, Flags), member("fsx_extsize", 4, 4, Uint), member("fsx_nextents", 8, 4, None),
 		member("fsx_projid", 12, 4, Uint), member("fsx_cowextsize", 16, 4, Uint), member("fsx_pad", 20, 8, None))
 	cachestatRangeLayout = layout("cachestat_range", 16, member("off", 0, 8, Long), member("len", 8, 8, Long))
+)
+
+// Network devices, by name or by number; the kernel writes the whole record
+// back.
+var (
+	ifreqLayout      = layout("ifreq", 40, member("ifr_name", 0, 16, Buf))
+	ifreqIndexLayout = layout("ifreq", 40, member("ifr_ifindex", 16, 4, Int))
 )
 
 // Terminals. The kernel's termios has 19 control characters, libc's has 32.

@@ -57,6 +57,9 @@ const (
 	WaitAlways
 )
 
+// Has reports whether w contains any of the reasons in of.
+func (w Wait) Has(of Wait) bool { return w&of != 0 }
+
 // Handler names the piece of engine code that a call needs beyond its row.
 type Handler uint8
 

@@ -90,6 +90,18 @@ func ioctlRow() Row {
 				0x8905: block("SIOCATMARK", Out, 4),
 				0x8906: rec("SIOCGSTAMP", Out, timevalLayout),
 				0x8907: rec("SIOCGSTAMPNS", Out, timespecLayout),
+				0x8910: rec("SIOCGIFNAME", InOut, ifreqIndexLayout),
+				0x8913: rec("SIOCGIFFLAGS", InOut, ifreqLayout),
+				0x8915: rec("SIOCGIFADDR", InOut, ifreqLayout),
+				0x8917: rec("SIOCGIFDSTADDR", InOut, ifreqLayout),
+				0x8919: rec("SIOCGIFBRDADDR", InOut, ifreqLayout),
+				0x891b: rec("SIOCGIFNETMASK", InOut, ifreqLayout),
+				0x891d: rec("SIOCGIFMETRIC", InOut, ifreqLayout),
+				0x8921: rec("SIOCGIFMTU", InOut, ifreqLayout),
+				0x8927: rec("SIOCGIFHWADDR", InOut, ifreqLayout),
+				0x8933: rec("SIOCGIFINDEX", InOut, ifreqLayout),
+				0x8942: rec("SIOCGIFTXQLEN", InOut, ifreqLayout),
+				0x8970: rec("SIOCGIFMAP", InOut, ifreqLayout),
 
 				// Files and file systems: linux/fs.h. The flags are an int,
 				// whatever the size in the command says.
@@ -102,7 +114,6 @@ func ioctlRow() Row {
 				0x80087601: block("FS_IOC_GETVERSION", Out, 4),
 				0x801c581f: rec("FS_IOC_FSGETXATTR", Out, fsxattrLayout),
 				0x401c5820: rec("FS_IOC_FSSETXATTR", In, fsxattrLayout),
-				0x81009431: block("FS_IOC_GETFSLABEL", Out, 256),
 
 				// Block devices: linux/fs.h.
 				0x125e:     block("BLKROGET", Out, 4),

@@ -117,5 +117,5 @@ var (
 
 // waitidArgs are waitid's arguments from the id on.
 func waitidArgs(id Arg) []Arg {
-	return args(id, outRec("infop", siginfoOutLayout), flags("options", waitNames), outRec("rusage", rusageLayout))
+	return args(id, outRec("infop", siginfoChildLayout), flags("options", waitNames), outRec("rusage", rusageLayout))
 }

@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// maxArgs is the number of arguments that a system call can have.
-const maxArgs = 6
-
 // table is the finished table: rows by number per architecture, by name and in
 // order of names.
 type table struct {

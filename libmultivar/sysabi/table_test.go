@@ -84,6 +84,9 @@ func TestRowsAreSortedAndCopied(t *testing.T) {
 	}
 }
 
+// maxArgs is the number of arguments that a system call can have.
+const maxArgs = 6
+
 // description is one way to read the arguments of a call.
 type description struct {
 	name   string

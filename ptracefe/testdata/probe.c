@@ -3,11 +3,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -158,6 +160,12 @@ static int int80(void) {
     return 0;
 }
 
+static int vsyscall(void) {
+    long (*vtime)(long *) = (long (*)(long *))0xffffffffff600400;
+    printf("%ld\n", vtime(NULL));
+    return 0;
+}
+
 static int pdeathsig(void) {
     int sig = -1;
     syscall(SYS_prctl, 2 /* PR_GET_PDEATHSIG */, &sig);
@@ -174,6 +182,36 @@ static void orphans(void) {
     printf("ready\n");
     fflush(stdout);
     for (;;) pause();
+}
+
+static int loop(long n) {
+    for (long i = 0; i < n; i++) syscall(SYS_getppid);
+    return 0;
+}
+
+static void *sleeper(void *arg) {
+    for (;;) pause();
+    return arg;
+}
+
+static void *executor(void *argv) {
+    execv(((char **)argv)[2], (char **)argv + 2);
+    return NULL;
+}
+
+static int threadexec(char **argv) {
+    pthread_t a, b;
+    pthread_create(&a, NULL, sleeper, NULL);
+    pthread_create(&b, NULL, executor, argv);
+    pthread_join(b, NULL);
+    return 1;
+}
+
+static int waiting(void) {
+    struct epoll_event e;
+    int ret = epoll_wait(epoll_create1(0), &e, 1, -1);
+    printf("%d %d\n", ret, errno);
+    return 0;
 }
 
 static void spin(void) {
@@ -195,8 +233,12 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "mapfile")) return mapfile(argv[2]);
     if (!strcmp(name, "descriptors")) return descriptors();
     if (!strcmp(name, "int80")) return int80();
+    if (!strcmp(name, "vsyscall")) return vsyscall();
     if (!strcmp(name, "pdeathsig")) return pdeathsig();
     if (!strcmp(name, "orphans")) orphans();
+    if (!strcmp(name, "loop")) return loop(atol(argv[2]));
+    if (!strcmp(name, "threadexec")) return threadexec(argv);
+    if (!strcmp(name, "epoll")) return waiting();
     if (!strcmp(name, "spin")) spin();
     if (!strcmp(name, "exec")) return execv(argv[2], argv + 2), errno;
     fprintf(stderr, "no program %s\n", name);

@@ -46,11 +46,12 @@ int main(void)
 		recv_[i].msg_hdr = (struct msghdr){.msg_name = &names[i], .msg_namelen = sizeof names[i], .msg_iov = &gv[i], .msg_iovlen = 1};
 	}
 	CHECK(recvmmsg(u, recv_, 8, MSG_DONTWAIT, NULL) == 5);
-	len = sizeof addr;
-	CHECK(getsockname(v, (struct sockaddr *)&addr, &len) == 0);
+	struct sockaddr_in own;
+	len = sizeof own;
+	CHECK(getsockname(v, (struct sockaddr *)&own, &len) == 0);
 	for (int i = 0; i < 5; i++) {
 		CHECK(recv_[i].msg_len == strlen(text[i]) && memcmp(got[i], text[i], recv_[i].msg_len) == 0);
-		CHECK(recv_[i].msg_hdr.msg_namelen == sizeof addr && names[i].sin_port == addr.sin_port);
+		CHECK(recv_[i].msg_hdr.msg_namelen == sizeof addr && names[i].sin_port == own.sin_port);
 	}
 	CHECK_ERR(recvmmsg(u, recv_, 8, MSG_DONTWAIT, NULL), EAGAIN);
 	struct timespec ts = {5, 0};

@@ -286,11 +286,12 @@ func itimerMembers(fraction string) map[string]string {
 	}
 }
 
-// layoutNotInHeaders are layouts without a C structure of that name: arrays
-// and scalars, and what the headers of Debian 12 do not have.
+// layoutNotInHeaders are layouts without a C structure of their own: arrays,
+// scalars and the part of siginfo that waitid writes; ifreq, which cannot be
+// included here; and what the headers of Debian 12 do not have.
 var layoutNotInHeaders = map[string]bool{
 	"uid_t[2]": true, "int": true, "int[2]": true, "pid_t": true, "ucred": true, "ustat": true,
-	"cachestat": true, "cachestat_range": true,
+	"cachestat": true, "cachestat_range": true, "siginfo_child": true, "ifreq": true,
 }
 
 func TestLayoutsMatchHeaders(t *testing.T) {

@@ -1,0 +1,200 @@
+// Command bench measures what a system call costs under kvmsandbox.
+//
+//	go run ./internal/cmd/bench [flags]
+//
+// It compiles a small program with gcc, runs it natively, under strace and under
+// kvmsandbox with one to three variants, and prints a table in Markdown: the median
+// of several runs and its ratio to the native cost. The contenders take turns, so
+// that what else happens on the machine hits all alike.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed program/bench.c
+var source string
+
+// runLimit ends a run that hangs; no run takes nearly as long.
+const runLimit = 5 * time.Minute
+
+// latencyFile holds processors out of deep sleep while it is open with a bound in
+// it (Documentation/power/pm_qos_interface.rst of the kernel).
+const latencyFile = "/dev/cpu_dma_latency"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// contender is a way to run the program: what stands in front of its arguments.
+type contender struct {
+	name   string
+	prefix []string
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	binary := fs.String("kvmsandbox", "bin/kvmsandbox", "the kvmsandbox to measure")
+	runs := fs.Int("runs", 5, "runs of each contender")
+	budget := fs.Duration("budget", 150*time.Millisecond, "time of one loop")
+	lowLatency := fs.Bool("low-latency", false, "hold "+latencyFile+" at 0 for all contenders")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *runs < 1 || *budget <= 0 || fs.NArg() > 0 {
+		return errors.New("needs at least one run, a budget, and no arguments; -h lists the flags")
+	}
+	sandbox, err := filepath.Abs(*binary)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(sandbox); err != nil {
+		return fmt.Errorf("%w; build it with make build or name it with -kvmsandbox", err)
+	}
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		return fmt.Errorf("%w; make deps installs it", err)
+	}
+	if *lowLatency {
+		release, err := holdLatency()
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program, err := compile(ctx, dir)
+	if err != nil {
+		return err
+	}
+
+	contenders := []contender{
+		{"native", nil},
+		{"strace -f", []string{strace, "-f", "-o", "/dev/null"}},
+		{"N=1", []string{sandbox, "-n", "1"}},
+		{"N=2", []string{sandbox, "-n", "2"}},
+		{"N=3", []string{sandbox, "-n", "3"}},
+	}
+	var t table
+	for round := range *runs {
+		for i := range contenders {
+			// Another one goes first in each round.
+			c := contenders[(i+round)%len(contenders)]
+			fmt.Fprintf(progress, "\rrun %d of %d: %-10s", round+1, *runs, c.name)
+			results, err := measure(ctx, c, program, dir, *budget)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			t.add(c.name, results)
+		}
+	}
+	fmt.Fprintf(progress, "\r%40s\r", "")
+
+	held := latencyFile + " was not held"
+	if *lowLatency {
+		held = latencyFile + " was held at 0"
+	}
+	if _, err := fmt.Fprintf(out, "Cost of a call, median of %d interleaved runs, and its ratio to the native cost. "+
+		"%s, %d processors, Linux %s; %s. read and write are pread and pwrite of a temporary file at offset 0.\n\n",
+		*runs, processor(), runtime.NumCPU(), kernel(), held); err != nil {
+		return err
+	}
+	names := make([]string, len(contenders))
+	for i, c := range contenders {
+		names[i] = c.name
+	}
+	return t.write(out, names)
+}
+
+// compile builds the program and returns its path.
+func compile(ctx context.Context, dir string) (string, error) {
+	src, bin := filepath.Join(dir, "bench.c"), filepath.Join(dir, "bench")
+	if err := os.WriteFile(src, []byte(source), 0o644); err != nil {
+		return "", err
+	}
+	if msg, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-Wextra", "-o", bin, src).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("gcc: %w: %s", err, msg)
+	}
+	return bin, nil
+}
+
+// measure runs the program once and returns what it printed.
+func measure(ctx context.Context, c contender, program, dir string, budget time.Duration) ([]result, error) {
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	argv := append(append([]string{}, c.prefix...), program, fmt.Sprint(budget.Seconds()*1e3))
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
+	// strace ends its program when it gets a signal that it can catch.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return parse(string(out))
+}
+
+// holdLatency keeps processors awake until release is called.
+func holdLatency() (release func(), err error) {
+	f, err := os.OpenFile(latencyFile, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w; run as root or without -low-latency", err)
+	}
+	if _, err := f.Write(make([]byte, 4)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// processor and kernel say on what was measured, as far as /proc tells.
+
+func processor() string {
+	p, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(p)) {
+			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+				return strings.TrimSpace(value)
+			}
+		}
+	}
+	return runtime.GOARCH
+}
+
+func kernel() string {
+	p, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "(unknown)"
+	}
+	return strings.TrimSpace(string(p))
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// TestPageIsFresh compares the checked-in page with what the table makes of it.
+func TestPageIsFresh(t *testing.T) {
+	got, err := os.ReadFile("../../../docs/syscalls.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, page(sysabi.Rows())) {
+		t.Error("docs/syscalls.md is out of date; run make generate")
+	}
+}
+
+func TestPage(t *testing.T) {
+	text := string(page(sysabi.Rows()))
+	for _, line := range []string{
+		"| `read` | 0 | 63 | leader | yes |  | fd, out buf, count |",
+		"| `open` | 2 | - | leader | yes |  | pathname, flags, mode |",
+		"| `mmap` | 9 | 222 | all |  | map-exec | addr, length, prot, flags, fd, offset |",
+		"| `exit` | 60 | 93 | all |  | always | status |",
+		"| `ppoll` | 271 | 73 | leader | yes |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
+		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |",
+		"| `io_setup` | 206 | 0 | not yet |  |  | nr_events, ctx_idp; asynchronous I/O |",
+		"| `ioctl` | 16 | 29 | by command |  |  | fd, op, ...; see [ioctl](#ioctl) |",
+		"| TCGETS | 0x5401 | leader |  | out argp |",
+		"| PR_GET_DUMPABLE | 3 | engine |  |  |",
+		"| SO_ATTACH_FILTER | 1/26 | refused, ENOPROTOOPT |  | optval; a filter program behind a pointer |",
+		"| EPOLL_CTL_DEL | 2 | leader |  |  |",
+	} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("the page lacks %s", line)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if row := strings.TrimSpace(line); strings.HasPrefix(row, "|") && !strings.HasSuffix(row, "|") {
+			t.Errorf("a table row does not end: %s", row)
+		}
+	}
+}
