@@ -29,7 +29,7 @@ go:
 
 .PHONY: build
 build: go ## build bin/kvmsandbox
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o $(BIN)/kvmsandbox ./cmd/kvmsandbox
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags=-E=main.entry -o $(BIN)/kvmsandbox ./cmd/kvmsandbox
 
 .PHONY: demo
 demo: deps-demo build ## run real programs as two variants, then show a caught attack

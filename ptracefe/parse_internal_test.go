@@ -94,11 +94,14 @@ func start(base uint64, aux ...uint64) []byte {
 
 func TestParseStart(t *testing.T) {
 	const base = 0x7ffc00001230
-	img, err := parseStart(start(base, 6, 4096, auxExecFn, base+9*8+4, auxRandom, base), base)
-	if err == nil {
-		t.Error("a pointer past the strings is accepted")
+	for _, kind := range []uint64{auxExecFn, auxPlatform, auxBasePlatform, auxRandom} {
+		for _, at := range []uint64{0, base - 1, base + 1<<20, ^uint64(0)} {
+			if _, err := parseStart(start(base, kind, at), base); err == nil {
+				t.Errorf("entry %d that points to %#x is accepted", kind, at)
+			}
+		}
 	}
-	img, err = parseStart(start(base, 6, 4096, auxRandom, base), base)
+	img, err := parseStart(start(base, 6, 4096, auxRandom, base), base)
 	if err != nil {
 		t.Fatal(err)
 	}

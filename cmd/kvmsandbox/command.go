@@ -202,6 +202,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Variants:    c.opts.variants,
 		Policy:      c.opts.policy,
 		Pids:        c.opts.pids,
+		Layout:      c.opts.layout,
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		OnStart:     leader.set,

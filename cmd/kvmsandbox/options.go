@@ -27,6 +27,9 @@ Runs variants of PROG as one program and stops them when they behave differently
   --log FILE           write each call of the program to FILE, one per line
   --pids HOW           process ids that the program sees: leader (its real ones),
                        or a number from which to count: 1, 1000 (leader)
+  --layout NAME        which memory has other addresses in each variant: code
+                       (programs and libraries), disjoint (everything; programs
+                       that use addresses as random numbers diverge) (code)
   --hang-timeout TIME  processor time after which a variant that others wait for
                        counts as hung (60s)
   -v                   tell more on standard error
@@ -53,6 +56,7 @@ type options struct {
 	// perVariant asks for a log file per variant.
 	perVariant    bool
 	pids          libmultivar.PidMode
+	layout        libmultivar.LayoutMode
 	hangTimeout   time.Duration
 	verbose       bool
 	help, version bool
@@ -67,7 +71,7 @@ const defaultVariants = 2
 // is no flag. Errors are one line for the user.
 func parseOptions(args, env []string) (options, error) {
 	o := options{programs: map[int]string{}}
-	var policyName, pids string
+	var policyName, pids, layout string
 	fs := flag.NewFlagSet("kvmsandbox", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.variants, "n", 0, "")
@@ -77,6 +81,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.log, "log", "", "")
 	fs.StringVar(&pids, "pids", "leader", "")
+	fs.StringVar(&layout, "layout", "code", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
@@ -113,6 +118,14 @@ func parseOptions(args, env []string) (options, error) {
 	}
 	if o.pids, err = parsePids(pids); err != nil {
 		return o, err
+	}
+	switch layout {
+	case "code":
+		o.layout = libmultivar.LayoutCode
+	case "disjoint":
+		o.layout = libmultivar.LayoutDisjoint
+	default:
+		return o, fmt.Errorf("--layout: unknown layout %q; there are code, disjoint", layout)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if rest := fs.Args(); len(rest) > 0 {
