@@ -17,7 +17,7 @@ const (
 	// OpAnswer (call entry): do not run the call, its result is Ret.
 	// (call exit): the result is Ret instead of the kernel's.
 	OpAnswer
-	// OpResume (call exit, fork, signal): go on; a signal is suppressed.
+	// OpResume (call exit, exec, fork, signal): go on; a signal is suppressed.
 	OpResume
 	// OpSignal (signal): deliver Signal. With Restart the call that the signal
 	// interrupted is executed again if no handler runs, whatever its result was.

@@ -110,10 +110,8 @@ var ErrFault = errors.New("bad address in variant memory")
 // ErrGone is returned (wrapped) by operations on a task that has died.
 var ErrGone = errors.New("task is gone")
 
-// Host is what a front-end does for the monitor at once. All methods are called
-// on the session's goroutine only, and only for tasks that are stopped in front
-// of the monitor.
-type Host interface {
+// Memory is access to the variants' memory. See Host.
+type Memory interface {
 	// AllocShared returns zeroed memory of size bytes that the front-end shares
 	// with its variants' agents. A front-end without Capabilities.Shared returns
 	// memory that only the monitor sees.
@@ -130,9 +128,13 @@ type Host interface {
 	// itself may not write yield ErrFault. Results as ReadVariantMem.
 	WriteVariantMem(t Task, addr uint64, p []byte) (n int, err error)
 
-	// Registers returns the registers of a stopped task.
-	Registers(t Task) (Registers, error)
+	// Mappings returns the mappings of t in ascending order, as
+	// /proc/PID/maps lists them.
+	Mappings(t Task) ([]Mapping, error)
+}
 
+// Files is access to the descriptors of the leader. See Host.
+type Files interface {
 	// DupFile duplicates descriptor fd of task t. The caller owns the result and
 	// closes it with CloseFile.
 	DupFile(t Task, fd int) (File, error)
@@ -147,13 +149,25 @@ type Host interface {
 	// FilePath returns the kernel's name for descriptor fd of task t, as
 	// /proc/PID/fd shows it ("/etc/passwd", "pipe:[123]").
 	FilePath(t Task, fd int) (string, error)
+}
 
-	// Mappings returns the mappings of t in ascending order, as
-	// /proc/PID/maps lists them.
-	Mappings(t Task) ([]Mapping, error)
+// Host is what a front-end does for the monitor at once. All methods are called
+// on the session's goroutine only, and only for tasks that are stopped in front
+// of the monitor.
+type Host interface {
+	Memory
+	Files
 
-	// CPUTime returns the processor time that t has used since it started. t may
-	// be running.
+	// Registers returns the registers of a stopped task.
+	Registers(t Task) (Registers, error)
+
+	// SignalMask returns the signals that a stopped task blocks: bit n-1 stands
+	// for signal n.
+	SignalMask(t Task) (uint64, error)
+
+	// CPUTime returns the processor time that t has used since it started, or that
+	// of its whole process where the host does not tell them apart. t may be
+	// running.
 	CPUTime(t Task) (time.Duration, error)
 }
 

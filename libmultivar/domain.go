@@ -77,6 +77,7 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 	if s.runner == th {
 		s.runner = nil
 	}
+	th.sides[v].stop = ready
 	s.ready = append(s.ready, turn{th, a})
 	e.pump(d, v)
 }

@@ -93,11 +93,14 @@ type Engine struct {
 	scratch     []byte
 	scratchLine []byte
 	// recent is a ring of the last events for reports.
-	recent    []*record
-	seq       uint64
-	now       time.Duration
-	noticed   map[string]bool
-	rawWords  map[uint64]bool
+	recent   []*record
+	seq      uint64
+	now      time.Duration
+	noticed  map[string]bool
+	rawWords map[uint64]bool
+	// mapped holds the names of files that were mapped: their pages are the same
+	// in all variants.
+	mapped    map[string]bool
 	ended     bool
 	failure   error
 	verdict   *report.Divergence
@@ -132,6 +135,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		nextPid:   int(cfg.Pids),
 		noticed:   make(map[string]bool),
 		rawWords:  make(map[uint64]bool),
+		mapped:    make(map[string]bool),
 		followers: cfg.Variants - 1,
 	}, nil
 }

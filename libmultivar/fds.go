@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"bytes"
 	"maps"
+	"path"
 	"strconv"
 	"strings"
 
@@ -13,9 +14,12 @@ import (
 
 // fdTable is what the engine remembers of a process's descriptors. The leader's
 // kernel is the authority on them; here are only those whose content is
-// different in each variant: files of /proc that show addresses.
+// different in each variant, files of /proc that show addresses, and those
+// through which files can be changed.
 type fdTable struct {
 	addresses map[int]procFile
+	// writable holds the names of files that are open for writing.
+	writable map[int]string
 }
 
 // procFile is an open file of /proc whose content holds addresses.
@@ -24,7 +28,15 @@ type procFile struct {
 	closeOnExec bool
 }
 
-func (t *fdTable) clone() *fdTable { return &fdTable{addresses: maps.Clone(t.addresses)} }
+func (t *fdTable) clone() *fdTable {
+	return &fdTable{addresses: maps.Clone(t.addresses), writable: maps.Clone(t.writable)}
+}
+
+// forget drops what is known of a descriptor that is closed or replaced.
+func (t *fdTable) forget(fd int) {
+	delete(t.addresses, fd)
+	delete(t.writable, fd)
+}
 
 // exec returns the table after execve(2).
 func (t *fdTable) exec() *fdTable {
@@ -40,7 +52,12 @@ func (t *fdTable) set(fd int, f procFile) {
 	t.addresses[fd] = f
 }
 
-const openCloseOnExec = 0x80000
+const (
+	openCloseOnExec = 0x80000
+	openTruncate    = 0x200
+	openAccess      = 3
+	openWriteOnly   = 1
+)
 
 // procFileOf tells whether a path names a file of /proc that shows addresses of
 // the process itself or of another of the session.
@@ -79,7 +96,19 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		if ret < 0 {
 			return ret
 		}
-		delete(fds.addresses, int(ret))
+		fds.forget(int(ret))
+		access := uint64(openWriteOnly)
+		if ev.name != "creat" && ev.name != "openat2" {
+			access = ev.raw.Args[flagsAt] & openAccess
+		}
+		if access != 0 && e.followers > 0 {
+			if name, err := e.host.FilePath(th.sides[frontend.Leader].task, int(ret)); err == nil && strings.HasPrefix(name, "/") {
+				if fds.writable == nil {
+					fds.writable = make(map[int]string)
+				}
+				fds.writable[int(ret)] = name
+			}
+		}
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
 		path, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
 		if !ended {
@@ -97,11 +126,13 @@ func (e *Engine) prepareClose(th *thread, ev *record) {
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ev.name == "close" {
-			delete(fds.addresses, int(int32(ev.raw.Args[0])))
+			fds.forget(int(int32(ev.raw.Args[0])))
 		} else if ret == 0 && ev.raw.Args[2] == 0 {
-			maps.DeleteFunc(fds.addresses, func(fd int, _ procFile) bool {
-				return uint64(fd) >= ev.raw.Args[0] && uint64(fd) <= uint64(uint32(ev.raw.Args[1]))
-			})
+			inRange := func(fd int) bool {
+				return uint64(fd) >= uint64(uint32(ev.raw.Args[0])) && uint64(fd) <= uint64(uint32(ev.raw.Args[1]))
+			}
+			maps.DeleteFunc(fds.addresses, func(fd int, _ procFile) bool { return inRange(fd) })
+			maps.DeleteFunc(fds.writable, func(fd int, _ string) bool { return inRange(fd) })
 		}
 		return ret
 	}
@@ -113,8 +144,16 @@ func (e *Engine) prepareDup(th *thread, ev *record) {
 		if ret < 0 {
 			return ret
 		}
-		f, ok := fds.addresses[int(int32(ev.raw.Args[0]))]
-		delete(fds.addresses, int(ret))
+		old := int(int32(ev.raw.Args[0]))
+		if old == int(ret) {
+			return ret
+		}
+		f, ok := fds.addresses[old]
+		name, writable := fds.writable[old]
+		fds.forget(int(ret))
+		if writable {
+			fds.writable[int(ret)] = name
+		}
 		if ok {
 			f.closeOnExec = ev.name == "dup3" && ev.raw.Args[2]&openCloseOnExec != 0
 			fds.set(int(ret), f)
@@ -196,4 +235,51 @@ func (e *Engine) noteText(th *thread, ev *record) {
 	f, ok := th.proc.fds.addresses[int(int32(ev.raw.Args[0]))]
 	ev.addressText = ok && ev.kind == event.Call
 	ev.binaryText = f.binary
+}
+
+// changesMapped reports whether the call of ev changes a file that a variant has
+// mapped. Such a call waits: a follower must have read what it reads from the
+// mapping before the leader changes it.
+func (e *Engine) changesMapped(th *thread, ev *record) bool {
+	if len(e.mapped) == 0 || e.followers == 0 {
+		return false
+	}
+	args := ev.raw.Args
+	changed := func(arg int) bool {
+		name, ok := th.proc.fds.writable[int(int32(args[arg]))]
+		return ok && e.mapped[name]
+	}
+	switch ev.name {
+	case "write", "writev", "pwrite64", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
+		return changed(0)
+	case "copy_file_range", "splice":
+		return changed(2)
+	case "truncate", "open", "openat", "creat":
+		at := 0
+		switch ev.name {
+		case "openat":
+			if args[2]&openTruncate == 0 {
+				return false
+			}
+			at = 1
+		case "open":
+			if args[1]&openTruncate == 0 {
+				return false
+			}
+		}
+		x := encoder{e: e, task: th.sides[frontend.Leader].task}
+		name, ended, _ := x.cstring(nil, args[at], maxPath)
+		if !ended {
+			return false
+		}
+		// Which file a path leads to is known afterwards only: wait for any of
+		// that name.
+		base := path.Base(string(name))
+		for m := range e.mapped {
+			if path.Base(m) == base {
+				return true
+			}
+		}
+	}
+	return false
 }

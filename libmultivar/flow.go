@@ -26,8 +26,8 @@ func (e *Engine) leaderCall(th *thread) {
 		return
 	}
 	s.inCall = nil
-	if len(th.pending) > 0 {
-		e.interruptBefore(th)
+	if sig := e.nextPending(th); sig != nil {
+		e.interruptBefore(th, sig)
 		return
 	}
 	if !th.room() {
@@ -50,7 +50,7 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 	ev.request = request
 	e.lengths(th, ev)
-	ev.wait = ev.wait || e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
 	e.published(th, ev)
 }
 
@@ -146,7 +146,7 @@ func (e *Engine) complete(ev *record) {
 	e.logCall(frontend.Leader, ev)
 	th := ev.thread
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
-		if s := &th.sides[v]; s.met == ev && s.inCall == nil {
+		if s := &th.sides[v]; s.met == ev && s.inCall == nil && s.stop.stopped() {
 			e.followerGo(th, v)
 		}
 	}
@@ -242,7 +242,7 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	s.met = ev
 	ev.met++
 	e.advance(ev)
-	if s.met == ev && s.inCall == nil && !e.ended && (ev.done || ev.forked) {
+	if s.met == ev && s.inCall == nil && s.stop.stopped() && !e.ended && (ev.done || ev.forked) {
 		e.followerGo(th, v)
 	}
 }

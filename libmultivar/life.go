@@ -180,6 +180,11 @@ func (e *Engine) prepareClone3(th *thread, ev *record) {
 
 // prepareBirth completes a clone whose arguments args gives per variant.
 func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Call) (int64, [6]uint64)) {
+	const newNS, newUser, cloneFS = 0x20000, 0x10000000, 0x200
+	if b.flags&cloneFS != 0 && b.flags&(newNS|newUser) != 0 {
+		e.answer(ev, -eINVAL)
+		return
+	}
 	if b.flags&cloneNamespaces != 0 || b.flags&cloneUntraced != 0 {
 		e.answer(ev, -ePERM)
 		return
@@ -231,7 +236,7 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 	e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
 	if parent.Variant == frontend.Leader {
 		for v := 1; v < len(th.sides) && !e.ended; v++ {
-			if f := &th.sides[v]; f.met == ev && f.inCall == nil {
+			if f := &th.sides[v]; f.met == ev && f.inCall == nil && f.stop.stopped() {
 				e.followerGo(th, v)
 			}
 		}

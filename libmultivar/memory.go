@@ -163,6 +163,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 				e.hostFailed(err)
 			} else {
 				ev.file, ev.hasFile = f, true
+				if name, err := e.host.FilePath(th.sides[frontend.Leader].task, int(int32(args[4]))); err == nil {
+					e.mapped[name] = true
+				}
 			}
 		}
 		return ret

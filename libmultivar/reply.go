@@ -62,7 +62,7 @@ func (e *Engine) capture(ev *record, s *side, ret int64) {
 	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
-		if a.Dir&sysabi.Out == 0 || ev.raw.Args[i] == 0 {
+		if a.Dir&sysabi.Out == 0 && a.Kind != sysabi.Mmsghdr || ev.raw.Args[i] == 0 {
 			continue
 		}
 		if a.If.Mask != 0 && ev.raw.Args[a.If.Arg]&a.If.Mask == 0 {
@@ -109,7 +109,7 @@ func (r *reader) arg(i uint8, a *sysabi.Arg) {
 				return
 			}
 			r.ev.outs = append(r.ev.outs, event.Field{Arg: i, Part: event.PartLen, Index: uint32(k), Kind: a.Kind, Data: n[:]})
-			if a.Dir == sysabi.Out || a.Dir == sysabi.InOut {
+			if a.Dir&sysabi.Out != 0 {
 				r.msghdr(i, uint32(k), at, uint64(binary.LittleEndian.Uint32(n[:])))
 			}
 		}

@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -141,12 +142,30 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	}
 }
 
-// interruptBefore delivers the oldest pending signal in front of the call at
-// which the leader stands; the call is asked for again after the handler.
-func (e *Engine) interruptBefore(th *thread) {
+// nextPending takes the oldest pending signal that the leader does not block
+// now: a handler that has run since it arrived may have blocked it.
+func (e *Engine) nextPending(th *thread) *frontend.Signal {
+	if len(th.pending) == 0 {
+		return nil
+	}
+	mask, err := e.host.SignalMask(th.sides[frontend.Leader].task)
+	if err != nil {
+		e.hostFailed(err)
+		return nil
+	}
+	for i, sig := range th.pending {
+		if mask>>(sig.Number-1)&1 == 0 {
+			th.pending = slices.Delete(th.pending, i, i+1)
+			return sig
+		}
+	}
+	return nil
+}
+
+// interruptBefore delivers a pending signal in front of the call at which the
+// leader stands; the call is asked for again after the handler.
+func (e *Engine) interruptBefore(th *thread, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
-	sig := th.pending[0]
-	th.pending = th.pending[1:]
 	ev := e.newRecord(th, event.Signal)
 	ev.name = "signal"
 	ev.before = true

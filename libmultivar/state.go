@@ -25,6 +25,8 @@ const (
 	atSignal
 	atFork
 	atExec
+	// ready: done with its stop, it goes on when it is its turn.
+	ready
 	// dead: its exit was reported.
 	dead
 )

@@ -170,6 +170,19 @@ func (s *session) lookup(id frontend.Task) (*task, error) {
 	return t, nil
 }
 
+// SignalMask implements frontend.Host.
+func (s *session) SignalMask(id frontend.Task) (uint64, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	mask, err := unix.PtraceSignalMask(t.id.Host)
+	if err != nil {
+		return 0, taskError("read signal mask", err)
+	}
+	return mask, nil
+}
+
 // CPUTime implements frontend.Host. The kernel tells other processes only the
 // time of a process as a whole, so that of all threads is counted.
 func (s *session) CPUTime(id frontend.Task) (time.Duration, error) {

@@ -165,3 +165,10 @@ func PtraceSetSigInfo(pid int, info *SigInfo) error {
 
 // Errno is the kernel's error number.
 type Errno = syscall.Errno
+
+// PtraceSignalMask returns the set of signals that a stopped tracee blocks
+// (PTRACE_GETSIGMASK, ptrace(2)).
+func PtraceSignalMask(pid int) (mask uint64, err error) {
+	const getSigMask, setSize = 0x420a, 8
+	return mask, ptrace(getSigMask, pid, setSize, uintptr(unsafe.Pointer(&mask)))
+}

@@ -114,7 +114,7 @@ static void divides(void)
 {
 	volatile int zero = 0;
 	signal(SIGFPE, SIG_DFL);
-	zero = 1 / zero;
+	zero = 7 / zero;
 }
 
 static void traps(void)

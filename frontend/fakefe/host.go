@@ -1,0 +1,140 @@
+package fakefe
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+)
+
+var _ frontend.Host = (*session)(nil)
+
+// AllocShared implements frontend.Host.
+func (s *session) AllocShared(size int) ([]byte, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("allocate %d bytes", size)
+	}
+	return make([]byte, size), nil
+}
+
+// held returns a task that is stopped in front of the monitor.
+func (s *session) held(id frontend.Task) (*task, error) {
+	t := s.lookup(id)
+	switch {
+	case t == nil:
+		s.fault("the monitor looks at unknown task %v", id)
+	case t.state == dead, t.state == dying:
+	case !t.state.stopped():
+		s.fault("the monitor looks at %s", t.describe())
+	default:
+		return t, nil
+	}
+	return nil, fmt.Errorf("%v: %w", id, frontend.ErrGone)
+}
+
+// ReadVariantMem implements frontend.Host.
+func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return 0, err
+	}
+	if n := t.proc.mem.read(addr, p); n < len(p) {
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
+	}
+	return len(p), nil
+}
+
+// WriteVariantMem implements frontend.Host.
+func (s *session) WriteVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return 0, err
+	}
+	if n := t.proc.mem.write(addr, p, false); n < len(p) {
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
+	}
+	return len(p), nil
+}
+
+// Registers implements frontend.Host.
+func (s *session) Registers(id frontend.Task) (frontend.Registers, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return frontend.Registers{}, err
+	}
+	return frontend.Registers{
+		IP: t.ip(), SP: t.sp, Names: []string{"a0", "a1", "a2", "a3", "a4", "a5"}, Values: t.call.args[:],
+	}, nil
+}
+
+func (s *session) addFile(f *file) frontend.File {
+	id := s.nextFile
+	s.nextFile++
+	s.files[id] = f
+	return id
+}
+
+// DupFile implements frontend.Host.
+func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
+	if _, err := s.held(id); err != nil {
+		return 0, err
+	}
+	if id.Variant != frontend.Leader || s.cfg.Content == nil {
+		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, errFile)
+	}
+	content := s.cfg.Content(fd)
+	if content == nil {
+		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, errFile)
+	}
+	return s.addFile(&file{content: content}), nil
+}
+
+// DupImage implements frontend.Host.
+func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return 0, err
+	}
+	return s.addFile(&file{program: t.proc.program}), nil
+}
+
+// CloseFile implements frontend.Host.
+func (s *session) CloseFile(f frontend.File) error {
+	if s.files[f] == nil {
+		s.fault("file %d, which is not open, is closed", f)
+		return errFile
+	}
+	delete(s.files, f)
+	return nil
+}
+
+// FilePath implements frontend.Host.
+func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
+	if _, err := s.held(id); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/fake/%d", fd), nil
+}
+
+// Mappings implements frontend.Host.
+func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return nil, err
+	}
+	var out []frontend.Mapping
+	for i := range t.proc.mem.areas {
+		out = append(out, t.proc.mem.areas[i].Mapping)
+	}
+	return out, nil
+}
+
+// CPUTime implements frontend.Host: a microsecond per step, a second per tick of
+// an endless loop.
+func (s *session) CPUTime(id frontend.Task) (time.Duration, error) {
+	t := s.lookup(id)
+	if t == nil || !t.alive() {
+		return 0, fmt.Errorf("%v: %w", id, frontend.ErrGone)
+	}
+	return time.Duration(t.steps)*time.Microsecond + time.Duration(t.spins)*spinTick, nil
+}

@@ -1,0 +1,12 @@
+// Package test holds the tests of the whole: programs that run natively and then
+// under kvmsandbox and must not tell the difference, builds that differ in one
+// thing and must be caught, and monitors that die or are misused.
+//
+// The programs of progs are self-checking; check.h says how they are written.
+//
+// Environment of a test run:
+//
+//	MV_REQUIRE_ALL=1    a tool that the machine lacks is a failure instead of a skip
+//	MV_KVMSANDBOX=FILE  tests this kvmsandbox instead of building one
+//	MV_KEEP=1           keeps the directory that the runs work in, and says where it is
+package test

@@ -1,0 +1,90 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// proc is a process of the machine; start tells it from a later one with its id.
+type proc struct {
+	pid   int
+	start string
+}
+
+// marked returns the live processes whose environment began with the variable mark.
+func marked(mark string) []proc {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var found []proc
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || !bytes.Contains(env, []byte(mark)) {
+			continue
+		}
+		if fields, ok := stat(pid); ok {
+			found = append(found, proc{pid, fields.start})
+		}
+	}
+	return found
+}
+
+// statFields are those of /proc/PID/stat that tests use.
+type statFields struct {
+	comm, state, start string
+}
+
+// stat reads /proc/PID/stat; ok is false when there is no such process.
+func stat(pid int) (f statFields, ok bool) {
+	p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return f, false
+	}
+	// The name is in parentheses and may hold some itself.
+	text := string(p)
+	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return f, false
+	}
+	rest := strings.Fields(text[end+1:])
+	if len(rest) < 20 {
+		return f, false
+	}
+	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19]}, true
+}
+
+// alive reports whether a process is there and not merely waiting to be reaped.
+func (p proc) alive() bool {
+	f, ok := stat(p.pid)
+	return ok && f.start == p.start && f.state != "Z" && f.state != "X"
+}
+
+// describe tells what processes do, for a person who looks at a hang.
+func describe(procs []proc) string {
+	var b strings.Builder
+	for _, p := range procs {
+		f, ok := stat(p.pid)
+		if !ok {
+			continue
+		}
+		read := func(name string) string {
+			p, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.pid, name))
+			if err != nil {
+				return "?"
+			}
+			return strings.TrimSpace(strings.ReplaceAll(string(p), "\x00", " "))
+		}
+		fmt.Fprintf(&b, "  %d %s state %s wchan %s syscall %s: %.200s\n", p.pid, f.comm, f.state, read("wchan"), read("syscall"), read("cmdline"))
+	}
+	return b.String()
+}

@@ -1,0 +1,95 @@
+/*
+ * A tree of processes that never ends by itself: children and grandchildren
+ * that compute, sleep, read, wait, and hold every signal off that can be held.
+ * Prints "ready" when all of them are there.
+ */
+#include "check.h"
+
+static int up[2], never[2];
+
+static _Noreturn void there(void)
+{
+	CHECK(write(up[1], "t", 1) == 1);
+	for (volatile unsigned long n = 0;; n++)
+		;
+}
+
+static void child(void (*f)(void))
+{
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		f();
+		_exit(0);
+	}
+}
+
+static void computes(void)
+{
+	there();
+}
+
+static void masks(void)
+{
+	sigset_t s;
+	sigfillset(&s);
+	CHECK(sigprocmask(SIG_BLOCK, &s, NULL) == 0);
+	for (int i = 1; i < 32; i++)
+		signal(i, SIG_IGN);
+	there();
+}
+
+static void reads(void)
+{
+	char c;
+	CHECK(write(up[1], "t", 1) == 1);
+	(void)!read(never[0], &c, 1);
+}
+
+static void own_session(void)
+{
+	CHECK(setsid() == getpid());
+	CHECK(write(up[1], "t", 1) == 1);
+	for (;;)
+		pause();
+}
+
+static void calls(void)
+{
+	CHECK(write(up[1], "t", 1) == 1);
+	for (;;)
+		(void)getppid();
+}
+
+static void parent_of_two(void)
+{
+	child(computes);
+	child(reads);
+	CHECK(write(up[1], "t", 1) == 1);
+	while (wait(NULL) > 0)
+		;
+}
+
+/* Its child is an orphan from the start. */
+static void leaves_orphan(void)
+{
+	child(own_session);
+	CHECK(write(up[1], "t", 1) == 1);
+}
+
+int main(void)
+{
+	begin();
+	CHECK(pipe(up) == 0 && pipe(never) == 0);
+	child(computes);
+	child(masks);
+	child(calls);
+	child(own_session);
+	child(parent_of_two);
+	child(leaves_orphan);
+	char c;
+	for (int i = 0; i < 9; i++)
+		CHECK(read(up[0], &c, 1) == 1);
+	puts("ready");
+	there();
+}

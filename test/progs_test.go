@@ -1,0 +1,266 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// prog is a self-checking program of progs.
+type prog struct {
+	name string
+	// args follow the program; the scratch directory when nil.
+	args   []string
+	stdin  string
+	status int
+	stdout comparator
+	// unprivileged programs run as an ordinary user as well.
+	unprivileged bool
+}
+
+var progs = []prog{
+	// MvArmor's own; mv_epoll and mv_recvmsg have clients, see mvarmor_test.go.
+	{name: "mv_getpid", status: 42, stdout: digits},
+	{name: "mv_gettid", stdout: digits},
+	{name: "mv_getpid_libc", stdout: digits},
+	{name: "mv_fork"},
+	{name: "mv_env", stdout: masked(markName + `\S*`)},
+	{name: "mv_fstat", stdout: masked(`(dev|ino)=[0-9a-f]+`, `times=[0-9. ]+`)},
+	{name: "mv_pipe"},
+	{name: "mv_signals"},
+	{name: "mv_gettimeofday", stdout: digits},
+	{name: "mv_rdtsc", stdout: digits},
+
+	// Where MvArmor fails.
+	{name: "reg_accept_null"},
+	{name: "reg_wait_pid"},
+	{name: "reg_kill_group"},
+	{name: "reg_setsid"},
+	{name: "reg_many_fds"},
+	{name: "reg_dup"},
+	{name: "reg_cloexec"},
+	{name: "reg_scm_rights"},
+	{name: "reg_openat_dirfd"},
+	{name: "reg_long_paths"},
+	{name: "reg_page_end"},
+	{name: "reg_open_excl"},
+	{name: "reg_children", unprivileged: true},
+	{name: "reg_vfork", unprivileged: true},
+	{name: "reg_clone"},
+	{name: "reg_sched"},
+	{name: "reg_locks"},
+	{name: "reg_prctl"},
+	{name: "reg_select", stdout: masked(`left [0-9.]+`)},
+	{name: "reg_iovec"},
+	{name: "reg_efault"},
+	{name: "reg_errors"},
+
+	{name: "file_rw", unprivileged: true},
+	{name: "file_large"},
+	{name: "file_copy"},
+	{name: "file_at"},
+	{name: "file_stat", unprivileged: true},
+	{name: "file_dir"},
+	{name: "file_names"},
+	{name: "file_xattr"},
+	{name: "proc_self", unprivileged: true},
+	{name: "mmap_file"},
+	{name: "mmap_fork"},
+	{name: "mem_brk"},
+	{name: "mem_mremap"},
+	{name: "mem_map", unprivileged: true},
+	{name: "mem_stack"},
+	{name: "mem_protect"},
+
+	{name: "ipc_pipe"},
+	{name: "ipc_socketpair"},
+	{name: "ipc_unix"},
+	{name: "net_tcp", unprivileged: true},
+	{name: "net_udp"},
+	{name: "net_msg"},
+	{name: "ev_poll"},
+	{name: "ev_select"},
+	{name: "ev_epoll"},
+	{name: "ev_eventfd"},
+	{name: "ev_timerfd", stdout: masked(`left [0-9.]+`)},
+
+	{name: "time_clocks", stdout: masked(`now [0-9.]+`)},
+	{name: "time_sleep"},
+	{name: "id_rlimit", unprivileged: true},
+	{name: "id_ids", unprivileged: true},
+	{name: "id_usage", stdout: masked(`(?m)^(faults|times|uptime|cpu) .*`)},
+	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
+
+	{name: "sig_fault", unprivileged: true},
+	{name: "sig_self"},
+	{name: "sig_child"},
+	{name: "sig_pipe"},
+	{name: "sig_restart"},
+	{name: "sig_altstack"},
+
+	{name: "exec_big"},
+	{name: "exec_argv0"},
+	{name: "exec_script", unprivileged: true},
+	{name: "exec_errno", unprivileged: true},
+	{name: "wait_families"},
+	{name: "wait_kill"},
+	{name: "wait_orphan", status: 3},
+
+	{name: "io_stdin", args: []string{}, stdin: standardInput()},
+	{name: "io_output", args: []string{}},
+}
+
+// Programs that other tests run.
+var otherProgs = []string{
+	"end", "exec_chain", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "streams", "tree",
+}
+
+func standardInput() string {
+	var b strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&b, "line %d of the input, %x\n", i, i*i)
+	}
+	return b.String()
+}
+
+// of makes the case of a program in one flavour.
+func (p prog) of(t *testing.T, f flavour) Case {
+	t.Helper()
+	args := p.args
+	if args == nil {
+		args = []string{"DIR"}
+	}
+	return Case{
+		Args:   append([]string{program(t, p.name, f)}, args...),
+		Stdin:  p.stdin,
+		Status: p.status,
+		Stdout: p.stdout,
+	}
+}
+
+// TestProgsListed keeps a program from being forgotten.
+func TestProgsListed(t *testing.T) {
+	listed := slices.Clone(otherProgs)
+	for _, p := range progs {
+		listed = append(listed, p.name)
+	}
+	slices.Sort(listed)
+	files, err := filepath.Glob("progs/*.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there []string
+	for _, f := range files {
+		there = append(there, strings.TrimSuffix(filepath.Base(f), ".c"))
+	}
+	slices.Sort(there)
+	if !slices.Equal(listed, there) {
+		t.Errorf("listed %q\nthere  %q", listed, there)
+	}
+}
+
+// TestProgsNative checks the programs themselves: they pass natively in every
+// flavour, give the same twice, and do not mind being traced.
+func TestProgsNative(t *testing.T) {
+	for _, p := range progs {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			for _, f := range flavours {
+				t.Run(string(f), func(t *testing.T) {
+					p.of(t, f).same(t, Run{}, 0)
+				})
+			}
+			t.Run("strace", func(t *testing.T) {
+				c := p.of(t, dynamic)
+				untraced := c.observe(t, Run{})
+				traced := c.observe(t, Run{Wrap: []string{tool(t, "strace"), "-f", "-o", "/dev/null"}})
+				// strace writes what it thinks of bad pointers there.
+				traced.stderr = untraced.stderr
+				if traced != untraced {
+					t.Errorf("under strace:\n%v\nalone:\n%v", traced, untraced)
+				}
+			})
+		})
+	}
+}
+
+// runName names a subtest.
+func runName(f flavour, n int) string { return fmt.Sprintf("%s/N=%d", f, n) }
+
+// TestProgs runs every program as variants: as 1, 2, 3 and 4 in the flavour that
+// most programs have, as 2 in the others.
+func TestProgs(t *testing.T) {
+	for _, p := range progs {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			for _, f := range flavours {
+				t.Run(string(f), func(t *testing.T) {
+					if f == dynamic {
+						p.of(t, f).same(t, Run{}, 1, 2, 3, 4)
+					} else {
+						p.of(t, f).same(t, Run{}, 2)
+					}
+				})
+			}
+		})
+	}
+}
+
+// nobody is the ordinary user as whom root's tests run programs.
+var nobody = &syscall.Credential{Uid: 65534, Gid: 65534}
+
+// TestProgsUnprivileged runs programs as an ordinary user. Where the tests are
+// that user's own, all others do it, too.
+func TestProgsUnprivileged(t *testing.T) {
+	var as *syscall.Credential
+	if syscall.Getuid() == 0 {
+		as = nobody
+	}
+	for _, p := range progs {
+		if !p.unprivileged {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			p.of(t, dynamic).same(t, Run{As: as}, 2)
+		})
+	}
+}
+
+// TestEnds compares how programs end: statuses, signals, the output before it.
+func TestEnds(t *testing.T) {
+	for _, args := range [][]string{
+		{"exit", "0"}, {"exit", "1"}, {"exit", "86"}, {"exit", "255"}, {"exit", "256"}, {"_exit", "9"}, {"return", "42"},
+		{"thread", "3"}, {"atexit", "5"}, {"exec"}, {"abort"}, {"fault"}, {"signal", "15"}, {"signal", "9"},
+		{"signal", "1"}, {"signal", "2"}, {"signal", "13"}, {"signal", "14"}, {"signal", "34"},
+	} {
+		t.Run(strings.Join(args, "-"), func(t *testing.T) {
+			t.Parallel()
+			for _, f := range []flavour{dynamic, musl} {
+				argv := append([]string{program(t, "end", f)}, args...)
+				want := run(t, Run{Args: argv})
+				for _, n := range []int{1, 2, 3} {
+					got := run(t, Run{Args: argv, N: n})
+					want.Dir, got.Dir = "", ""
+					if got != want {
+						t.Errorf("%s, N=%d: %s\nnatively: %s", f, n, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestExecChain execs static programs from dynamic ones and back.
+func TestExecChain(t *testing.T) {
+	chain := []string{program(t, "exec_chain", dynamic), "DIR"}
+	for _, f := range []flavour{static, dynamic, musl, staticPIE, static, dynamic} {
+		chain = append(chain, program(t, "exec_chain", f))
+	}
+	Case{Args: chain, Status: 6}.same(t, Run{}, 1, 2, 3, 4)
+}
