@@ -29,7 +29,8 @@ const (
 	// the restart codes -512..-516, with which the kernel decides by the
 	// handler's flags. With SigMask set the call is run as
 	// rt_sigsuspend(*SigMask) instead, so that the handler's mask is that of a
-	// call that changes the mask while it waits.
+	// call that changes the mask while it waits. The signals of Then are delivered
+	// one after the other before the first handler's first instruction.
 	OpInterrupt
 	// OpExec (call entry): execute the program File with the argument vectors at
 	// Args[1] and Args[2]; the stack is rebuilt by the OpPlace that follows.
@@ -60,6 +61,7 @@ type Action struct {
 	Ret     int64
 	Signal  *Signal
 	SigMask *uint64
+	Then    []*Signal
 	Restart bool
 
 	Place     *Placement

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/calllog"
@@ -24,7 +25,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	d.Policy = e.cfg.Policy.Name()
 	d.Process = report.Process{Pid: th.proc.pid, Comm: th.proc.comm, Thread: th.tid}
 	if ev != nil {
-		d.EffectOut = ev.started && !ev.answered
+		d.EffectOut = ev.started && !ev.answered && !e.queued(ev)
 		if d.Call == "" {
 			d.Call = ev.name
 		}
@@ -39,6 +40,13 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 		})
 	}
 	e.verdict = &d
+}
+
+// queued reports whether the action that lets the leader into ev's call has not
+// left the engine; it never will when the session ends now.
+func (e *Engine) queued(ev *record) bool {
+	leader := ev.thread.sides[frontend.Leader].task
+	return slices.ContainsFunc(e.actions, func(a frontend.Action) bool { return a.Op == frontend.OpRun && a.Task == leader })
 }
 
 // divergeKind reports that follower v does something else than ev.
@@ -91,6 +99,8 @@ func (e *Engine) divergeField(th *thread, v int, ev *record, i int) {
 			d.Kind = report.KindSignal
 			d.Argument = [...]string{"signo", "si_code", "si_addr"}[min(f.Arg, 2)]
 			d.ArgumentIndex = int(f.Arg)
+		case event.TimeStamp:
+			d.Argument = "rdtscp"
 		default:
 			d.Argument = calllog.FieldName(&ev.call, f)
 			if f.Arg != event.ArgResult {

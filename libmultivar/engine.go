@@ -303,7 +303,7 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 		e.followerMatch(th, t.Variant)
 	default:
 		// Followers get the leader's signals, not their own.
-		e.act(frontend.Action{Op: frontend.OpResume, Task: t})
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}
 	return e.take()
 }

@@ -227,9 +227,11 @@ func (e *Engine) translateWords(data []byte, v int) []byte {
 }
 
 // noteText marks a completed read of a file of /proc whose bytes followers get
-// translated.
+// translated. Where stacks and heaps have common addresses nothing is: all
+// variants read alike, and a program finds its own stack in the text all the
+// same.
 func (e *Engine) noteText(th *thread, ev *record) {
-	if len(th.proc.fds.addresses) == 0 || len(ev.call.Args) == 0 || ev.call.Args[0].Kind != sysabi.FD {
+	if e.cfg.Layout != LayoutDisjoint || len(th.proc.fds.addresses) == 0 || len(ev.call.Args) == 0 || ev.call.Args[0].Kind != sysabi.FD {
 		return
 	}
 	f, ok := th.proc.fds.addresses[int(int32(ev.raw.Args[0]))]

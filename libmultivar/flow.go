@@ -123,12 +123,12 @@ func (e *Engine) advance(ev *record) {
 		e.goOn(th, frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: ev.ret})
 		return
 	}
-	a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: ev.follow != followEach}
+	a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: ev.follow != followEach || ev.returns()}
 	if ev.run != nil {
 		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 	}
 	e.enter(th, ev, a)
-	if ev.follow == followEach {
+	if ev.follow == followEach && !ev.returns() {
 		s.inCall = nil
 		if ev.deadly {
 			e.lastWords(th, frontend.Leader, ev)
@@ -159,6 +159,13 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	ev := s.inCall
 	if ev == nil {
 		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
+		return
+	}
+	if ev.returns() {
+		// Signals that the handler's mask held back come right now.
+		s.inCall = nil
+		th.settling = ev
+		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	}
 	if isRestart(ret) {
@@ -209,7 +216,7 @@ func (e *Engine) settle(th *thread) {
 		return
 	}
 	th.settling = nil
-	if ev.interrupted {
+	if ev.interrupted && !ev.over {
 		return
 	}
 	th.sides[frontend.Leader].inCall = nil
@@ -297,9 +304,9 @@ func (e *Engine) sameRequest(th *thread, v int, ev *record) bool {
 }
 
 // callOf returns the description of the follower's call: the leader's, unless a
-// command argument selects another.
+// command argument selects another. Events that are no calls have none.
 func (e *Engine) callOf(ev *record, s *side) *sysabi.Call {
-	if ev.call.Sub == nil {
+	if ev.call.Row == nil || ev.call.Sub == nil {
 		return &ev.call
 	}
 	call := ev.call.Row.Resolve(s.call.Args)
@@ -364,7 +371,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 		return
 	case ev.kind == event.Signal && ev.before:
 		e.passed(ev, v)
-		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Ret: restartNoIntr})
+		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: restartNoIntr})
 		return
 	case ev.kind == event.Signal:
 		sig := s.signal
@@ -398,6 +405,11 @@ func (e *Engine) followerGo(th *thread, v int) {
 		if ev.deadly {
 			e.lastWords(th, v, ev)
 		}
+		if ev.returns() {
+			a.Exit = true
+			e.enter(th, ev, a)
+			return
+		}
 		e.logCall(v, ev)
 		e.passed(ev, v)
 		e.letGo(th, a)
@@ -424,6 +436,14 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 		return
 	}
 	switch {
+	case ev.kind == event.Killed:
+		e.followerGo(th, v)
+		return
+	case ev.returns():
+		// The result is what the frame restored.
+		a := frontend.Action{Op: frontend.OpResume, Ret: ret}
+		e.followerResult(th, v, ev, a)
+		return
 	case isRestart(ret):
 		// A signal of the follower's own, which is suppressed: the kernel runs
 		// the call again and OnSyscall reports it.
@@ -471,6 +491,11 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	e.followerResult(th, v, ev, a)
 }
 
+// returns reports whether ev is the end of a signal handler.
+func (ev *record) returns() bool {
+	return ev.kind == event.Call && ev.call.Row != nil && ev.call.Handler == sysabi.HandlerSigreturn
+}
+
 // resultFor returns the result of ev as variant v sees it.
 func (e *Engine) resultFor(v int, ev *record) int64 {
 	switch {
@@ -487,8 +512,12 @@ func (e *Engine) resultFor(v int, ev *record) int64 {
 func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action) {
 	s := &th.sides[v]
 	a.Task = s.task
+	kept := a.Ret
 	if ev.signal != nil {
-		a = frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Ret: e.resultFor(v, ev)}
+		a = frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: e.resultFor(v, ev)}
+		if ev.returns() {
+			a.Ret = kept
+		}
 		if ev.sigMask != nil && s.stop == atEntry {
 			a.SigMask = ev.sigMask(s)
 		}

@@ -97,7 +97,8 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 		return
 	}
 	d := dispHandle
-	switch binary.LittleEndian.Uint64(p[:]) {
+	entry := binary.LittleEndian.Uint64(p[:])
+	switch entry {
 	case 0:
 		d = dispDefault
 	case 1:
@@ -106,6 +107,7 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	ev.after = func(ret int64) int64 {
 		if ret == 0 {
 			th.proc.handlers.disp[n] = d
+			th.proc.handlers.entry[n] = entry
 		}
 		return ret
 	}

@@ -129,9 +129,13 @@ func (e *Engine) prepareClone3(th *thread, ev *record) {
 	flags := word(&raw, argsFlags)
 	const known = 0xffffffff | cloneClearSighand
 	switch {
+	case ev.raw.Args[1] > pageSize:
+		e.answer(ev, -eTOOBIG)
+		return
+	case ev.raw.Args[1] >= argsMinSize && !ok:
+		e.answer(ev, -eFAULT)
+		return
 	case !ok, flags&0xff != 0 && flags&0xff != cloneNewTime, word(&raw, argsExitSignal) > sigMax, flags&^known&^cloneIntoCgroup != 0:
-		// The kernel says what is wrong with it, in the leader.
-		ev.follow = followAnswer
 		e.answer(ev, -eINVAL)
 		return
 	case flags&(cloneIntoCgroup|cloneClearSighand) != 0, word(&raw, argsSetTIDSize) != 0:
@@ -503,16 +507,9 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		s.inCall = nil
 		th.held = false
 		if !s.ending {
-			ev := e.newRecord(th, event.Killed)
-			ev.name = "killed"
-			ev.started = true
-			ev.status = st
-			e.published(th, ev)
-			if !e.ended {
-				e.complete(ev)
-			}
+			e.leaderKilled(th, st)
 		} else {
-			e.wakeDead(th)
+			e.trim(th)
 		}
 	} else if !s.ending {
 		e.divergeDeath(th, t.Variant, st)
@@ -525,9 +522,25 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	return e.take()
 }
 
-// wakeDead ends the followers' twins of a leader's task that died of an event
-// that followers meet too.
-func (e *Engine) wakeDead(th *thread) { e.trim(th) }
+// leaderKilled drives the followers' twins of a task that was killed from outside
+// to its last event, and kills them there.
+func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
+	var ev *record
+	if n := len(th.events); n > 0 && !th.events[n-1].done {
+		// The call in which it died has no outcome.
+		ev = th.events[n-1]
+		ev.kind = event.Killed
+	} else {
+		ev = e.newRecord(th, event.Killed)
+	}
+	ev.name = "killed"
+	ev.started = true
+	ev.status = st
+	e.published(th, ev)
+	if !e.ended {
+		e.complete(ev)
+	}
+}
 
 // skipDead counts the events that a dead follower will not meet as passed.
 func (e *Engine) skipDead(th *thread, v int) {

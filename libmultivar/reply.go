@@ -14,6 +14,7 @@ import (
 const (
 	ePERM   = 1
 	eINTR   = 4
+	eTOOBIG = 7
 	eNOMEM  = 12
 	eACCES  = 13
 	eEXIST  = 17

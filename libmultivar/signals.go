@@ -38,6 +38,8 @@ const (
 // CLONE_SIGHAND share it.
 type handlerTable struct {
 	disp [sigMax + 1]disposition
+	// entry is where the leader's handlers start.
+	entry [sigMax + 1]uint64
 }
 
 func (h *handlerTable) clone() *handlerTable {
@@ -102,6 +104,17 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		return
 	}
 	open := th.settling
+	if open != nil && open.signal != nil {
+		if sig.IP == th.chainIP && th.proc.handlers.fate(sig.Number) == fateHandled {
+			open.then = append(open.then, sig)
+			th.chainIP = th.proc.handlers.entry[sig.Number]
+			s.ending = true
+			e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+			return
+		}
+		e.settle(th)
+		open = nil
+	}
 	if open != nil && !open.interrupted && !sig.AfterCall && open.ret != -eINTR {
 		e.settle(th)
 		open = nil
@@ -134,10 +147,10 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 			return
 		}
 		open.signal = sig
-		th.settling = nil
+		open.over = true
+		th.chainIP = th.proc.handlers.entry[sig.Number]
 		s.inCall = nil
 		s.ending = true
-		e.complete(open)
 		e.letGo(th, pass)
 	}
 }
@@ -177,7 +190,8 @@ func (e *Engine) interruptBefore(th *thread, sig *frontend.Signal) {
 	if e.ended {
 		return
 	}
-	e.complete(ev)
+	th.settling = ev
+	th.chainIP = th.proc.handlers.entry[sig.Number]
 	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
 }
 
@@ -206,4 +220,14 @@ func (e *Engine) signalFor(v int, sig *frontend.Signal) *frontend.Signal {
 		binary.LittleEndian.PutUint64(c.Info[24:], w)
 	}
 	return &c
+}
+
+// thenFor returns the signals that follow the first one of ev, as follower v gets
+// them.
+func (e *Engine) thenFor(v int, ev *record) []*frontend.Signal {
+	var out []*frontend.Signal
+	for _, sig := range ev.then {
+		out = append(out, e.signalFor(v, sig))
+	}
+	return out
 }

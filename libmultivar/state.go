@@ -88,6 +88,9 @@ type thread struct {
 	// settling is the leader's last event when its completion waits for the next
 	// stop, which shows whether a signal came with it.
 	settling *record
+	// chainIP is where the handler of the last signal starts: another signal that
+	// arrives there belongs to the same event.
+	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
 	// dying is true once the thread's end is an event (exit, a deadly signal).
@@ -134,6 +137,9 @@ type record struct {
 	ret      int64
 	// toLeader: the engine made the output, the leader gets it too.
 	toLeader bool
+	// over: a handler runs, so an interrupted call is not restarted as the same
+	// event.
+	over bool
 	// kernelRet is what the kernel returned to the leader, ret what the program
 	// sees.
 	kernelRet int64
@@ -170,7 +176,10 @@ type record struct {
 	status frontend.Status
 	exec   *execState
 	stamp  frontend.TimeStamp
+	// signal is what was delivered with the event, then what followed before the
+	// first handler's first instruction.
 	signal *frontend.Signal
+	then   []*frontend.Signal
 	// before: the asynchronous signal is delivered before the call at hand.
 	before bool
 	deadly bool

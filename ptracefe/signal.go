@@ -40,6 +40,10 @@ type interrupt struct {
 	nr      uint64
 	args    [6]uint64
 	scratch scratch
+	// then are the signals that follow at once; chained is true for those: the
+	// registers are the first handler's already.
+	then    []*frontend.Signal
+	chained bool
 }
 
 // signalled handles a signal that is about to be delivered.
@@ -147,7 +151,7 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	in := &interrupt{signal: a.Signal, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs)}
+	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs)}
 	switch {
 	case a.SigMask == nil:
 		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(a.Ret)
@@ -186,16 +190,28 @@ func (s *session) interruptArrived(t *task, own bool) error {
 	if err := s.giveBack(t, in.scratch); err != nil {
 		return err
 	}
-	if err := t.load(); err != nil {
-		return err
+	if !in.chained {
+		if err := t.load(); err != nil {
+			return err
+		}
+		setArguments(&t.regs, in.args)
+		t.regs.Rax, t.regs.Orig_rax = uint64(in.ret), noCall
+		if isRestart(in.ret) {
+			// The kernel looks at both to apply SA_RESTART (arch/x86/kernel/signal.c).
+			t.regs.Orig_rax = in.nr
+		}
+		t.dirty = true
 	}
-	setArguments(&t.regs, in.args)
-	t.regs.Rax, t.regs.Orig_rax = uint64(in.ret), noCall
-	if isRestart(in.ret) {
-		// The kernel looks at both to apply SA_RESTART (arch/x86/kernel/signal.c).
-		t.regs.Orig_rax = in.nr
+	if len(in.then) > 0 {
+		next := in.then[0]
+		if next == nil || next.Number < 1 || next.Number > 64 {
+			return errors.New("OpInterrupt without a signal")
+		}
+		t.interrupt = &interrupt{signal: next, then: in.then[1:], chained: true}
+		if err := unix.Tgkill(t.proc.pid, t.id.Host, syscall.Signal(next.Number)); err != nil {
+			return taskError("send signal", err)
+		}
 	}
-	t.dirty = true
 	return s.deliver(t, in.signal)
 }
 

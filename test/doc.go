@@ -8,5 +8,6 @@
 //
 //	MV_REQUIRE_ALL=1    a tool that the machine lacks is a failure instead of a skip
 //	MV_KVMSANDBOX=FILE  tests this kvmsandbox instead of building one
+//	MV_WATCHDOG=TIME    how long a program may hang before it is described and killed (120s)
 //	MV_KEEP=1           keeps the directory that the runs work in, and says where it is
 package test

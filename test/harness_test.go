@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -18,7 +19,14 @@ import (
 )
 
 // watchdog ends a run that hangs. It is no limit on speed.
-const watchdog = 120 * time.Second
+var watchdog = watchdogFromEnv()
+
+func watchdogFromEnv() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("MV_WATCHDOG")); err == nil && d > 0 {
+		return d
+	}
+	return 120 * time.Second
+}
 
 // Run is a program to run, natively or as variants.
 type Run struct {

@@ -66,6 +66,8 @@ func (s *session) act(a *frontend.Action) {
 		s.interrupt(t, a)
 	case a.Op == frontend.OpExec && at == atEntry:
 		s.execFile(t, a)
+	case a.Op == frontend.OpResume && at == atExec:
+		s.place(t, s.unmoved(t))
 	case a.Op == frontend.OpPlace && at == atExec:
 		s.place(t, a.Place)
 	case a.Op == frontend.OpTimeStamp && at == atTimeStamp:
@@ -139,7 +141,7 @@ func (s *session) runCall(t *task, a *frontend.Action) {
 			return
 		}
 	}
-	s.record.Effects = append(s.record.Effects, Effect{Variant: t.id.Variant, Process: t.path, Nr: a.Nr, Args: a.Args})
+	s.record.Effects = append(s.record.Effects, Effect{Variant: t.id.Variant, Process: t.path, Nr: a.Nr, Args: a.Args, Again: t.repeated})
 	s.execute(t, f)
 }
 

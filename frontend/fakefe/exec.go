@@ -174,10 +174,14 @@ func (s *session) place(t *task, pl *frontend.Placement) {
 		return
 	}
 	t.sp = pl.SP
-	s.record.Bases[t.id.Variant][p.path] = p.image.text
 	t.image = nil
 	t.fresh = false
 	t.proceed()
+}
+
+// unmoved is the placement of a program that stays where the kernel put it.
+func (s *session) unmoved(t *task) *frontend.Placement {
+	return &frontend.Placement{SP: t.sp, IP: t.image.IP}
 }
 
 func (t *task) readString(addr uint64) (string, bool) {

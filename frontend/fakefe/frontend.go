@@ -62,6 +62,8 @@ type Effect struct {
 	Process string
 	Nr      int64
 	Args    [6]uint64
+	// Again is true when a signal had interrupted the call and it is made again.
+	Again bool
 }
 
 // Seen is one thing that a scripted process saw.
@@ -70,6 +72,8 @@ type Seen struct {
 	Nr int64
 	// Value is the call's result, the counter, or the signal's number.
 	Value int64
+	// Base is the address of the program's first byte.
+	Base uint64
 	// Memory is what the step's Bytes, Strings and Buffers hold afterwards.
 	Memory [][]byte
 }
@@ -90,8 +94,6 @@ type Record struct {
 	Seen []map[string][]Seen
 	// Status holds how processes ended, by variant and path.
 	Status []map[string]frontend.Status
-	// Bases are the addresses of the programs' first bytes, by variant and path.
-	Bases []map[string]uint64
 	// Stops counts the reports to the monitor.
 	Stops int
 	// OpenFiles is how many Files the monitor did not close.

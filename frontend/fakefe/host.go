@@ -67,6 +67,15 @@ func (s *session) Registers(id frontend.Task) (frontend.Registers, error) {
 	}, nil
 }
 
+// SignalMask implements frontend.Host.
+func (s *session) SignalMask(id frontend.Task) (uint64, error) {
+	t, err := s.held(id)
+	if err != nil {
+		return 0, err
+	}
+	return t.blocked, nil
+}
+
 func (s *session) addFile(f *file) frontend.File {
 	id := s.nextFile
 	s.nextFile++

@@ -507,7 +507,6 @@ func (s *session) fork(t *task) {
 		if flags&cloneVfork != 0 {
 			c.vfork = t
 		}
-		s.record.Bases[p.variant][c.path] = p.image.text
 	}
 	child.blocked, child.sp = t.blocked, t.sp
 	t.child = child

@@ -189,4 +189,6 @@ func (f *Frame) Base() uint64 { return f.task.proc.image.text }
 // Set sets a variable.
 func (f *Frame) Set(name string, v uint64) { f.task.proc.vars[name] = v }
 
-func (f *Frame) handler(i int) uint64 { return f.task.proc.image.text + handlerStart + uint64(i)*handlerSize }
+func (f *Frame) handler(i int) uint64 {
+	return f.task.proc.image.text + handlerStart + uint64(i)*handlerSize
+}

@@ -63,13 +63,11 @@ func newSession(ctx context.Context, cfg Config, spec frontend.Spec) *session {
 		record: &Record{
 			Seen:   make([]map[string][]Seen, spec.Variants),
 			Status: make([]map[string]frontend.Status, spec.Variants),
-			Bases:  make([]map[string]uint64, spec.Variants),
 		},
 	}
 	for v := range spec.Variants {
 		s.record.Seen[v] = make(map[string][]Seen)
 		s.record.Status[v] = make(map[string]frontend.Status)
-		s.record.Bases[v] = make(map[string]uint64)
 	}
 	if s.kernel == nil {
 		s.kernel = NewWorld()
@@ -263,6 +261,7 @@ func (s *session) find(variant int, path string) *process {
 func (s *session) step(t *task) {
 	for {
 		t.steps++
+		t.repeated = t.again != nil
 		if t.again != nil {
 			c := t.again
 			t.again = nil

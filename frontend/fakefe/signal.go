@@ -103,7 +103,7 @@ func (t *task) take() bool {
 			c := *sig
 			c.IP, c.AfterCall = t.ip(), t.fresh
 			t.signal = &c
-			t.state = signalled
+			t.state, t.hung = signalled, false
 			return true
 		}
 	}
@@ -132,8 +132,9 @@ func (t *task) raise(step *Step, f *Frame) {
 func (t *task) deliver(sig *frontend.Signal) {
 	p := t.proc
 	a := p.disp[sig.Number]
+	forced := sig.Synchronous && t.blocked&bit(sig.Number) != 0
 	switch {
-	case a.handler > 1:
+	case a.handler > 1 && !forced:
 		t.handle(sig, &a)
 		return
 	case a.handler == 1 && !sig.Synchronous, a.handler == 0 && ignoredByDefault(sig.Number):

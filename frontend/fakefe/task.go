@@ -90,6 +90,8 @@ type task struct {
 	call call
 	// again is a call that was interrupted and is made again.
 	again *remade
+	// repeated: the call at hand is such a call.
+	repeated bool
 	// run is what the kernel executes in place of call; exit asks for a report.
 	run  call
 	exit bool
@@ -187,6 +189,7 @@ func (t *task) describe() string {
 
 // saw records what a task saw.
 func (t *task) saw(o Seen) {
+	o.Base = t.proc.image.text
 	m := t.s.record.Seen[t.id.Variant]
 	m[t.path] = append(m[t.path], o)
 }

@@ -1,0 +1,126 @@
+package libmultivar_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/fakefe"
+)
+
+const sigKill = 9
+
+// A follower that is killed from outside is a divergence of that follower; it
+// never passes for an end that the program wanted.
+func TestKilledFollowerIsFound(t *testing.T) {
+	found := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		acts := genActs(1).Draw(rt, "program")
+		cfg := genConfig(rt, 2)
+		v := rapid.IntRange(1, cfg.Variants-1).Draw(rt, "variant")
+		process := rapid.SampledFrom([]string{"0", "0", "0.0", "0.1"}).Draw(rt, "process")
+		s := scripted(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{program(acts), other()},
+			Choose:   genChooser(rt),
+			Injections: []fakefe.Injection{{
+				Variant: v, Process: process, Signal: sigKill, After: rapid.IntRange(0, 150).Draw(rt, "after"),
+			}},
+		}, newTableKernel(1))
+		s.ok(rt)
+		d := s.engine.Divergence()
+		lead, ended := s.record.Status[frontend.Leader][process]
+		switch {
+		case d != nil:
+			found++
+			if d.Variant != v {
+				rt.Fatalf("variant %d was killed, variant %d is blamed: %v", v, d.Variant, d)
+			}
+		case s.record.Status[v][process].Signal == sigKill && ended && lead.Signal == 0:
+			rt.Fatalf("process %s of variant %d was killed, the leader's ended with %+v, and nobody noticed", process, v, lead)
+		default:
+			s.agreed(rt)
+		}
+	})
+	if found == 0 {
+		t.Error("nobody was killed")
+	}
+}
+
+// When the leader's processes are killed from outside, the followers go as far
+// as the leader went, and end.
+func TestKilledLeaderEndsAll(t *testing.T) {
+	killed := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		acts := genActs(1).Draw(rt, "program")
+		cfg := genConfig(rt, 1)
+		process := rapid.SampledFrom([]string{"0", "0", "0.0", "0.1"}).Draw(rt, "process")
+		s := scripted(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{program(acts), other()},
+			Choose:   genChooser(rt),
+			Injections: []fakefe.Injection{{
+				Process: process, Signal: sigKill, After: rapid.IntRange(0, 150).Draw(rt, "after"),
+			}},
+		}, newTableKernel(1))
+		s.ok(rt)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v; leader %q, other %q", d, d.Leader.Text, d.Other.Text)
+		}
+		if s.record.Status[frontend.Leader][process].Signal == sigKill {
+			killed++
+		}
+		lead := s.view(frontend.Leader)
+		for v := 1; v < cfg.Variants; v++ {
+			own := s.view(v)
+			for p, st := range s.record.Status[frontend.Leader] {
+				if got := s.record.Status[v][p]; got.Signal != st.Signal && got.Signal != sigKill {
+					rt.Fatalf("process %s ended with %+v in variant %d, with %+v in the leader", p, got, v, st)
+				}
+				// A result may be known to one side only when the leader was killed
+				// before it was back in user mode.
+				a, b := lead[p], own[p]
+				n := min(len(a), len(b))
+				if st.Signal != sigKill || len(a) > n+1 || len(b) > n+1 {
+					n = max(len(a), len(b))
+				}
+				if d := firstDifference(a[:min(n, len(a))], b[:min(n, len(b))]); d != "" {
+					rt.Fatalf("process %s of variant %d saw something else: %s", p, v, d)
+				}
+			}
+		}
+	})
+	if killed == 0 {
+		t.Error("nobody was killed")
+	}
+}
+
+// Signals from outside reach all variants at the same place of the program.
+func TestOutsideSignals(t *testing.T) {
+	handled := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		setup := []act{{kind: "sigaction", n: rapid.IntRange(-2, 2).Draw(rt, "handler")}, {kind: "chld", n: 1, m: 1}}
+		acts := append(setup, genActs(1).Draw(rt, "program")...)
+		cfg := genConfig(rt, 1)
+		fake := fakefe.Config{Programs: []*fakefe.Program{program(acts), other()}, Choose: genChooser(rt)}
+		for range rapid.IntRange(1, 3).Draw(rt, "signals") {
+			fake.Injections = append(fake.Injections, fakefe.Injection{
+				Process: rapid.SampledFrom([]string{"0", "0", "0.0"}).Draw(rt, "process"),
+				Signal:  rapid.SampledFrom([]int{sigUsr2, sigUsr2, sigChld, 28}).Draw(rt, "signal"),
+				After:   rapid.IntRange(0, 200).Draw(rt, "after"),
+			})
+		}
+		s := scripted(t, cfg, fake, newTableKernel(1))
+		s.agreed(rt)
+		for _, list := range s.record.Seen[frontend.Leader] {
+			for _, o := range list {
+				if o.Nr == fakefe.SawSignal && o.Value == sigUsr2 {
+					handled++
+				}
+			}
+		}
+	})
+	if handled == 0 {
+		t.Error("no handler ran")
+	}
+}
+

@@ -1,0 +1,222 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// statusDivergence is kvmsandbox's exit status when variants differ.
+const statusDivergence = 86
+
+// divergence is what these tests use of a JSON report.
+type divergence struct {
+	Kind     string `json:"kind"`
+	Variant  int    `json:"variant"`
+	Call     string `json:"call"`
+	Argument string `json:"argument"`
+}
+
+// mutation is a build of mutant.c that differs in one thing.
+type mutation struct {
+	name string
+	// kinds, call and argument are what the report has to say; the call is the
+	// leader's. An empty argument may be anything.
+	kinds          []string
+	call, argument string
+	// absent are the entries that must not be there, empty the files that must not
+	// have got any contents: the effects of the stage that was caught. The effects
+	// of all later stages must be absent as well.
+	absent, empty []string
+}
+
+// mutations are in the order of the program's stages.
+var mutations = []mutation{
+	{"scalar", []string{"argument"}, "ftruncate", "length", nil, []string{"scalar"}},
+	{"buffer", []string{"data", "argument"}, "write", "buf", nil, []string{"buffer"}},
+	{"path", []string{"data", "argument"}, "mkdir", "pathname", []string{"path", "path-b"}, nil},
+	{"order", []string{"call", "missing", "extra"}, "symlink", "", []string{"order", "order-link"}, nil},
+	{"extra", []string{"call", "extra"}, "mkdir", "", []string{"extra"}, nil},
+	{"missing", []string{"call", "missing"}, "mkdir", "", []string{"missing"}, nil},
+	{"mode", []string{"argument"}, "openat", "mode", []string{"mode"}, nil},
+	{"iovec_element", []string{"data", "argument"}, "writev", "iov", nil, []string{"iovec"}},
+	{"descriptor", []string{"argument"}, "write", "fd", nil, []string{"descriptor", "descriptor-2"}},
+	{"environment", []string{"data", "argument"}, "write", "buf", nil, []string{"environment"}},
+	{"crash", []string{"crash", "signal"}, "", "", []string{"crash"}, nil},
+	{"loop", []string{"hang"}, "mkdir", "", []string{"loop"}, nil},
+	{"early_exit", []string{"exit", "missing", "call"}, "", "", []string{"early_exit"}, nil},
+}
+
+// lasting are the entries of each stage, by its name, once it had its effect.
+var lasting = map[string][]string{
+	"scalar": {"scalar"}, "buffer": {"buffer"}, "path": {"path"}, "order": {"order", "order-link"}, "extra": {"extra"},
+	"missing": {"missing"}, "mode": {"mode"}, "iovec_element": {"iovec"}, "descriptor": {"descriptor", "descriptor-2"},
+	"environment": {"environment"}, "crash": {"crash"}, "loop": {"loop"}, "early_exit": {"early_exit"},
+}
+
+// mutants runs the program with this build in one follower.
+func mutants(t *testing.T, n, variant int, policy, name string) (Result, divergence) {
+	t.Helper()
+	dir := scratch(t)
+	report := filepath.Join(scratch(t), "report.json")
+	r := run(t, Run{
+		N:    n,
+		Args: []string{program(t, "mutant", dynamic, "MUT=none"), dir},
+		Flags: []string{
+			"--policy", policy, "--report", report, "--hang-timeout", "3s",
+			"--variant", fmt.Sprintf("%d=%s", variant, program(t, "mutant", dynamic, "MUT="+name)),
+		},
+	})
+	r.Dir = dir
+	return r, readReport(t, r, report)
+}
+
+// readReport checks that a run ended in a divergence and reads its report.
+func readReport(t *testing.T, r Result, path string) divergence {
+	t.Helper()
+	if r.Status != statusDivergence {
+		t.Fatalf("no divergence: %s", r)
+	}
+	p, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	var d divergence
+	if err := json.Unmarshal(p, &d); err != nil {
+		t.Fatalf("report: %v\n%s", err, p)
+	}
+	return d
+}
+
+// TestMutantNone checks the suite itself: the program and the same build in its
+// place, natively and as variants, go through all stages.
+func TestMutantNone(t *testing.T) {
+	none := program(t, "mutant", dynamic, "MUT=none")
+	c := Case{Args: []string{none, "DIR"}}
+	c.same(t, Run{Flags: []string{"--policy", "comprehensive", "--variant", "1=" + none}}, 2, 3)
+	dir := scratch(t)
+	if r := run(t, Run{Args: []string{none, dir}}); r.Status != 0 {
+		t.Fatal(r)
+	}
+	for _, m := range mutations {
+		if len(lasting[m.name]) == 0 {
+			t.Errorf("stage %s has no entries", m.name)
+		}
+		for _, name := range lasting[m.name] {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+				t.Errorf("stage %s: %v", m.name, err)
+			}
+		}
+	}
+}
+
+// TestNegative runs every mutation as one follower under the policy that makes
+// every call wait: caught, named, and without any effect outside.
+func TestNegative(t *testing.T) {
+	for i, m := range mutations {
+		for _, c := range []struct{ n, variant int }{{2, 1}, {3, 2}} {
+			t.Run(fmt.Sprintf("%s/N=%d", m.name, c.n), func(t *testing.T) {
+				t.Parallel()
+				r, d := mutants(t, c.n, c.variant, "comprehensive", m.name)
+				m.checkReport(t, d, c.variant)
+				checkText(t, r, d)
+				if strings.Contains(r.Stdout, "done") {
+					t.Errorf("standard output got out: %q", r.Stdout)
+				}
+				for _, earlier := range mutations[:i] {
+					for _, name := range lasting[earlier.name] {
+						if _, err := os.Lstat(filepath.Join(r.Dir, name)); err != nil {
+							t.Errorf("stage %s, before: %v", earlier.name, err)
+						}
+					}
+				}
+				absent := slices.Clone(m.absent)
+				for _, later := range mutations[i+1:] {
+					absent = append(absent, lasting[later.name]...)
+				}
+				for _, name := range absent {
+					if _, err := os.Lstat(filepath.Join(r.Dir, name)); err == nil {
+						t.Errorf("%s is there", name)
+					}
+				}
+				for _, name := range m.empty {
+					if info, err := os.Stat(filepath.Join(r.Dir, name)); err == nil && info.Size() != 0 {
+						t.Errorf("%s has %d bytes", name, info.Size())
+					}
+				}
+			})
+		}
+	}
+}
+
+func (m mutation) checkReport(t *testing.T, d divergence, variant int) {
+	t.Helper()
+	if !slices.Contains(m.kinds, d.Kind) {
+		t.Errorf("kind %q, want one of %q", d.Kind, m.kinds)
+	}
+	if d.Variant != variant {
+		t.Errorf("variant %d, want %d", d.Variant, variant)
+	}
+	if m.call != "" && d.Call != m.call {
+		t.Errorf("call %q, want %q", d.Call, m.call)
+	}
+	if m.argument != "" && d.Argument != m.argument {
+		t.Errorf("argument %q, want %q", d.Argument, m.argument)
+	}
+}
+
+// checkText checks that the text for people says the same as the report.
+func checkText(t *testing.T, r Result, d divergence) {
+	t.Helper()
+	for _, want := range []string{fmt.Sprintf("variant %d", d.Variant), d.Call, d.Argument} {
+		if !strings.Contains(r.Stderr, want) {
+			t.Errorf("standard error does not say %q:\n%s", want, r.Stderr)
+		}
+	}
+	for _, never := range []string{"goroutine", "panic", ".go:"} {
+		if strings.Contains(r.Stderr, never) {
+			t.Errorf("standard error has a stack trace:\n%s", r.Stderr)
+		}
+	}
+}
+
+// TestNegativeEveryPolicy runs every mutation under every other policy: caught all
+// the same, whatever got out.
+func TestNegativeEveryPolicy(t *testing.T) {
+	for _, policy := range []string{"performance", "exec", "leak"} {
+		for _, m := range mutations {
+			t.Run(policy+"/"+m.name, func(t *testing.T) {
+				t.Parallel()
+				_, d := mutants(t, 2, 1, policy, m.name)
+				if d.Variant != 1 {
+					t.Errorf("variant %d, want 1", d.Variant)
+				}
+			})
+		}
+	}
+}
+
+// TestEffectGetsOut shows what a policy that does not wait means: the leader's
+// write is in the file, and the difference is reported all the same.
+func TestEffectGetsOut(t *testing.T) {
+	r, d := mutants(t, 2, 1, "exec", "late")
+	if d.Variant != 1 || d.Call != "write" || d.Argument != "buf" {
+		t.Errorf("report %+v", d)
+	}
+	if p, err := os.ReadFile(filepath.Join(r.Dir, "late")); err != nil || string(p) != "late" {
+		t.Errorf("the leader's effect: %q, %v", p, err)
+	}
+	r, d = mutants(t, 2, 1, "leak", "late")
+	if d.Variant != 1 || d.Call != "write" || d.Argument != "buf" {
+		t.Errorf("report %+v", d)
+	}
+	if p, err := os.ReadFile(filepath.Join(r.Dir, "late")); err != nil || len(p) != 0 {
+		t.Errorf("under a policy that makes output wait: %q, %v", p, err)
+	}
+}

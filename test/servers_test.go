@@ -1,0 +1,226 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is a server that runs in the foreground and ends when it is sent SIGTERM.
+type server struct {
+	name string
+	// make prepares dir and returns the command and the URL or address to use.
+	make func(t *testing.T, dir string, port int) []string
+	load func(t *testing.T, dir string, port int)
+}
+
+var servers = []server{
+	{"redis", redisCommand, redisLoad},
+	{"lighttpd", lighttpdCommand, webLoad},
+	{"nginx", nginxCommand, webLoad},
+}
+
+// TestServers runs each server natively and as variants, under load, and compares
+// what clients get and how the server ends.
+func TestServers(t *testing.T) {
+	for _, s := range servers {
+		for _, n := range []int{0, 1, 2, 3, 4} {
+			t.Run(fmt.Sprintf("%s/N=%d", s.name, n), func(t *testing.T) { s.test(t, n) })
+		}
+	}
+}
+
+func (s server) test(t *testing.T, n int) {
+	dir, port := scratch(t), freePort(t)
+	p := start(t, Run{N: n, Dir: dir, Args: s.make(t, dir, port)})
+	p.waitFor(t, "connection", func() bool {
+		c, err := net.DialTimeout("tcp", address(port), watchdog)
+		if err != nil {
+			return false
+		}
+		_ = c.Close()
+		return true
+	})
+	s.load(t, dir, port)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.wait(t); r.Status != 0 {
+		t.Errorf("after SIGTERM: %s", r)
+	}
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freePort returns a port on which nobody listens.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("address %v", l.Addr())
+	}
+	return addr.Port
+}
+
+// client runs a client to its end, natively.
+func client(t *testing.T, args ...string) string {
+	t.Helper()
+	r := native(t, "", args...)
+	return r.Stdout + r.Stderr
+}
+
+func redisCommand(t *testing.T, dir string, port int) []string {
+	t.Helper()
+	return []string{
+		tool(t, "redis-server"), "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning",
+	}
+}
+
+func redisLoad(t *testing.T, _ string, port int) {
+	t.Helper()
+	out := client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", "1000", "-c", "10",
+		"-t", "ping,set,get,incr,lpush,lrange_100,mset", "-q")
+	if strings.Contains(strings.ToLower(out), "error") || strings.Count(out, "requests per second") < 7 {
+		t.Errorf("redis-benchmark: %s", clip(out))
+	}
+	out = client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", "2000", "-c", "5", "-P", "16",
+		"-t", "set,get", "-q")
+	if strings.Contains(strings.ToLower(out), "error") {
+		t.Errorf("redis-benchmark: %s", clip(out))
+	}
+
+	c, err := net.DialTimeout("tcp", address(port), watchdog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(watchdog)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	large := strings.Repeat("0123456789abcdef", 65536)
+	for _, x := range []struct{ command, want string }{
+		{"SET greeting hello\r\n", "+OK\r\n"},
+		{"GET greeting\r\n", "$5\r\nhello\r\n"},
+		{"INCR fresh\r\n", ":1\r\n"},
+		{"GET absent\r\n", "$-1\r\n"},
+		{"EVAL \"return redis.call('GET', KEYS[1])\" 1 greeting\r\n", "$5\r\nhello\r\n"},
+		{fmt.Sprintf("*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$%d\r\n%s\r\n", len(large), large), "+OK\r\n"},
+		{"GET large\r\n", fmt.Sprintf("$%d\r\n%s\r\n", len(large), large)},
+		{"DBSIZE extra\r\n", "-ERR wrong number of arguments for 'dbsize' command\r\n"},
+	} {
+		if _, err := c.Write([]byte(x.command)); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 0, len(x.want))
+		for len(got) < len(x.want) {
+			b, err := r.ReadByte()
+			if err != nil {
+				t.Fatalf("%.40q: answer %.80q, %v", x.command, got, err)
+			}
+			got = append(got, b)
+		}
+		if string(got) != x.want {
+			t.Fatalf("%.40q: answer %.80q, want %.80q", x.command, got, x.want)
+		}
+	}
+}
+
+// site writes the files that the web servers serve, below dir/www.
+func site(t *testing.T, dir string) {
+	t.Helper()
+	withFiles(map[string]string{
+		"www/index.html":   "<p>hello</p>\n",
+		"www/empty.txt":    "",
+		"www/small.txt":    strings.Repeat("4096 bytes, 16 a time\n", 187)[:4096],
+		"www/large.bin":    strings.Repeat("\x00\x01\x02binary\xff", 300000),
+		"www/sub/deep.txt": "deep\n",
+	})(t, dir)
+}
+
+func lighttpdCommand(t *testing.T, dir string, port int) []string {
+	t.Helper()
+	site(t, dir)
+	withFiles(map[string]string{"lighttpd.conf": fmt.Sprintf(`
+server.document-root = "%s/www"
+server.bind = "127.0.0.1"
+server.port = %d
+server.upload-dirs = ("%s")
+server.max-worker = 0
+index-file.names = ("index.html")
+mimetype.assign = (".html" => "text/html", ".txt" => "text/plain", "" => "application/octet-stream")
+`, dir, port, dir)})(t, dir)
+	return []string{tool(t, "lighttpd"), "-D", "-f", filepath.Join(dir, "lighttpd.conf")}
+}
+
+func nginxCommand(t *testing.T, dir string, port int) []string {
+	t.Helper()
+	site(t, dir)
+	withFiles(map[string]string{"nginx.conf": fmt.Sprintf(`
+daemon off;
+master_process off;
+worker_processes 1;
+error_log stderr warn;
+pid %[1]s/nginx.pid;
+events { worker_connections 128; }
+http {
+	access_log %[1]s/access.log;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	sendfile on;
+	types { text/html html; text/plain txt; }
+	default_type application/octet-stream;
+	server { listen 127.0.0.1:%[2]d; root %[1]s/www; }
+}
+`, dir, port)})(t, dir)
+	return []string{tool(t, "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf")}
+}
+
+func webLoad(t *testing.T, dir string, port int) {
+	t.Helper()
+	url := "http://" + address(port) + "/"
+	fetched := scratch(t)
+	fetch := func(name string, flags ...string) {
+		t.Helper()
+		file := filepath.Join(fetched, filepath.Base(name))
+		client(t, append([]string{"curl", "-sS", "--fail", "--max-time", "100", "-o", file, url + name}, flags...)...)
+		native(t, "", "cmp", file, filepath.Join(dir, "www", name))
+	}
+	for _, name := range []string{"index.html", "empty.txt", "small.txt", "large.bin", "sub/deep.txt"} {
+		fetch(name)
+	}
+	fetch("large.bin", "--limit-rate", "20M")
+	if out := client(t, "curl", "-sS", "--max-time", "100", "-r", "10-19", url+"small.txt"); out != ", 16 a tim" {
+		t.Errorf("a range: %q", out)
+	}
+	if out := client(t, "curl", "-sS", "--max-time", "100", "-o", "/dev/null", "-w", "%{http_code}", url+"absent"); out != "404" {
+		t.Errorf("an absent file: %q", out)
+	}
+	if out := client(t, "curl", "-sS", "--max-time", "100", "-I", url+"small.txt"); !strings.Contains(out, "Content-Length: 4096") {
+		t.Errorf("HEAD: %q", out)
+	}
+
+	out := client(t, "wrk", "-t", "1", "-c", "8", "-d", "2s", "--timeout", "60s", url+"small.txt")
+	if strings.Contains(out, "Socket errors") || strings.Contains(out, "Non-2xx") || !strings.Contains(out, "requests in") ||
+		strings.Contains(out, " 0 requests in") {
+		t.Errorf("wrk: %s", clip(out))
+	}
+	fetch("small.txt")
+}
