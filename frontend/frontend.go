@@ -151,6 +151,30 @@ type Files interface {
 	FilePath(t Task, fd int) (string, error)
 }
 
+// FileInfo says what a file is.
+type FileInfo struct {
+	// Device and Inode identify it.
+	Device, Inode uint64
+	// Size is its length in bytes, meaningful when Regular.
+	Size    int64
+	Regular bool
+}
+
+// Twins is what a Host with Capabilities.Twins offers as well: files of the
+// monitor's own with the content of the leader's, so that each follower can have
+// memory of its own where the leader shares memory with a file.
+type Twins interface {
+	// FileInfo describes a file.
+	FileInfo(f File) (FileInfo, error)
+
+	// NewFile returns an empty anonymous file of size bytes. The caller owns it.
+	NewFile(size int64) (File, error)
+
+	// CopyRange copies n bytes at offset off from src to dst, which grows as
+	// needed. Bytes beyond the end of src are zero.
+	CopyRange(dst, src File, off, n int64) error
+}
+
 // Host is what a front-end does for the monitor at once. All methods are called
 // on the session's goroutine only, and only for tasks that are stopped in front
 // of the monitor.
@@ -226,6 +250,8 @@ type Capabilities struct {
 	// Rdtsc, CPUID say which instructions are caught.
 	Rdtsc bool
 	CPUID bool
+	// Twins is true when the Host implements Twins.
+	Twins bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 }

@@ -101,6 +101,7 @@ type Engine struct {
 	// mapped holds the names of files that were mapped: their pages are the same
 	// in all variants.
 	mapped    map[string]bool
+	twins     map[string]*twin
 	ended     bool
 	failure   error
 	verdict   *report.Divergence
@@ -136,6 +137,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		noticed:   make(map[string]bool),
 		rawWords:  make(map[uint64]bool),
 		mapped:    make(map[string]bool),
+		twins:     make(map[string]*twin),
 		followers: cfg.Variants - 1,
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -18,6 +19,10 @@ import (
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
+
+// traced makes the tests print what engines are told and answer. Together with
+// -rapid.seed it shows how a session went.
+var traced = flag.Bool("traced", false, "print reports and actions of scripted sessions")
 
 // nr returns a call's number.
 func nr(name string) int64 {
@@ -158,6 +163,9 @@ func scripted(t testing.TB, cfg libmultivar.Config, fake fakefe.Config, kernel *
 	}, func(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
 		e, err := libmultivar.New(cfg, h, c)
 		s.engine = e
+		if err == nil && *traced {
+			return tracer{e, func(line string) { t.Log(line) }}, nil
+		}
 		return e, err
 	})
 	s.record = fe.Record()

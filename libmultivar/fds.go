@@ -101,13 +101,8 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		if ev.name != "creat" && ev.name != "openat2" {
 			access = ev.raw.Args[flagsAt] & openAccess
 		}
-		if access != 0 && e.followers > 0 {
-			if name, err := e.host.FilePath(th.sides[frontend.Leader].task, int(ret)); err == nil && strings.HasPrefix(name, "/") {
-				if fds.writable == nil {
-					fds.writable = make(map[int]string)
-				}
-				fds.writable[int(ret)] = name
-			}
+		if access != 0 {
+			e.noteWritable(th, fds, int(ret))
 		}
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
 		path, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
@@ -120,6 +115,34 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		}
 		return ret
 	}
+}
+
+// prepareMemfd notes the descriptor of an anonymous file, through which it can be
+// changed.
+func (e *Engine) prepareMemfd(th *thread, ev *record) {
+	fds := th.proc.fds
+	ev.after = func(ret int64) int64 {
+		if ret >= 0 {
+			fds.forget(int(ret))
+			e.noteWritable(th, fds, int(ret))
+		}
+		return ret
+	}
+}
+
+// noteWritable remembers that descriptor fd can change a file.
+func (e *Engine) noteWritable(th *thread, fds *fdTable, fd int) {
+	if e.followers == 0 {
+		return
+	}
+	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
+	if err != nil || !strings.HasPrefix(name, "/") {
+		return
+	}
+	if fds.writable == nil {
+		fds.writable = make(map[int]string)
+	}
+	fds.writable[fd] = name
 }
 
 func (e *Engine) prepareClose(th *thread, ev *record) {

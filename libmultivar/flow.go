@@ -189,6 +189,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	ev.ret = seen
 	ev.outs = nil
 	e.noteText(th, ev)
+	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
 	th.bytes += ev.size() - len(ev.request)
 	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
@@ -422,6 +423,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 		}
 		if ev.hasFile {
 			a.File, a.FileArg = ev.file, ev.fileArg
+		}
+		if ev.files != nil {
+			a.File, a.FileArg = ev.files[v], ev.fileArg
 		}
 		e.enter(th, ev, a)
 	}

@@ -78,6 +78,7 @@ var handlers = [...]func(*Engine, *thread, *record){
 	sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
 	sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
 	sysabi.HandlerOpen:        (*Engine).prepareOpen,
+	sysabi.HandlerMemfd:       (*Engine).prepareMemfd,
 	sysabi.HandlerClose:       (*Engine).prepareClose,
 	sysabi.HandlerDup:         (*Engine).prepareDup,
 	sysabi.HandlerRlimit:      (*Engine).prepareRlimit,

@@ -123,4 +123,3 @@ func TestOutsideSignals(t *testing.T) {
 		t.Error("no handler ran")
 	}
 }
-

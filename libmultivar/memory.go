@@ -79,10 +79,6 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 	hint := e.layout.Canonical(frontend.Leader, args[0])
 	var at addrspace.Address
 	switch {
-	case !anon && flags&mapType != mapPrivate && args[2]&protWrite != 0 && length > maxCopy:
-		e.notice("copy", "a writable shared mapping of more than 1 GiB of a file was refused with ENODEV")
-		e.answer(ev, -eNODEV)
-		return
 	case fixed && !e.fits(hint, length):
 		e.notice("band", "a mapping at a fixed address inside the monitor's range was refused with ENOMEM")
 		e.answer(ev, -eNOMEM)
@@ -116,7 +112,18 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		// Followers map the leader's file, but never in a way that reaches it.
 		follower[3] = follower[3]&^(mapType|mapSync) | mapPrivate
 		ev.fileArg = 4
-		copied = shared && args[2]&protWrite != 0
+		copied = shared && args[2]&protWrite != 0 && e.followers > 0
+	}
+	if copied {
+		switch ok, refused := e.canTwin(th, int(int32(args[4]))); {
+		case refused:
+			e.notice("twin", "a writable shared mapping of a device or of a file of more than 1 GiB was refused with ENODEV")
+			e.answer(ev, -eNODEV)
+			return
+		case !ok:
+			// Not a descriptor: the kernel says so.
+			copied = false
+		}
 	}
 	nr := ev.raw.Nr
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
@@ -124,11 +131,8 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		if v != frontend.Leader {
 			a = follower
 			if copied {
-				// The content is the leader's at this moment; the memory is shared
-				// with the follower's own children.
-				a[2] |= protWrite
-				a[3] = a[3]&^mapType | mapShared | mapAnon
-				a[4], a[5] = ^uint64(0), 0
+				// The variant's twin of the file is shared among its own processes.
+				a[3] = a[3]&^mapType | mapShared
 			}
 		}
 		a[0] = e.layout.Real(v, at)
@@ -155,10 +159,10 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 				attrs.Flags |= addrspace.SharedFile
 			}
 		}
-		e.note(space.Map(at, length, attrs))
+		defer func() { e.note(space.Map(at, length, attrs)) }()
 		if !anon && e.followers > 0 {
 			if copied {
-				e.copyMapping(th, ev, at, length)
+				attrs.Label = e.attachTwin(th, ev, int(int32(args[4])), int64(args[5]+length))
 			} else if f, err := e.host.DupFile(th.sides[frontend.Leader].task, int(int32(args[4]))); err != nil {
 				e.hostFailed(err)
 			} else {
@@ -193,27 +197,6 @@ func mappingAlign(flags uint64) uint64 {
 		return 1 << shift
 	}
 	return hugePage
-}
-
-// maxCopy bounds the writable shared file mappings that followers get a copy of.
-const maxCopy = 1 << 30
-
-// copyMapping arranges for followers to get the content that a writable shared
-// file mapping has at its start.
-func (e *Engine) copyMapping(th *thread, ev *record, at addrspace.Address, length uint64) {
-	task := th.sides[frontend.Leader].task
-	real := e.layout.Real(frontend.Leader, at)
-	// Pages beyond the end of the file cannot be read and stay zero.
-	content := make([]byte, length)
-	n, _ := e.host.ReadVariantMem(task, real, content)
-	content = content[:n]
-	ev.finish = func(v int, s *side) error {
-		if len(content) == 0 {
-			return nil
-		}
-		_, err := e.host.WriteVariantMem(s.task, e.layout.Real(v, at), content)
-		return err
-	}
 }
 
 // note logs that the engine's map of an address space could not follow the

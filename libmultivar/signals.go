@@ -134,6 +134,9 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		// Nothing of the program runs after it. Followers are driven to the
 		// leader's last event and killed there.
 		if open != nil {
+			if isRestart(open.ret) {
+				open.ret = -eINTR
+			}
 			open.interrupted = false
 			th.settling = nil
 			s.inCall = nil

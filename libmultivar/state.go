@@ -165,7 +165,9 @@ type record struct {
 	compared []addrspace.Region
 	file     frontend.File
 	hasFile  bool
-	fileArg  int
+	// files, when set, is the file of each variant, owned by a twin.
+	files   []frontend.File
+	fileArg int
 
 	// addressText: what was read shows addresses, as text or as binaryText.
 	addressText, binaryText bool

@@ -86,6 +86,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Arch:     sysabi.AMD64,
 		Contains: true,
 		Rdtsc:    true,
+		Twins:    true,
 	}
 }
 

@@ -101,6 +101,9 @@ func (s *session) signal(t *task, a *frontend.Action) {
 		t.restart = restartNoHand
 	}
 	t.deliver(a.Signal)
+	if t.alive() {
+		t.proceed()
+	}
 }
 
 // interrupt carries out OpInterrupt.
@@ -117,17 +120,27 @@ func (s *session) interrupt(t *task, a *frontend.Action) {
 		t.suspended = &old
 		t.blocked = *a.SigMask
 	}
-	if t.blocked&bit(a.Signal.Number) != 0 {
-		s.fault("signal %d for %v is blocked", a.Signal.Number, t.id)
-		return
-	}
 	t.fresh = true
 	if isRestart(a.Ret) {
 		t.restart = a.Ret
 	} else {
 		t.finish(a.Ret)
 	}
-	t.deliver(a.Signal)
+	// What the monitor delivers comes before what is pending.
+	for _, sig := range append([]*frontend.Signal{a.Signal}, a.Then...) {
+		switch {
+		case !validSignal(sig):
+			s.fault("no valid signal for %v", t.id)
+		case t.blocked&bit(sig.Number) != 0:
+			s.fault("signal %d for %v is blocked", sig.Number, t.id)
+		default:
+			t.deliver(sig)
+		}
+		if s.over || !t.alive() {
+			return
+		}
+	}
+	t.proceed()
 }
 
 // runCall carries out OpRun.

@@ -110,7 +110,14 @@ func (t *task) take() bool {
 	return false
 }
 
-func (t *task) ip() uint64 { return t.proc.image.text + 0x100 + uint64(t.top().pc)*4 }
+// ip is where a task is: each step takes one instruction.
+func (t *task) ip() uint64 {
+	f := t.top()
+	if f.at != 0 {
+		return f.at + uint64(f.pc)
+	}
+	return t.proc.image.text + start + uint64(f.pc)
+}
 
 // raise makes the signal of a fault.
 func (t *task) raise(step *Step, f *Frame) {
@@ -128,7 +135,7 @@ func (t *task) raise(step *Step, f *Frame) {
 }
 
 // deliver lets a signal do to t what the process wants. The call at hand, if any
-// is left, has not been finished.
+// is left, has not been finished. The caller calls proceed.
 func (t *task) deliver(sig *frontend.Signal) {
 	p := t.proc
 	a := p.disp[sig.Number]
@@ -138,7 +145,6 @@ func (t *task) deliver(sig *frontend.Signal) {
 		t.handle(sig, &a)
 		return
 	case a.handler == 1 && !sig.Synchronous, a.handler == 0 && ignoredByDefault(sig.Number):
-		t.proceed()
 		return
 	}
 	p.s.kill(p, frontend.Status{Signal: sig.Number})
@@ -168,7 +174,7 @@ func (t *task) handle(sig *frontend.Signal, a *action) {
 		t.s.fault("signal %d of %v has a handler at %#x, where none is", sig.Number, t.id, a.handler)
 		return
 	}
-	f.steps = t.proc.program.Handlers[i]
+	f.steps, f.at = t.proc.program.Handlers[i], a.handler
 	t.frames = append(t.frames, f)
 	t.blocked |= a.mask
 	if a.flags&saNoDefer == 0 {
@@ -176,7 +182,6 @@ func (t *task) handle(sig *frontend.Signal, a *action) {
 	}
 	t.saw(Seen{Nr: SawSignal, Value: int64(sig.Number)})
 	t.fresh = false
-	t.proceed()
 }
 
 // sigreturn ends a handler.
@@ -189,6 +194,12 @@ func (t *task) sigreturn() {
 	t.frames = t.frames[:len(t.frames)-1]
 	t.blocked = f.mask
 	t.again = f.again
+	t.step = nil
 	t.fresh = false
+	if t.exit {
+		t.ret = 0
+		t.state = returning
+		return
+	}
 	t.proceed()
 }

@@ -66,6 +66,8 @@ type remade struct {
 type frame struct {
 	steps []Step
 	pc    int
+	// at is where a handler starts.
+	at uint64
 	// mask is what was blocked before the handler.
 	mask uint64
 	// again is the interrupted call that is made again behind the handler.

@@ -84,3 +84,31 @@ func ProcessTime(pid int) (time.Duration, error) {
 	}
 	return time.Duration(ts.Nano()), nil
 }
+
+// FileStat describes the file of a descriptor.
+func FileStat(fd int) (dev, ino uint64, size int64, regular bool, err error) {
+	var st sys.Stat_t
+	if err := sys.Fstat(fd, &st); err != nil {
+		return 0, 0, 0, false, err
+	}
+	return uint64(st.Dev), st.Ino, st.Size, st.Mode&sys.S_IFMT == sys.S_IFREG, nil
+}
+
+// Memfd returns an anonymous file of size bytes (close-on-exec).
+func Memfd(name string, size int64) (int, error) {
+	fd, err := sys.MemfdCreate(name, sys.MFD_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	if err := sys.Ftruncate(fd, size); err != nil {
+		sys.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// ReadAt and WriteAt are pread(2) and pwrite(2).
+func ReadAt(fd int, p []byte, off int64) (int, error) { return sys.Pread(fd, p, off) }
+
+// WriteAt writes p at offset off.
+func WriteAt(fd int, p []byte, off int64) (int, error) { return sys.Pwrite(fd, p, off) }

@@ -1,0 +1,178 @@
+package libmultivar
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+)
+
+// twin is a file of the leader that the program shares memory with, and the copy
+// of it that each follower shares memory with instead. What the program writes
+// through its memory reaches the real file in the leader only; the copies are
+// compared when memory is synchronised or goes away.
+type twin struct {
+	key string
+	// copies holds the file of each variant, none for the leader.
+	copies []frontend.File
+	// size is how many bytes of the leader's file were copied so far.
+	size int64
+}
+
+// Bounds of twins: the largest file that gets one, and how many are kept before
+// those that nothing maps any more are closed.
+const (
+	maxCopy   = 1 << 30
+	keepTwins = 32
+)
+
+// leaderFile calls f with a duplicate of a descriptor of the leader and its
+// description.
+func (e *Engine) leaderFile(th *thread, fd int, f func(frontend.Twins, frontend.File, frontend.FileInfo) error) error {
+	host, ok := e.host.(frontend.Twins)
+	if !e.caps.Twins || !ok {
+		return errors.ErrUnsupported
+	}
+	file, err := e.host.DupFile(th.sides[frontend.Leader].task, fd)
+	if err != nil {
+		return err
+	}
+	defer func() { e.hostFailed(e.host.CloseFile(file)) }()
+	info, err := host.FileInfo(file)
+	if err != nil {
+		return err
+	}
+	return f(host, file, info)
+}
+
+// canTwin reports whether the leader's descriptor is one whose file can get a
+// twin; refused is true when it is a descriptor but of another kind.
+func (e *Engine) canTwin(th *thread, fd int) (ok, refused bool) {
+	if !e.caps.Twins {
+		return false, true
+	}
+	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		ok = info.Regular && info.Size <= maxCopy
+		refused = !ok
+		return nil
+	})
+	return ok && err == nil, refused
+}
+
+func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.Device, info.Inode) }
+
+// attachTwin makes ev map the twin of the leader's file, which is up to date up to
+// end bytes afterwards, and returns the file's key.
+func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
+	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
+		key = fileKey(info)
+		t := e.twins[key]
+		if t == nil {
+			if len(e.twins) >= keepTwins {
+				e.dropTwins()
+			}
+			t = &twin{key: key, copies: make([]frontend.File, e.cfg.Variants)}
+			for v := 1; v < e.cfg.Variants; v++ {
+				f, err := host.NewFile(info.Size)
+				if err != nil {
+					return err
+				}
+				t.copies[v] = f
+			}
+			e.twins[key] = t
+		}
+		ev.files = t.copies
+		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
+			e.mapped[name] = true
+		}
+		return e.growTwin(host, t, file, info)
+	})
+	e.hostFailed(err)
+	return key
+}
+
+// growTwin copies what the leader's file has gained.
+func (e *Engine) growTwin(host frontend.Twins, t *twin, file frontend.File, info frontend.FileInfo) error {
+	if info.Size <= t.size {
+		return nil
+	}
+	for v := 1; v < e.cfg.Variants; v++ {
+		if err := host.CopyRange(t.copies[v], file, t.size, info.Size-t.size); err != nil {
+			return err
+		}
+	}
+	t.size = info.Size
+	return nil
+}
+
+// mirrorWrite copies what a call of the leader has written to a file with a twin.
+func (e *Engine) mirrorWrite(th *thread, ev *record) {
+	if len(e.twins) == 0 || ev.ret < 0 {
+		return
+	}
+	fd := -1
+	off, n := int64(0), int64(-1)
+	args := ev.raw.Args
+	switch ev.name {
+	case "pwrite64":
+		off, n = int64(args[3]), ev.ret
+		fd = int(int32(args[0]))
+	case "write", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
+		fd = int(int32(args[0]))
+	case "copy_file_range", "splice":
+		fd = int(int32(args[2]))
+	}
+	if _, ok := th.proc.fds.writable[fd]; !ok {
+		return
+	}
+	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
+		t := e.twins[fileKey(info)]
+		if t == nil {
+			return nil
+		}
+		if n < 0 {
+			n = info.Size
+		}
+		for v := 1; v < e.cfg.Variants; v++ {
+			if err := host.CopyRange(t.copies[v], file, off, n); err != nil {
+				return err
+			}
+		}
+		t.size = max(t.size, info.Size)
+		return nil
+	})
+	e.hostFailed(err)
+}
+
+// dropTwins closes the twins of files that no process maps any more.
+func (e *Engine) dropTwins() {
+	used := make(map[string]bool)
+	for _, th := range e.tasks {
+		if th.proc.space == nil {
+			continue
+		}
+		for r := range th.proc.space.All() {
+			if r.Flags&addrspace.SharedFile != 0 {
+				used[r.Label] = true
+			}
+		}
+		// Followers may not have mapped yet what the leader has unmapped again.
+		for _, ev := range th.events {
+			for key, t := range e.twins {
+				if len(ev.files) > 0 && &ev.files[0] == &t.copies[0] {
+					used[key] = true
+				}
+			}
+		}
+	}
+	for key, t := range e.twins {
+		if used[key] {
+			continue
+		}
+		for _, f := range t.copies[1:] {
+			e.hostFailed(e.host.CloseFile(f))
+		}
+		delete(e.twins, key)
+	}
+}

@@ -1,0 +1,57 @@
+//go:build linux && amd64
+
+package ptracefe
+
+import (
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// copyChunk is how many bytes CopyRange moves at once.
+const copyChunk = 1 << 20
+
+var _ frontend.Twins = (*session)(nil)
+
+// FileInfo implements frontend.Twins.
+func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
+	dev, ino, size, regular, err := unix.FileStat(int(f))
+	if err != nil {
+		return frontend.FileInfo{}, fmt.Errorf("stat file %d: %w", f, err)
+	}
+	return frontend.FileInfo{Device: dev, Inode: ino, Size: size, Regular: regular}, nil
+}
+
+// NewFile implements frontend.Twins.
+func (s *session) NewFile(size int64) (frontend.File, error) {
+	fd, err := unix.Memfd("twin", size)
+	if err == nil {
+		fd, err = unix.MoveUp(fd, minFile)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("new file of %d bytes: %w", size, err)
+	}
+	return frontend.File(fd), nil
+}
+
+// CopyRange implements frontend.Twins.
+func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
+	buf := make([]byte, min(n, copyChunk))
+	for n > 0 {
+		p := buf[:min(n, copyChunk)]
+		got, err := unix.ReadAt(int(src), p, off)
+		if err != nil {
+			return fmt.Errorf("read file %d: %w", src, err)
+		}
+		if got == 0 {
+			return nil
+		}
+		if _, err := unix.WriteAt(int(dst), p[:got], off); err != nil {
+			return fmt.Errorf("write file %d: %w", dst, err)
+		}
+		off += int64(got)
+		n -= int64(got)
+	}
+	return nil
+}
