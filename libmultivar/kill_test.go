@@ -69,25 +69,7 @@ func TestKilledLeaderEndsAll(t *testing.T) {
 		if s.record.Status[frontend.Leader][process].Signal == sigKill {
 			killed++
 		}
-		lead := s.view(frontend.Leader)
-		for v := 1; v < cfg.Variants; v++ {
-			own := s.view(v)
-			for p, st := range s.record.Status[frontend.Leader] {
-				if got := s.record.Status[v][p]; got.Signal != st.Signal && got.Signal != sigKill {
-					rt.Fatalf("process %s ended with %+v in variant %d, with %+v in the leader", p, got, v, st)
-				}
-				// A result may be known to one side only when the leader was killed
-				// before it was back in user mode.
-				a, b := lead[p], own[p]
-				n := min(len(a), len(b))
-				if st.Signal != sigKill || len(a) > n+1 || len(b) > n+1 {
-					n = max(len(a), len(b))
-				}
-				if d := firstDifference(a[:min(n, len(a))], b[:min(n, len(b))]); d != "" {
-					rt.Fatalf("process %s of variant %d saw something else: %s", p, v, d)
-				}
-			}
-		}
+		s.followed(rt)
 	})
 	if killed == 0 {
 		t.Error("nobody was killed")

@@ -502,7 +502,8 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		s.ended = true
 		th.domain.leave(t.Variant, th)
 	}
-	if t.Variant == frontend.Leader {
+	switch {
+	case t.Variant == frontend.Leader:
 		e.settle(th)
 		s.inCall = nil
 		th.held = false
@@ -511,9 +512,9 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		} else {
 			e.trim(th)
 		}
-	} else if !s.ending {
+	case !s.ending:
 		e.divergeDeath(th, t.Variant, st)
-	} else {
+	default:
 		// A follower that died of the leader's signal meets nothing any more.
 		e.skipDead(th, t.Variant)
 	}

@@ -13,8 +13,8 @@ import (
 type stop uint8
 
 const (
-	// absent: the variant's twin of the thread does not exist yet.
-	absent stop = iota
+	// The zero value: the variant's twin of the thread does not exist yet.
+	_ stop = iota
 	// running: in user mode, or in the kernel for a call that it was let into.
 	running
 	// atEntry, atExit, atTimeStamp, atSignal, atFork, atExec: stopped in front of
@@ -93,8 +93,6 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// dying is true once the thread's end is an event (exit, a deadly signal).
-	dying bool
 }
 
 // process is one process of the program in all variants.
@@ -209,8 +207,6 @@ const (
 	followExec
 	// followReap: collect the twin of a process that the leader collected.
 	followReap
-	// followKilled: die.
-	followKilled
 )
 
 // Bounds of how far the leader runs ahead of the slowest follower in one thread.

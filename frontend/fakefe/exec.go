@@ -15,7 +15,7 @@ const (
 	// Handlers lie in the text.
 	handlerStart = 0x8000
 	handlerSize  = 0x100
-	start        = 0x100
+	entryAt      = 0x100
 	interpSize   = 0x2000
 	stackSize    = 0x21000
 	vdsoSize     = 0x2000
@@ -60,10 +60,10 @@ func (s *session) load(t *task, prog *Program, args, env [][]byte) {
 	put(stack-stackSize, stackSize, protRead|protWrite, "[stack]", frontend.RegionStack)
 	put(vsyscall, pageSize, protExec, "[vsyscall]", frontend.RegionVsyscall)
 	img := &frontend.Image{
-		Movable: true, IP: interp + start, Args: args, Env: env,
+		Movable: true, IP: interp + entryAt, Args: args, Env: env,
 		Aux: []frontend.Aux{
 			{Type: 33, Value: vdso}, {Type: 6, Value: pageSize}, {Type: 3, Value: text + 0x40}, {Type: 4, Value: 56},
-			{Type: 5, Value: 2}, {Type: 7, Value: interp}, {Type: 9, Value: text + start}, {Type: 25, Value: stack - 64},
+			{Type: 5, Value: 2}, {Type: 7, Value: interp}, {Type: 9, Value: text + entryAt}, {Type: 25, Value: stack - 64},
 			{Type: 31, Value: stack - 48}, {},
 		},
 		ExecPath: []byte(prog.Path), Comm: "fake",

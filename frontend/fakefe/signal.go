@@ -116,7 +116,7 @@ func (t *task) ip() uint64 {
 	if f.at != 0 {
 		return f.at + uint64(f.pc)
 	}
-	return t.proc.image.text + start + uint64(f.pc)
+	return t.proc.image.text + entryAt + uint64(f.pc)
 }
 
 // raise makes the signal of a fault.

@@ -170,5 +170,6 @@ type Errno = syscall.Errno
 // (PTRACE_GETSIGMASK, ptrace(2)).
 func PtraceSignalMask(pid int) (mask uint64, err error) {
 	const getSigMask, setSize = 0x420a, 8
-	return mask, ptrace(getSigMask, pid, setSize, uintptr(unsafe.Pointer(&mask)))
+	err = ptracePtr(getSigMask, pid, setSize, unsafe.Pointer(&mask))
+	return mask, err
 }
