@@ -15,6 +15,10 @@ func (e *Engine) leaderCall(th *thread) {
 	s := &th.sides[frontend.Leader]
 	s.ending = false
 	if ev := s.inCall; ev != nil && ev.interrupted {
+		if sig := e.nextPending(th); sig != nil {
+			e.interruptAgain(th, ev, sig)
+			return
+		}
 		// The kernel restarts the call that a signal without consequences
 		// interrupted: it is still the same event.
 		ev.interrupted = false
@@ -85,6 +89,11 @@ func (e *Engine) lengths(th *thread, ev *record) {
 func (e *Engine) published(th *thread, ev *record) {
 	th.bytes += ev.size()
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if th.sides[v].stop == dead {
+			// It died of a signal that the leader has survived.
+			e.divergeDeath(th, v, th.sides[v].status)
+			return
+		}
 		if s := &th.sides[v]; s.met == nil && s.next == ev.seq && s.stop.stopped() {
 			e.followerMatch(th, v)
 		}
@@ -93,7 +102,7 @@ func (e *Engine) published(th *thread, ev *record) {
 }
 
 func (s stop) stopped() bool {
-	return s == atEntry || s == atTimeStamp || s == atSignal
+	return s == atEntry || s == atTimeStamp || s == atSignal || s == atExec
 }
 
 // advance lets the leader go when nothing that ev must wait for is missing.

@@ -438,6 +438,10 @@ func (e *Engine) programAlign(t frontend.Task, img *frontend.Image) uint64 {
 func (e *Engine) followerExec(th *thread, v int) {
 	s := &th.sides[v]
 	ev := th.event(v)
+	if ev != nil && ev.kind == event.Killed {
+		e.followerMatch(th, v)
+		return
+	}
 	if ev == nil || ev.exec == nil || (!ev.exec.first && s.inCall != ev) {
 		e.fail(fmt.Errorf("%v executed a program outside of an exec call", s.task))
 		return
@@ -498,6 +502,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s := &th.sides[t.Variant]
 	s.stop = dead
 	s.status = st
+	exits := s.ended
 	if !s.ended {
 		s.ended = true
 		th.domain.leave(t.Variant, th)
@@ -512,10 +517,10 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		} else {
 			e.trim(th)
 		}
-	case !s.ending:
+	case !s.ending, !exits && th.event(t.Variant) != nil:
+		// Nothing of the leader's explains it, or the leader has gone on.
 		e.divergeDeath(th, t.Variant, st)
 	default:
-		// A follower that died of the leader's signal meets nothing any more.
 		e.skipDead(th, t.Variant)
 	}
 	e.reapTwins(th)

@@ -167,6 +167,12 @@ func TestOneDifferenceIsFound(t *testing.T) {
 		if d.Variant != v {
 			rt.Fatalf("variant %d differs, variant %d is blamed: %v", v, d.Variant, d)
 		}
+		// Where equal acts follow each other, the first difference shows behind them.
+		for at = 0; at < len(*before.acts) && at < len(*all[which].acts); at++ {
+			if (*before.acts)[at].String() != (*all[which].acts)[at].String() {
+				break
+			}
+		}
 		if at >= len(*before.acts) || (*before.acts)[at].world() == 0 {
 			return
 		}

@@ -144,7 +144,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
-		if open == nil {
+		if open == nil || open.interrupted && !sig.AfterCall {
 			th.pending = append(th.pending, sig)
 			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 			return
@@ -176,6 +176,20 @@ func (e *Engine) nextPending(th *thread) *frontend.Signal {
 		}
 	}
 	return nil
+}
+
+// interruptAgain delivers a signal that came when the kernel had already decided
+// to make the leader's interrupted call ev again: the handler runs first, whatever
+// it says about restarts.
+func (e *Engine) interruptAgain(th *thread, ev *record, sig *frontend.Signal) {
+	s := &th.sides[frontend.Leader]
+	ev.signal, ev.over = sig, true
+	ev.ret, ev.outs, ev.sigMask = restartNoIntr, nil, nil
+	th.settling = ev
+	th.chainIP = th.proc.handlers.entry[sig.Number]
+	s.inCall = nil
+	s.ending = true
+	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
 }
 
 // interruptBefore delivers a pending signal in front of the call at which the

@@ -154,7 +154,8 @@ func (s *session) runCall(t *task, a *frontend.Action) {
 			return
 		}
 	}
-	s.record.Effects = append(s.record.Effects, Effect{Variant: t.id.Variant, Process: t.path, Nr: a.Nr, Args: a.Args, Again: t.repeated})
+	s.record.Effects = append(s.record.Effects, Effect{Variant: t.id.Variant, Process: t.path, Nr: a.Nr, Args: a.Args, Again: t.ran})
+	t.ran = true
 	s.execute(t, f)
 }
 

@@ -261,7 +261,7 @@ func (s *session) find(variant int, path string) *process {
 func (s *session) step(t *task) {
 	for {
 		t.steps++
-		t.repeated = t.again != nil
+		t.ran = t.again != nil && t.again.ran
 		if t.again != nil {
 			c := t.again
 			t.again = nil

@@ -59,6 +59,8 @@ type remade struct {
 	call
 	step *Step
 	outs []extent
+	// ran: the kernel was let into it already.
+	ran bool
 }
 
 // frame is a list of steps on its way; all but the first of a task are signal
@@ -92,8 +94,9 @@ type task struct {
 	call call
 	// again is a call that was interrupted and is made again.
 	again *remade
-	// repeated: the call at hand is such a call.
-	repeated bool
+	// ran: the kernel was let into the call at hand, now or before it was
+	// interrupted.
+	ran bool
 	// run is what the kernel executes in place of call; exit asks for a report.
 	run  call
 	exit bool
@@ -253,7 +256,7 @@ func (t *task) redo() {
 
 // putAside puts the call at hand aside, to be made again.
 func (t *task) putAside() *remade {
-	c := &remade{t.call, t.step, t.outs}
+	c := &remade{t.call, t.step, t.outs, t.ran}
 	t.step, t.outs = nil, nil
 	return c
 }
