@@ -54,6 +54,10 @@ type encoder struct {
 // Compared memory is encoded after the arguments.
 func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, compared []addrspace.Region) ([]byte, bool) {
 	e.builder.Reset(event.Call, int32(c.Nr))
+	if e.followers == 0 && e.cfg.OnCall == nil {
+		// Nobody compares it and nobody reads it.
+		return e.builder.Record(), true
+	}
 	x := encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args}
 	for i := range call.Args {
 		a := &call.Args[i]
@@ -240,15 +244,20 @@ func plainLength(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
 
 // data encodes n bytes at addr, hashed when they are many.
 func (x *encoder) data(arg, part uint8, index uint32, kind sysabi.Kind, addr, n uint64) {
+	if addr > addrspace.TaskSize || n > addrspace.TaskSize-addr {
+		// The kernel refuses the range as a whole and looks at nothing in it.
+		x.b.Bytes(arg, part, index, kind, event.Fault, nil)
+		return
+	}
 	n = min(n, maxTransfer)
 	if n <= maxInline {
-		p := x.e.buffer(int(n))
-		got, ok := x.read(addr, p)
-		var f event.Flag
-		if !ok {
-			f = event.Fault
-		}
-		x.b.Bytes(arg, part, index, kind, f, p[:got])
+		x.b.Fill(arg, part, index, kind, int(n), func(p []byte) (int, event.Flag) {
+			got, ok := x.read(addr, p)
+			if !ok {
+				return got, event.Fault
+			}
+			return got, 0
+		})
 		return
 	}
 	h := sha256.New()
@@ -456,10 +465,13 @@ func (x *encoder) iovec(arg uint8, index uint32, addr, n uint64, dir sysabi.Dir)
 	for i, v := range vs {
 		id := index<<12 | uint32(i)
 		x.b.Number(arg, event.PartLen, id, sysabi.Iovec, 0, v.len)
-		if dir&sysabi.In != 0 && v.len <= maxTransfer {
-			take := min(v.len, left)
+		if dir&sysabi.In != 0 {
+			take := v.len
+			if take <= maxTransfer {
+				take = min(take, left)
+			}
 			x.data(arg, event.PartBase, id, sysabi.Iovec, v.base, take)
-			left -= take
+			left -= min(take, left)
 		} else {
 			x.pointer(arg, event.PartBase, id, sysabi.Iovec, v.base)
 		}

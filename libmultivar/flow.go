@@ -90,6 +90,10 @@ func (e *Engine) published(th *thread, ev *record) {
 	th.bytes += ev.size()
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if th.sides[v].stop == dead {
+			if ev.kind == event.Killed {
+				e.skipDead(th, v)
+				continue
+			}
 			// It died of a signal that the leader has survived.
 			e.divergeDeath(th, v, th.sides[v].status)
 			return

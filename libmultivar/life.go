@@ -512,12 +512,13 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		e.settle(th)
 		s.inCall = nil
 		th.held = false
-		if !s.ending {
-			e.leaderKilled(th, st)
-		} else {
+		if exits || s.ending && s.signal != nil && st.Signal == s.signal.Number {
+			// Followers end by the same event.
 			e.trim(th)
+		} else {
+			e.leaderKilled(th, st)
 		}
-	case !s.ending, !exits && th.event(t.Variant) != nil:
+	case !s.ending, !exits && th.survives(t.Variant):
 		// Nothing of the leader's explains it, or the leader has gone on.
 		e.divergeDeath(th, t.Variant, st)
 	default:
@@ -528,10 +529,21 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	return e.take()
 }
 
+// survives reports whether the leader has gone on behind the event of which
+// follower v died.
+func (th *thread) survives(v int) bool {
+	ev := th.event(v)
+	return ev != nil && ev.kind != event.Killed
+}
+
 // leaderKilled drives the followers' twins of a task that was killed from outside
 // to its last event, and kills them there.
 func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	var ev *record
+	if n := len(th.events); n > 0 && th.events[n-1].forked && !th.events[n-1].done {
+		// The child lives, and followers may have theirs already.
+		e.complete(th.events[n-1])
+	}
 	if n := len(th.events); n > 0 && !th.events[n-1].done {
 		// The call in which it died has no outcome.
 		ev = th.events[n-1]

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
@@ -147,11 +148,33 @@ func (b *Builder) Bytes(arg, part uint8, index uint32, kind sysabi.Kind, flags F
 	b.buf = append(b.buf, data...)
 }
 
-// Record returns a copy of the finished record.
+// Fill appends a field of at most n bytes that read puts into p; it returns how
+// many bytes are valid and the field's flags. So large data are copied once.
+func (b *Builder) Fill(arg, part uint8, index uint32, kind sysabi.Kind, n int, read func(p []byte) (int, Flag)) {
+	at := len(b.buf)
+	b.head(arg, part, kind, 0, index, 0)
+	start := len(b.buf)
+	b.buf = slices.Grow(b.buf, n)
+	got, flags := read(b.buf[start : start+n])
+	got = max(min(got, n), 0)
+	b.buf = b.buf[:start+got]
+	b.buf[at+3] = byte(flags)
+	binary.LittleEndian.PutUint32(b.buf[at+8:], uint32(got))
+}
+
+// keepMemory is up to which size a Builder keeps its memory for the next record.
+const keepMemory = 16 << 10
+
+// Record returns the finished record, which the caller owns.
 func (b *Builder) Record() []byte {
 	binary.LittleEndian.PutUint32(b.buf[8:], b.fields)
 	binary.LittleEndian.PutUint32(b.buf[12:], uint32(len(b.buf)-headerSize))
-	return bytes.Clone(b.buf)
+	if len(b.buf) <= keepMemory {
+		return bytes.Clone(b.buf)
+	}
+	p := b.buf
+	b.buf = nil
+	return p
 }
 
 // Decode decodes one record that fills p exactly. It accepts any bytes and

@@ -79,6 +79,38 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+func TestFill(t *testing.T) {
+	for _, c := range []struct{ n, got, want int }{{0, 0, 0}, {5, 5, 5}, {5, 3, 3}, {100_000, 99_999, 99_999}, {4, 9, 4}, {4, -1, 0}} {
+		var b Builder
+		b.Reset(Call, 1)
+		b.Fill(1, PartBase, 2, sysabi.Buf, c.n, func(p []byte) (int, Flag) {
+			if len(p) != c.n {
+				t.Fatalf("%d bytes to fill, want %d", len(p), c.n)
+			}
+			for i := range p {
+				p[i] = byte(i)
+			}
+			return c.got, Fault
+		})
+		b.Number(2, PartValue, 0, sysabi.Int, 0, 7)
+		first := b.Record()
+		b.Reset(Signal, 2)
+		_ = b.Record()
+		r, err := Decode(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Fields) != 2 || len(r.Fields[0].Data) != c.want || r.Fields[0].Flags != Fault || r.Fields[1].Value() != 7 {
+			t.Errorf("%+v: %+v", c, r)
+		}
+		for i, v := range r.Fields[0].Data {
+			if v != byte(i) {
+				t.Fatalf("byte %d is %d", i, v)
+			}
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	var b Builder
 	b.Reset(Call, 1)

@@ -6,7 +6,7 @@ int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
 	int p[2];
-	char a[8], b[8];
+	char a[8] = "", b[8] = "";
 	CHECK(pipe(p) == 0);
 	int fd = open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
 
