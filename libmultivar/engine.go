@@ -100,8 +100,10 @@ type Engine struct {
 	rawWords map[uint64]bool
 	// mapped holds the names of files that were mapped: their pages are the same
 	// in all variants.
-	mapped    map[string]bool
-	twins     map[string]*twin
+	mapped map[string]bool
+	twins  map[string]*twin
+	// shownPids are real ids of processes outside that the program has seen.
+	shownPids map[int]bool
 	ended     bool
 	failure   error
 	verdict   *report.Divergence
@@ -138,6 +140,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		rawWords:  make(map[uint64]bool),
 		mapped:    make(map[string]bool),
 		twins:     make(map[string]*twin),
+		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
 	}, nil
 }

@@ -632,9 +632,22 @@ func (e *Engine) prepareWait(_ *thread, ev *record) {
 			}
 		}
 		if waitid {
+			e.showWaited(ev, seen)
 			return ret
 		}
 		return seen
+	}
+}
+
+// showWaited writes the id that the program sees into the leader's siginfo.
+func (e *Engine) showWaited(ev *record, seen int64) {
+	if e.cfg.Pids == PidsLeader || ev.raw.Args[2] == 0 {
+		return
+	}
+	var p [4]byte
+	binary.LittleEndian.PutUint32(p[:], uint32(seen))
+	if _, err := e.host.WriteVariantMem(ev.thread.sides[frontend.Leader].task, ev.raw.Args[2]+siginfoSender, p[:]); err != nil {
+		e.hostFailed(err)
 	}
 }
 
@@ -645,7 +658,7 @@ func (e *Engine) waitedID(ev *record) int64 {
 		return 0
 	}
 	var p [4]byte
-	if _, err := e.host.ReadVariantMem(ev.thread.sides[frontend.Leader].task, info+16, p[:]); err != nil {
+	if _, err := e.host.ReadVariantMem(ev.thread.sides[frontend.Leader].task, info+siginfoSender, p[:]); err != nil {
 		return 0
 	}
 	return int64(int32(binary.LittleEndian.Uint32(p[:])))

@@ -93,6 +93,7 @@ func (h *handlerTable) fate(n int) fate {
 func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	s.ending = false
+	e.translateSender(sig)
 	if sig.Synchronous {
 		e.settle(th)
 		ev := e.newRecord(th, event.Signal)

@@ -180,6 +180,9 @@ func (f *Frame) Read(addr uint64, n int) []byte {
 	return p
 }
 
+// Variant returns the index of the variant.
+func (f *Frame) Variant() int { return f.task.id.Variant }
+
 // Var returns a variable.
 func (f *Frame) Var(name string) uint64 { return f.task.proc.vars[name] }
 
