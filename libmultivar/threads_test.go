@@ -13,7 +13,8 @@ import (
 // variants: at each call a thread reports and counts up a number that all of
 // them share.
 func TestThreadsInterleaveAlike(t *testing.T) {
-	const steps = 12
+	// Long enough for every thread to be there before one ends.
+	const steps = 150
 	changed := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		threads := rapid.IntRange(1, 3).Draw(rt, "threads")

@@ -516,6 +516,9 @@ func (s *session) fork(t *task) {
 
 // kill ends a process.
 func (s *session) kill(p *process, st frontend.Status) {
+	if p.ends == nil && p.living() > 0 {
+		p.ends = &st
+	}
 	for _, t := range p.tasks {
 		switch t.state {
 		case dead, dying:
@@ -550,6 +553,9 @@ func (s *session) drop(t *task) {
 
 // bury makes a process whose last task has ended a zombie.
 func (s *session) bury(p *process, st frontend.Status) {
+	if p.ends != nil {
+		st = *p.ends
+	}
 	p.status = st
 	s.record.Status[p.variant][p.path] = st
 	if p == s.root {

@@ -140,8 +140,10 @@ type process struct {
 	image   layout
 	disp    *[65]action
 	pending []*frontend.Signal
-	status  frontend.Status
-	zombie  bool
+	// ends is how the process as a whole ended, when something ended it as a whole.
+	ends   *frontend.Status
+	zombie bool
+	status frontend.Status
 	// vfork is the parent's task that waits for this child.
 	vfork *task
 }
