@@ -117,6 +117,22 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 	}
 }
 
+// prepareNewFD forgets what was known of the number that a new descriptor gets;
+// a duplicate made by fcntl(2) is the same file.
+func (e *Engine) prepareNewFD(th *thread, ev *record) {
+	if strings.HasPrefix(ev.call.Command, "F_DUPFD") {
+		e.prepareDup(th, ev)
+		return
+	}
+	fds := th.proc.fds
+	ev.after = func(ret int64) int64 {
+		if ret >= 0 {
+			fds.forget(int(ret))
+		}
+		return ret
+	}
+}
+
 // prepareMemfd notes the descriptor of an anonymous file, through which it can be
 // changed.
 func (e *Engine) prepareMemfd(th *thread, ev *record) {
@@ -178,7 +194,7 @@ func (e *Engine) prepareDup(th *thread, ev *record) {
 			fds.writable[int(ret)] = name
 		}
 		if ok {
-			f.closeOnExec = ev.name == "dup3" && ev.raw.Args[2]&openCloseOnExec != 0
+			f.closeOnExec = ev.name == "dup3" && ev.raw.Args[2]&openCloseOnExec != 0 || ev.call.Command == "F_DUPFD_CLOEXEC"
 			fds.set(int(ret), f)
 		}
 		return ret

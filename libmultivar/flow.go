@@ -140,7 +140,12 @@ func (e *Engine) advance(ev *record) {
 	if ev.run != nil {
 		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 	}
-	e.enter(th, ev, a)
+	if ev.deadly && !ev.wholeProcess {
+		// A thread ends in its turn.
+		e.goOn(th, a)
+	} else {
+		e.enter(th, ev, a)
+	}
 	if ev.follow == followEach && !ev.returns() {
 		s.inCall = nil
 		if ev.deadly {
@@ -398,7 +403,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	if follow == followClone && !ev.forked {
 		follow = followAnswer
 	}
-	if ev.interrupted || (ev.done && ev.ret < 0 && ev.ret >= -4095 && follow != followEach) {
+	if ev.interrupted || (ev.failed() && follow != followEach && !ev.partial) {
 		follow = followAnswer
 	}
 	switch follow {
@@ -426,7 +431,11 @@ func (e *Engine) followerGo(th *thread, v int) {
 		}
 		e.logCall(v, ev)
 		e.passed(ev, v)
-		e.letGo(th, a)
+		if ev.deadly && !ev.wholeProcess {
+			e.goOn(th, a)
+		} else {
+			e.letGo(th, a)
+		}
 	case followExec:
 		e.enter(th, ev, frontend.Action{Op: frontend.OpExec, Task: s.task, Args: ev.exec.args(own), File: ev.file})
 	default:
@@ -477,6 +486,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 			e.divergeResult(th, v, ev, ret)
 			return
 		}
+	case ev.partial && ev.failed():
 	case ev.addrResult && !ev.plainKernel:
 		if e.layout.Canonical(v, uint64(ret)) != e.layout.Canonical(frontend.Leader, uint64(ev.kernelRet)) {
 			e.divergeResult(th, v, ev, ret)
@@ -507,6 +517,9 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	}
 	e.followerResult(th, v, ev, a)
 }
+
+// failed reports whether ev is a call that is done and gave an error.
+func (ev *record) failed() bool { return ev.done && ev.ret < 0 && ev.ret >= -4095 }
 
 // returns reports whether ev is the end of a signal handler.
 func (ev *record) returns() bool {
@@ -545,19 +558,20 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 	e.goOn(th, a)
 }
 
-// lastWords notes that v's task of th, or its whole process, ends with ev.
+// lastWords notes that v's task of th, or its whole process, ends with ev. A
+// thread that ends keeps its turn until it is gone: the kernel clears its thread
+// id in memory on the way, and the others must find that done.
 func (e *Engine) lastWords(th *thread, v int, ev *record) {
-	ends := []*thread{th}
-	if ev.wholeProcess {
-		ends = ends[:0]
-		for _, t := range th.proc.threads {
-			ends = append(ends, t)
-		}
+	if !ev.wholeProcess {
+		th.sides[v].ending = true
+		return
 	}
-	for _, t := range ends {
+	for _, t := range th.proc.threads {
 		t.sides[v].ending = true
-		t.sides[v].ended = true
-		t.domain.leave(v, t)
+		if !t.sides[v].ended {
+			t.sides[v].ended = true
+			t.domain.leave(v, t)
+		}
 	}
 	e.pump(th.domain, v)
 }

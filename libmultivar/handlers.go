@@ -35,6 +35,8 @@ func (e *Engine) prepare(th *thread, ev *record) {
 	}
 	if h := handlers[ev.call.Handler]; h != nil {
 		h(e, th, ev)
+	} else if ev.call.Ret == sysabi.RetFD {
+		e.prepareNewFD(th, ev)
 	}
 	if e.cfg.Pids != PidsLeader && !ev.answered {
 		e.translatePids(th, ev)

@@ -245,6 +245,7 @@ func (e *Engine) prepareMprotect(th *thread, ev *record) {
 	length, ok := addrspace.PageUp(ev.raw.Args[1])
 	prot := uint32(ev.raw.Args[2]) & 7
 	space := th.proc.space
+	ev.partial = true
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && ok && length > 0 && e.tracked(a) {
 			// A stack may have grown without the engine's knowledge.
@@ -265,7 +266,7 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 	oldSize, ok1 := addrspace.PageUp(args[1])
 	newSize, ok2 := addrspace.PageUp(args[2])
 	flags := args[3]
-	if !ok1 || !ok2 || newSize == 0 || args[0]%pageSize != 0 || !e.tracked(from) {
+	if !ok1 || !ok2 || newSize == 0 || args[0]%pageSize != 0 || flags&^(remapMayMove|remapFixed|remapDontUnmap) != 0 || !e.tracked(from) {
 		ev.follow = followAnswer
 		return
 	}
@@ -280,6 +281,8 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 			return
 		}
 		at[4] = to
+		// What was there before is gone when the move fails.
+		ev.partial = true
 	case flags&remapMayMove == 0:
 	case newSize <= oldSize && flags&remapDontUnmap == 0:
 		lead[3] &^= remapMayMove
@@ -323,6 +326,7 @@ func (e *Engine) prepareMadvise(th *thread, ev *record) {
 	args := ev.raw.Args
 	a := e.layout.Canonical(frontend.Leader, args[0])
 	length, ok := addrspace.PageUp(args[1])
+	ev.partial = true
 	switch int32(args[2]) {
 	case adviseFree:
 		nr := ev.raw.Nr

@@ -159,6 +159,10 @@ type record struct {
 	addrResult bool
 	// plainKernel: what the kernel returned is no address all the same.
 	plainKernel bool
+	// partial: the call may have had an effect although it failed. Followers run
+	// it then, too; their results do not count, because the leader may have
+	// failed for a limit that is only its own.
+	partial bool
 	// compared is the shared file memory whose content is part of the request.
 	compared []addrspace.Region
 	file     frontend.File

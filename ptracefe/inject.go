@@ -3,6 +3,8 @@
 package ptracefe
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"syscall"
@@ -41,20 +43,105 @@ type injector struct {
 }
 
 // inject prepares for calls in a task that is stopped at a call of its own. The
-// program's syscall instruction serves for the injected calls, too.
+// program's syscall instruction serves for the injected calls, too, unless the
+// call has replaced it.
 func (s *session) inject(t *task) (*injector, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
-	gate := t.regs.Rip - syscallSize
-	var code [syscallSize]byte
-	if _, err := s.ReadVariantMem(t.id, gate, code[:]); err != nil {
+	in := &injector{s: s, t: t, base: t.regs, gate: t.regs.Rip - syscallSize, fresh: t.state == atEntry}
+	ok, err := s.isGate(t, in.gate)
+	if ok || err != nil {
+		return in, err
+	}
+	vmas, err := readMaps(t.id.Host)
+	if err != nil {
 		return nil, err
 	}
-	if code != syscallCode {
-		return nil, fmt.Errorf("no syscall instruction at %#x, where the program made its call", gate)
+	return in, in.findGate(vmas)
+}
+
+// wordSize is the size of what one request reads or writes of a task's text.
+const wordSize = 8
+
+// errNoGate says that a task has no memory that it could execute.
+var errNoGate = errors.New("no executable memory for the monitor's call")
+
+// findGate finds another syscall instruction than the program's own. The vDSO
+// has one; without a vDSO one is written to where the program goes on, or into
+// any other executable page, until the end.
+func (in *injector) findGate(vmas []vma) error {
+	s, t := in.s, in.t
+	if gate, ok, err := s.vdsoGate(t, vmas); ok || err != nil {
+		in.gate = gate
+		return err
 	}
-	return &injector{s: s, t: t, base: t.regs, gate: gate, fresh: t.state == atEntry}, nil
+	pages := []uint64{in.base.Rip &^ (wordSize - 1)}
+	for _, v := range vmas {
+		if v.Prot&protExec != 0 && !v.Shared && v.End <= userEnd {
+			pages = append(pages, v.Start)
+		}
+	}
+	for _, at := range pages {
+		v := find(vmas, at)
+		if v < 0 || vmas[v].Prot&protExec == 0 || vmas[v].Shared {
+			continue
+		}
+		word, err := unix.PtracePeekText(t.id.Host, at)
+		if err == nil {
+			code := word&^0xffff | uint64(binary.LittleEndian.Uint16(syscallCode[:]))
+			err = unix.PtracePokeText(t.id.Host, at, code)
+		}
+		if err == nil {
+			in.gate, in.poked, in.word = at, true, word
+			return nil
+		}
+		if err := taskError("write program text", err); isGone(err) {
+			return err
+		}
+	}
+	return errNoGate
+}
+
+// vdsoGate returns the address of the vDSO's syscall instruction.
+func (s *session) vdsoGate(t *task, vmas []vma) (gate uint64, ok bool, err error) {
+	for _, v := range vmas {
+		if v.file != "" || v.Path != "[vdso]" || v.Prot&protExec == 0 {
+			continue
+		}
+		if !s.vdso.known {
+			code := make([]byte, v.End-v.Start)
+			if _, err := s.ReadVariantMem(t.id, v.Start, code); err != nil {
+				return 0, false, err
+			}
+			at := bytes.Index(code, syscallCode[:])
+			if at < 0 {
+				break
+			}
+			s.vdso = vdso{known: true, offset: uint64(at)}
+		}
+		gate = v.Start + s.vdso.offset
+		ok, err = s.isGate(t, gate)
+		return gate, ok && gate < v.End, err
+	}
+	return 0, false, nil
+}
+
+// isGate says whether there is a syscall instruction at addr, be it readable for
+// the program or not.
+func (s *session) isGate(t *task, addr uint64) (bool, error) {
+	var code [2 * wordSize]byte
+	first := addr &^ (wordSize - 1)
+	for at := first; at < addr+syscallSize; at += wordSize {
+		word, err := unix.PtracePeekText(t.id.Host, at)
+		if err := taskError("read program text", err); isGone(err) {
+			return false, err
+		} else if err != nil {
+			return false, nil
+		}
+		binary.LittleEndian.PutUint64(code[at-first:], word)
+	}
+	return [syscallSize]byte(code[addr-first:]) == syscallCode, nil
 }
 
 // enter leaves the task in front of a call.

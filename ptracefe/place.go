@@ -3,7 +3,6 @@
 package ptracefe
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,42 +22,13 @@ type vdso struct {
 }
 
 // injectAtExec prepares for calls in a task that has not executed its first
-// instruction and therefore has none that could be borrowed. The vDSO has a
-// syscall instruction; without a vDSO one is put at the program's first
-// instruction until the end.
+// instruction and therefore has none that could be borrowed.
 func (s *session) injectAtExec(t *task, vmas []vma) (*injector, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
 	in := &injector{s: s, t: t, base: t.regs}
-	for _, v := range vmas {
-		if v.file != "" || v.Path != "[vdso]" {
-			continue
-		}
-		if !s.vdso.known {
-			code := make([]byte, v.End-v.Start)
-			if _, err := s.ReadVariantMem(t.id, v.Start, code); err != nil {
-				return nil, err
-			}
-			at := bytes.Index(code, syscallCode[:])
-			if at < 0 {
-				break
-			}
-			s.vdso = vdso{known: true, offset: uint64(at)}
-		}
-		in.gate = v.Start + s.vdso.offset
-		return in, nil
-	}
-	word, err := unix.PtracePeekText(t.id.Host, t.regs.Rip)
-	if err != nil {
-		return nil, taskError("read program text", err)
-	}
-	code := word&^0xffff | uint64(binary.LittleEndian.Uint16(syscallCode[:]))
-	if err := unix.PtracePokeText(t.id.Host, t.regs.Rip, code); err != nil {
-		return nil, taskError("write program text", err)
-	}
-	in.gate, in.poked, in.word = t.regs.Rip, true, word
-	return in, nil
+	return in, in.findGate(vmas)
 }
 
 // place carries out OpPlace.

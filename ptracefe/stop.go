@@ -3,6 +3,7 @@
 package ptracefe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -109,14 +110,7 @@ func (s *session) callDone(t *task) error {
 		return err
 	}
 	if p.fd >= 0 {
-		in, err := s.inject(t)
-		if err != nil {
-			return err
-		}
-		if err := in.must("close", unix.SysClose, uint64(p.fd)); err != nil {
-			return err
-		}
-		if err := in.end(in.base); err != nil {
+		if err := s.closeIn(t, p.fd); err != nil {
 			return err
 		}
 	}
@@ -126,6 +120,22 @@ func (s *session) callDone(t *task) error {
 	}
 	s.apply(s.mon.OnSyscallExit(t.id, ret))
 	return nil
+}
+
+// closeIn closes a descriptor that a call of t's had. A task that has nothing
+// left to execute cannot: it keeps the descriptor until it dies of that.
+func (s *session) closeIn(t *task, fd int) error {
+	in, err := s.inject(t)
+	if errors.Is(err, errNoGate) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := in.must("close", unix.SysClose, uint64(fd)); err != nil {
+		return err
+	}
+	return in.end(in.base)
 }
 
 // groupStop handles the stop of a whole process by a signal, or its end.

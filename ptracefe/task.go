@@ -141,7 +141,10 @@ func (t *task) resume(r unix.Request, sig int) error {
 // taskError describes a failed request. A task that cannot be found has been
 // killed: that is ErrGone and no failure, its end is reported by the wait.
 func taskError(what string, err error) error {
-	if err == syscall.ESRCH || err == syscall.ECHILD {
+	switch err {
+	case nil:
+		return nil
+	case syscall.ESRCH, syscall.ECHILD:
 		return frontend.ErrGone
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -48,11 +48,6 @@ func masked(patterns ...string) comparator {
 // digits compares all but decimal numbers.
 var digits = masked(`[0-9]+`)
 
-// then compares by one comparator after the other.
-func (c comparator) then(d comparator) comparator {
-	return comparator{c.name + ", " + d.name, func(s string) string { return d.normal(c.normal(s)) }}
-}
-
 // Case is a program that must not notice that it runs as variants.
 type Case struct {
 	// Prepare fills the directory of each run; it may be nil.

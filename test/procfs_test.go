@@ -42,6 +42,7 @@ func marked(mark string) []proc {
 // statFields are those of /proc/PID/stat that tests use.
 type statFields struct {
 	comm, state, start string
+	flags              uint64
 }
 
 // stat reads /proc/PID/stat; ok is false when there is no such process.
@@ -60,13 +61,34 @@ func stat(pid int) (f statFields, ok bool) {
 	if len(rest) < 20 {
 		return f, false
 	}
-	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19]}, true
+	flags, err := strconv.ParseUint(rest[6], 10, 64)
+	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19], flags: flags}, err == nil
 }
 
-// alive reports whether a process is there and not merely waiting to be reaped.
-func (p proc) alive() bool {
+// doomed reports whether a process will never run another instruction of its
+// program: it is dead, on its way through the kernel's exit, or SIGKILL is pending.
+// When it is gone altogether depends on how busy the machine is.
+func (p proc) doomed() bool {
+	// PF_EXITING of include/linux/sched.h, and the bit of SIGKILL in a signal set.
+	const exiting, sigkill = 0x4, 1 << (9 - 1)
 	f, ok := stat(p.pid)
-	return ok && f.start == p.start && f.state != "Z" && f.state != "X"
+	if !ok || f.start != p.start || f.state == "Z" || f.state == "X" || f.flags&exiting != 0 {
+		return true
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name != "SigPnd" && name != "ShdPnd" {
+			continue
+		}
+		if set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); err == nil && set&sigkill != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // describe tells what processes do, for a person who looks at a hang.

@@ -256,7 +256,7 @@ func fixture(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Link(filepath.Join(dir, "tree/words"), filepath.Join(dir, "tree/dir/hard")); err != nil {
+	if err := os.Link(filepath.Join(dir, "tree", "words"), filepath.Join(dir, "tree", "dir", "hard")); err != nil {
 		t.Fatal(err)
 	}
 	native(t, dir, "find", "tree", "-depth", "-exec", "touch", "-h", "-d", "2021-02-03 04:05:06.789 UTC", "{}", "+")

@@ -111,6 +111,8 @@ var progs = []prog{
 	{name: "wait_kill"},
 	{name: "wait_orphan", status: 3},
 
+	{name: "thread_join"},
+
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},
 }
