@@ -66,6 +66,10 @@ type Config struct {
 	Notice func(string)
 }
 
+// maxRemembered bounds each set of things that a program can make the engine
+// remember.
+const maxRemembered = 1 << 16
+
 // ErrInternal is wrapped by errors that are the engine's or front-end's own
 // fault, not a divergence.
 var ErrInternal = errors.New("internal failure")
@@ -100,8 +104,9 @@ type Engine struct {
 	rawWords map[uint64]bool
 	// mapped holds the names of files that were mapped: their pages are the same
 	// in all variants.
-	mapped map[string]bool
-	twins  map[string]*twin
+	mapped    map[string]bool
+	allMapped bool
+	twins     map[string]*twin
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
 	ended     bool

@@ -288,7 +288,7 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 	args := ev.raw.Args
 	changed := func(arg int) bool {
 		name, ok := th.proc.fds.writable[int(int32(args[arg]))]
-		return ok && e.mapped[name]
+		return ok && (e.allMapped || e.mapped[name])
 	}
 	switch ev.name {
 	case "write", "writev", "pwrite64", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
@@ -315,6 +315,9 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 		}
 		// Which file a path leads to is known afterwards only: wait for any of
 		// that name.
+		if e.allMapped {
+			return true
+		}
 		base := path.Base(string(name))
 		for m := range e.mapped {
 			if path.Base(m) == base {

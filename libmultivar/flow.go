@@ -87,7 +87,7 @@ func (e *Engine) lengths(th *thread, ev *record) {
 // published makes an event that is complete as a request known to the followers
 // that already wait for it, and lets the leader go if nothing holds it.
 func (e *Engine) published(th *thread, ev *record) {
-	th.bytes += ev.size()
+	th.charge(ev)
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if th.sides[v].stop == dead {
 			if ev.kind == event.Killed {
@@ -209,7 +209,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.noteText(th, ev)
 	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
-	th.bytes += ev.size() - len(ev.request)
+	th.charge(ev)
 	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
 	if seen != ret {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
@@ -368,7 +368,9 @@ func (e *Engine) sameWord(v int, a, b *event.Field) bool {
 	if x != y {
 		return false
 	}
-	e.rawWords[x] = true
+	if len(e.rawWords) < maxRemembered {
+		e.rawWords[x] = true
+	}
 	return true
 }
 

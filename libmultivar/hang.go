@@ -36,6 +36,9 @@ func (th *thread) late() (late, waiting int) {
 	for v := 1; v < len(th.sides); v++ {
 		s := &th.sides[v]
 		switch {
+		case s.stop.stopped() && s.met != nil && s.met == th.settling && !s.met.interrupted && lead.stop == running && lead.inCall == nil:
+			// The leader's call is over, but no later stop of it has shown that.
+			return frontend.Leader, v
 		case s.stop.stopped() && s.met == nil && lead.stop == running && lead.inCall == nil && th.event(v) == nil && th.settling == nil:
 			// The follower is where the leader has not arrived.
 			return frontend.Leader, v

@@ -587,10 +587,19 @@ func (e *Engine) reapTwins(th *thread) {
 			return
 		}
 	}
-	delete(th.proc.threads, th.id)
-	if len(th.proc.threads) == 0 {
-		th.proc.space = nil
-		th.proc.dead = true
+	for _, ev := range th.events {
+		e.release(ev)
+	}
+	p := th.proc
+	delete(p.threads, th.id)
+	if len(p.threads) > 0 {
+		return
+	}
+	p.space = nil
+	p.dead = true
+	if up := p.parent; (up == nil || up.dead || up.handlers.disp[sigCHLD] == dispIgnore) && e.pids[p.pid] == p {
+		// Nobody will ask for it.
+		delete(e.pids, p.pid)
 	}
 }
 

@@ -168,7 +168,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			} else {
 				ev.file, ev.hasFile = f, true
 				if name, err := e.host.FilePath(th.sides[frontend.Leader].task, int(int32(args[4]))); err == nil {
-					e.mapped[name] = true
+					e.noteMapped(name)
 				}
 			}
 		}

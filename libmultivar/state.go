@@ -144,6 +144,8 @@ type record struct {
 	// interrupted: the call returned one of the kernel's restart codes.
 	interrupted bool
 	outs        []event.Field
+	// charged is what the event counts for in thread.bytes.
+	charged int
 
 	follow follow
 	// run gives the call that a variant executes; nil means its own arguments.
@@ -308,7 +310,7 @@ func (e *Engine) trim(th *thread) {
 			break
 		}
 		e.release(ev)
-		th.bytes -= ev.size()
+		th.bytes -= ev.charged
 		th.events[0] = nil
 		th.events = th.events[1:]
 		th.first++
@@ -330,6 +332,13 @@ func (e *Engine) release(ev *record) {
 // room reports whether the leader may add an event.
 func (th *thread) room() bool {
 	return len(th.events) < maxAhead && th.bytes < maxAheadBytes
+}
+
+// charge counts what ev holds against the bound of its thread.
+func (th *thread) charge(ev *record) {
+	n := ev.size()
+	th.bytes += n - ev.charged
+	ev.charged = n
 }
 
 func (ev *record) size() int {

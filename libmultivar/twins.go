@@ -84,12 +84,22 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 		}
 		ev.files = t.copies
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
-			e.mapped[name] = true
+			e.noteMapped(name)
 		}
 		return e.growTwin(host, t, file, info)
 	})
 	e.hostFailed(err)
 	return key
+}
+
+// noteMapped remembers that a file is mapped somewhere. When they are too many to
+// remember, all files count as mapped.
+func (e *Engine) noteMapped(name string) {
+	if len(e.mapped) >= maxRemembered {
+		e.allMapped = true
+		return
+	}
+	e.mapped[name] = true
 }
 
 // growTwin copies what the leader's file has gained.

@@ -407,7 +407,9 @@ func TestExec(t *testing.T) {
 func TestStartErrors(t *testing.T) {
 	fe := fakefe.New(fakefe.Config{Programs: []*fakefe.Program{{Path: "/p"}}})
 	_, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{"/p", "/q"}, Variants: 2},
-		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) { return &monitor{host: h}, nil })
+		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) {
+			return &monitor{host: h}, nil
+		})
 	var start *frontend.StartError
 	if !errors.As(err, &start) || start.Variant != 1 || start.Path != "/q" || !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("Run: %v", err)

@@ -1,0 +1,848 @@
+package frontendtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+)
+
+// done is the status of programs that have run to their end.
+var done = frontend.Status{Code: 42}
+
+// cases are the tests, with the program that each needs.
+var cases = []struct {
+	name, program string
+	run           func(*testing.T, *suite)
+}{
+	{"Capabilities", "probe", testCapabilities},
+	{"AnswerAtEntry", "probe", testAnswerAtEntry},
+	{"AnswerAtExit", "probe", testAnswerAtExit},
+	{"Rewrite", "probe", testRewrite},
+	{"LateAnswer", "probe", testLateAnswer},
+	{"Memory", "memory", testMemory},
+	{"Forks", "forks", testForks},
+	{"Exec", "exec", testExec},
+	{"ExecFails", "exec", testExecFails},
+	{"ExecOfFile", "exec", testExecOfFile},
+	{"Placement", "place", testPlacement},
+	{"TimeStamps", "tsc", testTimeStamps},
+	{"FaultKills", "fault", testFaultKills},
+	{"FaultHandled", "fault", testFaultHandled},
+	{"Raised", "raised", testRaised},
+	{"Interrupt", "interrupted", testInterrupt},
+	{"InterruptChain", "interrupted", testInterruptChain},
+	{"InterruptKills", "probe", testInterruptKills},
+	{"InterruptWithMask", "suspended", testInterruptWithMask},
+	{"FileForFollower", "mapfile", testFileForFollower},
+	{"Kill", "breed", testKill},
+	{"End", "breed", testEnd},
+	{"Cancel", "wait", testCancel},
+	{"CancelBusy", "spin", testCancel},
+	{"Timer", "spin", testTimer},
+	{"StartErrors", "probe", testStartErrors},
+	{"MonitorRefuses", "probe", testMonitorRefuses},
+}
+
+func testCapabilities(t *testing.T, s *suite) {
+	if s.fe.Name() == "" {
+		t.Error("the front-end has no name")
+	}
+	m := newScript()
+	order := []int{}
+	m.start = func(id frontend.Task) []frontend.Action { order = append(order, id.Variant); return nil }
+	s.run(t, m, 3, "probe").exited(t, done)
+	if len(order) != 3 || order[0] != frontend.Leader || order[1]+order[2] != 3 {
+		t.Errorf("variants started in the order %v", order)
+	}
+	if len(m.alive) != 0 {
+		t.Errorf("%v never ended", m.alive)
+	}
+}
+
+func testAnswerAtEntry(t *testing.T, s *suite) {
+	m := newScript()
+	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name != "getppid" {
+			return nil
+		}
+		if c.Args != [6]uint64{11, 22, 33, 44, 55, 66} || c.IP == 0 || c.SP == 0 {
+			t.Errorf("call %+v", c)
+		}
+		return answer(id, 4242)
+	}
+	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+		t.Errorf("result %d of a call that was not asked for", ret)
+		return nil
+	}
+	s.run(t, m, 1, "probe").exited(t, done)
+	m.want(t, 1, 4242)
+	m.want(t, 2, 1)
+}
+
+func testAnswerAtExit(t *testing.T, s *suite) {
+	m := newScript()
+	var results []int64
+	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name == "getppid" {
+			return runAs(id, c, true)
+		}
+		return nil
+	}
+	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+		results = append(results, ret)
+		return answer(id, -5)
+	}
+	s.run(t, m, 1, "probe").exited(t, done)
+	if len(results) != 1 || results[0] <= 0 {
+		t.Errorf("results %v", results)
+	}
+	m.want(t, 1, -5)
+	m.want(t, 2, 1)
+}
+
+// The program does not see that its call was exchanged for another.
+func testRewrite(t *testing.T, s *suite) {
+	for _, exit := range []bool{false, true} {
+		m := newScript()
+		self := int64(0)
+		m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+			if name != "getppid" {
+				return nil
+			}
+			self = int64(id.Host)
+			c.Nr, c.Args = number(m.arch, "getpid"), [6]uint64{6, 5, 4, 3, 2, 1}
+			return runAs(id, c, exit)
+		}
+		s.run(t, m, 1, "probe").exited(t, done)
+		m.want(t, 1, self)
+		m.want(t, 2, 1)
+	}
+}
+
+// A task that is given no action stays stopped until another one's report
+// yields one.
+func testLateAnswer(t *testing.T, s *suite) {
+	m := newScript()
+	var waiting *frontend.Task
+	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name != "getppid" {
+			return nil
+		}
+		if waiting == nil {
+			waiting = &id
+			return none()
+		}
+		return append(answer(*waiting, 1), answer(id, 2)...)
+	}
+	s.run(t, m, 2, "probe").exited(t, done)
+	got := m.reports[1]
+	if len(got) != 2 || got[0]+got[1] != 3 {
+		t.Errorf("reports %v", got)
+	}
+}
+
+func testMemory(t *testing.T, s *suite) {
+	m := newScript()
+	const page = 4096
+	m.report = func(id frontend.Task, what int, value uint64) []frontend.Action {
+		switch what {
+		case 1:
+			readMemory(t, m, id, value)
+			if n, err := m.host.WriteVariantMem(id, value+10, []byte("Z")); n != 1 || err != nil {
+				t.Errorf("write: %d, %v", n, err)
+			}
+			if n, err := m.host.WriteVariantMem(id, value+page-3, []byte("12345")); n != 3 || !errors.Is(err, frontend.ErrFault) {
+				t.Errorf("write into read-only memory: %d, %v; want 3 bytes and a fault", n, err)
+			}
+			maps, err := m.host.Mappings(id)
+			if err != nil {
+				t.Error(err)
+			}
+			prot := map[uint64]uint32{}
+			for i, x := range maps {
+				if i > 0 && x.Start < maps[i-1].End {
+					t.Errorf("mappings are not in order: %+v", maps)
+				}
+				for at := x.Start; at < x.End && at < value+3*page; at += page {
+					if at >= value {
+						prot[at] = x.Prot
+					}
+				}
+			}
+			if len(prot) != 2 || prot[value] != 3 || prot[value+page] != 1 {
+				t.Errorf("mappings of the program's memory: %v", prot)
+			}
+		case 3:
+			// Protection does not matter for reading.
+			p := make([]byte, 2)
+			if n, err := m.host.ReadVariantMem(id, value+10, p); n != 2 || err != nil || string(p) != "Za" {
+				t.Errorf("read of protected memory: %d, %v, %q", n, err, p)
+			}
+		}
+		return nil
+	}
+	s.run(t, m, 1, "memory").exited(t, done)
+	m.want(t, 2, 'Z')
+	if len(m.reports[1]) != 1 || len(m.reports[3]) != 1 {
+		t.Errorf("reports %v", m.reports)
+	}
+}
+
+func readMemory(t *testing.T, m *script, id frontend.Task, at uint64) {
+	t.Helper()
+	const size = 2 * 4096
+	for _, tc := range []struct {
+		name      string
+		addr      uint64
+		len, want int
+	}{
+		{"inside", at + 5, 100, 100},
+		{"across pages", at + 4000, 200, 200},
+		{"to the end", at + size - 7, 7, 7},
+		{"across the end", at + size - 7, 100, 7},
+		{"behind the end", at + size, 1, 0},
+		{"null", 0, 8, 0},
+		{"wrapping", ^uint64(0) - 4, 16, 0},
+		{"kernel", 1 << 63, 16, 0},
+		{"nothing", at, 0, 0},
+		{"nothing nowhere", 0, 0, 0},
+	} {
+		p := make([]byte, tc.len)
+		n, err := m.host.ReadVariantMem(id, tc.addr, p)
+		if n != tc.want || (err == nil) != (n == tc.len) || err != nil && !errors.Is(err, frontend.ErrFault) {
+			t.Errorf("%s: read %d of %d, %v; want %d", tc.name, n, tc.len, err, tc.want)
+		}
+		if !bytes.Equal(p[:tc.want], bytes.Repeat([]byte{'a'}, tc.want)) {
+			t.Errorf("%s: read %q", tc.name, p[:tc.want])
+		}
+	}
+	gone := frontend.Task{Variant: id.Variant, Host: 1 << 30}
+	if _, err := m.host.Registers(gone); !errors.Is(err, frontend.ErrGone) {
+		t.Errorf("registers of nobody: %v", err)
+	}
+	r, err := m.host.Registers(id)
+	if err != nil || r.IP == 0 || r.SP == 0 || len(r.Names) != len(r.Values) || len(r.Names) == 0 {
+		t.Errorf("registers %+v, %v", r, err)
+	}
+	if _, err := m.host.CPUTime(id); err != nil {
+		t.Error(err)
+	}
+}
+
+func testForks(t *testing.T, s *suite) {
+	m := newScript()
+	var kinds []frontend.ForkKind
+	var parents, children []frontend.Task
+	m.fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
+		kinds, parents, children = append(kinds, k), append(parents, parent), append(children, child)
+		if parent.Variant != child.Variant || parent == child {
+			t.Errorf("%v forked %v", parent, child)
+		}
+		for _, id := range []frontend.Task{parent, child} {
+			r, err := m.host.Registers(id)
+			if err != nil {
+				t.Errorf("registers of %v at its fork: %v", id, err)
+				continue
+			}
+			if _, err := m.host.ReadVariantMem(id, r.SP, make([]byte, 8)); err != nil {
+				t.Errorf("memory of %v at its fork: %v", id, err)
+			}
+		}
+		return append(resume(parent), resume(child)...)
+	}
+	s.run(t, m, 1, "forks").exited(t, done)
+	m.want(t, 10, 1)
+	m.want(t, 1, 3)
+	m.want(t, 2, 4)
+	if len(kinds) != 2 || kinds[1] != frontend.Vfork || kinds[0] == frontend.Vfork {
+		t.Fatalf("kinds %v", kinds)
+	}
+	for i, code := range []int{3, 4} {
+		if st := m.ended[children[i]]; st.Code != code || st.Signal != 0 {
+			t.Errorf("child %d ended with %+v, want %d", i, st, code)
+		}
+	}
+}
+
+func testExec(t *testing.T, s *suite) {
+	m := newScript()
+	var images []*frontend.Image
+	m.exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
+		if id != old {
+			t.Errorf("%v was %v before its exec", id, old)
+		}
+		images = append(images, img)
+		return resume(id)
+	}
+	s.run(t, m, 1, "exec", s.path("probe"), "probe", "last one").exited(t, done)
+	if len(images) != 2 {
+		t.Fatalf("%d execs", len(images))
+	}
+	img := images[1]
+	want := []string{s.path("probe"), "probe", "last one"}
+	if got := strings.Join(texts(img.Args), "|"); got != strings.Join(want, "|") {
+		t.Errorf("arguments %q, want %q", got, want)
+	}
+	if got := strings.Join(texts(img.Env), "|"); !strings.Contains(got, "FRONTENDTEST=yes") {
+		t.Errorf("environment %q", got)
+	}
+	if img.Comm == "" || len(img.Aux) == 0 || img.IP == 0 || string(img.ExecPath) != s.path("probe") {
+		t.Errorf("image %+v", img)
+	}
+	if len(m.reports[1]) != 1 {
+		t.Errorf("the new program did not run: %v", m.reports)
+	}
+}
+
+func texts(in [][]byte) []string {
+	var out []string
+	for _, b := range in {
+		out = append(out, string(b))
+	}
+	return out
+}
+
+func testExecFails(t *testing.T, s *suite) {
+	m := newScript()
+	var got []int64
+	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name == "execve" {
+			return runAs(id, c, true)
+		}
+		return nil
+	}
+	m.exit = func(_ frontend.Task, ret int64) []frontend.Action {
+		got = append(got, ret)
+		return nil
+	}
+	s.run(t, m, 1, "exec", "/no/such/program").exited(t, done)
+	m.want(t, 1, int64(syscall.ENOENT))
+	if len(got) != 1 || got[0] != -int64(syscall.ENOENT) {
+		t.Errorf("results %v", got)
+	}
+}
+
+// A follower executes the leader's program although its own file system has none
+// of that name.
+func testExecOfFile(t *testing.T, s *suite) {
+	m := newScript()
+	var leader, follower *frontend.Task
+	var asked frontend.Call
+	var file frontend.File
+	execs := map[int]int{}
+	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name != "execve" {
+			return nil
+		}
+		if id.Variant == frontend.Leader {
+			return runAs(id, c, true)
+		}
+		follower, asked = &id, c
+		if leader == nil {
+			return none()
+		}
+		return one(frontend.Action{Op: frontend.OpExec, Task: id, File: file, Args: c.Args})
+	}
+	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+		execs[id.Variant]++
+		place, _ := plan(t, id.Variant, img)
+		actions := one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+		if execs[id.Variant] != 2 {
+			return actions
+		}
+		if id.Variant != frontend.Leader {
+			if err := m.host.CloseFile(file); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(texts(img.Args)[1:], " "); got != "probe" {
+				t.Errorf("the follower's arguments are %q", got)
+			}
+			return actions
+		}
+		leader = &id
+		var err error
+		if file, err = m.host.DupImage(id); err != nil {
+			t.Error(err)
+		}
+		if follower != nil {
+			actions = append(actions, frontend.Action{Op: frontend.OpExec, Task: *follower, File: file, Args: asked.Args})
+		}
+		return actions
+	}
+	s.run(t, m, 2, "exec", s.path("probe"), "probe").exited(t, done)
+	if execs[0] != 2 || execs[1] != 2 || len(m.reports[1]) != 2 {
+		t.Errorf("execs %v, reports %v", execs, m.reports)
+	}
+}
+
+// plan places a program where an engine would.
+func plan(t *testing.T, variant int, img *frontend.Image) (*frontend.Placement, *addrspace.Layout) {
+	t.Helper()
+	l, err := addrspace.NewLayout(2, rand.New(rand.NewPCG(1, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, _, err := addrspace.Plan(l, variant, l.Random(rand.New(rand.NewPCG(3, 4))), img, addrspace.StartInfoFrom(img))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return place, l
+}
+
+// A program runs where it was placed, with its arguments, its environment and a
+// stack that grows.
+func testPlacement(t *testing.T, s *suite) {
+	m := newScript()
+	layouts := map[int]*addrspace.Layout{}
+	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+		place, l := plan(t, id.Variant, img)
+		layouts[id.Variant] = l
+		return one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+	}
+	seen := map[int]map[int]addrspace.Address{}
+	m.report = func(id frontend.Task, what int, value uint64) []frontend.Action {
+		l := layouts[id.Variant]
+		switch what {
+		case 1, 2, 3:
+			if seen[what] == nil {
+				seen[what] = map[int]addrspace.Address{}
+			}
+			seen[what][id.Variant] = l.Canonical(id.Variant, value)
+		case 5, 6:
+			want := map[int]string{5: "an argument", 6: "yes"}[what] + "\x00"
+			p := make([]byte, len(want))
+			if _, err := m.host.ReadVariantMem(id, value, p); err != nil || string(p) != want {
+				t.Errorf("%v has %q, %v at %#x, want %q", id, p, err, value, want)
+			}
+			maps, err := m.host.Mappings(id)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, x := range maps {
+				if owner, in := l.Owner(x.Start); in && owner != id.Variant {
+					t.Errorf("%v has %+v in the slot of variant %d", id, x, owner)
+				}
+				if strings.Contains(x.Path, "vdso") {
+					t.Errorf("%v still has its %s", id, x.Path)
+				}
+			}
+		}
+		return nil
+	}
+	s.run(t, m, 2, "place", "an argument").exited(t, done)
+	for what := 1; what <= 3; what++ {
+		a, b := seen[what][0], seen[what][1]
+		if !a.Relative() || a != b {
+			t.Errorf("address %d is %v in the leader and %v in the follower", what, a, b)
+		}
+	}
+	m.want(t, 4, 3, 3)
+	m.want(t, 7, 1, 1)
+}
+
+func testTimeStamps(t *testing.T, s *suite) {
+	if !s.fe.Capabilities().Rdtsc {
+		t.Log("the front-end does not catch time stamp reads")
+		return
+	}
+	m := newScript()
+	var seen []frontend.TimeStamp
+	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+		place, _ := plan(t, id.Variant, img)
+		place.TrapTSC = true
+		return one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+	}
+	counting := false
+	m.call = func(_ frontend.Task, _ frontend.Call, _ string) []frontend.Action { return nil }
+	m.rdtsc = func(id frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+		counting = true
+		seen = append(seen, ts)
+		ts.Cycles, ts.Processor = 1<<40+uint64(len(m.reports)), 7
+		return one(frontend.Action{Op: frontend.OpTimeStamp, Task: id, TimeStamp: ts})
+	}
+	s.run(t, m, 1, "tsc").exited(t, done)
+	if !counting {
+		t.Fatal("no time stamp was caught")
+	}
+	m.want(t, 1, 1<<40)
+	m.want(t, 2, 1<<40+1)
+	m.want(t, 3, 7)
+	last := seen[len(seen)-1]
+	if !last.WithProcessor || last.IP == 0 || last.Cycles <= seen[0].Cycles {
+		t.Errorf("time stamps %+v", seen)
+	}
+}
+
+func testFaultKills(t *testing.T, s *suite) {
+	m := newScript()
+	var seen []frontend.Signal
+	m.signal = func(_ frontend.Task, sig *frontend.Signal) []frontend.Action {
+		seen = append(seen, *sig)
+		return nil
+	}
+	s.run(t, m, 1, "fault").exited(t, frontend.Status{Signal: int(syscall.SIGSEGV)})
+	if len(seen) != 1 || seen[0].Number != int(syscall.SIGSEGV) || !seen[0].Synchronous || seen[0].AfterCall || seen[0].IP == 0 {
+		t.Fatalf("signals %+v", seen)
+	}
+	if addr := binary.LittleEndian.Uint64(seen[0].Info[16:]); addr != 8 || seen[0].Code() <= 0 {
+		t.Errorf("fault at %#x, code %d", addr, seen[0].Code())
+	}
+}
+
+func testFaultHandled(t *testing.T, s *suite) {
+	m := newScript()
+	s.run(t, m, 1, "fault", "handled").exited(t, frontend.Status{Code: 6})
+	m.want(t, 20, int64(syscall.SIGSEGV))
+}
+
+func testRaised(t *testing.T, s *suite) {
+	for _, deliver := range []bool{true, false} {
+		m := newScript()
+		var seen []frontend.Signal
+		m.signal = func(id frontend.Task, sig *frontend.Signal) []frontend.Action {
+			seen = append(seen, *sig)
+			if mask, err := m.host.SignalMask(id); err != nil || mask&(1<<(syscall.SIGUSR1-1)) != 0 {
+				t.Errorf("mask %#x, %v", mask, err)
+			}
+			if deliver {
+				return nil
+			}
+			return resume(id)
+		}
+		s.run(t, m, 1, "raised").exited(t, done)
+		if len(seen) != 1 || seen[0].Number != int(syscall.SIGUSR1) || seen[0].Synchronous || !seen[0].AfterCall {
+			t.Errorf("signals %+v", seen)
+		}
+		m.want(t, 1, 1)
+		if deliver {
+			m.want(t, 20, int64(syscall.SIGUSR1))
+		} else {
+			m.want(t, 20)
+		}
+	}
+}
+
+// queued makes a signal that carries a value.
+func queued(sig syscall.Signal, value uint32) *frontend.Signal {
+	s := &frontend.Signal{Number: int(sig)}
+	le := binary.LittleEndian
+	le.PutUint32(s.Info[0:], uint32(sig))
+	le.PutUint32(s.Info[8:], ^uint32(0)) // SI_QUEUE
+	le.PutUint32(s.Info[24:], value)
+	return s
+}
+
+func testInterrupt(t *testing.T, s *suite) {
+	for _, tc := range []struct {
+		name    string
+		ret     int64
+		restart bool
+		want    int64
+	}{
+		{"result", 7, false, 7},
+		{"error", -4, true, -4},
+		{"ERESTARTSYS", -512, false, -4},
+		{"ERESTARTSYS with SA_RESTART", -512, true, 55},
+		{"ERESTARTNOINTR", -513, false, 55},
+		{"ERESTARTNOHAND with SA_RESTART", -514, true, -4},
+	} {
+		for _, exit := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/exit %v", tc.name, exit), func(t *testing.T) {
+				m := newScript()
+				calls := 0
+				hit := func(id frontend.Task) []frontend.Action {
+					return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: tc.ret, Signal: queued(syscall.SIGUSR1, 99)})
+				}
+				m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+					if name != "getppid" {
+						return nil
+					}
+					if calls++; calls > 1 {
+						return answer(id, 55)
+					}
+					if exit {
+						return runAs(id, c, true)
+					}
+					return hit(id)
+				}
+				m.exit = func(id frontend.Task, _ int64) []frontend.Action { return hit(id) }
+				var args []string
+				if tc.restart {
+					args = []string{"restart"}
+				}
+				s.run(t, m, 1, "interrupted", args...).exited(t, done)
+				m.want(t, 20, int64(syscall.SIGUSR1))
+				m.want(t, 21, 99)
+				m.want(t, 1, tc.want)
+				m.want(t, 2, 1)
+			})
+		}
+	}
+}
+
+// Signals of one action arrive together: the last one's handler runs first.
+func testInterruptChain(t *testing.T, s *suite) {
+	m := newScript()
+	first := true
+	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name != "getppid" || !first {
+			return nil
+		}
+		first = false
+		return one(frontend.Action{
+			Op: frontend.OpInterrupt, Task: id, Ret: 5,
+			Signal: queued(syscall.SIGUSR1, 1), Then: []*frontend.Signal{queued(syscall.SIGUSR2, 2)},
+		})
+	}
+	s.run(t, m, 1, "interrupted").exited(t, done)
+	m.want(t, 20, int64(syscall.SIGUSR2), int64(syscall.SIGUSR1))
+	m.want(t, 21, 2, 1)
+	m.want(t, 1, 5)
+}
+
+func testInterruptKills(t *testing.T, s *suite) {
+	m := newScript()
+	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name != "getppid" {
+			return nil
+		}
+		return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -512, Signal: queued(syscall.SIGUSR1, 0)})
+	}
+	s.run(t, m, 1, "probe").exited(t, frontend.Status{Signal: int(syscall.SIGUSR1)})
+	m.want(t, 1)
+}
+
+// A handler that interrupts sigsuspend runs with its mask, and the mask from
+// before is back afterwards.
+func testInterruptWithMask(t *testing.T, s *suite) {
+	m := newScript()
+	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name != "rt_sigsuspend" {
+			return nil
+		}
+		if mask, err := m.host.SignalMask(id); err != nil || mask != 1<<(syscall.SIGUSR1-1) {
+			t.Errorf("mask %#x, %v", mask, err)
+		}
+		unblocked := uint64(0)
+		return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -514, Signal: queued(syscall.SIGUSR1, 3), SigMask: &unblocked})
+	}
+	s.run(t, m, 1, "suspended").exited(t, done)
+	m.want(t, 20, int64(syscall.SIGUSR1))
+	m.want(t, 1, int64(syscall.EINTR))
+	m.want(t, 2, 1)
+}
+
+// A follower maps the leader's file by a descriptor that it never sees.
+func testFileForFollower(t *testing.T, s *suite) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("Q"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := newScript()
+	var file frontend.File
+	var fd int64 = -1
+	var waiting []frontend.Action
+	opened := map[frontend.Task]bool{}
+	opens := false
+	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		path := ""
+		if name == "openat" || name == "open" {
+			p := make([]byte, 4096)
+			at := c.Args[0]
+			if name == "openat" {
+				at = c.Args[1]
+			}
+			n, _ := m.host.ReadVariantMem(id, at, p)
+			path, _, _ = strings.Cut(string(p[:n]), "\x00")
+		}
+		if strings.HasSuffix(path, "/file") {
+			if id.Variant == frontend.Leader {
+				opens = true
+				return runAs(id, c, true)
+			}
+			opened[id] = true
+			if fd < 0 {
+				waiting = answer(id, 77)
+				return none()
+			}
+			return answer(id, 77)
+		}
+		if id.Variant != frontend.Leader && opened[id] {
+			switch {
+			case name == "mmap" && int32(c.Args[4]) == 77:
+				return one(frontend.Action{Op: frontend.OpRun, Task: id, Nr: c.Nr, Args: c.Args, Exit: true, File: file, FileArg: 4})
+			case name == "close":
+				return answer(id, 0)
+			}
+		}
+		return nil
+	}
+	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+		if id.Variant != frontend.Leader {
+			if ret < 0 && ret > -4096 {
+				t.Errorf("mmap in the follower: %d", ret)
+			}
+			if err := m.host.CloseFile(file); err != nil {
+				t.Error(err)
+			}
+			return nil
+		}
+		if !opens {
+			return nil
+		}
+		opens, fd = false, ret
+		path, err := m.host.FilePath(id, int(fd))
+		if err != nil || path != name {
+			t.Errorf("FilePath: %q, %v; want %q", path, err, name)
+		}
+		if file, err = m.host.DupFile(id, int(fd)); err != nil {
+			t.Error(err)
+		}
+		if _, err := m.host.DupFile(id, 12345); err == nil {
+			t.Error("a descriptor that is not open was duplicated")
+		}
+		return append(resume(id), waiting...)
+	}
+	s.run(t, m, 2, "mapfile", name).exited(t, done)
+	m.want(t, 1, 'Q', 'Q')
+}
+
+func testKill(t *testing.T, s *suite) {
+	m := newScript()
+	m.report = func(frontend.Task, int, uint64) []frontend.Action {
+		var all []frontend.Action
+		for id := range m.alive {
+			all = append(all, frontend.Action{Op: frontend.OpKill, Task: id})
+		}
+		return all
+	}
+	s.run(t, m, 1, "breed").exited(t, frontend.Status{Signal: int(syscall.SIGKILL)})
+	if len(m.ended) != 4 || len(m.alive) != 0 {
+		t.Errorf("%d tasks ended, %d are there", len(m.ended), len(m.alive))
+	}
+	for id, st := range m.ended {
+		if st.Signal != int(syscall.SIGKILL) {
+			t.Errorf("%v ended with %+v", id, st)
+		}
+	}
+}
+
+func testEnd(t *testing.T, s *suite) {
+	m := newScript()
+	m.report = func(frontend.Task, int, uint64) []frontend.Action { return one(frontend.Action{Op: frontend.OpEnd}) }
+	if o := s.run(t, m, 2, "breed"); o.Ended {
+		t.Errorf("outcome %+v of a session that was ended", o.Outcome)
+	}
+	s.gone(t, m)
+}
+
+// gone fails unless the tasks that a monitor knew are no processes any more.
+func (s *suite) gone(t *testing.T, m *script) {
+	t.Helper()
+	if s.o.Programs != nil {
+		return
+	}
+	for id := range m.alive {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id.Host))
+		if err == nil && !strings.Contains(string(status), "State:\tZ") && !strings.Contains(string(status), "State:\tX") {
+			t.Errorf("process %d is still there", id.Host)
+		}
+	}
+}
+
+func testCancel(t *testing.T, s *suite) {
+	for _, program := range []string{"wait", "spin"} {
+		if s.path(program) == "" {
+			continue
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		because := errors.New("enough")
+		m := newScript()
+		m.timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
+		o := s.runContext(ctx, t, m, frontend.Spec{
+			Programs: []string{s.path(program)}, Args: []string{"x", program}, Variants: 2,
+		})
+		cancel(nil)
+		if !errors.Is(o.err, because) {
+			t.Errorf("%s: Run: %v", program, o.err)
+		}
+		s.gone(t, m)
+	}
+}
+
+func testTimer(t *testing.T, s *suite) {
+	m := newScript()
+	var times []time.Duration
+	m.timer = func(now time.Duration) []frontend.Action {
+		times = append(times, now)
+		if len(times) == 4 {
+			return one(frontend.Action{Op: frontend.OpEnd})
+		}
+		return nil
+	}
+	s.run(t, m, 1, "spin")
+	if len(times) != 4 {
+		t.Fatalf("times %v", times)
+	}
+	for i := 1; i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			t.Errorf("times %v", times)
+		}
+	}
+}
+
+func testStartErrors(t *testing.T, s *suite) {
+	dir := t.TempDir()
+	paths := map[string]error{filepath.Join(dir, "none"): syscall.ENOENT}
+	if s.o.Programs == nil {
+		text, data := filepath.Join(dir, "text"), filepath.Join(dir, "data")
+		if err := os.WriteFile(text, []byte("no program\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(data, []byte("no program\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths[text], paths[data], paths[dir] = syscall.ENOEXEC, syscall.EACCES, syscall.EACCES
+	}
+	for path, want := range paths {
+		for variant := range 2 {
+			programs := []string{s.path("probe"), s.path("probe")}
+			programs[variant] = path
+			o := s.runSpec(t, newScript(), frontend.Spec{Programs: programs, Args: []string{"x", "probe"}, Variants: 2})
+			var start *frontend.StartError
+			if !errors.As(o.err, &start) || !errors.Is(o.err, want) || start.Variant != variant || start.Path != path {
+				t.Errorf("%s in variant %d: %v, want %v", path, variant, o.err, want)
+			}
+		}
+	}
+	for _, spec := range []frontend.Spec{
+		{Programs: []string{s.path("probe")}},
+		{Programs: []string{s.path("probe")}, Variants: frontend.MaxVariants + 1},
+		{Variants: 1},
+	} {
+		if o := s.runSpec(t, newScript(), spec); o.err == nil {
+			t.Errorf("%+v runs", spec)
+		}
+	}
+}
+
+func testMonitorRefuses(t *testing.T, s *suite) {
+	because := errors.New("no monitor")
+	_, err := s.fe.Run(t.Context(), frontend.Spec{Programs: []string{s.path("probe")}, Variants: 1},
+		func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error) { return nil, because })
+	if !errors.Is(err, because) {
+		t.Errorf("Run: %v", err)
+	}
+}

@@ -1,0 +1,175 @@
+// The programs of the conformance suite, one per first argument. They speak to the
+// suite by calls of lseek on descriptor -77: the value in the offset, its place in
+// whence.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __x86_64__
+#include <x86intrin.h>
+#endif
+
+static long report(int what, uint64_t value) { return syscall(SYS_lseek, -77, value, what); }
+
+// probe makes getppid with arguments that the kernel ignores, and reports its
+// result and whether the argument registers survived.
+static void probe(void) {
+#ifdef __x86_64__
+    register uint64_t r10 asm("r10") = 44, r8 asm("r8") = 55, r9 asm("r9") = 66;
+    uint64_t rdi = 11, rsi = 22, rdx = 33;
+    long ret;
+    asm volatile("syscall"
+                 : "=a"(ret), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9)
+                 : "0"(SYS_getppid)
+                 : "rcx", "r11", "memory");
+    int kept = rdi == 11 && rsi == 22 && rdx == 33 && r10 == 44 && r8 == 55 && r9 == 66;
+#else
+    register uint64_t x0 asm("x0") = 11, x1 asm("x1") = 22, x2 asm("x2") = 33, x3 asm("x3") = 44, x4 asm("x4") = 55,
+                         x5 asm("x5") = 66, x8 asm("x8") = SYS_getppid;
+    asm volatile("svc 0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3), "+r"(x4), "+r"(x5) : "r"(x8) : "memory");
+    long ret = x0;
+    int kept = x1 == 22 && x2 == 33 && x3 == 44 && x4 == 55 && x5 == 66;
+#endif
+    report(1, ret);
+    report(2, kept);
+}
+
+static void handler(int sig, siginfo_t *info, void *context) {
+    (void)context;
+    report(20, sig);
+    if (info->si_code == SI_QUEUE) report(21, info->si_value.sival_int);
+}
+
+static void jump(int sig) {
+    report(20, sig);
+    _exit(6);
+}
+
+static void catch(int sig, int flags) {
+    struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+    sigaction(sig, &sa, NULL);
+}
+
+static void memory(void) {
+    char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(p + 2 * 4096, 4096);
+    memset(p, 'a', 2 * 4096);
+    mprotect(p + 4096, 4096, PROT_READ);
+    report(1, (uintptr_t)p);
+    report(2, (unsigned char)p[10]);
+    mprotect(p, 2 * 4096, PROT_NONE);
+    report(3, (uintptr_t)p);
+}
+
+static size_t depth(size_t left) {
+    volatile char frame[4096];
+    frame[0] = (char)left;
+    if (left <= sizeof frame) return sizeof frame;
+    size_t below = depth(left - sizeof frame);
+    return below + (frame[0] == (char)left ? sizeof frame : 0);
+}
+
+static void place(int argc, char **argv) {
+    static int data = 1;
+    int local;
+    report(1, (uintptr_t)place);
+    report(2, (uintptr_t)&data);
+    report(3, (uintptr_t)&local);
+    report(4, argc);
+    report(5, (uintptr_t)argv[2]);
+    report(6, (uintptr_t)getenv("FRONTENDTEST"));
+    report(7, depth(3 << 20) >= 3 << 20);
+}
+
+static void forks(void) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        report(10, 1);
+        _exit(3);
+    }
+    waitpid(pid, &status, 0);
+    report(1, WEXITSTATUS(status));
+    pid = vfork();
+    if (pid == 0) _exit(4);
+    waitpid(pid, &status, 0);
+    report(2, WEXITSTATUS(status));
+}
+
+static void mapfile(char *name) {
+    int fd = open(name, O_RDONLY);
+    char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    report(1, p == MAP_FAILED ? 0 : p[0]);
+    close(fd);
+}
+
+static void fault(int handled) {
+    if (handled) signal(SIGSEGV, jump);
+    *(volatile int *)8 = 1;
+}
+
+static void raised(void) {
+    catch(SIGUSR1, 0);
+    kill(getpid(), SIGUSR1);
+    report(1, 1);
+}
+
+static void interrupted(int flags) {
+    catch(SIGUSR1, flags);
+    catch(SIGUSR2, 0);
+    probe();
+}
+
+static void suspended(void) {
+    catch(SIGUSR1, 0);
+    sigset_t block, old, now;
+    sigemptyset(&block);
+    sigaddset(&block, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &block, &old);
+    sigsuspend(&old);
+    report(1, errno);
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    report(2, sigismember(&now, SIGUSR1));
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!strcmp(name, "probe")) probe();
+    if (!strcmp(name, "memory")) memory();
+    if (!strcmp(name, "place")) place(argc, argv);
+    if (!strcmp(name, "forks")) forks();
+    if (!strcmp(name, "mapfile")) mapfile(argv[2]);
+    if (!strcmp(name, "fault")) fault(argc > 2);
+    if (!strcmp(name, "raised")) raised();
+    if (!strcmp(name, "interrupted")) interrupted(argc > 2 ? SA_RESTART : 0);
+    if (!strcmp(name, "suspended")) suspended();
+    if (!strcmp(name, "wait")) for (;;) pause();
+    if (!strcmp(name, "spin")) for (;;) asm volatile("");
+    if (!strcmp(name, "exec")) {
+        execv(argv[2], argv + 2);
+        report(1, errno);
+    }
+    if (!strcmp(name, "breed")) {
+        for (int i = 0; i < 3; i++)
+            if (fork() == 0) for (;;) pause();
+        report(1, 1);
+        for (;;) pause();
+    }
+#ifdef __x86_64__
+    if (!strcmp(name, "tsc")) {
+        unsigned aux = 0;
+        report(1, __rdtsc());
+        report(2, __rdtscp(&aux));
+        report(3, aux);
+    }
+#endif
+    return 42;
+}
