@@ -12,7 +12,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 )
 
-//go:embed programs.c
+//go:embed testdata/programs.c
 var source []byte
 
 // watchdog bounds a run that hangs; no result depends on its length.
@@ -22,7 +22,7 @@ const watchdog = 2 * time.Minute
 // something.
 type Options struct {
 	// Programs names executables that do what the suite's programs do, by the
-	// name of the program ("probe", "memory", ...). When it is nil, programs.c is
+	// name of the program ("probe", "memory", ...). When it is nil, testdata/programs.c is
 	// compiled; otherwise only tests whose programs are named run.
 	Programs map[string]string
 	// Compiler is the C compiler, gcc when empty.

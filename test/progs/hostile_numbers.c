@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 			int status = reap(pid);
 			CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		}
-	static const long odd[] = {-2, -512, -516, INT_MIN, INT_MAX, 1023, 4096, 0x7fffffffffffffff, (long)0x8000000000000000, 100000};
+	static const long odd[] = {-2, -512, -516, INT_MIN, INT_MAX, 1023, 4096, 0x7fffffffffffffff, 100000};
 	for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
 		CHECK(raw6(odd[i], 0, 0, 0, 0, 0, 0) == -ENOSYS);
 	/* The kernel takes the lower half of the register. */
