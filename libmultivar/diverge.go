@@ -188,6 +188,15 @@ func (e *Engine) divergeDeath(th *thread, v int, st frontend.Status) {
 	e.diverge(th, v, ev, d)
 }
 
+// divergeSurvival reports that follower v goes on where the leader has ended.
+func (e *Engine) divergeSurvival(th *thread, v int) {
+	d := report.Divergence{Kind: report.KindExit, ArgumentIndex: -1, Offset: -1}
+	st := th.sides[frontend.Leader].status
+	d.Leader.Text = string(calllog.AppendExit(nil, 0, st.Code, st.Signal))
+	d.Other.Text = "lives"
+	e.diverge(th, v, nil, d)
+}
+
 // divergeHang reports that variant late does not arrive.
 func (e *Engine) divergeHang(th *thread, late, waiting int, used string) {
 	d := report.Divergence{Kind: report.KindHang, ArgumentIndex: -1, Offset: -1}

@@ -1,6 +1,10 @@
 package libmultivar
 
-import "github.com/multivar/multivar/frontend"
+import (
+	"slices"
+
+	"github.com/multivar/multivar/frontend"
+)
 
 // domain is a set of threads that share writable memory. In each variant one of
 // them runs at a time and the running thread changes only at a system call; the
@@ -57,6 +61,7 @@ func (d *domain) yield(v int, th *thread) {
 func (d *domain) leave(v int, th *thread) {
 	s := &d.sides[v]
 	s.live--
+	s.ready = slices.DeleteFunc(s.ready, func(t turn) bool { return t.thread == th })
 	if s.runner == th {
 		s.runner = nil
 	}

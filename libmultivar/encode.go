@@ -46,6 +46,9 @@ type encoder struct {
 	pageAt   uint64
 	pageLen  int
 	pageRead bool
+	// inline counts the bytes that the record holds unhashed, total those that
+	// iovecs of all messages of the call have.
+	inline, total uint64
 	// gone is set when the task died meanwhile; the record is useless then.
 	gone bool
 }
@@ -80,6 +83,8 @@ func (x *encoder) read(addr uint64, p []byte) (int, bool) {
 	n, err := x.e.host.ReadVariantMem(x.task, addr, p)
 	if err != nil {
 		if !errors.Is(err, frontend.ErrFault) {
+			// Only of a task that has died nothing needs to be known.
+			x.e.hostFailed(err)
 			x.gone = true
 		}
 		return n, false
@@ -134,7 +139,7 @@ func (x *encoder) arg(i uint8, a *sysabi.Arg, v uint64, th *thread) {
 			x.structs(i, a, v, th)
 		}
 	case sysabi.Iovec:
-		x.iovec(i, 0, v, x.args[a.Len.Arg], a.Dir)
+		x.iovec(i, 0, v, vectorCount(a, &x.args), a.Dir)
 	case sysabi.Msghdr:
 		x.pointer(i, event.PartValue, 0, a.Kind, v)
 		x.msghdr(i, 0, v, a.Dir)
@@ -250,7 +255,8 @@ func (x *encoder) data(arg, part uint8, index uint32, kind sysabi.Kind, addr, n 
 		return
 	}
 	n = min(n, maxTransfer)
-	if n <= maxInline {
+	if n <= maxInline-x.inline {
+		x.inline += n
 		x.b.Fill(arg, part, index, kind, int(n), func(p []byte) (int, event.Flag) {
 			got, ok := x.read(addr, p)
 			if !ok {
@@ -437,6 +443,11 @@ func uintOf(p []byte) uint64 {
 	return uint64(p[0])
 }
 
+// vectorCount returns how many vectors a call with a bare array of them has: the
+// kernel looks at the lower half of the word only (import_iovec in
+// lib/iov_iter.c).
+func vectorCount(a *sysabi.Arg, args *[6]uint64) uint64 { return uint64(uint32(args[a.Len.Arg])) }
+
 // vec is one element of an iovec array.
 type vec struct{ base, len uint64 }
 
@@ -469,6 +480,10 @@ func (x *encoder) iovec(arg uint8, index uint32, addr, n uint64, dir sysabi.Dir)
 			take := v.len
 			if take <= maxTransfer {
 				take = min(take, left)
+			}
+			if x.total += min(take, left); x.total > maxTransfer {
+				x.e.fail(errors.New("one call sends messages of more than 2 GiB in all"))
+				return
 			}
 			x.data(arg, event.PartBase, id, sysabi.Iovec, v.base, take)
 			left -= min(take, left)
@@ -504,7 +519,12 @@ func (x *encoder) msghdr(arg uint8, index uint32, addr uint64, dir sysabi.Dir) {
 	x.pointer(arg, event.PartName, index, sysabi.Msghdr, h.name)
 	if dir&sysabi.In != 0 {
 		if h.name != 0 {
-			x.sockaddr(arg, event.PartName, index, h.name, uint64(h.nameLen))
+			n := uint64(h.nameLen)
+			if int32(h.nameLen) >= 0 {
+				// The kernel cuts longer names (copy_msghdr_from_user in net/socket.c).
+				n = min(n, maxSockaddr)
+			}
+			x.sockaddr(arg, event.PartName, index, h.name, n)
 		}
 		if h.control != 0 && h.controlLen > 0 {
 			x.control(arg, index, h.control, h.controlLen)
@@ -520,6 +540,10 @@ func (x *encoder) control(arg uint8, index uint32, addr, n uint64) {
 	got, ok := x.read(addr, raw)
 	if !ok || n > maxControl {
 		x.b.Bytes(arg, event.PartControl, index, sysabi.Msghdr, event.Fault, nil)
+		return
+	}
+	if x.inline += uint64(got); x.inline > maxVectorSize {
+		x.e.fail(errors.New("one call sends more than 64 MiB of ancillary data"))
 		return
 	}
 	raw = raw[:got]

@@ -101,9 +101,7 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		if ev.name != "creat" && ev.name != "openat2" {
 			access = ev.raw.Args[flagsAt] & openAccess
 		}
-		if access != 0 {
-			e.noteWritable(th, fds, int(ret))
-		}
+		e.noteOpened(th, ev, fds, int(ret), access != 0)
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
 		path, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
 		if !ended {
@@ -148,17 +146,43 @@ func (e *Engine) prepareMemfd(th *thread, ev *record) {
 
 // noteWritable remembers that descriptor fd can change a file.
 func (e *Engine) noteWritable(th *thread, fds *fdTable, fd int) {
+	if name := e.fdName(th, fd); strings.HasPrefix(name, "/") {
+		fds.setWritable(fd, name)
+	}
+}
+
+func (t *fdTable) setWritable(fd int, name string) {
+	if t.writable == nil {
+		t.writable = make(map[int]string)
+	}
+	t.writable[fd] = name
+}
+
+// fdName returns the kernel's name of a descriptor of the leader, empty when it is
+// of no interest.
+func (e *Engine) fdName(th *thread, fd int) string {
 	if e.followers == 0 {
-		return
+		return ""
 	}
 	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
-	if err != nil || !strings.HasPrefix(name, "/") {
-		return
+	if err != nil {
+		return ""
 	}
-	if fds.writable == nil {
-		fds.writable = make(map[int]string)
+	return name
+}
+
+// noteOpened looks at what a call of the leader has opened. Memory of processes,
+// and anonymous files that were reached through /proc, may be those of a follower
+// or of the monitor: a leader that an attack has taken over could use them, while
+// it runs ahead, to make the others agree with it.
+func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writable bool) {
+	name := e.fdName(th, fd)
+	if strings.HasPrefix(name, "/proc/") && path.Base(name) == "mem" || strings.HasPrefix(name, "/memfd:") {
+		ev.sensitive = true
 	}
-	fds.writable[fd] = name
+	if writable && strings.HasPrefix(name, "/") {
+		fds.setWritable(fd, name)
+	}
 }
 
 func (e *Engine) prepareClose(th *thread, ev *record) {

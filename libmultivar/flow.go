@@ -14,6 +14,16 @@ import (
 func (e *Engine) leaderCall(th *thread) {
 	s := &th.sides[frontend.Leader]
 	s.ending = false
+	if ev := s.inCall; ev != nil && ev.interrupted && !ev.again(&s.call) {
+		// A handler runs that the engine does not know of. What it asks for is no
+		// part of the interrupted call.
+		ev.interrupted, ev.ret = false, -eINTR
+		s.inCall, th.settling = nil, nil
+		e.complete(ev)
+		if e.ended {
+			return
+		}
+	}
 	if ev := s.inCall; ev != nil && ev.interrupted {
 		if sig := e.nextPending(th); sig != nil {
 			e.interruptAgain(th, ev, sig)
@@ -56,6 +66,19 @@ func (e *Engine) leaderCall(th *thread) {
 	e.lengths(th, ev)
 	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
 	e.published(th, ev)
+}
+
+// again reports whether c is what the kernel does when it makes the leader's
+// interrupted call ev again: the same call, or restart_syscall(2) in its place.
+func (ev *record) again(c *frontend.Call) bool {
+	if ev.call.Row == nil || c.IP != ev.raw.IP {
+		return false
+	}
+	if ev.ret == restartBlock {
+		row, ok := sysabi.Lookup(c.Arch, int(c.Nr))
+		return ok && row.Handler == sysabi.HandlerRestart
+	}
+	return c.Nr == ev.raw.Nr && c.Args == ev.raw.Args
 }
 
 // row returns the row of a call; numbers that the table does not have get one
@@ -224,6 +247,11 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	}
 	s.inCall = nil
 	e.complete(ev)
+	if ev.sensitive && ev.met < e.followers && !e.ended {
+		// The leader gets the result when all variants have asked for it.
+		ev.withheld = &a
+		return
+	}
 	e.goOn(th, a)
 }
 
@@ -259,6 +287,11 @@ func (e *Engine) followerCall(th *thread, v int) {
 func (e *Engine) followerMatch(th *thread, v int) {
 	s := &th.sides[v]
 	ev := th.event(v)
+	if !e.ended && ev == nil && th.sides[frontend.Leader].stop == dead {
+		// The leader's end was to be the follower's, too.
+		e.divergeSurvival(th, v)
+		return
+	}
 	if e.ended || ev == nil || s.met != nil {
 		return
 	}
@@ -268,6 +301,10 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	s.met = ev
 	ev.met++
 	e.advance(ev)
+	if a := ev.withheld; a != nil && ev.met == e.followers {
+		ev.withheld = nil
+		e.goOn(th, *a)
+	}
 	if s.met == ev && s.inCall == nil && s.stop.stopped() && !e.ended && (ev.done || ev.forked) {
 		e.followerGo(th, v)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
 )
 
 // OnTimer implements frontend.Monitor. A variant for which others wait is hung
@@ -19,6 +20,7 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		if e.followers == 0 {
 			break
 		}
+		e.endKilled(th)
 		if late, waiting := th.late(); late >= 0 {
 			e.checkHang(th, late, waiting)
 			if e.ended {
@@ -27,6 +29,40 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		}
 	}
 	return e.take()
+}
+
+// catchUp is the processor time that a follower gets at most to come where the
+// leader was when it was killed.
+const catchUp = time.Second
+
+// endKilled kills followers that compute where the leader's task was killed: they
+// need not come to a call any more. A follower first gets the processor time that
+// the leader may have had.
+func (e *Engine) endKilled(th *thread) {
+	lead := &th.sides[frontend.Leader]
+	if lead.stop != dead {
+		return
+	}
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		s := &th.sides[v]
+		ev := th.event(v)
+		if ev == nil || ev.kind != event.Killed || s.stop != running || s.inCall != nil || s.met != nil {
+			continue
+		}
+		cpu, err := e.host.CPUTime(s.task)
+		if err != nil {
+			continue
+		}
+		if !s.watch.active {
+			s.watch = watch{active: true, from: e.now, cpu: cpu, slice: min(max(lead.since-lead.resumed, 0), catchUp)}
+			continue
+		}
+		if cpu-s.watch.cpu >= s.watch.slice {
+			s.met = ev
+			ev.met++
+			e.followerGo(th, v)
+		}
+	}
 }
 
 // late returns a variant that computes while another one waits for it, and the
@@ -42,9 +78,9 @@ func (th *thread) late() (late, waiting int) {
 		case s.stop.stopped() && s.met == nil && lead.stop == running && lead.inCall == nil && th.event(v) == nil && th.settling == nil:
 			// The follower is where the leader has not arrived.
 			return frontend.Leader, v
-		case s.stop == running && s.inCall == nil && th.event(v) != nil && lead.stop.stopped():
+		case s.stop == running && s.inCall == nil && th.event(v) != nil && (lead.stop.stopped() || lead.stop == atExit):
 			// The leader waits, for room or for this follower's word.
-			if ev := th.events[len(th.events)-1]; th.held || (ev.wait && !ev.started) {
+			if ev := th.events[len(th.events)-1]; th.held || (ev.wait && !ev.started) || ev.withheld != nil {
 				return v, frontend.Leader
 			}
 		}

@@ -501,6 +501,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	delete(e.tasks, t)
 	s := &th.sides[t.Variant]
 	s.stop = dead
+	s.since = e.now
 	s.status = st
 	exits := s.ended
 	if !s.ended {
@@ -515,6 +516,11 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		if exits || s.ending && s.signal != nil && st.Signal == s.signal.Number {
 			// Followers end by the same event.
 			e.trim(th)
+			for v := 1; v < len(th.sides) && !e.ended; v++ {
+				if th.sides[v].stop.stopped() && th.event(v) == nil {
+					e.followerMatch(th, v)
+				}
+			}
 		} else {
 			e.leaderKilled(th, st)
 		}

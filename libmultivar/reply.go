@@ -84,6 +84,7 @@ func (r *reader) add(arg, part uint8, index uint32, kind sysabi.Kind, addr, n ui
 	p := make([]byte, min(n, maxTransfer))
 	got, err := r.e.host.ReadVariantMem(r.task, addr, p)
 	if err != nil && !errors.Is(err, frontend.ErrFault) {
+		r.e.hostFailed(err)
 		r.gone = true
 	}
 	r.ev.outs = append(r.ev.outs, event.Field{Arg: arg, Part: part, Index: index, Kind: kind, Data: p[:got]})
@@ -96,7 +97,7 @@ func (r *reader) arg(i uint8, a *sysabi.Arg) {
 		r.add(i, event.PartValue, 0, a.Kind, addr, r.length(i, a))
 	case sysabi.Iovec:
 		if r.ret > 0 {
-			r.gather(i, 0, addr, r.args[a.Len.Arg], uint64(r.ret))
+			r.gather(i, 0, addr, vectorCount(a, &r.args), uint64(r.ret))
 		}
 	case sysabi.Msghdr:
 		if r.ret >= 0 {
@@ -241,7 +242,7 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error 
 		n := uint64(0)
 		switch a.Kind {
 		case sysabi.Iovec:
-			n = s.call.Args[a.Len.Arg]
+			n = vectorCount(a, &s.call.Args)
 		case sysabi.Msghdr, sysabi.Mmsghdr:
 			h, err := e.header(s.task, addr+uint64(f.Index)*mmsghdrSize)
 			if err != nil {

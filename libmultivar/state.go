@@ -130,6 +130,10 @@ type record struct {
 	met, passed int
 	// started: the leader was let go; done: the outcome is known.
 	started, done bool
+	// sensitive: the result is something with which the leader could reach another
+	// variant or the monitor, so it is withheld until all variants have asked.
+	sensitive bool
+	withheld  *frontend.Action
 	// answered is true when nobody runs the call; ret is then its result.
 	answered bool
 	ret      int64

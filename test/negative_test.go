@@ -221,3 +221,27 @@ func TestEffectGetsOut(t *testing.T) {
 		t.Errorf("under a policy that makes output wait: %q, %v", p, err)
 	}
 }
+
+// TestTakenOverLeader shows that a leader alone gets no further than opening the
+// memory of a process, although no policy makes the opening wait; variants that
+// all open it go on.
+func TestTakenOverLeader(t *testing.T) {
+	taken, honest := program(t, "proc_mem", dynamic), program(t, "proc_mem", dynamic, "HONEST")
+	for n := 2; n <= 3; n++ {
+		dir := t.TempDir()
+		flags := []string{"--policy", "performance"}
+		for v := 1; v < n; v++ {
+			flags = append(flags, "--variant", fmt.Sprintf("%d=%s", v, honest))
+		}
+		r := run(t, Run{N: n, Flags: flags, Args: []string{taken, dir}})
+		if r.Status != statusDivergence || r.Stdout != "" {
+			t.Errorf("N=%d: %s", n, r)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "after")); err == nil {
+			t.Errorf("N=%d: the leader went on alone", n)
+		}
+		if r := run(t, Run{N: n, Flags: flags[:2], Args: []string{taken, t.TempDir()}}); r.Status != 0 || r.Stdout != "ok reached\n" {
+			t.Errorf("N=%d, all variants: %s", n, r)
+		}
+	}
+}

@@ -21,6 +21,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
 		os.Exit(statusFailed)
 	}
+	hideMemory()
 	c := newCommand(os.Stdout, os.Stderr)
 	c.files = files
 	c.forwardSignals = true

@@ -21,6 +21,12 @@ type kernelSigaction struct {
 	mask                     uint64
 }
 
+// hideMemory keeps processes of the same user, variants among them, from opening
+// this process's memory and descriptors through /proc.
+func hideMemory() {
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_PRCTL, prSetDumpable, 0, 0, 0, 0, 0)
+}
+
 // dieOf ends the process by a signal, with its default action, without a core
 // dump of the monitor. It returns only when the signal does not kill.
 func dieOf(s syscall.Signal) {

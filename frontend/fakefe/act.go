@@ -72,6 +72,9 @@ func (s *session) act(a *frontend.Action) {
 		s.place(t, a.Place)
 	case a.Op == frontend.OpTimeStamp && at == atTimeStamp:
 		t.saw(Seen{Nr: SawTimeStamp, Value: int64(a.TimeStamp.Cycles)})
+		if name := t.top().steps[t.top().pc].Save; name != "" {
+			t.proc.vars[name] = a.TimeStamp.Cycles
+		}
 		t.top().pc++
 		t.fresh = false
 		t.proceed()

@@ -78,6 +78,10 @@ func (s *session) load(t *task, prog *Program, args, env [][]byte) {
 	p.used = 0
 	p.image = layout{text, data}
 	p.vars = make(map[string]uint64)
+	p.args = nil
+	for _, a := range args {
+		p.args = append(p.args, string(a))
+	}
 	t.sp = stack - 256
 	t.frames = []*frame{{steps: prog.Steps}}
 	t.step, t.outs, t.again, t.restart, t.suspended = nil, nil, nil, 0, nil

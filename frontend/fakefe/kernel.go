@@ -489,7 +489,7 @@ func (s *session) fork(t *task) {
 	} else {
 		c := &process{
 			s: s, variant: p.variant, path: p.path + "." + strconv.Itoa(p.born), parent: p,
-			mem: p.mem, vars: p.vars, used: p.used, program: p.program, image: p.image,
+			mem: p.mem, vars: p.vars, args: p.args, used: p.used, program: p.program, image: p.image,
 		}
 		p.born++
 		if flags&cloneVM == 0 {

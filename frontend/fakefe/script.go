@@ -180,6 +180,18 @@ func (f *Frame) Read(addr uint64, n int) []byte {
 	return p
 }
 
+// SignalValue returns the 32-bit si_value of the signal whose handler runs, 0
+// outside of handlers.
+func (f *Frame) SignalValue() uint64 {
+	if sig := f.task.top().signal; sig != nil {
+		return uint64(binary.LittleEndian.Uint32(sig.Info[24:]))
+	}
+	return 0
+}
+
+// Args returns the program's arguments.
+func (f *Frame) Args() []string { return f.task.proc.args }
+
 // Variant returns the index of the variant.
 func (f *Frame) Variant() int { return f.task.id.Variant }
 

@@ -174,7 +174,7 @@ func (t *task) handle(sig *frontend.Signal, a *action) {
 		t.s.fault("signal %d of %v has a handler at %#x, where none is", sig.Number, t.id, a.handler)
 		return
 	}
-	f.steps, f.at = t.proc.program.Handlers[i], a.handler
+	f.steps, f.at, f.signal = t.proc.program.Handlers[i], a.handler, sig
 	t.frames = append(t.frames, f)
 	t.blocked |= a.mask
 	if a.flags&saNoDefer == 0 {

@@ -68,8 +68,9 @@ type remade struct {
 type frame struct {
 	steps []Step
 	pc    int
-	// at is where a handler starts.
-	at uint64
+	// at is where a handler starts, signal what it handles.
+	at     uint64
+	signal *frontend.Signal
 	// mask is what was blocked before the handler.
 	mask uint64
 	// again is the interrupted call that is made again behind the handler.
@@ -135,6 +136,7 @@ type process struct {
 	threads int
 	mem     *space
 	vars    map[string]uint64
+	args    []string
 	used    uint64
 	program *Program
 	image   layout

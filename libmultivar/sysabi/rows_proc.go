@@ -88,7 +88,8 @@ func procRows() []Row {
 		{Name: "getcpu", Args: args(out("cpu", fixed(4)), out("node", fixed(4)), unused("tcache"))},
 
 		{Name: "pidfd_open", Args: args(pid("pid"), flags("flags", nil)), Ret: RetFD},
-		{Name: "pidfd_getfd", Args: args(fd("pidfd"), fd("targetfd"), flags("flags", nil)), Ret: RetFD},
+		// It could take descriptors from the monitor or a follower.
+		{Name: "pidfd_getfd", Args: args(fd("pidfd"), fd("targetfd"), flags("flags", nil)), Ret: RetFD, Wait: WaitAlways},
 		later("kcmp", "comparing the resources of two processes", pid("pid1"), pid("pid2"), i32("type"), long("idx1"), long("idx2")),
 		refused("ptrace", EPERM, "a program under the monitor cannot trace others", i32("op"), pid("pid")),
 		refused("seccomp", ENOSYS, "filters would stop calls that the engine makes", u32("operation"), flags("flags", nil), ptr("args")),

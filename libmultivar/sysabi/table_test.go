@@ -315,7 +315,7 @@ func TestWaitReasons(t *testing.T) {
 			"copy_file_range", "mq_timedsend", "msgsnd", "process_vm_writev", "pwrite64", "pwritev", "pwritev2",
 			"sendfile", "sendmmsg", "sendmsg", "sendto", "splice", "vmsplice", "write", "writev",
 		},
-		WaitAlways: {"exit", "exit_group"},
+		WaitAlways: {"exit", "exit_group", "pidfd_getfd"},
 	}
 	got := map[Wait][]string{}
 	for _, r := range Rows() {
