@@ -158,6 +158,8 @@ type FileInfo struct {
 	// Size is its length in bytes, meaningful when Regular.
 	Size    int64
 	Regular bool
+	// Position is the offset at which reads and writes go on.
+	Position int64
 }
 
 // Twins is what a Host with Capabilities.Twins offers as well: files of the

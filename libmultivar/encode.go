@@ -235,6 +235,9 @@ func plainLength(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
 	unit := max(a.Len.N, 1)
 	switch a.Len.Kind {
 	case sysabi.LenArg, sysabi.LenRet:
+		if int64(n) < 0 {
+			return 0
+		}
 		if n > maxTransfer/unit {
 			return maxTransfer
 		}
@@ -255,7 +258,7 @@ func (x *encoder) data(arg, part uint8, index uint32, kind sysabi.Kind, addr, n 
 		return
 	}
 	n = min(n, maxTransfer)
-	if n <= maxInline-x.inline {
+	if x.inline+n <= maxInline {
 		x.inline += n
 		x.b.Fill(arg, part, index, kind, int(n), func(p []byte) (int, event.Flag) {
 			got, ok := x.read(addr, p)

@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -146,7 +147,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		e.letGo(th, pass)
 	case fateHandled:
 		if open == nil || open.interrupted && !sig.AfterCall {
-			th.pending = append(th.pending, sig)
+			e.hold(th, sig)
 			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 			return
 		}
@@ -157,6 +158,25 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		s.ending = true
 		e.letGo(th, pass)
 	}
+}
+
+// Signals below firstRealTime do not queue: one of a number is pending at most
+// (signal(7)). maxPending bounds the others, as RLIMIT_SIGPENDING does.
+const (
+	firstRealTime = 32
+	maxPending    = 4096
+)
+
+// hold keeps a signal for the leader's next call.
+func (e *Engine) hold(th *thread, sig *frontend.Signal) {
+	if sig.Number < firstRealTime && slices.ContainsFunc(th.pending, func(p *frontend.Signal) bool { return p.Number == sig.Number }) {
+		return
+	}
+	if len(th.pending) >= maxPending {
+		e.notice("pending", fmt.Sprintf("more than %d real-time signals arrived between two calls; the rest is dropped", maxPending))
+		return
+	}
+	th.pending = append(th.pending, sig)
 }
 
 // nextPending takes the oldest pending signal that the leader does not block

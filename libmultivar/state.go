@@ -325,8 +325,16 @@ func (e *Engine) trim(th *thread) {
 	}
 }
 
+// keepData is the size in bytes of the data up to which an event that is over
+// keeps them for a report; of larger ones the line of the report is kept.
+const keepData = 16 << 10
+
 // release closes what an event holds.
 func (e *Engine) release(ev *record) {
+	if ev.size() > keepData {
+		ev.text = string(e.line(nil, frontend.Leader, 0, ev))
+		ev.request, ev.outs = nil, nil
+	}
 	if ev.hasFile {
 		ev.hasFile = false
 		e.hostFailed(e.host.CloseFile(ev.file))

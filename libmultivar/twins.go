@@ -104,15 +104,16 @@ func (e *Engine) noteMapped(name string) {
 
 // growTwin copies what the leader's file has gained.
 func (e *Engine) growTwin(host frontend.Twins, t *twin, file frontend.File, info frontend.FileInfo) error {
-	if info.Size <= t.size {
+	size := min(info.Size, maxCopy)
+	if size <= t.size {
 		return nil
 	}
 	for v := 1; v < e.cfg.Variants; v++ {
-		if err := host.CopyRange(t.copies[v], file, t.size, info.Size-t.size); err != nil {
+		if err := host.CopyRange(t.copies[v], file, t.size, size-t.size); err != nil {
 			return err
 		}
 	}
-	t.size = info.Size
+	t.size = size
 	return nil
 }
 
@@ -122,15 +123,26 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		return
 	}
 	fd := -1
-	off, n := int64(0), int64(-1)
+	// The range is off..off+n; without n it ends at the file's position, without
+	// both it is the whole file.
+	off, n := int64(-1), int64(-1)
 	args := ev.raw.Args
 	switch ev.name {
-	case "pwrite64":
+	case "pwrite64", "pwritev", "pwritev2":
 		off, n = int64(args[3]), ev.ret
 		fd = int(int32(args[0]))
-	case "write", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
+	case "write", "writev", "sendfile":
+		n = ev.ret
+		fd = int(int32(args[0]))
+	case "fallocate":
+		off, n = int64(args[2]), int64(args[3])
+		fd = int(int32(args[0]))
+	case "ftruncate":
 		fd = int(int32(args[0]))
 	case "copy_file_range", "splice":
+		if args[3] == 0 {
+			n = ev.ret
+		}
 		fd = int(int32(args[2]))
 	}
 	if _, ok := th.proc.fds.writable[fd]; !ok {
@@ -141,15 +153,25 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		if t == nil {
 			return nil
 		}
-		if n < 0 {
-			n = info.Size
+		switch {
+		case ev.name == "ftruncate":
+			off = min(t.size, info.Size)
+			n = info.Size - off
+			t.size = off
+		case n < 0:
+			off, n = 0, info.Size
+		case off < 0:
+			off = max(info.Position-n, 0)
 		}
+		// What lies beyond is not mirrored: a follower that looks there diverges.
+		off = min(off, maxCopy)
+		n = min(n, maxCopy-off)
 		for v := 1; v < e.cfg.Variants; v++ {
 			if err := host.CopyRange(t.copies[v], file, off, n); err != nil {
 				return err
 			}
 		}
-		t.size = max(t.size, info.Size)
+		t.size = max(t.size, min(info.Size, maxCopy))
 		return nil
 	})
 	e.hostFailed(err)

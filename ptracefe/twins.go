@@ -4,6 +4,8 @@ package ptracefe
 
 import (
 	"fmt"
+	"io"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
@@ -20,7 +22,13 @@ func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if err != nil {
 		return frontend.FileInfo{}, fmt.Errorf("stat file %d: %w", f, err)
 	}
-	return frontend.FileInfo{Device: dev, Inode: ino, Size: size, Regular: regular}, nil
+	info := frontend.FileInfo{Device: dev, Inode: ino, Size: size, Regular: regular}
+	if regular {
+		if info.Position, err = syscall.Seek(int(f), 0, io.SeekCurrent); err != nil {
+			return frontend.FileInfo{}, fmt.Errorf("position in file %d: %w", f, err)
+		}
+	}
+	return info, nil
 }
 
 // NewFile implements frontend.Twins.
