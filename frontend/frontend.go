@@ -177,6 +177,16 @@ type Twins interface {
 	CopyRange(dst, src File, off, n int64) error
 }
 
+// Executables is what a Host with Capabilities.Executables offers as well: to say
+// beforehand which programs its variants cannot execute although the kernel could.
+type Executables interface {
+	// ExecRefusal looks at the program that t is about to execute by execveat(dirfd,
+	// path, ..., flags). The errno is 0 when nothing speaks against asking the
+	// kernel, which is also the answer for whatever the kernel refuses itself.
+	// Reason says in a few words why a program is refused.
+	ExecRefusal(t Task, dirfd int, path string, flags int) (errno int, reason string)
+}
+
 // Host is what a front-end does for the monitor at once. All methods are called
 // on the session's goroutine only, and only for tasks that are stopped in front
 // of the monitor.
@@ -254,6 +264,8 @@ type Capabilities struct {
 	CPUID bool
 	// Twins is true when the Host implements Twins.
 	Twins bool
+	// Executables is true when the Host implements Executables.
+	Executables bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 }

@@ -225,6 +225,9 @@ func (e *Engine) rawWord(v int, f *event.Field) uint64 {
 
 // line appends an event as a line of the call log.
 func (e *Engine) line(dst []byte, v, pid int, ev *record) []byte {
+	if ev.text != "" {
+		return append(dst, ev.text...)
+	}
 	switch ev.kind {
 	case event.TimeStamp:
 		return calllog.AppendTimeStamp(dst, pid, ev.name, ev.stamp.Cycles)

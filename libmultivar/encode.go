@@ -481,7 +481,7 @@ func (x *encoder) iovec(arg uint8, index uint32, addr, n uint64, dir sysabi.Dir)
 		x.b.Number(arg, event.PartLen, id, sysabi.Iovec, 0, v.len)
 		if dir&sysabi.In != 0 {
 			take := v.len
-			if take <= maxTransfer {
+			if v.base <= addrspace.TaskSize && take <= addrspace.TaskSize-v.base {
 				take = min(take, left)
 			}
 			if x.total += min(take, left); x.total > maxTransfer {

@@ -87,8 +87,7 @@ func (k *tableKernel) Call(c *fakefe.KernelCall) (int64, bool) {
 		return -int64(rng.IntN(10) + 5), true
 	}
 	ret := int64(0)
-	switch call.Ret {
-	case sysabi.RetFD:
+	if call.Ret == sysabi.RetFD {
 		return int64(3 + rng.IntN(20)), true
 	}
 	for i := range call.Args {
@@ -147,7 +146,6 @@ type session struct {
 	kernel  *tableKernel
 	outcome frontend.Outcome
 	err     error
-	started bool
 }
 
 // scripted runs programs as variants.

@@ -237,7 +237,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if seen != ret {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
 	}
-	if ret == -eINTR || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
+	if ret == -eINTR || ev.exec != nil || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
 		th.settling = ev
 		if ret != -eINTR {
 			s.inCall = nil
@@ -287,8 +287,8 @@ func (e *Engine) followerCall(th *thread, v int) {
 func (e *Engine) followerMatch(th *thread, v int) {
 	s := &th.sides[v]
 	ev := th.event(v)
-	if !e.ended && ev == nil && th.sides[frontend.Leader].stop == dead {
-		// The leader's end was to be the follower's, too.
+	if !e.ended && ev == nil && th.fatal {
+		// The signal that ended the leader was to be the follower's end, too.
 		e.divergeSurvival(th, v)
 		return
 	}
@@ -603,10 +603,12 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 func (e *Engine) lastWords(th *thread, v int, ev *record) {
 	if !ev.wholeProcess {
 		th.sides[v].ending = true
+		th.sides[v].exits = true
 		return
 	}
 	for _, t := range th.proc.threads {
 		t.sides[v].ending = true
+		t.sides[v].exits = true
 		if !t.sides[v].ended {
 			t.sides[v].ended = true
 			t.domain.leave(v, t)

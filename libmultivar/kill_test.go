@@ -80,8 +80,8 @@ func TestKilledLeaderEndsAll(t *testing.T) {
 func TestOutsideSignals(t *testing.T) {
 	handled := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		setup := []act{{kind: "sigaction", n: rapid.IntRange(-2, 2).Draw(rt, "handler")}, {kind: "chld", n: 1, m: 1}}
-		acts := append(setup, genActs(1).Draw(rt, "program")...)
+		acts := []act{{kind: "sigaction", n: rapid.IntRange(-2, 2).Draw(rt, "handler")}, {kind: "chld", n: 1, m: 1}}
+		acts = append(acts, genActs(1).Draw(rt, "program")...)
 		cfg := genConfig(rt, 1)
 		fake := fakefe.Config{Programs: []*fakefe.Program{program(acts), other()}, Choose: genChooser(rt)}
 		for range rapid.IntRange(1, 3).Draw(rt, "signals") {

@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -324,13 +325,34 @@ func (x *execState) args(own *frontend.Call) [6]uint64 {
 	return [6]uint64{1: own.Args[x.argv], 2: own.Args[x.envp]}
 }
 
-func (e *Engine) prepareExec(_ *thread, ev *record) {
+func (e *Engine) prepareExec(th *thread, ev *record) {
 	ev.follow = followExec
 	ev.exec = &execState{argv: 1, envp: 2}
+	dir, path, flags := currentDir, ev.raw.Args[0], 0
 	if ev.call.Handler == sysabi.HandlerExecveat {
 		ev.exec.argv, ev.exec.envp = 2, 3
+		dir, path, flags = int(int32(ev.raw.Args[0])), ev.raw.Args[1], int(int32(ev.raw.Args[4]))
+	}
+	host, ok := e.host.(frontend.Executables)
+	if !ok || !e.caps.Executables {
+		return
+	}
+	task := th.sides[frontend.Leader].task
+	name := make([]byte, maxPath)
+	n, _ := e.host.ReadVariantMem(task, path, name)
+	end := bytes.IndexByte(name[:n], 0)
+	if end < 0 {
+		// The kernel says what is wrong with it.
+		return
+	}
+	if errno, reason := host.ExecRefusal(task, dir, string(name[:end]), flags); errno != 0 {
+		e.notice("exec "+reason, fmt.Sprintf("%s was not executed: %s", name[:end], reason))
+		e.answer(ev, -int64(errno))
 	}
 }
+
+// currentDir is AT_FDCWD (include/uapi/linux/fcntl.h).
+const currentDir = -100
 
 // OnExec implements frontend.Monitor.
 func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
@@ -503,7 +525,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s.stop = dead
 	s.since = e.now
 	s.status = st
-	exits := s.ended
+	exits := s.exits
 	if !s.ended {
 		s.ended = true
 		th.domain.leave(t.Variant, th)
@@ -516,8 +538,9 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		if exits || s.ending && s.signal != nil && st.Signal == s.signal.Number {
 			// Followers end by the same event.
 			e.trim(th)
-			for v := 1; v < len(th.sides) && !e.ended; v++ {
-				if th.sides[v].stop.stopped() && th.event(v) == nil {
+			th.fatal = !exits
+			for v := 1; v < len(th.sides) && th.fatal && !e.ended; v++ {
+				if f := &th.sides[v]; f.stop.stopped() && !f.exits && th.event(v) == nil {
 					e.followerMatch(th, v)
 				}
 			}

@@ -63,7 +63,7 @@ func mutate(t *rapid.T, acts *[]act) int {
 			a.kind = "rdtscp"
 		case "rdtscp":
 			a.kind = "rdtsc"
-		case "read", "readv", "lseek", "epoll", "mmap", "mapfile", "openat", "sendto":
+		case "read", "readv", "lseek", "epoll", "epollwait", "mmap", "mapfile", "openat", "sendto":
 			if rapid.Bool().Draw(t, "second") {
 				a.m = max(a.m+delta, 1)
 			} else {
@@ -130,7 +130,7 @@ func (s *session) worldCalls(process string) int {
 		if e.Variant == 0 && e.Process == process && !e.Again {
 			switch e.Nr {
 			case nr("write"), nr("read"), nr("openat"), nr("writev"), nr("readv"), nr("fstat"), nr("lseek"), nr("unlink"),
-				nr("getrandom"), nr("clock_gettime"), nr("sendto"), nr("epoll_ctl"), nr("sched_yield"), nr("readlink"):
+				nr("getrandom"), nr("clock_gettime"), nr("sendto"), nr("epoll_ctl"), nr("epoll_wait"), nr("sched_yield"), nr("readlink"):
 				n++
 			}
 		}

@@ -58,7 +58,7 @@ func (a act) ends() bool {
 // world returns how many calls of the act reach the world outside.
 func (a act) world() int {
 	switch a.kind {
-	case "write", "read", "openat", "writev", "readv", "fstat", "lseek", "unlink", "random", "clock", "sendto", "epoll", "yield", "writemap", "readlink":
+	case "write", "read", "openat", "writev", "readv", "fstat", "lseek", "unlink", "random", "clock", "sendto", "epoll", "epollwait", "yield", "writemap", "readlink":
 		return 1
 	}
 	return 0
@@ -132,6 +132,8 @@ func steps(acts []act) []fakefe.Step {
 				return at
 			}
 			add(fakefe.Call(nr("epoll_ctl"), num(a.n), num(1), num(5), event))
+		case "epollwait":
+			add(fakefe.Call(nr("epoll_wait"), num(a.n), fakefe.Buffer(12*a.m), num(a.m), fakefe.Num(^uint64(0))))
 		case "getpid":
 			add(fakefe.Call(nr("getpid")).As("self"))
 		case "rdtsc":
@@ -240,7 +242,7 @@ func genPath() *rapid.Generator[[]byte] {
 
 func genAct(depth int) *rapid.Generator[act] {
 	kinds := []string{
-		"write", "write", "read", "openat", "readlink", "writev", "readv", "fstat", "lseek", "unlink", "random", "clock", "yield", "sendto", "epoll",
+		"write", "write", "read", "openat", "readlink", "writev", "readv", "fstat", "lseek", "unlink", "random", "clock", "yield", "sendto", "epoll", "epollwait",
 		"getpid", "rdtsc", "rdtscp", "mmap", "mapfile", "writemap", "mprotect", "munmap", "mremap", "madvise", "brk",
 		"sigmask", "sigaction", "fault", "kill", "wait", "waitany", "exit", "die", "crash", "exec",
 	}
@@ -272,7 +274,7 @@ func genAct(depth int) *rapid.Generator[act] {
 			a.n = small(0, 5)
 		case "random":
 			a.m = small(1, 60)
-		case "epoll":
+		case "epoll", "epollwait":
 			a.n, a.m = small(3, 5), small(1, 60)
 		case "mmap":
 			a.n, a.m = rapid.SampledFrom([]int{1, 3, 3, 5, 7}).Draw(t, "prot"), small(1, 4)

@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -95,6 +96,12 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	s.ending = false
 	e.translateSender(sig)
+	if open := th.settling; sig.Synchronous && open != nil && e.execKills(s, open, sig) {
+		// Followers are killed in the call, when the leader is dead.
+		th.settling = nil
+		e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+		return
+	}
 	if sig.Synchronous {
 		e.settle(th)
 		ev := e.newRecord(th, event.Signal)
@@ -177,6 +184,18 @@ func (e *Engine) hold(th *thread, sig *frontend.Signal) {
 		return
 	}
 	th.pending = append(th.pending, sig)
+}
+
+// execKills reports whether sig is how the kernel kills a task whose exec failed
+// when its old program was gone already (fs/exec.c, bprm_execve): not an
+// instruction's fault, because there is none.
+func (e *Engine) execKills(s *side, open *record, sig *frontend.Signal) bool {
+	const fromKernel = 0x80
+	if open.exec == nil || sig.Number != sigSEGV || sig.Code() != fromKernel || sig.IP != open.raw.IP {
+		return false
+	}
+	_, err := e.host.ReadVariantMem(s.task, sig.IP-1, make([]byte, 1))
+	return errors.Is(err, frontend.ErrFault)
 }
 
 // nextPending takes the oldest pending signal that the leader does not block

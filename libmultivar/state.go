@@ -56,7 +56,9 @@ type side struct {
 	// ending is true when the task's death would be no surprise; ended when it
 	// has left its domain.
 	ending, ended bool
-	status        frontend.Status
+	// exits is true once the task has been let into its exit.
+	exits  bool
+	status frontend.Status
 }
 
 // watch is what the engine knows of a variant for which others wait.
@@ -82,6 +84,8 @@ type thread struct {
 	first  uint64
 	bytes  int
 
+	// fatal is true when a signal that is an event has ended the leader's task.
+	fatal bool
 	// held is true while the leader stands at a call for which there is no room
 	// in the stream.
 	held bool
@@ -148,6 +152,9 @@ type record struct {
 	// interrupted: the call returned one of the kernel's restart codes.
 	interrupted bool
 	outs        []event.Field
+	// text, when not empty, is the line for reports of an event whose data were
+	// dropped.
+	text string
 	// charged is what the event counts for in thread.bytes.
 	charged int
 

@@ -83,10 +83,11 @@ func (f *FrontEnd) Name() string { return "ptrace" }
 // Capabilities implements frontend.FrontEnd.
 func (f *FrontEnd) Capabilities() frontend.Capabilities {
 	return frontend.Capabilities{
-		Arch:     sysabi.AMD64,
-		Contains: true,
-		Rdtsc:    true,
-		Twins:    true,
+		Arch:        sysabi.AMD64,
+		Contains:    true,
+		Rdtsc:       true,
+		Twins:       true,
+		Executables: true,
 	}
 }
 

@@ -108,12 +108,11 @@ func readHeader(host int) (movable bool, err error) {
 		return false, procError("open program", err)
 	}
 	defer f.Close()
-	var h [20]byte
+	var h [headerSize]byte
 	if _, err := io.ReadFull(f, h[:]); err != nil {
 		return false, fmt.Errorf("program header: %w", err)
 	}
-	machine := elf.Machine(binary.LittleEndian.Uint16(h[18:]))
-	if string(h[:4]) != elf.ELFMAG || elf.Class(h[elf.EI_CLASS]) != elf.ELFCLASS64 || machine != elf.EM_X86_64 {
+	if string(h[:len(elf.ELFMAG)]) != elf.ELFMAG || !is64Bit(h[:]) {
 		return false, fmt.Errorf("program for another machine: %w", syscall.ENOEXEC)
 	}
 	return elf.Type(binary.LittleEndian.Uint16(h[16:])) == elf.ET_DYN, nil

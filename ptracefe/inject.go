@@ -200,13 +200,7 @@ func (in *injector) end(r unix.Regs) error {
 		}
 	}
 	in.t.set(r)
-	for i := range in.t.deferred {
-		sig := syscall.Signal(signo(&in.t.deferred[i]))
-		if err := unix.Tgkill(in.t.proc.pid, in.t.id.Host, sig); err != nil {
-			return taskError("raise signal again", err)
-		}
-	}
-	return nil
+	return in.s.raiseDeferred(in.t)
 }
 
 func (in *injector) run(r unix.Request, want awaited) error {

@@ -15,6 +15,7 @@ import (
 // Codes of struct siginfo (asm-generic/siginfo.h).
 const (
 	codeTkill  = -6
+	codeUser   = 0
 	codeKernel = 0x80
 )
 
@@ -51,7 +52,7 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 	if err := unix.PtraceSigInfo(t.id.Host, &t.signal); err != nil {
 		return taskError("read siginfo", err)
 	}
-	own := signalCode(&t.signal) == codeTkill && signalSender(&t.signal) == s.pid
+	own := s.raised(t, sig)
 	if t.interrupt != nil && t.interrupt.signal.Number == int(sig) {
 		return s.interruptArrived(t, own)
 	}
@@ -110,12 +111,33 @@ func (t *task) takeDeferred(sig syscall.Signal) (unix.SigInfo, bool) {
 	return unix.SigInfo{}, false
 }
 
-// raiseDeferred sends the signals that were put aside again. They are known by
-// their sender when they arrive.
+// raise sends a signal to t that raised knows when it arrives. A user who may
+// have no signal queued can be sent one all the same, without its siginfo.
+func (s *session) raise(t *task, sig syscall.Signal) error {
+	err := unix.Tgkill(t.proc.pid, t.id.Host, sig)
+	if err == syscall.EAGAIN {
+		err = unix.Kill(t.proc.pid, sig)
+	}
+	t.sent |= 1 << (sig - 1)
+	return err
+}
+
+// raised says whether the signal for which t stopped, t.signal, is from raise.
+func (s *session) raised(t *task, sig syscall.Signal) bool {
+	code, sender := signalCode(&t.signal), signalSender(&t.signal)
+	bit := uint64(1) << (sig - 1)
+	unqueued := code == codeUser && sender == 0 && t.sent&bit != 0
+	if !unqueued && (code != codeTkill || sender != s.pid) {
+		return false
+	}
+	t.sent &^= bit
+	return true
+}
+
+// raiseDeferred sends the signals that were put aside again.
 func (s *session) raiseDeferred(t *task) error {
 	for i := range t.deferred {
-		sig := syscall.Signal(signo(&t.deferred[i]))
-		if err := unix.Tgkill(t.proc.pid, t.id.Host, sig); err != nil {
+		if err := s.raise(t, syscall.Signal(signo(&t.deferred[i]))); err != nil {
 			return taskError("raise signal again", err)
 		}
 	}
@@ -170,7 +192,7 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	}
 	t.dirty = true
 	t.interrupt = in
-	if err := unix.Tgkill(t.proc.pid, t.id.Host, syscall.Signal(a.Signal.Number)); err != nil {
+	if err := s.raise(t, syscall.Signal(a.Signal.Number)); err != nil {
 		return taskError("send signal", err)
 	}
 	return t.resume(unix.Continue, 0)
@@ -208,7 +230,7 @@ func (s *session) interruptArrived(t *task, own bool) error {
 			return errors.New("OpInterrupt without a signal")
 		}
 		t.interrupt = &interrupt{signal: next, then: in.then[1:], chained: true}
-		if err := unix.Tgkill(t.proc.pid, t.id.Host, syscall.Signal(next.Number)); err != nil {
+		if err := s.raise(t, syscall.Signal(next.Number)); err != nil {
 			return taskError("send signal", err)
 		}
 	}

@@ -74,8 +74,10 @@ type task struct {
 	// deferred are signals that were taken off the task at an inconvenient
 	// moment and raised again by number.
 	deferred []unix.SigInfo
-	signal   unix.SigInfo
-	tscSize  uint64 // of the instruction of an atTimeStamp stop
+	// sent is the set of signals that the monitor sent and that have not arrived.
+	sent    uint64
+	signal  unix.SigInfo
+	tscSize uint64 // of the instruction of an atTimeStamp stop
 
 	forkKind frontend.ForkKind // of an atFork stop
 	oldHost  int               // id before an exec by another thread than the first

@@ -3,6 +3,7 @@
 package ptracefe
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"syscall"
@@ -43,8 +44,12 @@ func (s *session) NewFile(size int64) (frontend.File, error) {
 	return frontend.File(fd), nil
 }
 
-// CopyRange implements frontend.Twins.
+// CopyRange implements frontend.Twins. Zeros behind the end of dst become a hole.
 func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
+	_, _, size, _, err := unix.FileStat(int(dst))
+	if err != nil {
+		return fmt.Errorf("stat file %d: %w", dst, err)
+	}
 	buf := make([]byte, min(n, copyChunk))
 	for n > 0 {
 		p := buf[:min(n, copyChunk)]
@@ -53,13 +58,26 @@ func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
 			return fmt.Errorf("read file %d: %w", src, err)
 		}
 		if got == 0 {
-			return nil
+			break
 		}
-		if _, err := unix.WriteAt(int(dst), p[:got], off); err != nil {
-			return fmt.Errorf("write file %d: %w", dst, err)
+		if off < size || !isZero(p[:got]) {
+			if _, err := unix.WriteAt(int(dst), p[:got], off); err != nil {
+				return fmt.Errorf("write file %d: %w", dst, err)
+			}
+			size = max(size, off+int64(got))
 		}
 		off += int64(got)
 		n -= int64(got)
 	}
+	if off > size {
+		if err := syscall.Ftruncate(int(dst), off); err != nil {
+			return fmt.Errorf("grow file %d: %w", dst, err)
+		}
+	}
 	return nil
+}
+
+// isZero reports whether p holds nothing but zeros.
+func isZero(p []byte) bool {
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }

@@ -183,8 +183,8 @@ func TestClosedStreams(t *testing.T) {
 // program sees the error it would see alone.
 func TestFullDisk(t *testing.T) {
 	sh := tool(t, "sh")
-	script := `echo text || echo "status $?" >&2`
+	script := `echo text || echo "status $?" >&2; exit 3`
 	for _, to := range []string{">/dev/full", "2>/dev/full", ">/dev/full 2>&1"} {
-		Case{Args: []string{sh, "-c", script}}.same(t, Run{Wrap: []string{sh, "-c", `exec "$@" ` + to, "sh"}}, 2)
+		Case{Args: []string{sh, "-c", script}, Status: 3}.same(t, Run{Wrap: []string{sh, "-c", `exec "$@" ` + to, "sh"}}, 2)
 	}
 }

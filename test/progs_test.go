@@ -71,6 +71,7 @@ var progs = []prog{
 	{name: "proc_self", unprivileged: true},
 	{name: "mmap_file"},
 	{name: "mmap_fork"},
+	{name: "mmap_grow"},
 	{name: "mem_brk"},
 	{name: "mem_mremap"},
 	{name: "mem_map", unprivileged: true},
@@ -109,6 +110,8 @@ var progs = []prog{
 	{name: "exec_errno", unprivileged: true},
 	{name: "wait_families"},
 	{name: "wait_kill"},
+	{name: "kill_busy", unprivileged: true},
+	{name: "iovec_count"},
 	{name: "wait_orphan", status: 3},
 
 	{name: "thread_join"},
@@ -147,7 +150,7 @@ func (p prog) of(t *testing.T, f flavour) Case {
 
 // TestProgsListed keeps a program from being forgotten.
 func TestProgsListed(t *testing.T) {
-	listed := slices.Clone(otherProgs)
+	listed := append(slices.Clone(otherProgs), hostile...)
 	for _, p := range progs {
 		listed = append(listed, p.name)
 	}

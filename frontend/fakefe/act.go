@@ -100,7 +100,7 @@ func (s *session) signal(t *task, a *frontend.Action) {
 		return
 	}
 	t.signal = nil
-	if a.Restart && t.step != nil && t.restart == 0 {
+	if a.Restart && t.restart == errIntr {
 		t.restart = restartNoHand
 	}
 	t.deliver(a.Signal)

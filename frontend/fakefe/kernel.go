@@ -37,6 +37,7 @@ const (
 	nrTidAddress = 218
 	nrRestart    = 219
 	nrExitGroup  = 231
+	nrEpollWait  = 232
 	nrTgkill     = 234
 	nrRobustList = 273
 )

@@ -45,7 +45,6 @@ type session struct {
 	now        time.Duration
 	outcome    frontend.Outcome
 	over       bool
-	failing    bool
 	err        error
 }
 

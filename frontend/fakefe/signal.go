@@ -90,6 +90,8 @@ func (t *task) interruptCode() int64 {
 		return restartNoHand
 	case nrNanosleep:
 		return restartBlock
+	case nrEpollWait:
+		return errIntr
 	}
 	return restartSys
 }

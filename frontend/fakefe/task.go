@@ -102,7 +102,8 @@ type task struct {
 	run  call
 	exit bool
 	ret  int64
-	// restart is the restart code with which the call ended, 0 for none.
+	// restart is the restart code, or EINTR, with which the call ended when a
+	// signal follows; 0 for none.
 	restart int64
 	// suspended is the mask to restore when rt_sigsuspend ends.
 	suspended *uint64
@@ -112,8 +113,6 @@ type task struct {
 	signal *frontend.Signal
 	stamp  frontend.TimeStamp
 	image  *frontend.Image
-	loaded *Program
-	next   *frontend.Placement
 
 	blocked uint64
 	status  frontend.Status
@@ -225,7 +224,7 @@ func (t *task) finish(ret int64) {
 // land ends the call at hand as the kernel does at its return to user mode: a
 // result that asks for a restart makes the program ask again.
 func (t *task) land(ret int64) {
-	if isRestart(ret) {
+	if isRestart(ret) || ret == errIntr && t.step != nil && t.takeable() {
 		t.restart = ret
 	} else {
 		t.finish(ret)
@@ -242,7 +241,11 @@ func (t *task) proceed() {
 	if t.suspended != nil {
 		t.blocked, t.suspended = *t.suspended, nil
 	}
-	if t.restart != 0 {
+	switch t.restart {
+	case 0:
+	case errIntr:
+		t.finish(errIntr)
+	default:
 		t.redo()
 	}
 	t.state = user

@@ -26,6 +26,7 @@ const (
 	MsgCmsgCloexec  = sys.MSG_CMSG_CLOEXEC
 	MsgDontWait     = sys.MSG_DONTWAIT
 	AtEmptyPath     = sys.AT_EMPTY_PATH
+	AtFDCWD         = sys.AT_FDCWD
 	SolSocket       = sys.SOL_SOCKET
 	ScmRights       = sys.SCM_RIGHTS
 	PrSetPdeathsig  = sys.PR_SET_PDEATHSIG

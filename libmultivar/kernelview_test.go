@@ -1,0 +1,182 @@
+package libmultivar
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// The kernel takes the lower half of a count of vectors; what the upper half says
+// must not hide the data.
+func TestVectorCountIsTruncated(t *testing.T) {
+	b := newBench(t)
+	const vec, data = 0x10000, 0x20000
+	for v, text := range []string{"aaaa", "bbbb"} {
+		b.host.put(v, vec, words(data, 4))
+		b.host.put(v, data, []byte(text))
+	}
+	for _, n := range []uint64{1, 1<<32 | 1} {
+		if render(b.encode(0, "writev", 1, vec, n)) == render(b.encode(1, "writev", 1, vec, n)) {
+			t.Errorf("writev of %#x vectors: the difference is not seen", n)
+		}
+	}
+}
+
+// The kernel cuts a message's name that is longer than any address.
+func TestLongMessageNameIsCompared(t *testing.T) {
+	b := newBench(t)
+	const msg, name = 0x10000, 0x20000
+	for v := range 2 {
+		b.host.put(v, msg, words(name, 200, 0, 0, 0, 0, 0))
+		addr := make([]byte, 200)
+		copy(addr, []byte{afInet, 0, 0, byte(v)})
+		b.host.put(v, name, addr)
+	}
+	if render(b.encode(0, "sendmsg", 3, msg, 0)) == render(b.encode(1, "sendmsg", 3, msg, 0)) {
+		t.Error("the difference is not seen")
+	}
+}
+
+// refusingHost fails to read memory for a reason that is neither the address nor
+// the task's end.
+type refusingHost struct{ frontend.Host }
+
+var errRefused = errors.New("refused")
+
+func (refusingHost) ReadVariantMem(frontend.Task, uint64, []byte) (int, error) { return 0, errRefused }
+
+func TestUnreadableTaskEndsSession(t *testing.T) {
+	b := newBench(t)
+	b.e.host = refusingHost{b.host}
+	row, _ := sysabi.ByName("write")
+	task := frontend.Task{Variant: frontend.Leader, Host: 100}
+	actions := b.e.OnSyscall(task, frontend.Call{Nr: int64(row.Nr[0]), Args: [6]uint64{1, 0x1000, 5}})
+	if len(actions) != 1 || actions[0].Op != frontend.OpEnd || !errors.Is(b.e.Err(), errRefused) {
+		t.Errorf("actions %+v, error %v", actions, b.e.Err())
+	}
+}
+
+// What the leader calls while an interrupted call is open is part of it only if
+// it is that call again.
+func TestInterruptedCallIsNoLicence(t *testing.T) {
+	sleep, _ := sysabi.ByName("pause")
+	restart, _ := sysabi.ByName("restart_syscall")
+	call := func(r *sysabi.Row, ip uint64, arg uint64) frontend.Call {
+		return frontend.Call{Nr: int64(r.Nr[0]), IP: ip, Args: [6]uint64{5: arg}}
+	}
+	other, _ := sysabi.ByName("getpid")
+	for _, c := range []struct {
+		name  string
+		ret   int64
+		next  frontend.Call
+		again bool
+	}{
+		{"same call", restartSys, call(sleep, 0x1000, 1), true},
+		{"same call, other arguments", restartSys, call(sleep, 0x1000, 2), false},
+		{"same call elsewhere", restartSys, call(sleep, 0x2000, 1), false},
+		{"other call", restartSys, call(other, 0x1000, 1), false},
+		{"restart", restartBlock, call(restart, 0x1000, 1), true},
+		{"restart of nothing", restartSys, call(restart, 0x1000, 1), false},
+		{"other call in place of restart", restartBlock, call(other, 0x1000, 1), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			leader := b.th.sides[frontend.Leader].task
+			b.e.OnSyscall(leader, call(sleep, 0x1000, 1))
+			b.e.OnSyscall(b.th.sides[1].task, call(sleep, 0x1000, 1))
+			b.e.OnSyscallExit(leader, c.ret)
+			first := b.th.events[0]
+			if !first.interrupted {
+				t.Fatal("the call is not interrupted")
+			}
+			b.e.OnSyscall(leader, c.next)
+			if again := b.th.events[0] == first; again != c.again {
+				t.Errorf("again is %v, want %v", again, c.again)
+			}
+			if !c.again && (!first.done || first.ret != -eINTR) {
+				t.Errorf("the interrupted call: done %v, result %d", first.done, first.ret)
+			}
+		})
+	}
+}
+
+// Ordinary signals that wait for the leader's next call do not pile up, and
+// real-time ones only up to a bound.
+func TestPendingSignalsAreBounded(t *testing.T) {
+	b := newBench(t)
+	for range 3 {
+		b.e.hold(b.th, &frontend.Signal{Number: 10})
+		b.e.hold(b.th, &frontend.Signal{Number: 12})
+	}
+	if n := len(b.th.pending); n != 2 {
+		t.Errorf("%d ordinary signals of two numbers wait", n)
+	}
+	for range 2 * maxPending {
+		b.e.hold(b.th, &frontend.Signal{Number: 40})
+	}
+	if n := len(b.th.pending); n != maxPending {
+		t.Errorf("%d signals wait, the bound is %d", n, maxPending)
+	}
+}
+
+// Data of events that are over are not kept for the report.
+func TestRecentEventsDropData(t *testing.T) {
+	b := newBench(t)
+	ev := b.e.newRecord(b.th, event.TimeStamp)
+	ev.request, ev.done, ev.passed = make([]byte, keepData+1), true, b.e.followers
+	b.e.trim(b.th)
+	if ev.request != nil || ev.text == "" {
+		t.Errorf("%d bytes kept, line %q", len(ev.request), ev.text)
+	}
+}
+
+// clockHost lets variants use processor time.
+type clockHost struct {
+	frontend.Host
+	used time.Duration
+}
+
+func (h *clockHost) CPUTime(frontend.Task) (time.Duration, error) { return h.used, nil }
+
+// A follower that computes where the leader was killed ends without another call.
+func TestComputingFollowerOfKilledLeaderEnds(t *testing.T) {
+	b := newBench(t)
+	h := &clockHost{Host: b.host}
+	b.e.host = h
+	b.e.OnTimer(time.Second)
+	for v := range b.th.sides {
+		b.th.sides[v].stop, b.th.sides[v].resumed = running, time.Second
+	}
+	b.e.OnTimer(2 * time.Second)
+	b.e.OnExit(b.th.sides[frontend.Leader].task, frontend.Status{Signal: 9})
+	for now := 3 * time.Second; now < 20*time.Second; now += time.Second {
+		for _, a := range b.e.OnTimer(now) {
+			if a.Op != frontend.OpKill || a.Task.Variant != 1 {
+				t.Fatalf("action %+v", a)
+			}
+			if h.used == 0 {
+				t.Error("killed before it had the leader's time")
+			}
+			return
+		}
+		h.used += time.Second / 2
+	}
+	t.Error("the follower computes for ever")
+}
+
+// A follower that goes on after an end that was to be its own, too, diverges.
+func TestSurvivorDiverges(t *testing.T) {
+	b := newBench(t)
+	lead := &b.th.sides[frontend.Leader]
+	lead.ending, lead.signal = true, &frontend.Signal{Number: 11}
+	b.e.OnExit(lead.task, frontend.Status{Signal: 11})
+	row, _ := sysabi.ByName("getpid")
+	b.e.OnSyscall(b.th.sides[1].task, frontend.Call{Nr: int64(row.Nr[0])})
+	if d := b.e.Divergence(); d == nil || d.Variant != 1 {
+		t.Errorf("divergence %v", d)
+	}
+}

@@ -1,0 +1,100 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// hostile are the programs that misuse the system. Each ends with one byte that
+// a build with MUT=1 writes differently; see hostile.h.
+var hostile = []string{
+	"hostile_children", "hostile_code", "hostile_exec", "hostile_flags", "hostile_io", "hostile_memory", "hostile_numbers",
+	"hostile_process", "hostile_signals", "hostile_stack",
+}
+
+// TestHostile runs hostile programs natively and as variants: they and what they
+// leave are the same, the monitor survives them.
+func TestHostile(t *testing.T) {
+	for _, name := range hostile {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			Case{Args: []string{program(t, name, dynamic), "DIR"}}.same(t, Run{}, 1, 2, 3)
+		})
+	}
+}
+
+// TestHostileCaught runs hostile programs with a follower whose last write differs
+// in one byte: nothing that the program did before keeps that from being caught.
+func TestHostileCaught(t *testing.T) {
+	for _, name := range hostile {
+		for _, policy := range []string{"exec", "comprehensive"} {
+			t.Run(name+"/"+policy, func(t *testing.T) {
+				t.Parallel()
+				report := filepath.Join(scratch(t), "report.json")
+				r := run(t, Run{
+					N:    2,
+					Args: []string{program(t, name, dynamic), scratch(t)},
+					Flags: []string{
+						"--policy", policy, "--report", report,
+						"--variant", fmt.Sprintf("1=%s", program(t, name, dynamic, "MUT=1")),
+					},
+				})
+				if d := readReport(t, r, report); d.Variant != 1 || d.Call != "write" || d.Argument != "buf" {
+					t.Errorf("report %+v\n%s", d, r)
+				}
+			})
+		}
+	}
+}
+
+// TestRefusedPrograms executes, as an ordinary user, programs that variants are
+// refused: one that gains privileges, one that may not be read, one of 32 bits.
+// All answer at once and the caller goes on; what is no program env(1) gives to
+// the shell.
+func TestRefusedPrograms(t *testing.T) {
+	if os.Getuid() != 0 {
+		missing(t, "root, to make files of others")
+	}
+	const class32, i386 = 1, 3
+	for _, p := range []struct {
+		name   string
+		mode   os.FileMode
+		text   string
+		status int
+	}{
+		{"privileged", 0o755 | os.ModeSetuid, "", 126},
+		{"group", 0o755 | os.ModeSetgid, "", 126},
+		{"unreadable", 0o711, "", 126},
+		{"bits32", 0o755, elfHeader(class32, i386) + strings.Repeat("\x00", 200), 127},
+		{"plain", 0o755, "", 0},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			dir := scratch(t)
+			text := p.text
+			if text == "" {
+				b, err := os.ReadFile(tool(t, "true"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = string(b)
+			}
+			withFiles(map[string]string{"program": text})(t, dir)
+			path := filepath.Join(dir, "program")
+			if err := os.Chmod(path, p.mode); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []int{1, 2} {
+				r := run(t, Run{N: n, Dir: dir, As: nobody, Args: []string{tool(t, "sh"), "-c", "env " + path + "; echo $?"}})
+				if r.Status != 0 || r.Stdout != fmt.Sprintf("%d\n", p.status) {
+					t.Errorf("N=%d: want %d: %s", n, p.status, r)
+				}
+			}
+		})
+	}
+}
