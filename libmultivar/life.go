@@ -194,6 +194,17 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 		e.answer(ev, -ePERM)
 		return
 	}
+	if b.flags&cloneThread != 0 && !e.caps.Threads {
+		e.notice("threads", "this front-end has no threads: they cannot be created (EAGAIN)")
+		e.answer(ev, -eAGAIN)
+		return
+	}
+	if b.flags&cloneVM != 0 && b.flags&(cloneVfork|cloneThread) == 0 {
+		// It would run beside its parent on the same memory, outside of any turn.
+		e.notice("clonevm", "a process that shares its parent's memory is not modelled yet: clone answers ENOSYS")
+		e.answer(ev, -eNOSYS)
+		return
+	}
 	ev.follow = followClone
 	ev.birth = b
 	ev.after = e.afterBirth(ev)

@@ -15,6 +15,7 @@ const (
 	ePERM   = 1
 	eINTR   = 4
 	eTOOBIG = 7
+	eAGAIN  = 11
 	eNOMEM  = 12
 	eACCES  = 13
 	eEXIST  = 17

@@ -87,6 +87,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Contains:    true,
 		Rdtsc:       true,
 		Twins:       true,
+		Threads:     true,
 		Executables: true,
 	}
 }
