@@ -151,7 +151,9 @@ type session struct {
 // scripted runs programs as variants.
 func scripted(t testing.TB, cfg libmultivar.Config, fake fakefe.Config, kernel *tableKernel) session {
 	t.Helper()
-	fake.Kernel = kernel
+	if fake.Kernel == nil {
+		fake.Kernel = kernel
+	}
 	if fake.Content == nil {
 		fake.Content = func(fd int) []byte { return bytes.Repeat([]byte{byte(fd), 1, 2}, 3000) }
 	}

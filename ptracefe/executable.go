@@ -79,7 +79,7 @@ func examine(path string, root bool) (r refusal, interpreter string) {
 		return refusal{}, ""
 	}
 	defer unix.Close(fd)
-	self := filepath.Join("/proc/self/fd", strconv.Itoa(fd))
+	self := "/proc/self/fd/" + strconv.Itoa(fd)
 	st, err := os.Stat(self)
 	// Anything but a regular file might wait or act when it is opened.
 	if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {

@@ -58,7 +58,8 @@ func (s *session) inject(t *task) (*injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return in, in.findGate(vmas)
+	err = in.findGate(vmas)
+	return in, err
 }
 
 // wordSize is the size of what one request reads or writes of a task's text.

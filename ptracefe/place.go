@@ -28,7 +28,8 @@ func (s *session) injectAtExec(t *task, vmas []vma) (*injector, error) {
 		return nil, err
 	}
 	in := &injector{s: s, t: t, base: t.regs}
-	return in, in.findGate(vmas)
+	err := in.findGate(vmas)
+	return in, err
 }
 
 // place carries out OpPlace.

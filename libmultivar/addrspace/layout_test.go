@@ -46,7 +46,7 @@ func TestLayoutSlots(t *testing.T) {
 }
 
 func TestLayoutIsDeterministicAndRandom(t *testing.T) {
-	if *newLayout(t, 8, 7) != *newLayout(t, 8, 7) {
+	if a, b := newLayout(t, 8, 7), newLayout(t, 8, 7); *a != *b {
 		t.Error("the same seed gives different layouts")
 	}
 	leaders, starts := map[uint64]bool{}, map[uint64]bool{}

@@ -1,0 +1,143 @@
+package frontendtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+)
+
+func testKill(t *testing.T, s *suite) {
+	m := newScript()
+	m.report = func(frontend.Task, int, uint64) []frontend.Action {
+		var all []frontend.Action
+		for id := range m.alive {
+			all = append(all, frontend.Action{Op: frontend.OpKill, Task: id})
+		}
+		return all
+	}
+	s.run(t, m, 1, "breed").exited(t, frontend.Status{Signal: int(syscall.SIGKILL)})
+	if len(m.ended) != 4 || len(m.alive) != 0 {
+		t.Errorf("%d tasks ended, %d are there", len(m.ended), len(m.alive))
+	}
+	for id, st := range m.ended {
+		if st.Signal != int(syscall.SIGKILL) {
+			t.Errorf("%v ended with %+v", id, st)
+		}
+	}
+}
+
+func testEnd(t *testing.T, s *suite) {
+	m := newScript()
+	m.report = func(frontend.Task, int, uint64) []frontend.Action { return one(frontend.Action{Op: frontend.OpEnd}) }
+	if o := s.run(t, m, 2, "breed"); o.Ended {
+		t.Errorf("outcome %+v of a session that was ended", o.Outcome)
+	}
+	s.gone(t, m)
+}
+
+// gone fails unless the tasks that a monitor knew are no processes any more.
+func (s *suite) gone(t *testing.T, m *script) {
+	t.Helper()
+	if s.o.Programs != nil {
+		return
+	}
+	for id := range m.alive {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id.Host))
+		if err == nil && !strings.Contains(string(status), "State:\tZ") && !strings.Contains(string(status), "State:\tX") {
+			t.Errorf("process %d is still there", id.Host)
+		}
+	}
+}
+
+func testCancel(t *testing.T, s *suite) {
+	for _, program := range []string{"wait", "spin"} {
+		if s.path(program) == "" {
+			continue
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		because := errors.New("enough")
+		m := newScript()
+		m.timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
+		o := s.runContext(ctx, t, m, frontend.Spec{
+			Programs: []string{s.path(program)}, Args: []string{"x", program}, Variants: 2,
+		})
+		cancel(nil)
+		if !errors.Is(o.err, because) {
+			t.Errorf("%s: Run: %v", program, o.err)
+		}
+		s.gone(t, m)
+	}
+}
+
+func testTimer(t *testing.T, s *suite) {
+	m := newScript()
+	var times []time.Duration
+	m.timer = func(now time.Duration) []frontend.Action {
+		times = append(times, now)
+		if len(times) == 4 {
+			return one(frontend.Action{Op: frontend.OpEnd})
+		}
+		return nil
+	}
+	s.run(t, m, 1, "spin")
+	if len(times) != 4 {
+		t.Fatalf("times %v", times)
+	}
+	for i := 1; i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			t.Errorf("times %v", times)
+		}
+	}
+}
+
+func testStartErrors(t *testing.T, s *suite) {
+	dir := t.TempDir()
+	paths := map[string]error{filepath.Join(dir, "none"): syscall.ENOENT}
+	if s.o.Programs == nil {
+		text, data := filepath.Join(dir, "text"), filepath.Join(dir, "data")
+		if err := os.WriteFile(text, []byte("no program\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(data, []byte("no program\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths[text], paths[data], paths[dir] = syscall.ENOEXEC, syscall.EACCES, syscall.EACCES
+	}
+	for path, want := range paths {
+		for variant := range 2 {
+			programs := []string{s.path("probe"), s.path("probe")}
+			programs[variant] = path
+			o := s.runSpec(t, newScript(), frontend.Spec{Programs: programs, Args: []string{"x", "probe"}, Variants: 2})
+			var start *frontend.StartError
+			if !errors.As(o.err, &start) || !errors.Is(o.err, want) || start.Variant != variant || start.Path != path {
+				t.Errorf("%s in variant %d: %v, want %v", path, variant, o.err, want)
+			}
+		}
+	}
+	for _, spec := range []frontend.Spec{
+		{Programs: []string{s.path("probe")}},
+		{Programs: []string{s.path("probe")}, Variants: frontend.MaxVariants + 1},
+		{Variants: 1},
+	} {
+		if o := s.runSpec(t, newScript(), spec); o.err == nil {
+			t.Errorf("%+v runs", spec)
+		}
+	}
+}
+
+func testMonitorRefuses(t *testing.T, s *suite) {
+	because := errors.New("no monitor")
+	_, err := s.fe.Run(t.Context(), frontend.Spec{Programs: []string{s.path("probe")}, Variants: 1},
+		func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error) { return nil, because })
+	if !errors.Is(err, because) {
+		t.Errorf("Run: %v", err)
+	}
+}

@@ -1,0 +1,186 @@
+package libmultivar_test
+
+import (
+	"testing"
+
+	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
+)
+
+// sleeper is a world in which epoll_wait and write sleep until wake is set.
+func sleeper(k *tableKernel, wake *bool) fakefe.KernelFunc {
+	return func(c *fakefe.KernelCall) (int64, bool) {
+		if (c.Nr == nr("epoll_wait") || c.Nr == nr("write")) && !*wake {
+			return 0, false
+		}
+		return k.Call(c)
+	}
+}
+
+// runSleeper runs steps as three variants; the chooser decides when the world
+// wakes up.
+func runSleeper(t *testing.T, steps []fakefe.Step, injections []fakefe.Injection, choose func([]fakefe.Option) int, wake *bool) session {
+	t.Helper()
+	return scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: handlers()}},
+		Kernel:   sleeper(newTableKernel(1), wake), Choose: choose, Injections: injections,
+	}, newTableKernel(1))
+}
+
+// leaderRuns reports whether the leader can go on, and how.
+func leaderRuns(options []fakefe.Option) string {
+	for _, o := range options {
+		if o.Task.Variant == 0 && o.What != "inject" {
+			return o.What
+		}
+	}
+	return ""
+}
+
+func pick(options []fakefe.Option, what string) int {
+	for i, o := range options {
+		if o.What == what {
+			return i
+		}
+	}
+	return leaderFirst(options)
+}
+
+func results(list []fakefe.Seen) map[int64][]int64 {
+	out := map[int64][]int64{}
+	for _, o := range list {
+		out[o.Nr] = append(out[o.Nr], o.Value)
+	}
+	return out
+}
+
+// A signal that the program ignores does not end its calls with EINTR, as it
+// would not without a monitor.
+func TestIgnoredSignalIsNotSeen(t *testing.T) {
+	wake := false
+	s := runSleeper(t, []fakefe.Step{
+		fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))),
+	}, []fakefe.Injection{{Process: "0", Signal: sigChld}}, func(options []fakefe.Option) int {
+		if leaderRuns(options) == "" {
+			// It is asleep.
+			for i, o := range options {
+				if o.What == "inject" {
+					return i
+				}
+			}
+		}
+		if leaderRuns(options) == "signal" {
+			wake = true
+		}
+		return leaderFirst(options)
+	}, &wake)
+	s.agreed(t)
+	if !wake {
+		t.Error("no signal came")
+	}
+	if got := results(s.record.Seen[0]["0"])[nr("epoll_wait")]; len(got) != 1 || got[0] == -4 {
+		t.Errorf("epoll_wait gave %d", got)
+	}
+}
+
+// A signal that comes while the program computes is handled before its next call,
+// in all variants.
+func TestSignalWhileComputing(t *testing.T) {
+	wake, sent := true, false
+	s := runSleeper(t, []fakefe.Step{
+		sigaction(sigUsr2, 1, 0, 0), fakefe.Call(nr("unlink"), fakefe.String("/a")), fakefe.Call(nr("unlink"), fakefe.String("/b")),
+	}, []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 4}}, func(options []fakefe.Option) int {
+		if i := pick(options, "inject"); options[i].What == "inject" && leaderRuns(options) == "run" {
+			sent = true
+			return i
+		}
+		return leaderFirst(options)
+	}, &wake)
+	s.agreed(t)
+	for v := range 3 {
+		list := s.record.Seen[v]["0"]
+		at := map[int64]int{}
+		for i, o := range list {
+			at[o.Nr] = i
+		}
+		if i, ok := at[fakefe.SawSignal]; !sent || !ok || i > at[nr("unlink")] {
+			t.Errorf("variant %d saw %+v", v, list)
+		}
+	}
+}
+
+// When an ignored signal has made the kernel restart a call, and one with a
+// handler comes before the restart, the handler runs and the call is made again,
+// whatever the handler's flags.
+func TestSignalBeforeRestart(t *testing.T) {
+	wake, last, restarts := false, "", 0
+	s := runSleeper(t, []fakefe.Step{
+		sigaction(sigUsr2, 1, 0, 0), fakefe.Call(nr("write"), num(1), fakefe.String("x"), num(1)), fakefe.Call(nr("unlink"), fakefe.String("/a")),
+	}, []fakefe.Injection{{Process: "0", Signal: sigChld}, {Process: "0", Signal: sigUsr2}}, func(options []fakefe.Option) int {
+		leader := leaderRuns(options)
+		at := leaderFirst(options)
+		switch {
+		case leader == "" && restarts == 0:
+			at = pick(options, "inject")
+		case leader == "run" && last == "signal" && restarts == 0:
+			at = pick(options, "inject")
+			restarts, wake = 1, true
+		}
+		last = options[at].What
+		return at
+	}, &wake)
+	s.agreed(t)
+	got := results(s.record.Seen[0]["0"])
+	if restarts != 1 || len(got[fakefe.SawSignal]) != 1 || len(got[nr("write")]) != 1 || got[nr("write")][0] == -4 {
+		t.Errorf("%d restarts, the leader saw %v", restarts, got)
+	}
+}
+
+// Followers collect the twins of the children that the leader collects.
+func TestFollowersReap(t *testing.T) {
+	s := scripted(t, libmultivar.Config{Variants: 3}, fakefe.Config{Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{
+		fakefe.Fork(fakefe.Exit(3)).As("child"), fakefe.Call(nr("wait4"), fakefe.Var("child"), fakefe.Buffer(4), num(0), num(0)),
+	}}}, Choose: fakefe.Random(1)}, newTableKernel(1))
+	s.agreed(t)
+	reaped := map[int]int{}
+	for _, e := range s.record.Effects {
+		if e.Nr == nr("wait4") {
+			reaped[e.Variant]++
+		}
+	}
+	for v := range 3 {
+		if reaped[v] != 1 {
+			t.Errorf("variant %d waited %d times", v, reaped[v])
+		}
+	}
+}
+
+// A fault of one variant alone, or at another address, is a divergence, whoever
+// has it.
+func TestFaultsDiffer(t *testing.T) {
+	handler := sigaction(sigSegv, 0, 0, 0)
+	fault := func(addr int) fakefe.Step { return fakefe.Fault(sigSegv, num(addr)) }
+	call := fakefe.Call(nr("getpid"))
+	for name, tc := range map[string][2]fakefe.Step{
+		"leader alone":     {fault(8), call},
+		"follower alone":   {call, fault(8)},
+		"another address":  {fault(8), fault(16)},
+		"another signal":   {fault(8), fakefe.Fault(7, num(8))},
+		"time stamp":       {fault(8), fakefe.Rdtsc()},
+		"other time stamp": {fakefe.Rdtscp(), fakefe.Rdtsc()},
+		"call":             {fakefe.Rdtsc(), call},
+	} {
+		for order, choose := range map[string]fakefe.Chooser{"leader first": leaderFirst, "followers first": followersFirst} {
+			prog := func(s fakefe.Step) *fakefe.Program {
+				return &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{handler, s, call}, Handlers: handlers()}
+			}
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{prog(tc[0])}, Instead: map[int]*fakefe.Program{1: prog(tc[1])}, Choose: choose,
+			}, newTableKernel(1))
+			s.ok(t)
+			if d := s.engine.Divergence(); d == nil || d.Variant != 1 {
+				t.Errorf("%s, %s: divergence %v", name, order, d)
+			}
+		}
+	}
+}
