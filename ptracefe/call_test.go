@@ -36,11 +36,15 @@ func runFollower(t *testing.T, m *script, args ...string) (stdout string, st fro
 	inner, innerEnd := m.syscall, m.end
 	var leader *frontend.Task
 	var out strings.Builder
+	over := false
 	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
 		switch {
 		case id.Variant == frontend.Leader:
 			if leader == nil {
 				leader = &id
+				if over {
+					return one(frontend.Action{Op: frontend.OpKill, Task: id})
+				}
 				return []frontend.Action{}
 			}
 		case c.Nr == sysWrite:
@@ -62,7 +66,7 @@ func runFollower(t *testing.T, m *script, args ...string) (stdout string, st fro
 			a = innerEnd(id, s)
 		}
 		if id.Variant != frontend.Leader {
-			last = s
+			last, over = s, true
 			if leader != nil {
 				a = append(a, frontend.Action{Op: frontend.OpKill, Task: *leader})
 			}
