@@ -40,12 +40,13 @@ func (e *Engine) leaderCall(th *thread) {
 		return
 	}
 	s.inCall = nil
-	if sig := e.nextPending(th); sig != nil {
-		e.interruptBefore(th, sig)
-		return
-	}
 	if !th.room() {
 		th.held = true
+		return
+	}
+	sig := e.nextPending(th)
+	if sig != nil && e.waitCode(s, sig) == restartNoIntr {
+		e.interruptBefore(th, sig)
 		return
 	}
 	row := e.row(&s.call)
@@ -54,6 +55,10 @@ func (e *Engine) leaderCall(th *thread) {
 	ev.call = row.Resolve(s.call.Args)
 	ev.name = ev.call.Name
 	e.prepare(th, ev)
+	if sig != nil {
+		e.answer(ev, -eINTR)
+		ev.signal, ev.run, ev.after, ev.outs, ev.sigMask = sig, nil, nil, nil, nil
+	}
 	ev.compared = e.comparedMemory(th, &ev.call, &s.call)
 	request, ok := e.encode(th, frontend.Leader, &ev.call, &s.call, ev.compared)
 	if !ok {
@@ -149,6 +154,10 @@ func (e *Engine) advance(ev *record) {
 		s.ending = true
 		e.complete(ev)
 		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: ev.signal})
+		return
+	}
+	if ev.answered && ev.signal != nil {
+		e.interruptNow(th, ev)
 		return
 	}
 	if ev.answered {
@@ -429,7 +438,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 		return
 	case ev.kind == event.Signal && ev.before:
 		e.passed(ev, v)
-		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: restartNoIntr})
+		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: ev.ret})
 		return
 	case ev.kind == event.Signal:
 		sig := s.signal

@@ -123,6 +123,7 @@ const (
 	prSetDumpable   = 4
 	prGetTSC        = 25
 	prSetTSC        = 26
+	prSetSubreaper  = 36
 	prSetNoNewPrivs = 38
 	prGetNoNewPrivs = 39
 
@@ -156,6 +157,9 @@ func (e *Engine) preparePrctl(th *thread, ev *record) {
 			return
 		}
 		e.answer(ev, 0)
+	case prSetSubreaper:
+		// Children of the dead may be waited for from now on.
+		e.subreaper = true
 	case prSetNoNewPrivs:
 		ev.after = func(ret int64) int64 {
 			p.noNewPrivs = p.noNewPrivs || ret == 0

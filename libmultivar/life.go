@@ -266,7 +266,11 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	if b.flags&cloneThread != 0 {
 		return e.newThread(p, e.visiblePid(host), th.domain)
 	}
-	c := e.newProcess(p, host)
+	parent := p
+	if b.flags&cloneParent != 0 && p.parent != nil {
+		parent = p.parent
+	}
+	c := e.newProcess(parent, host)
 	c.comm = p.comm
 	c.sameImage = p.sameImage
 	c.handlers = p.handlers
@@ -637,7 +641,7 @@ func (e *Engine) reapTwins(th *thread) {
 	}
 	p.space = nil
 	p.dead = true
-	if up := p.parent; (up == nil || up.dead || up.handlers.disp[sigCHLD] == dispIgnore) && e.pids[p.pid] == p {
+	if up := p.parent; (up == nil || up.dead && !e.subreaper || up.handlers.disp[sigCHLD] == dispIgnore) && e.pids[p.pid] == p {
 		// Nobody will ask for it.
 		delete(e.pids, p.pid)
 	}

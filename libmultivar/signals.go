@@ -224,12 +224,20 @@ func (e *Engine) nextPending(th *thread) *frontend.Signal {
 func (e *Engine) interruptAgain(th *thread, ev *record, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	ev.signal, ev.over = sig, true
-	ev.ret, ev.outs, ev.sigMask = restartNoIntr, nil, nil
-	th.settling = ev
-	th.chainIP = th.proc.handlers.entry[sig.Number]
+	ev.ret, ev.outs, ev.sigMask = e.waitCode(s, sig), nil, nil
 	s.inCall = nil
+	e.interruptNow(th, ev)
+}
+
+// interruptNow delivers the signal of ev to the leader, which stands at a call
+// whose result is ev.ret. Followers get both when the leader's next stop shows
+// that no more signals came with it.
+func (e *Engine) interruptNow(th *thread, ev *record) {
+	s := &th.sides[frontend.Leader]
+	th.settling = ev
+	th.chainIP = th.proc.handlers.entry[ev.signal.Number]
 	s.ending = true
-	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
+	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: ev.signal, Ret: ev.ret})
 }
 
 // interruptBefore delivers a pending signal in front of the call at which the
@@ -241,15 +249,14 @@ func (e *Engine) interruptBefore(th *thread, sig *frontend.Signal) {
 	ev.before = true
 	ev.signal = sig
 	ev.started = true
+	ev.ret = restartNoIntr
 	ev.request = e.signalRequest(th, frontend.Leader, sig)
 	s.ending = true
 	e.published(th, ev)
 	if e.ended {
 		return
 	}
-	th.settling = ev
-	th.chainIP = th.proc.handlers.entry[sig.Number]
-	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
+	e.interruptNow(th, ev)
 }
 
 // signalRequest encodes a signal: number, cause and, for faults, the address.
@@ -287,4 +294,25 @@ func (e *Engine) thenFor(v int, ev *record) []*frontend.Signal {
 		out = append(out, e.signalFor(v, sig))
 	}
 	return out
+}
+
+// waitCode returns the result of the call at which the leader stands when sig is
+// delivered in front of it. A call that waits for events ends with EINTR, as if
+// the signal had come when it was asleep: a program that looks at what its
+// handler has noted before it waits would wait for ever otherwise, since it had
+// looked before the signal was delivered. Any other call is made after the
+// handler.
+func (e *Engine) waitCode(s *side, sig *frontend.Signal) int64 {
+	call := e.row(&s.call).Resolve(s.call.Args)
+	switch call.Name {
+	case "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "pause", "rt_sigsuspend":
+	default:
+		return restartNoIntr
+	}
+	if mask := e.waitMask(&call); mask != nil {
+		if set := mask(s); set != nil && *set>>(sig.Number-1)&1 != 0 {
+			return restartNoIntr
+		}
+	}
+	return -eINTR
 }

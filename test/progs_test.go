@@ -99,6 +99,7 @@ var progs = []prog{
 
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
+	{name: "sig_compute"},
 	{name: "sig_child"},
 	{name: "sig_pipe"},
 	{name: "sig_restart"},
