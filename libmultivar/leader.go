@@ -1,0 +1,278 @@
+package libmultivar
+
+import (
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// leaderCall takes the leader's call at which th stands.
+func (e *Engine) leaderCall(th *thread) {
+	s := &th.sides[frontend.Leader]
+	s.ending = false
+	if ev := s.inCall; ev != nil && ev.interrupted && !ev.again(&s.call) {
+		// A handler runs that the engine does not know of. What it asks for is no
+		// part of the interrupted call.
+		ev.interrupted, ev.ret = false, -eINTR
+		s.inCall, th.settling = nil, nil
+		e.complete(ev)
+		if e.ended {
+			return
+		}
+	}
+	if ev := s.inCall; ev != nil && ev.interrupted {
+		if sig := e.nextPending(th); sig != nil {
+			e.interruptAgain(th, ev, sig)
+			return
+		}
+		// The kernel restarts the call that a signal without consequences
+		// interrupted: it is still the same event.
+		ev.interrupted = false
+		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: true}
+		if s.call.Nr == ev.raw.Nr && ev.run != nil {
+			a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
+		}
+		e.enter(th, ev, a)
+		return
+	}
+	s.inCall = nil
+	if !th.room() {
+		th.held = true
+		return
+	}
+	sig := e.nextPending(th)
+	if sig != nil && e.waitCode(s, sig) == restartNoIntr {
+		e.interruptBefore(th, sig)
+		return
+	}
+	row := e.row(&s.call)
+	ev := e.newRecord(th, event.Call)
+	ev.raw = s.call
+	ev.call = row.Resolve(s.call.Args)
+	ev.name = ev.call.Name
+	e.prepare(th, ev)
+	if sig != nil {
+		e.answer(ev, -eINTR)
+		ev.signal, ev.run, ev.after, ev.outs, ev.sigMask = sig, nil, nil, nil, nil
+	}
+	ev.compared = e.comparedMemory(th, &ev.call, &s.call)
+	request, ok := e.encode(th, frontend.Leader, &ev.call, &s.call, ev.compared)
+	if !ok {
+		// The task died while it stood here; its exit follows.
+		th.events = th.events[:len(th.events)-1]
+		e.recent = e.recent[:len(e.recent)-1]
+		return
+	}
+	ev.request = request
+	e.lengths(th, ev)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	e.published(th, ev)
+}
+
+// again reports whether c is what the kernel does when it makes the leader's
+// interrupted call ev again: the same call, or restart_syscall(2) in its place.
+func (ev *record) again(c *frontend.Call) bool {
+	if ev.call.Row == nil || c.IP != ev.raw.IP {
+		return false
+	}
+	if ev.ret == restartBlock {
+		row, ok := sysabi.Lookup(c.Arch, int(c.Nr))
+		return ok && row.Handler == sysabi.HandlerRestart
+	}
+	return c.Nr == ev.raw.Nr && c.Args == ev.raw.Args
+}
+
+// row returns the row of a call; numbers that the table does not have get one
+// that answers ENOSYS.
+func (e *Engine) row(c *frontend.Call) *sysabi.Row {
+	if row, ok := sysabi.Lookup(c.Arch, int(c.Nr)); ok {
+		return row
+	}
+	return &sysabi.Row{
+		Name: fmt.Sprintf("syscall_%d", c.Nr), Exec: sysabi.Unsupported, Errno: eNOSYS,
+		Reason: "no such call in Linux 6.18",
+	}
+}
+
+// lengths remembers the values that value-result lengths have before the call.
+func (e *Engine) lengths(th *thread, ev *record) {
+	for i := range ev.call.Args {
+		a := &ev.call.Args[i]
+		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) {
+			continue
+		}
+		var p [4]byte
+		if _, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, ev.raw.Args[a.Len.Arg], p[:]); err == nil {
+			ev.lens[i] = uintOf(p[:])
+		}
+	}
+}
+
+// published makes an event that is complete as a request known to the followers
+// that already wait for it, and lets the leader go if nothing holds it.
+func (e *Engine) published(th *thread, ev *record) {
+	th.charge(ev)
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if th.sides[v].stop == dead {
+			if ev.kind == event.Killed {
+				e.skipDead(th, v)
+				continue
+			}
+			// It died of a signal that the leader has survived.
+			e.divergeDeath(th, v, th.sides[v].status)
+			return
+		}
+		if s := &th.sides[v]; s.met == nil && s.next == ev.seq && s.stop.stopped() {
+			e.followerMatch(th, v)
+		}
+	}
+	e.advance(ev)
+}
+
+func (s stop) stopped() bool {
+	return s == atEntry || s == atTimeStamp || s == atSignal || s == atExec
+}
+
+// advance lets the leader go when nothing that ev must wait for is missing.
+func (e *Engine) advance(ev *record) {
+	if e.ended || ev.started || (ev.wait && ev.met < e.followers) {
+		return
+	}
+	ev.started = true
+	th := ev.thread
+	s := &th.sides[frontend.Leader]
+	switch ev.kind {
+	case event.TimeStamp:
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
+		return
+	case event.Signal:
+		s.ending = true
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: ev.signal})
+		return
+	}
+	if ev.answered && ev.signal != nil {
+		e.interruptNow(th, ev)
+		return
+	}
+	if ev.answered {
+		if ev.toLeader && e.deliver(ev, frontend.Leader, s) != nil {
+			ev.outs, ev.ret = nil, -eFAULT
+		}
+		e.complete(ev)
+		e.goOn(th, frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: ev.ret})
+		return
+	}
+	a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: ev.follow != followEach || ev.returns()}
+	if ev.run != nil {
+		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
+	}
+	if ev.deadly && !ev.wholeProcess {
+		// A thread ends in its turn.
+		e.goOn(th, a)
+	} else {
+		e.enter(th, ev, a)
+	}
+	if ev.follow == followEach && !ev.returns() {
+		s.inCall = nil
+		if ev.deadly {
+			e.lastWords(th, frontend.Leader, ev)
+		}
+		e.complete(ev)
+	}
+}
+
+// complete publishes the outcome of an event to the followers that wait for it.
+func (e *Engine) complete(ev *record) {
+	if ev.done {
+		return
+	}
+	ev.done = true
+	e.logCall(frontend.Leader, ev)
+	th := ev.thread
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if s := &th.sides[v]; s.met == ev && s.inCall == nil && s.stop.stopped() {
+			e.followerGo(th, v)
+		}
+	}
+	e.trim(th)
+}
+
+// leaderExit takes the result of the leader's call.
+func (e *Engine) leaderExit(th *thread, ret int64) {
+	s := &th.sides[frontend.Leader]
+	ev := s.inCall
+	if ev == nil {
+		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
+		return
+	}
+	if ev.returns() {
+		// Signals that the handler's mask held back come right now.
+		s.inCall = nil
+		th.settling = ev
+		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	}
+	if isRestart(ret) {
+		// Whether the call goes on or is over shows at the next stop.
+		ev.interrupted = true
+		ev.ret = ret
+		ev.outs = nil
+		e.capture(ev, s, ret)
+		th.settling = ev
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	}
+	ev.kernelRet = ret
+	seen := ret
+	if ev.after != nil {
+		seen = ev.after(ret)
+	}
+	if e.ended {
+		return
+	}
+	ev.ret = seen
+	ev.outs = nil
+	e.noteText(th, ev)
+	e.mirrorWrite(th, ev)
+	e.capture(ev, s, seen)
+	th.charge(ev)
+	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
+	if seen != ret {
+		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
+	}
+	if ret == -eINTR || ev.exec != nil || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
+		th.settling = ev
+		if ret != -eINTR {
+			s.inCall = nil
+		}
+		e.goOn(th, a)
+		return
+	}
+	s.inCall = nil
+	e.complete(ev)
+	if ev.sensitive && ev.met < e.followers && !e.ended {
+		// The leader gets the result when all variants have asked for it.
+		ev.withheld = &a
+		return
+	}
+	e.goOn(th, a)
+}
+
+// settle completes the leader's last event when its next stop shows that no
+// signal came with it. A call that the kernel restarts stays open.
+func (e *Engine) settle(th *thread) {
+	ev := th.settling
+	if ev == nil {
+		return
+	}
+	th.settling = nil
+	if ev.interrupted && !ev.over {
+		return
+	}
+	th.sides[frontend.Leader].inCall = nil
+	e.complete(ev)
+}
