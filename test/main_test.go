@@ -5,6 +5,7 @@ package test
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -31,6 +32,8 @@ func mainStatus(m *testing.M) int {
 		return 1
 	}
 	syscall.Umask(0o022)
+	// Started under nohup(1), the programs would ignore what tests send them.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	dir, err := os.MkdirTemp("", "multivar-test-")
 	if err == nil {
 		err = os.Chmod(dir, 0o755)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// Started under nohup(1), the programs would ignore what tests send them.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
