@@ -75,6 +75,12 @@ func (s *session) place(t *task, p *frontend.Placement) error {
 		}
 	}
 	t.set(final)
+	// Signals that came meanwhile meet the new program.
+	if len(t.deferred) > 0 {
+		if err := s.raiseDeferred(t); err != nil {
+			return err
+		}
+	}
 	return t.resume(unix.Continue, 0)
 }
 

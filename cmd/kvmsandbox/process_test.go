@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -159,32 +160,36 @@ func TestForwarding(t *testing.T) {
 			return ws.Signaled() && ws.Signal() == syscall.SIGINT
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, bin, "-n", "1", "sh", "-c", c.script)
-			// A session of its own has no terminal, so SIGINT has only one way.
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			stdout, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var ready [6]byte
-			if _, err := io.ReadFull(stdout, ready[:]); err != nil || string(ready[:]) != "ready\n" {
-				t.Errorf("program said %q: %v", ready, err)
-			}
-			if err := cmd.Process.Signal(c.signal); err != nil {
-				t.Error(err)
-			}
-			_ = cmd.Wait()
-			if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !c.want(ws) || stderr.Len() > 0 {
-				t.Errorf("%v: %s", cmd.ProcessState, stderr.String())
-			}
-		})
+		// The program executes another one at about the time of the signal, which
+		// must not get lost on the way.
+		for round := range 20 {
+			t.Run(fmt.Sprintf("%s/%d", c.name, round), func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, bin, "-n", "1", "sh", "-c", c.script)
+				// A session of its own has no terminal, so SIGINT has only one way.
+				cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				stdout, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				var ready [6]byte
+				if _, err := io.ReadFull(stdout, ready[:]); err != nil || string(ready[:]) != "ready\n" {
+					t.Errorf("program said %q: %v", ready, err)
+				}
+				if err := cmd.Process.Signal(c.signal); err != nil {
+					t.Error(err)
+				}
+				_ = cmd.Wait()
+				if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !c.want(ws) || stderr.Len() > 0 {
+					t.Errorf("%v: %s", cmd.ProcessState, stderr.String())
+				}
+			})
+		}
 	}
 }
