@@ -191,12 +191,6 @@ func (e *Engine) followerGo(th *thread, v int) {
 			e.divergeOutput(th, v, ev, err)
 			return
 		}
-		if ev.finish != nil {
-			if err := ev.finish(v, s); err != nil {
-				e.divergeOutput(th, v, ev, err)
-				return
-			}
-		}
 		e.followerResult(th, v, ev, frontend.Action{Op: frontend.OpAnswer, Ret: e.resultFor(v, ev)})
 	case followEach:
 		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: own.Nr, Args: own.Args}
@@ -279,12 +273,6 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	}
 	if ev.follow == followReap || ev.follow == followClone {
 		if err := e.deliver(ev, v, s); err != nil {
-			e.divergeOutput(th, v, ev, err)
-			return
-		}
-	}
-	if ev.finish != nil {
-		if err := ev.finish(v, s); err != nil {
 			e.divergeOutput(th, v, ev, err)
 			return
 		}

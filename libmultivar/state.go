@@ -164,9 +164,6 @@ type record struct {
 	// after is called when the leader's call is done, before its outcome is
 	// published; it returns the result that the program sees.
 	after func(ret int64) int64
-	// finish is called for each follower that has completed its part with its own
-	// task stopped; it may write into its memory.
-	finish func(v int, s *side) error
 	// addrResult: the result that the program sees is an address, given in the
 	// leader's slot.
 	addrResult bool
