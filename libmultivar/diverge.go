@@ -137,6 +137,33 @@ func (e *Engine) divergeField(th *thread, v int, ev *record, i int) {
 	e.diverge(th, v, ev, d)
 }
 
+// divergeRestart reports that follower v makes another call where the kernel makes
+// its call of ev again.
+func (e *Engine) divergeRestart(th *thread, v int, ev *record) {
+	s := &th.sides[v]
+	if s.call.Nr != s.asked.Nr {
+		e.divergeKind(th, v, ev)
+		return
+	}
+	d := report.Divergence{Kind: report.KindArgument, ArgumentIndex: -1, Offset: -1}
+	d.Leader.Text = string(e.line(nil, frontend.Leader, 0, ev))
+	d.Other.Text = fmt.Sprintf("%s at another place, where an interrupted call is made again", ev.name)
+	for i := range s.call.Args {
+		if s.call.Args[i] == s.asked.Args[i] {
+			continue
+		}
+		d.ArgumentIndex = i
+		d.Argument = fmt.Sprintf("argument %d", i+1)
+		if i < len(ev.call.Args) {
+			d.Argument = ev.call.Args[i].Name
+		}
+		d.Leader.Text = fmt.Sprintf("%#x before the interruption", s.asked.Args[i])
+		d.Other.Text = fmt.Sprintf("%#x after it", s.call.Args[i])
+		break
+	}
+	e.diverge(th, v, ev, d)
+}
+
 // textual reports whether a kind is an argument that people read as a value
 // although it lies in memory.
 func textual(k sysabi.Kind) bool {

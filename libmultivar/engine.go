@@ -259,7 +259,8 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 		e.settle(th)
 		e.leaderCall(th)
 	} else {
-		e.followerCall(th, t.Variant)
+		s.ending = false
+		e.followerArrives(th, t.Variant)
 	}
 	e.pump(th.domain, t.Variant)
 	return e.take()
@@ -292,9 +293,10 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 	s.stamp = ts
 	if t.Variant == frontend.Leader {
 		e.settle(th)
+		e.abandon(th)
 		e.leaderTimeStamp(th, ts)
 	} else {
-		e.followerMatch(th, t.Variant)
+		e.followerArrives(th, t.Variant)
 	}
 	return e.take()
 }
@@ -312,7 +314,7 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 	case t.Variant == frontend.Leader:
 		e.leaderSignal(th, sig)
 	case sig.Synchronous:
-		e.followerMatch(th, t.Variant)
+		e.followerArrives(th, t.Variant)
 	default:
 		// Followers get the leader's signals, not their own.
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})

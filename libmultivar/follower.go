@@ -10,16 +10,34 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// followerCall takes a follower's call.
-func (e *Engine) followerCall(th *thread, v int) {
-	s := &th.sides[v]
-	s.ending = false
-	if s.met != nil && s.inCall == nil {
-		// The kernel restarts the call that the follower was running.
-		e.followerGo(th, v)
+// followerArrives takes a stop of a follower at something that has to be an event
+// of the leader's too.
+func (e *Engine) followerArrives(th *thread, v int) {
+	if s := &th.sides[v]; s.met != nil && s.inCall == nil {
+		e.followerAgain(th, v)
 		return
 	}
 	e.followerMatch(th, v)
+}
+
+// followerAgain takes the stop of a follower whose call the kernel makes again. It
+// has to be the call that was compared: the program may have written over the
+// instruction, or over what the call points to, in the meantime.
+func (e *Engine) followerAgain(th *thread, v int) {
+	s := &th.sides[v]
+	ev := s.met
+	switch {
+	case ev.kind == event.Killed:
+	case s.stop != atEntry:
+		e.divergeKind(th, v, ev)
+		return
+	case !again(&s.asked, &s.call, s.restart):
+		e.divergeRestart(th, v, ev)
+		return
+	case s.restart != restartBlock && !e.sameRequest(th, v, ev):
+		return
+	}
+	e.followerGo(th, v)
 }
 
 // followerMatch compares what follower v does with the event that it meets, if
@@ -39,6 +57,7 @@ func (e *Engine) followerMatch(th *thread, v int) {
 		return
 	}
 	s.met = ev
+	s.asked = s.call
 	ev.met++
 	e.advance(ev)
 	if a := ev.withheld; a != nil && ev.met == e.followers {
@@ -247,6 +266,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 		// A signal of the follower's own, which is suppressed: the kernel runs
 		// the call again and OnSyscall reports it.
 		s.inCall = nil
+		s.restart = ret
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	case ev.follow == followExec:

@@ -12,12 +12,9 @@ import (
 func (e *Engine) leaderCall(th *thread) {
 	s := &th.sides[frontend.Leader]
 	s.ending = false
-	if ev := s.inCall; ev != nil && ev.interrupted && !ev.again(&s.call) {
-		// A handler runs that the engine does not know of. What it asks for is no
-		// part of the interrupted call.
-		ev.interrupted, ev.ret = false, -eINTR
-		s.inCall, th.settling = nil, nil
-		e.complete(ev)
+	if ev := s.inCall; ev != nil && ev.interrupted && !again(&ev.raw, &s.call, ev.ret) {
+		// A handler runs that the engine does not know of.
+		e.abandon(th)
 		if e.ended {
 			return
 		}
@@ -71,17 +68,30 @@ func (e *Engine) leaderCall(th *thread) {
 	e.published(th, ev)
 }
 
-// again reports whether c is what the kernel does when it makes the leader's
-// interrupted call ev again: the same call, or restart_syscall(2) in its place.
-func (ev *record) again(c *frontend.Call) bool {
-	if ev.call.Row == nil || c.IP != ev.raw.IP {
+// again reports whether c is what the kernel does when it makes call first again
+// after the restart code ret: the same call, or restart_syscall(2) in its place.
+func again(first, c *frontend.Call, ret int64) bool {
+	if c.IP != first.IP {
 		return false
 	}
-	if ev.ret == restartBlock {
+	if ret == restartBlock {
 		row, ok := sysabi.Lookup(c.Arch, int(c.Nr))
 		return ok && row.Handler == sysabi.HandlerRestart
 	}
-	return c.Nr == ev.raw.Nr && c.Args == ev.raw.Args
+	return c.Nr == first.Nr && c.Args == first.Args
+}
+
+// abandon ends the leader's interrupted call because the program does not make it
+// again. What it does instead is no part of the call.
+func (e *Engine) abandon(th *thread) {
+	s := &th.sides[frontend.Leader]
+	ev := s.inCall
+	if ev == nil || !ev.interrupted {
+		return
+	}
+	ev.interrupted, ev.ret = false, -eINTR
+	s.inCall, th.settling = nil, nil
+	e.complete(ev)
 }
 
 // row returns the row of a call; numbers that the table does not have get one

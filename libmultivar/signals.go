@@ -104,6 +104,10 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	}
 	if sig.Synchronous {
 		e.settle(th)
+		e.abandon(th)
+		if e.ended {
+			return
+		}
 		ev := e.newRecord(th, event.Signal)
 		ev.name = "signal"
 		ev.wait = true

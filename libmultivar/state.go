@@ -45,8 +45,12 @@ type side struct {
 	// next is the sequence number of the thread's event that this (follower) task
 	// meets next.
 	next uint64
-	// met is the event that the task has reached, not completed yet.
-	met *record
+	// met is the event that the task has reached, not completed yet; asked is the
+	// call with which it did, and restart the code that has the kernel make that
+	// call again.
+	met     *record
+	asked   frontend.Call
+	restart int64
 	// since is when the stop at hand was reported, resumed when the task last went
 	// on; both are for finding hung variants.
 	since, resumed time.Duration

@@ -47,6 +47,9 @@ type Step struct {
 	Addr   Arg
 	// Do is called with the task's frame.
 	Do func(*Frame)
+	// Again, when set, is what the program does when the kernel has it make the
+	// interrupted call again: its code may have been written to meanwhile.
+	Again *Step
 }
 
 // Call returns the step of a system call with an AMD64 number.
@@ -86,6 +89,13 @@ func Spin() Step { return Step{Op: OpSpin} }
 // As returns the step with its result saved as a variable.
 func (s Step) As(name string) Step {
 	s.Save = name
+	return s
+}
+
+// OnRestart returns the step of a call in whose place the program does something
+// else when it is to be made again.
+func (s Step) OnRestart(instead Step) Step {
+	s.Again = &instead
 	return s
 }
 

@@ -258,50 +258,53 @@ func (s *session) find(variant int, path string) *process {
 
 // step lets a task in user mode run to its next stop.
 func (s *session) step(t *task) {
-	for {
+	for stopped := false; !stopped && !s.over; {
 		t.steps++
 		t.ran = t.again != nil && t.again.ran
-		if t.again != nil {
-			c := t.again
+		f := t.top()
+		switch c := t.again; {
+		case c != nil && c.step != nil && c.step.Again != nil:
+			t.again = nil
+			stopped = s.perform(t, c.step.Again)
+		case c != nil:
 			t.again = nil
 			t.step, t.outs = c.step, c.outs
 			s.enter(t, c.call)
 			return
-		}
-		f := t.top()
-		if f.pc >= len(f.steps) {
+		case f.pc < len(f.steps):
+			stopped = s.perform(t, &f.steps[f.pc])
+		case len(t.frames) > 1:
 			t.step = nil
-			if len(t.frames) > 1 {
-				s.enter(t, call{nr: nrSigreturn})
-			} else {
-				s.enter(t, call{nr: nrExitGroup})
-			}
+			s.enter(t, call{nr: nrSigreturn})
+			return
+		default:
+			t.step = nil
+			s.enter(t, call{nr: nrExitGroup})
 			return
 		}
-		step := &f.steps[f.pc]
-		view := &Frame{task: t}
-		switch step.Op {
-		case OpDo:
-			step.Do(view)
-			f.pc++
-			t.fresh = false
-			if s.over {
-				return
-			}
-			continue
-		case OpSpin:
-			t.hung = true
-			return
-		case OpFault:
-			t.raise(step, view)
-			return
-		case OpTimeStamp:
-			s.cycles += 17
-			t.stamp = frontend.TimeStamp{Cycles: s.cycles, WithProcessor: step.WithProcessor, IP: t.ip()}
-			t.state = atTimeStamp
-			s.stop(t, func() []frontend.Action { return s.mon.OnRdtsc(t.id, t.stamp) })
-			return
-		}
+	}
+}
+
+// perform lets a task do one step and reports whether the task goes no further by
+// itself.
+func (s *session) perform(t *task, step *Step) bool {
+	view := &Frame{task: t}
+	switch step.Op {
+	case OpDo:
+		step.Do(view)
+		t.top().pc++
+		t.fresh = false
+		return false
+	case OpSpin:
+		t.hung = true
+	case OpFault:
+		t.raise(step, view)
+	case OpTimeStamp:
+		s.cycles += 17
+		t.stamp = frontend.TimeStamp{Cycles: s.cycles, WithProcessor: step.WithProcessor, IP: t.ip()}
+		t.state = atTimeStamp
+		s.stop(t, func() []frontend.Action { return s.mon.OnRdtsc(t.id, t.stamp) })
+	default:
 		c := call{nr: step.Nr}
 		for i, a := range step.Args {
 			if a != nil {
@@ -310,8 +313,8 @@ func (s *session) step(t *task) {
 		}
 		t.step, t.outs = step, view.outs
 		s.enter(t, c)
-		return
 	}
+	return true
 }
 
 // enter stops a task at a call.
