@@ -10,6 +10,7 @@ import (
 
 // Flags of clone(2) (include/uapi/linux/sched.h).
 const (
+	cloneExitSignal    = 0xff
 	cloneVM            = 0x100
 	cloneFiles         = 0x400
 	cloneSighand       = 0x800
@@ -46,9 +47,9 @@ func (e *Engine) cloneNr() int64 {
 
 func (e *Engine) prepareFork(_ *thread, ev *record) {
 	ev.follow = followClone
-	ev.birth = &birth{}
+	ev.birth = &birth{flags: sigCHLD}
 	if ev.call.Handler == sysabi.HandlerVfork {
-		ev.birth.flags = cloneVfork | cloneVM
+		ev.birth.flags |= cloneVfork | cloneVM
 	}
 	ev.after = e.afterBirth(ev)
 }
@@ -237,6 +238,12 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 	}
 	e.act(frontend.Action{Op: frontend.OpResume, Task: parent})
 	e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
+	if reaper := ev.child.sides[parent.Variant].reaper; reaper != nil {
+		f := &reaper.sides[parent.Variant]
+		if f.met != nil && f.met.child == ev.child && f.inCall == nil && f.stop.stopped() {
+			e.followerGo(reaper, parent.Variant)
+		}
+	}
 	if parent.Variant == frontend.Leader {
 		for v := 1; v < len(th.sides) && !e.ended; v++ {
 			if f := &th.sides[v]; f.met == ev && f.inCall == nil && f.stop.stopped() {
@@ -253,11 +260,13 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	if b.flags&cloneThread != 0 {
 		return e.newThread(p, e.visiblePid(host), th.domain)
 	}
-	parent := p
-	if b.flags&cloneParent != 0 && p.parent != nil {
-		parent = p.parent
+	parent, exitSignal := p, int(b.flags&cloneExitSignal)
+	if b.flags&cloneParent != 0 {
+		// Nobody of the program when p is its first process.
+		parent, exitSignal = p.parent, p.exitSignal
 	}
 	c := e.newProcess(parent, host)
+	c.exitSignal = exitSignal
 	c.comm = p.comm
 	c.sameImage = p.sameImage
 	c.handlers = p.handlers

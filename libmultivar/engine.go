@@ -109,8 +109,6 @@ type Engine struct {
 	twins     map[string]*twin
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
-	// subreaper: some process adopts orphans.
-	subreaper bool
 	ended     bool
 	failure   error
 	verdict   *report.Divergence

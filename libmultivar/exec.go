@@ -108,6 +108,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	p.space = space
 	p.comm = img.Comm
 	p.sameImage = true
+	p.exitSignal = sigCHLD
 	p.handlers = p.handlers.exec()
 	p.fds = p.fds.exec()
 	s.inCall = nil

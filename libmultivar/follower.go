@@ -204,6 +204,13 @@ func (e *Engine) followerGo(th *thread, v int) {
 	if ev.interrupted || (ev.failed() && follow != followEach && !ev.partial) {
 		follow = followAnswer
 	}
+	if follow == followReap && ev.child != nil && ev.child.sides[v].stop == unborn {
+		// The leader's child has lived and died, and this variant has yet to create
+		// its twin: OnFork goes on. There is no id to wait for, and 0 would stand for
+		// any child.
+		ev.child.sides[v].reaper = th
+		return
+	}
 	switch follow {
 	case followAnswer:
 		if err := e.deliver(ev, v, s); err != nil {

@@ -95,12 +95,15 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	if act == 0 || n < 1 || n > sigMax {
 		return
 	}
-	var p [8]byte
+	// The handler and its flags (struct sigaction of the kernel).
+	var p [16]byte
 	if _, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, act, p[:]); err != nil {
 		return
 	}
 	d := dispHandle
 	entry := binary.LittleEndian.Uint64(p[:])
+	const noChildWait = 2
+	noWait := binary.LittleEndian.Uint64(p[8:])&noChildWait != 0
 	switch entry {
 	case 0:
 		d = dispDefault
@@ -111,6 +114,9 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 		if ret == 0 {
 			th.proc.handlers.disp[n] = d
 			th.proc.handlers.entry[n] = entry
+			if n == sigCHLD {
+				th.proc.handlers.noChildWait = noWait
+			}
 		}
 		return ret
 	}
@@ -158,8 +164,12 @@ func (e *Engine) preparePrctl(th *thread, ev *record) {
 		}
 		e.answer(ev, 0)
 	case prSetSubreaper:
-		// Children of the dead may be waited for from now on.
-		e.subreaper = true
+		ev.after = func(ret int64) int64 {
+			if ret == 0 {
+				p.subreaper = arg != 0
+			}
+			return ret
+		}
 	case prSetNoNewPrivs:
 		ev.after = func(ret int64) int64 {
 			p.noNewPrivs = p.noNewPrivs || ret == 0

@@ -125,8 +125,43 @@ func (e *Engine) reapTwins(th *thread) {
 	}
 	p.space = nil
 	p.dead = true
-	if up := p.parent; (up == nil || up.dead && !e.subreaper || up.handlers.disp[sigCHLD] == dispIgnore) && e.pids[p.pid] == p {
-		// Nobody will ask for it.
+	e.orphan(p)
+	if !p.awaited() {
+		e.forget(p)
+	}
+}
+
+// awaited reports whether the dead process p can still be waited for.
+func (p *process) awaited() bool {
+	up := p.parent
+	return up != nil && (p.exitSignal != sigCHLD || !up.handlers.reaps())
+}
+
+// orphan gives the children of the dead process p to its nearest ancestor that
+// adopts orphans, as the kernel does, and forgets those that nobody can wait for.
+func (e *Engine) orphan(p *process) {
+	adopter := p.parent
+	for adopter != nil && (adopter.dead || !adopter.subreaper) {
+		adopter = adopter.parent
+	}
+	for c := range p.children {
+		c.parent = adopter
+		if c.dead && !c.awaited() {
+			e.forget(c)
+		} else if adopter != nil {
+			adopter.children[c] = true
+		}
+	}
+	p.children = nil
+}
+
+// forget drops a process that has ended, in the leader at least, and that nobody
+// can ask for any more.
+func (e *Engine) forget(p *process) {
+	if e.pids[p.pid] == p {
 		delete(e.pids, p.pid)
+	}
+	if p.parent != nil {
+		delete(p.parent.children, p)
 	}
 }

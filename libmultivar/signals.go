@@ -42,7 +42,12 @@ type handlerTable struct {
 	disp [sigMax + 1]disposition
 	// entry is where the leader's handlers start.
 	entry [sigMax + 1]uint64
+	// noChildWait: children that end are not waited for (SA_NOCLDWAIT).
+	noChildWait bool
 }
+
+// reaps reports whether the kernel collects children that end with SIGCHLD itself.
+func (h *handlerTable) reaps() bool { return h.disp[sigCHLD] == dispIgnore || h.noChildWait }
 
 func (h *handlerTable) clone() *handlerTable {
 	c := *h
@@ -52,6 +57,7 @@ func (h *handlerTable) clone() *handlerTable {
 // exec resets handlers to the default, as execve(2) does.
 func (h *handlerTable) exec() *handlerTable {
 	c := h.clone()
+	c.noChildWait = false
 	for i := range c.disp {
 		if c.disp[i] == dispHandle {
 			c.disp[i] = dispDefault

@@ -13,8 +13,8 @@ import (
 type stop uint8
 
 const (
-	// The zero value: the variant's twin of the thread does not exist yet.
-	_ stop = iota
+	// unborn: the variant's twin of the thread does not exist yet.
+	unborn stop = iota
 	// running: in user mode, or in the kernel for a call that it was let into.
 	running
 	// atEntry, atExit, atTimeStamp, atSignal, atFork, atExec: stopped in front of
@@ -63,6 +63,9 @@ type side struct {
 	// exits is true once the task has been let into its exit.
 	exits  bool
 	status frontend.Status
+	// reaper, when not nil, is the thread that waits for an unborn task's birth, so
+	// as to collect it when it has died.
+	reaper *thread
 }
 
 // watch is what the engine knows of a variant for which others wait.
@@ -105,17 +108,24 @@ type thread struct {
 
 // process is one process of the program in all variants.
 type process struct {
-	pid      int
+	pid int
+	// parent is nil when it is none of the program's. children are those that live
+	// or can be waited for.
 	parent   *process
-	main     *thread
-	threads  map[uint32]*thread
-	space    *addrspace.Space
-	handlers *handlerTable
-	fds      *fdTable
-	comm     string
+	children map[*process]bool
+	// subreaper: the process adopts the children of its dead descendants.
+	subreaper bool
+	main      *thread
+	threads   map[uint32]*thread
+	space     *addrspace.Space
+	handlers  *handlerTable
+	fds       *fdTable
+	comm      string
 	// sameImage is false when variants run different programs.
 	sameImage bool
 	dead      bool
+	// exitSignal is what the parent gets when the process ends.
+	exitSignal int
 	// What the program sees of settings that the monitor holds otherwise.
 	undumpable, noNewPrivs bool
 }
@@ -240,14 +250,18 @@ const recentEvents = 20
 func (e *Engine) newProcess(parent *process, hostPid int) *process {
 	p := &process{
 		parent:    parent,
+		children:  make(map[*process]bool),
 		pid:       e.visiblePid(hostPid),
 		threads:   make(map[uint32]*thread),
 		handlers:  &handlerTable{},
 		fds:       &fdTable{},
-		sameImage: true,
+		sameImage: true, exitSignal: sigCHLD,
 	}
 	p.main = e.newThread(p, p.pid, &domain{})
 	e.pids[p.pid] = p
+	if parent != nil {
+		parent.children[p] = true
+	}
 	return p
 }
 

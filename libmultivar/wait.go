@@ -44,7 +44,7 @@ func (e *Engine) prepareWait(_ *thread, ev *record) {
 		child := e.pids[int(seen)]
 		if e.tasks[task] == nil && child != nil && (!waitid || options&noWait == 0) {
 			// It is dead and gone: the twins go too.
-			delete(e.pids, int(seen))
+			e.forget(child)
 			ev.child = child.main
 			ev.follow = followReap
 			ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {

@@ -68,6 +68,7 @@ const (
 	cloneVM      = 0x100
 	cloneSighand = 0x800
 	cloneVfork   = 0x4000
+	cloneParent  = 0x8000
 	cloneThread  = 0x10000
 	threadFlags  = cloneVM | 0x200 | 0x400 | cloneSighand | cloneThread
 

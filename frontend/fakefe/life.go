@@ -66,6 +66,9 @@ func (s *session) fork(t *task) {
 			mem: p.mem, vars: p.vars, args: p.args, used: p.used, program: p.program, image: p.image,
 		}
 		p.born++
+		if flags&cloneParent != 0 {
+			c.parent = p.parent
+		}
 		if flags&cloneVM == 0 {
 			c.mem = p.mem.fork()
 		}
@@ -75,7 +78,9 @@ func (s *session) fork(t *task) {
 		}
 		disp := *p.disp
 		c.disp = &disp
-		p.children = append(p.children, c)
+		if c.parent != nil {
+			c.parent.children = append(c.parent.children, c)
+		}
 		s.procs = append(s.procs, c)
 		child = s.newTask(c, steps)
 		if flags&cloneVfork != 0 {
@@ -142,7 +147,7 @@ func (s *session) bury(p *process, st frontend.Status) {
 	if p.parent == nil {
 		return
 	}
-	if p.parent.disp[sigChld].handler == 1 {
+	if a := &p.parent.disp[sigChld]; a.handler == 1 || a.flags&saNoChildWait != 0 {
 		for i, c := range p.parent.children {
 			if c == p {
 				p.parent.children = append(p.parent.children[:i:i], p.parent.children[i+1:]...)

@@ -14,6 +14,8 @@ const (
 	sigUrg  = 23
 	sigWin  = 28
 
+	saNoChildWait = 2
+
 	saRestart = 0x10000000
 	saNoDefer = 0x40000000
 

@@ -158,6 +158,48 @@ static int clones(void)
 	return 0;
 }
 
+/* Makes a child of the caller's parent, which ends with a status or waits to be
+ * killed. */
+static long sister(int status)
+{
+	long pid = raw6(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		while (status < 0)
+			raw3(SYS_pause, 0, 0, 0);
+		raw3(SYS_exit_group, status, 0, 0);
+	}
+	CHECK(pid > 0);
+	CHECK(waitpid((pid_t)pid, NULL, 0) == -1 && errno == ECHILD);
+	return pid;
+}
+
+static int sisters(void)
+{
+	for (int i = 0; i < 30; i++) {
+		pid_t maker = fork();
+		CHECK(maker >= 0);
+		if (maker == 0) {
+			long pid = sister(i % 2 ? 3 : -1);
+			if (i % 2 == 0)
+				CHECK(kill((pid_t)pid, SIGKILL) == 0);
+			_exit(1);
+		}
+		for (int n = 0; n < 2; n++) {
+			int status;
+			pid_t pid = wait(&status);
+			CHECK(pid > 0);
+			if (pid == maker)
+				CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+			else if (i % 2)
+				CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+			else
+				CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		}
+		CHECK(wait(NULL) == -1 && errno == ECHILD);
+	}
+	return 0;
+}
+
 static volatile int depth;
 static void forks(int n)
 {
@@ -189,6 +231,10 @@ int main(int argc, char **argv)
 			CHILD("own end", own_end(sig));
 	CHILD("clones", clones());
 	CHILD("forks in handlers", in_handlers());
+	CHILD("sisters", sisters());
+	/* The parent's parent is no part of the program. */
+	sister(0);
+	kill((pid_t)sister(-1), SIGKILL);
 	/* Nobody asks for these any more. */
 	pid_t left[6];
 	for (int i = 0; i < 6; i++) {
