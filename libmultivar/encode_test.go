@@ -118,6 +118,25 @@ func (b *bench) encode(v int, name string, args ...uint64) []event.Field {
 
 func (b *bench) encodeRow(v int, row *sysabi.Row, args ...uint64) []event.Field {
 	b.t.Helper()
+	rec, err := event.Decode(b.recordRow(v, row, args...))
+	if err != nil {
+		b.t.Fatalf("%s: %v", row.Name, err)
+	}
+	return rec.Fields
+}
+
+// record returns the record of a call of variant v.
+func (b *bench) record(v int, name string, args ...uint64) []byte {
+	b.t.Helper()
+	row, ok := sysabi.ByName(name)
+	if !ok {
+		b.t.Fatalf("no call %s", name)
+	}
+	return b.recordRow(v, row, args...)
+}
+
+func (b *bench) recordRow(v int, row *sysabi.Row, args ...uint64) []byte {
+	b.t.Helper()
 	c := frontend.Call{Nr: int64(row.Nr[0])}
 	copy(c.Args[:], args)
 	call := row.Resolve(c.Args)
@@ -125,11 +144,7 @@ func (b *bench) encodeRow(v int, row *sysabi.Row, args ...uint64) []event.Field 
 	if !ok {
 		b.t.Fatalf("%s: the task is gone", row.Name)
 	}
-	rec, err := event.Decode(p)
-	if err != nil {
-		b.t.Fatalf("%s: %v", row.Name, err)
-	}
-	return rec.Fields
+	return p
 }
 
 // render prints fields for comparison: argument.part[index]=value.
@@ -222,6 +237,53 @@ func TestEncode(t *testing.T) {
 				t.Errorf("%s%x\ngot  %s\nwant %s", tc.call, tc.args, got, tc.want)
 			}
 		})
+	}
+}
+
+// Every element of an array is compared, up to where memory ends; what is beyond
+// the bound is refused.
+func TestManyPolls(t *testing.T) {
+	const at = 0x10000
+	b := newBench(t)
+	b.host.everywhere = bytes.Repeat([]byte{1}, pageSize)
+	differs := func(n, element uint64) bool {
+		delete(b.host.pages, 1)
+		page := (at + element*8) &^ (pageSize - 1)
+		b.host.put(1, page, b.host.everywhere)
+		b.host.put(1, at+element*8, []byte{2})
+		return !bytes.Equal(b.record(0, "poll", at, n, 0), b.record(1, "poll", at, n, 0))
+	}
+	for _, element := range []uint64{0, structsAtOnce/8 - 1, structsAtOnce / 8, maxElements - 1} {
+		if !differs(element+1, element) {
+			t.Errorf("a difference in element %d is not seen", element)
+		}
+		if differs(element, element) {
+			t.Errorf("element %d is compared although it is not asked for", element)
+		}
+	}
+
+	b.host.everywhere = nil
+	delete(b.host.pages, 1)
+	b.host.put(0, at, make([]byte, structsAtOnce+pageSize))
+	const there = (structsAtOnce + pageSize - 4) / 8
+	f := b.encode(0, "poll", at+4, maxElements, 0)
+	last := f[len(f)-3]
+	if last.Flags&event.Fault == 0 || last.Index != there || last.Value() != 4 {
+		t.Errorf("the memory ends in element %d: %+v", there, last)
+	}
+
+	row, _ := sysabi.ByName("ppoll")
+	var got []frontend.Action
+	for v := range 2 {
+		got = append(got, b.e.OnSyscall(b.th.sides[v].task, frontend.Call{Nr: int64(row.Nr[0]), Args: [6]uint64{at, maxElements + 1}})...)
+	}
+	if len(got) != 2 {
+		t.Errorf("%d actions", len(got))
+	}
+	for _, a := range got {
+		if a.Op != frontend.OpAnswer || a.Ret != -eINVAL {
+			t.Errorf("%d descriptors: %+v", maxElements+1, a)
+		}
 	}
 }
 

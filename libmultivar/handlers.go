@@ -86,6 +86,7 @@ var handlers = [...]func(*Engine, *thread, *record){
 	sysabi.HandlerRlimit:      (*Engine).prepareRlimit,
 	sysabi.HandlerPrctl:       (*Engine).preparePrctl,
 	sysabi.HandlerPersonality: (*Engine).preparePersonality,
+	sysabi.HandlerPoll:        (*Engine).preparePoll,
 }
 
 // prepareSigaction records the disposition that the leader gets.
@@ -177,6 +178,15 @@ func (e *Engine) preparePrctl(th *thread, ev *record) {
 		}
 	case prGetNoNewPrivs:
 		e.answer(ev, int64(bit(p.noNewPrivs)))
+	}
+}
+
+// preparePoll refuses more descriptors than are compared. Linux refuses them in
+// the same way beyond RLIMIT_NOFILE, which is no higher unless an administrator
+// has raised fs.nr_open (proc(5)).
+func (e *Engine) preparePoll(_ *thread, ev *record) {
+	if uint64(uint32(ev.raw.Args[1])) > maxElements {
+		e.answer(ev, -eINVAL)
 	}
 }
 

@@ -105,6 +105,7 @@ const (
 	HandlerMemfd
 	HandlerPersonality
 	HandlerShm
+	HandlerPoll
 )
 
 // Row describes one system call.

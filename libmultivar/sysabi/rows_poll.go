@@ -8,8 +8,8 @@ func pollRows() []Row {
 	set := func(name string) Arg { return inOut(name, Len{Kind: LenBits, Arg: 0}) }
 	epollEvents := recs("events", Out, epollEventLayout, lenRet(2, epollEventLayout.Size))
 	return []Row{
-		{Name: "poll", Args: args(pollfds, u32("nfds"), i32("timeout")), Blocks: true},
-		{Name: "ppoll", Args: args(pollfds, u32("nfds"), inOutRec("timeout", timespecLayout).onErr(EINTR), sigset("sigmask"), long("sigsetsize")), Blocks: true, Signals: true},
+		{Name: "poll", Args: args(pollfds, u32("nfds"), i32("timeout")), Blocks: true, Handler: HandlerPoll},
+		{Name: "ppoll", Args: args(pollfds, u32("nfds"), inOutRec("timeout", timespecLayout).onErr(EINTR), sigset("sigmask"), long("sigsetsize")), Blocks: true, Signals: true, Handler: HandlerPoll},
 		{Name: "select", Args: args(i32("nfds"), set("readfds"), set("writefds"), set("exceptfds"), inOutRec("timeout", timevalLayout).onErr(EINTR)), Blocks: true},
 		{Name: "pselect6", Args: args(i32("nfds"), set("readfds"), set("writefds"), set("exceptfds"), inOutRec("timeout", timespecLayout).onErr(EINTR), Arg{Name: "sigmask", Kind: SigsetArg, Dir: In}), Blocks: true, Signals: true},
 		{Name: "epoll_create", Args: args(i32("size")), Ret: RetFD},
