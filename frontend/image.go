@@ -43,6 +43,9 @@ type Image struct {
 	Mappings []Mapping
 	// Movable is true when the program is position independent.
 	Movable bool
+	// Align is the largest alignment in bytes that the program's loadable segments
+	// ask for, a power of two, 0 when it is not known.
+	Align uint64
 	// IP is where the task will start.
 	IP uint64
 	// Args and Env are the strings on the stack, without their NULs.

@@ -91,7 +91,6 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	}
 	x := ev.exec
 	x.start = addrspace.StartInfoFrom(img)
-	x.start.ProgramAlign = e.programAlign(s.task, img)
 	if e.cfg.Layout == LayoutDisjoint {
 		x.offsets = e.layout.Random(e.rand)
 	} else {
@@ -132,29 +131,6 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 			e.followerExec(th, v)
 		}
 	}
-}
-
-// Entries of the auxiliary vector and the size of an ELF program header
-// (include/uapi/linux/auxvec.h, elf(5)).
-const (
-	auxPhdr    = 3
-	auxPhnum   = 5
-	phdrSize   = 56
-	maxHeaders = 512
-)
-
-// programAlign returns the alignment that the program's segments ask for.
-func (e *Engine) programAlign(t frontend.Task, img *frontend.Image) uint64 {
-	at, _ := addrspace.AuxValue(img.Aux, auxPhdr)
-	n, ok := addrspace.AuxValue(img.Aux, auxPhnum)
-	if !ok || n > maxHeaders {
-		return 0
-	}
-	headers := make([]byte, n*phdrSize)
-	if _, err := e.host.ReadVariantMem(t, at, headers); err != nil {
-		return 0
-	}
-	return addrspace.ProgramAlign(headers)
 }
 
 // followerExec places the program of a follower as the leader's was placed.

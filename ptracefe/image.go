@@ -8,8 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math/bits"
 	"os"
 	"syscall"
 
@@ -36,7 +36,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
-	movable, err := readHeader(t.id.Host)
+	program, err := readHeader(t.id.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img.IP, img.Movable = t.regs.Rip, movable
+	img.IP, img.Movable, img.Align = t.regs.Rip, program.movable, program.align
 	for _, a := range img.Aux {
 		switch a.Type {
 		case auxEntry:
@@ -100,22 +100,52 @@ func errnoOf(err error) error {
 	return err
 }
 
-// readHeader reads the ELF header of the program that host runs. A program that
+// program is what the file of a program says about where it can be.
+type program struct {
+	movable bool
+	// align is the largest alignment of its segments in bytes, 0 when unknown.
+	align uint64
+}
+
+// readHeader reads the ELF headers of the program that host runs. A program that
 // is not a 64-bit one of this machine is ENOEXEC.
-func readHeader(host int) (movable bool, err error) {
+func readHeader(host int) (program, error) {
 	f, err := os.Open(procPath(host, "exe"))
 	if err != nil {
-		return false, procError("open program", err)
+		return program{}, procError("open program", err)
 	}
 	defer f.Close()
-	var h [headerSize]byte
-	if _, err := io.ReadFull(f, h[:]); err != nil {
-		return false, fmt.Errorf("program header: %w", err)
+	// What a short file lacks is zero to the kernel.
+	var h [elfHeaderSize]byte
+	if n, err := f.ReadAt(h[:], 0); n < headerSize {
+		return program{}, fmt.Errorf("program header: %w", err)
 	}
 	if string(h[:len(elf.ELFMAG)]) != elf.ELFMAG || !is64Bit(h[:]) {
-		return false, fmt.Errorf("program for another machine: %w", syscall.ENOEXEC)
+		return program{}, fmt.Errorf("program for another machine: %w", syscall.ENOEXEC)
 	}
-	return elf.Type(binary.LittleEndian.Uint16(h[16:])) == elf.ET_DYN, nil
+	p := program{movable: elf.Type(binary.LittleEndian.Uint16(h[16:])) == elf.ET_DYN}
+	table, count := int64(binary.LittleEndian.Uint64(h[32:])), int(binary.LittleEndian.Uint16(h[56:]))
+	if table < 0 || count > maxHeaders {
+		return p, nil
+	}
+	segments := make([]byte, count*segmentSize)
+	if _, err := f.ReadAt(segments, table); err == nil {
+		p.align = largestAlign(segments)
+	}
+	return p, nil
+}
+
+// largestAlign returns the largest alignment in bytes that loadable segments ask
+// for, given the program headers. Like the kernel (maximum_alignment in
+// fs/binfmt_elf.c) it passes over what is no power of two. 0 means none.
+func largestAlign(segments []byte) (align uint64) {
+	for ; len(segments) >= segmentSize; segments = segments[segmentSize:] {
+		a := binary.LittleEndian.Uint64(segments[48:])
+		if elf.ProgType(binary.LittleEndian.Uint32(segments)) == elf.PT_LOAD && bits.OnesCount64(a) == 1 {
+			align = max(align, a)
+		}
+	}
+	return align
 }
 
 // startParser reads the words of a new program's stack.

@@ -4,6 +4,7 @@ package ptracefe
 
 import (
 	"encoding/binary"
+	"os"
 	"slices"
 	"testing"
 
@@ -194,5 +195,34 @@ func TestPieces(t *testing.T) {
 	}
 	if at, err := freeRange(userEnd-0x1000, 0x2000, vmas, nil); err == nil {
 		t.Errorf("free range at %#x", at)
+	}
+}
+
+func TestLargestAlign(t *testing.T) {
+	header := func(kind uint32, align uint64) []byte {
+		h := make([]byte, segmentSize)
+		binary.LittleEndian.PutUint32(h, kind)
+		binary.LittleEndian.PutUint64(h[48:], align)
+		return h
+	}
+	for _, c := range []struct {
+		headers [][]byte
+		want    uint64
+	}{
+		{nil, 0},
+		{[][]byte{header(1, 0x1000), header(1, 0x20_0000), header(1, 0x1_0000)}, 0x20_0000},
+		{[][]byte{header(6, 0x20_0000), header(1, 8), header(1, 0x30_0000), header(1, 0)}, 8},
+		{[][]byte{header(1, 0x1000)[:segmentSize-1]}, 0},
+	} {
+		if got := largestAlign(slices.Concat(c.headers...)); got != c.want {
+			t.Errorf("%v: %#x, want %#x", c.headers, got, c.want)
+		}
+	}
+}
+
+func TestReadHeader(t *testing.T) {
+	p, err := readHeader(os.Getpid())
+	if err != nil || p.align < 4096 || p.align&(p.align-1) != 0 {
+		t.Errorf("the test is %+v, %v", p, err)
 	}
 }

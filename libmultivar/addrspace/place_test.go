@@ -254,8 +254,8 @@ func TestPlanOfStaticPIE(t *testing.T) {
 	img.Mappings = slices.DeleteFunc(img.Mappings, func(m frontend.Mapping) bool { return m.Region == frontend.RegionInterp })
 	img.IP = kernelA.program + 0x34c0
 	img.Aux[7].Value = 0
+	img.Align = 2 * mib
 	start := StartInfoFrom(img)
-	start.ProgramAlign = 2 * mib
 	o := l.Random(nil)
 	o.Program += 5 * page
 	p, _ := plan(t, l, 0, o, img, start)
@@ -363,28 +363,6 @@ func TestPlanFitsLargeTables(t *testing.T) {
 	small, _ := plan(t, l, 0, o, img, StartInfoFrom(img))
 	if len(small.Stack) < maxStackPad {
 		t.Error("no pad on a small stack")
-	}
-}
-
-func TestProgramAlign(t *testing.T) {
-	header := func(typ uint32, align uint64) []byte {
-		h := make([]byte, phdrSize)
-		binary.LittleEndian.PutUint32(h, typ)
-		binary.LittleEndian.PutUint64(h[48:], align)
-		return h
-	}
-	for _, c := range []struct {
-		headers [][]byte
-		want    uint64
-	}{
-		{nil, page},
-		{[][]byte{header(1, 0x1000), header(1, 0x20_0000), header(1, 0x1_0000)}, 0x20_0000},
-		{[][]byte{header(6, 0x20_0000), header(1, 8), header(1, 0x30_0000), header(1, 1<<40), header(1, 0)}, page},
-		{[][]byte{header(1, gib)[:55]}, page},
-	} {
-		if got := ProgramAlign(slices.Concat(c.headers...)); got != c.want {
-			t.Errorf("%v: %#x, want %#x", c.headers, got, c.want)
-		}
 	}
 }
 

@@ -2,7 +2,6 @@ package addrspace
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -42,13 +41,11 @@ type StartInfo struct {
 	// those that say something else than where the image is.
 	Aux []frontend.Aux
 	// ProgramAlign is the alignment in bytes that a position-independent program
-	// asks for (ProgramAlign computes it): a power of two up to 1 GiB. Anything
-	// else stands for PageSize.
+	// asks for: a power of two up to 1 GiB. Anything else stands for PageSize.
 	ProgramAlign uint64
 }
 
-// StartInfoFrom returns what the leader's image says. ProgramAlign is not known
-// from the image and left 0.
+// StartInfoFrom returns what the leader's image says.
 func StartInfoFrom(img *frontend.Image) StartInfo {
 	if img == nil {
 		return StartInfo{}
@@ -62,6 +59,7 @@ func StartInfoFrom(img *frontend.Image) StartInfo {
 		Random:       img.Random,
 		Comm:         img.Comm,
 		Aux:          slices.Clone(img.Aux),
+		ProgramAlign: img.Align,
 	}
 }
 
@@ -78,33 +76,9 @@ func AuxValue(aux []frontend.Aux, typ uint64) (value uint64, ok bool) {
 	return 0, false
 }
 
-const (
-	// phdrSize is the size in bytes of a 64-bit ELF program header.
-	phdrSize = 56
-	// ptLoad is the type of a loadable segment.
-	ptLoad = 1
-	// maxProgramAlign is the largest alignment that the program's window has room
-	// for in addition to its random offset.
-	maxProgramAlign = 1 * gib
-)
-
-// ProgramAlign returns the largest alignment in bytes that the loadable segments
-// of a program ask for, given its program headers as they are in memory at
-// AT_PHDR (AT_PHNUM entries of 56 bytes). Like the kernel (maximum_alignment in
-// fs/binfmt_elf.c) it passes over what is no power of two; alignments over 1 GiB
-// are passed over, too. The result is PageSize at least.
-func ProgramAlign(headers []byte) uint64 {
-	align := uint64(PageSize)
-	for ; len(headers) >= phdrSize; headers = headers[phdrSize:] {
-		if binary.LittleEndian.Uint32(headers) != ptLoad {
-			continue
-		}
-		if a := binary.LittleEndian.Uint64(headers[48:]); validAlign(a) {
-			align = max(align, a)
-		}
-	}
-	return align
-}
+// maxProgramAlign is the largest alignment that the program's window has room for
+// in addition to its random offset.
+const maxProgramAlign = 1 * gib
 
 func validAlign(a uint64) bool { return a >= PageSize && a <= maxProgramAlign && a&(a-1) == 0 }
 
