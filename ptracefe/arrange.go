@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -27,7 +28,7 @@ func checkRange(start, size uint64) error {
 
 // pieces cuts moves at the borders of mappings, because mremap(2) takes one
 // mapping at a time.
-func pieces(moves []frontend.Move, vmas []vma) ([]frontend.Move, error) {
+func pieces(moves []frontend.Move, vmas []procmaps.VMA) ([]frontend.Move, error) {
 	var all []frontend.Move
 	for _, m := range moves {
 		if err := checkRange(m.From, m.Size); err != nil {
@@ -62,7 +63,7 @@ func pieces(moves []frontend.Move, vmas []vma) ([]frontend.Move, error) {
 // A target that is occupied is never overwritten: what moves away from there
 // goes to a temporary area first, what is to be unmapped goes before, and
 // anything else is an error.
-func (in *injector) arrange(p *frontend.Placement, vmas []vma) (last []frontend.Move, err error) {
+func (in *injector) arrange(p *frontend.Placement, vmas []procmaps.VMA) (last []frontend.Move, err error) {
 	moves, err := pieces(p.Moves, vmas)
 	if err != nil {
 		return nil, err
@@ -103,7 +104,7 @@ func (in *injector) arrange(p *frontend.Placement, vmas []vma) (last []frontend.
 			return nil, err
 		}
 	}
-	left, err := readMaps(in.t.id.Host)
+	left, err := procmaps.Read(in.t.id.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (in *injector) arrange(p *frontend.Placement, vmas []vma) (last []frontend.
 
 // movesAway says whether all of v is at its temporary place, or will have moved
 // before anything is put there.
-func movesAway(v vma, moves []frontend.Move) bool {
+func movesAway(v procmaps.VMA, moves []frontend.Move) bool {
 	for _, m := range moves {
 		if m.From <= v.Start && v.End <= m.From+m.Size {
 			return true
@@ -146,7 +147,7 @@ func (in *injector) remap(m frontend.Move) error {
 
 // freeRange returns the first place from start on that no mapping and no target
 // occupies.
-func freeRange(start, size uint64, vmas []vma, moves []frontend.Move) (uint64, error) {
+func freeRange(start, size uint64, vmas []procmaps.VMA, moves []frontend.Move) (uint64, error) {
 	for at := start; checkRange(at, size) == nil; {
 		next := at
 		for _, v := range vmas {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 )
 
 // maxStart bounds what the kernel puts on the stack of a new program: its own
@@ -40,12 +41,12 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	vmas, err := readMaps(t.id.Host)
+	vmas, err := procmaps.Read(t.id.Host)
 	if err != nil {
 		return nil, err
 	}
 	sp := t.regs.Rsp
-	at := find(vmas, sp)
+	at := procmaps.Find(vmas, sp)
 	if at < 0 {
 		return nil, errors.New("a new program has no stack")
 	}
@@ -73,7 +74,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 			}
 		}
 	}
-	img.Mappings = plainMappings(vmas)
+	img.Mappings = procmaps.Plain(vmas)
 	comm, err := os.ReadFile(procPath(t.id.Host, "comm"))
 	if err != nil {
 		return nil, procError("name of task", err)

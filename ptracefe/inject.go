@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -54,7 +55,7 @@ func (s *session) inject(t *task) (*injector, error) {
 	if ok || err != nil {
 		return in, err
 	}
-	vmas, err := readMaps(t.id.Host)
+	vmas, err := procmaps.Read(t.id.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ var errNoGate = errors.New("no executable memory for the monitor's call")
 // findGate finds another syscall instruction than the program's own. The vDSO
 // has one; without a vDSO one is written to where the program goes on, or into
 // any other executable page, until the end.
-func (in *injector) findGate(vmas []vma) error {
+func (in *injector) findGate(vmas []procmaps.VMA) error {
 	s, t := in.s, in.t
 	if gate, ok, err := s.vdsoGate(t, vmas); ok || err != nil {
 		in.gate = gate
@@ -84,7 +85,7 @@ func (in *injector) findGate(vmas []vma) error {
 		}
 	}
 	for _, at := range pages {
-		v := find(vmas, at)
+		v := procmaps.Find(vmas, at)
 		if v < 0 || vmas[v].Prot&protExec == 0 || vmas[v].Shared {
 			continue
 		}
@@ -105,9 +106,9 @@ func (in *injector) findGate(vmas []vma) error {
 }
 
 // vdsoGate returns the address of the vDSO's syscall instruction.
-func (s *session) vdsoGate(t *task, vmas []vma) (gate uint64, ok bool, err error) {
+func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, err error) {
 	for _, v := range vmas {
-		if v.file != "" || v.Path != "[vdso]" || v.Prot&protExec == 0 {
+		if v.File != "" || v.Path != "[vdso]" || v.Prot&protExec == 0 {
 			continue
 		}
 		if !s.vdso.known {

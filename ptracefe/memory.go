@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -154,11 +155,11 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 
 // Mappings implements frontend.Host.
 func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
-	vmas, err := readMaps(id.Host)
+	vmas, err := procmaps.Read(id.Host)
 	if err != nil {
 		return nil, err
 	}
-	return plainMappings(vmas), nil
+	return procmaps.Plain(vmas), nil
 }
 
 // lookup finds a living task.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 )
 
 func TestParseMapsAndClassify(t *testing.T) {
@@ -26,7 +27,7 @@ func TestParseMapsAndClassify(t *testing.T) {
 7ffe00000000-7ffe00001000 r-xp 00000000 fe:00 14 [vdso]
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
 `
-	vmas, err := parseMaps([]byte(text))
+	vmas, err := procmaps.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
 		t.Errorf("mappings %+v", vmas[:5])
 	}
 	for _, bad := range []string{"x", "1-2", "2-1 r--p 0 0:0 0", "g-h r--p 0 0:0 0", "1000-2000 r-p 0 0:0 0"} {
-		if _, err := parseMaps([]byte(bad)); err == nil {
+		if _, err := procmaps.Parse([]byte(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
@@ -132,7 +133,7 @@ func FuzzParseStart(f *testing.F) {
 func FuzzParseMaps(f *testing.F) {
 	f.Add([]byte("1000-2000 r-xp 0 fe:00 1 /x\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		vmas, err := parseMaps(text)
+		vmas, err := procmaps.Parse(text)
 		for _, v := range vmas {
 			if err == nil && v.End <= v.Start {
 				t.Errorf("mapping %+v", v)
@@ -168,7 +169,7 @@ func TestParseMessage(t *testing.T) {
 }
 
 func TestPieces(t *testing.T) {
-	vmas := []vma{
+	vmas := []procmaps.VMA{
 		{Mapping: frontend.Mapping{Start: 0x10000, End: 0x12000}},
 		{Mapping: frontend.Mapping{Start: 0x12000, End: 0x13000}},
 		{Mapping: frontend.Mapping{Start: 0x20000, End: 0x21000}},

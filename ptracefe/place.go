@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -23,7 +24,7 @@ type vdso struct {
 
 // injectAtExec prepares for calls in a task that has not executed its first
 // instruction and therefore has none that could be borrowed.
-func (s *session) injectAtExec(t *task, vmas []vma) (*injector, error) {
+func (s *session) injectAtExec(t *task, vmas []procmaps.VMA) (*injector, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (s *session) injectAtExec(t *task, vmas []vma) (*injector, error) {
 
 // place carries out OpPlace.
 func (s *session) place(t *task, p *frontend.Placement) error {
-	vmas, err := readMaps(t.id.Host)
+	vmas, err := procmaps.Read(t.id.Host)
 	if err != nil {
 		return err
 	}

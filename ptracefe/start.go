@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -171,7 +172,7 @@ func (s *session) seize(t *task) error {
 // prepare makes a new process what its variant needs: no descriptors but the
 // given ones, the filter, no trace of how it was started.
 func (s *session) prepare(t *task, files int) error {
-	vmas, err := readMaps(t.id.Host)
+	vmas, err := procmaps.Read(t.id.Host)
 	if err != nil {
 		return err
 	}
