@@ -20,19 +20,20 @@ func BenchmarkCall(b *testing.B) {
 		"run to exit": func(t frontend.Task, c frontend.Call) []frontend.Action { return runAs(t, c, true) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			m := &script{calls: map[int64]int{}}
-			m.syscall = func(t frontend.Task, c frontend.Call) []frontend.Action {
-				if c.Nr == sysGetppid {
-					return decide(t, c)
+			made := 0
+			m := &script{Call: func(t frontend.Task, c frontend.Call, name string) []frontend.Action {
+				if name != "getppid" {
+					return nil
 				}
-				return nil
-			}
+				made++
+				return decide(t, c)
+			}}
 			program := filepath.Join(probes, "probe-static")
 			_, err := ptracefe.New().Run(b.Context(), frontend.Spec{
 				Programs: []string{program}, Args: []string{program, "loop", strconv.Itoa(b.N)}, Variants: 1,
-			}, func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) { m.host = h; return m, nil })
-			if err != nil || m.calls[sysGetppid] < b.N {
-				b.Fatalf("%d of %d calls, %v", m.calls[sysGetppid], b.N, err)
+			}, m.NewMonitor)
+			if err != nil || made < b.N {
+				b.Fatalf("%d of %d calls, %v", made, b.N, err)
 			}
 		})
 	}

@@ -18,21 +18,15 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/frontendtest"
 	"github.com/multivar/multivar/ptracefe"
 )
-
-// hasEnded says whether a process has ended. One whose parent ended before it
-// may remain as a zombie until init has time for it.
-func hasEnded(pid int) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	return err != nil || strings.Contains(string(status), "State:\tZ") || strings.Contains(string(status), "State:\tX")
-}
 
 // gone fails unless all processes have ended.
 func gone(t *testing.T, pids map[int]bool) {
 	t.Helper()
 	for pid := range pids {
-		if !hasEnded(pid) {
+		if !frontendtest.HasEnded(pid) {
 			t.Errorf("process %d is still there", pid)
 		}
 	}
@@ -42,13 +36,13 @@ func gone(t *testing.T, pids map[int]bool) {
 // first of them wants to write.
 func breeding(pids map[int]bool, ready func(frontend.Task) []frontend.Action) *script {
 	m := &script{}
-	m.start = func(id frontend.Task) []frontend.Action { pids[id.Host] = true; return nil }
-	m.fork = func(parent, child frontend.Task, _ frontend.ForkKind) []frontend.Action {
+	m.Start = func(id frontend.Task) []frontend.Action { pids[id.Host] = true; return nil }
+	m.Fork = func(parent, child frontend.Task, _ frontend.ForkKind) []frontend.Action {
 		pids[child.Host] = true
 		return append(resume(parent), resume(child)...)
 	}
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
-		if c.Nr == sysWrite {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name == "write" {
 			return ready(id)
 		}
 		return nil
@@ -72,11 +66,9 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		because := errors.New("enough")
 		m := breeding(pids, func(frontend.Task) []frontend.Action { return nil })
-		m.timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
-		m.calls = map[int64]int{}
+		m.Timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
 		_, err := ptracefe.New(ptracefe.WithTick(10*time.Millisecond)).Run(ctx,
-			frontend.Spec{Programs: []string{probe(t, "static")}, Args: []string{"probe", name}, Variants: 2},
-			func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) { m.host = h; return m, nil })
+			frontend.Spec{Programs: []string{probe(t, "static")}, Args: []string{"probe", name}, Variants: 2}, m.NewMonitor)
 		if !errors.Is(err, because) {
 			t.Errorf("%s: Run: %v", name, err)
 		}
@@ -94,7 +86,7 @@ func TestKill(t *testing.T) {
 		return all
 	})
 	ends := 0
-	m.end = func(_ frontend.Task, st frontend.Status) []frontend.Action {
+	m.End = func(_ frontend.Task, st frontend.Status) []frontend.Action {
 		ends++
 		if st.Signal != int(syscall.SIGKILL) {
 			t.Errorf("ended with %+v", st)
@@ -106,24 +98,6 @@ func TestKill(t *testing.T) {
 		t.Errorf("error %v, %+v, %d ends", r.err, r.Outcome, ends)
 	}
 	gone(t, pids)
-}
-
-func TestTimer(t *testing.T) {
-	m := &script{}
-	var times []time.Duration
-	m.timer = func(now time.Duration) []frontend.Action {
-		times = append(times, now)
-		if len(times) == 5 {
-			return one(frontend.Action{Op: frontend.OpEnd})
-		}
-		return nil
-	}
-	run(t, m, 1, probe(t, "static"), "spin")
-	for i := 1; i < len(times); i++ {
-		if times[i] <= times[i-1] {
-			t.Errorf("times %v", times)
-		}
-	}
 }
 
 func TestStartErrors(t *testing.T) {
@@ -183,20 +157,20 @@ func TestBadActionsAreFailures(t *testing.T) {
 	for name, a := range map[string]frontend.Action{
 		"time stamp at a call": {Op: frontend.OpTimeStamp},
 		"place at a call":      {Op: frontend.OpPlace, Place: &frontend.Placement{}},
-		"signal at a call":     {Op: frontend.OpSignal, Signal: userSignal(10, 0)},
+		"signal at a call":     {Op: frontend.OpSignal, Signal: frontendtest.Queued(syscall.SIGUSR1, 0)},
 		"no signal":            {Op: frontend.OpInterrupt},
 		"file argument":        {Op: frontend.OpRun, File: 3, FileArg: 6},
 		"file for the leader":  {Op: frontend.OpExec, File: 3},
 		"unknown":              {Op: 99},
 	} {
 		m := &script{}
-		m.syscall = func(id frontend.Task, _ frontend.Call) []frontend.Action {
+		m.Call = func(id frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 			a.Task = id
 			return one(a)
 		}
 		r := runWith(t, m, frontend.Spec{Programs: []string{probe(t, "static")}, Variants: 1})
-		if r.err != nil || len(m.failures) != 1 {
-			t.Errorf("%s: error %v, failures %v", name, r.err, m.failures)
+		if r.err != nil || len(m.Failures) != 1 {
+			t.Errorf("%s: error %v, failures %v", name, r.err, m.Failures)
 		}
 	}
 }
@@ -229,7 +203,7 @@ func TestEndAtAnyTime(t *testing.T) {
 			pids := map[int]bool{}
 			m := breeding(pids, nil)
 			n := 0
-			m.syscall = func(id frontend.Task, _ frontend.Call) []frontend.Action {
+			m.Call = func(id frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 				if n++; n == at {
 					return one(frontend.Action{Op: op, Task: id})
 				}
@@ -239,8 +213,8 @@ func TestEndAtAnyTime(t *testing.T) {
 				Programs: []string{"/bin/sh"}, Variants: 1,
 				Args: []string{"sh", "-c", "for i in 1 2 3; do /bin/true | /bin/true & (/bin/true); done; wait"},
 			})
-			if r.err != nil || len(m.failures) > 0 {
-				t.Errorf("operation %d at call %d: %v, %v", op, at, r.err, m.failures)
+			if r.err != nil || len(m.Failures) > 0 {
+				t.Errorf("operation %d at call %d: %v, %v", op, at, r.err, m.Failures)
 			}
 			gone(t, pids)
 		}
@@ -260,25 +234,25 @@ func TestKilledFromOutside(t *testing.T) {
 			}
 		}
 		m := placed(nil)
-		place := m.exec
-		m.start = func(id frontend.Task) []frontend.Action {
+		place := m.Exec
+		m.Start = func(id frontend.Task) []frontend.Action {
 			pids[id.Host], alive[id.Host] = true, true
 			return nil
 		}
-		m.fork = func(parent, child frontend.Task, _ frontend.ForkKind) []frontend.Action {
+		m.Fork = func(parent, child frontend.Task, _ frontend.ForkKind) []frontend.Action {
 			pids[child.Host], alive[child.Host] = true, true
 			step()
 			return append(resume(parent), resume(child)...)
 		}
-		m.exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
+		m.Exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
 			step()
 			return place(id, old, img)
 		}
-		m.syscall = func(frontend.Task, frontend.Call) []frontend.Action {
+		m.Call = func(frontend.Task, frontend.Call, string) []frontend.Action {
 			step()
 			return nil
 		}
-		m.end = func(id frontend.Task, _ frontend.Status) []frontend.Action {
+		m.End = func(id frontend.Task, _ frontend.Status) []frontend.Action {
 			delete(alive, id.Host)
 			return nil
 		}
@@ -286,8 +260,8 @@ func TestKilledFromOutside(t *testing.T) {
 			Programs: []string{"/bin/sh"}, Variants: 1,
 			Args: []string{"sh", "-c", "for i in 1 2 3; do /bin/true | /bin/true & (/bin/true); done; wait"},
 		})
-		if r.err != nil || len(m.failures) > 0 {
-			t.Errorf("at step %d: %v, %v", at, r.err, m.failures)
+		if r.err != nil || len(m.Failures) > 0 {
+			t.Errorf("at step %d: %v, %v", at, r.err, m.Failures)
 		}
 		gone(t, pids)
 	}
@@ -298,14 +272,14 @@ func TestThreads(t *testing.T) {
 	m := placed(nil)
 	clones := 0
 	var olds, news []frontend.Task
-	m.fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
+	m.Fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
 		if k == frontend.Clone {
 			clones++
 		}
 		return append(resume(parent), resume(child)...)
 	}
-	place := m.exec
-	m.exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
+	place := m.Exec
+	m.Exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
 		news, olds = append(news, id), append(olds, old)
 		return place(id, old, img)
 	}
@@ -324,7 +298,7 @@ func doomedMonitor() int {
 	pids := map[int]bool{}
 	m := breeding(pids, func(frontend.Task) []frontend.Action { return []frontend.Action{} })
 	printed := false
-	m.timer = func(time.Duration) []frontend.Action {
+	m.Timer = func(time.Duration) []frontend.Action {
 		if len(pids) >= 8 && !printed {
 			printed = true
 			for pid := range pids {
@@ -334,10 +308,8 @@ func doomedMonitor() int {
 		}
 		return nil
 	}
-	m.calls = map[int64]int{}
 	_, err := ptracefe.New().Run(context.Background(),
-		frontend.Spec{Programs: []string{os.Getenv(doomed)}, Args: []string{"probe", "orphans"}, Variants: 2},
-		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) { m.host = h; return m, nil })
+		frontend.Spec{Programs: []string{os.Getenv(doomed)}, Args: []string{"probe", "orphans"}, Variants: 2}, m.NewMonitor)
 	fmt.Fprintln(os.Stderr, err)
 	return 1
 }
@@ -375,7 +347,7 @@ func TestMonitorDeath(t *testing.T) {
 	_ = cmd.Wait()
 	for deadline := time.Now().Add(watchdog); len(pids) > 0; time.Sleep(time.Millisecond) {
 		for pid := range pids {
-			if hasEnded(pid) {
+			if frontendtest.HasEnded(pid) {
 				delete(pids, pid)
 			}
 		}

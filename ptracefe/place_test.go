@@ -114,7 +114,7 @@ func layout(img *frontend.Image, programTo, interpTo, stackTo uint64) *frontend.
 }
 
 func placed(edit func(*frontend.Image, *frontend.Placement)) *script {
-	return &script{exec: func(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	return &script{Exec: func(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		p := layout(img, programAt, interpAt, stackEnd)
 		if edit != nil {
 			edit(img, p)
@@ -157,10 +157,10 @@ func TestPlacementIsComplete(t *testing.T) {
 		p.Comm = "placed"
 		p.Brk = slot + 0x40_0000_0000
 	})
-	m.syscall = func(id frontend.Task, _ frontend.Call) []frontend.Action {
+	m.Call = func(id frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 		if maps == nil {
 			var err error
-			if maps, err = m.host.Mappings(id); err != nil {
+			if maps, err = m.Host.Mappings(id); err != nil {
 				t.Error(err)
 			}
 		}
@@ -186,7 +186,7 @@ func TestPlacementIsComplete(t *testing.T) {
 // Targets may be where the kernel has put other parts of the program.
 func TestPlacementOverlaps(t *testing.T) {
 	m := &script{}
-	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		first := func(r frontend.Region) uint64 {
 			i := slices.IndexFunc(img.Mappings, func(m frontend.Mapping) bool { return m.Region == r })
 			if i < 0 {
@@ -207,7 +207,7 @@ func TestPlacementOverlaps(t *testing.T) {
 
 func TestPlacementOverOccupiedFails(t *testing.T) {
 	m := &script{}
-	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		p := layout(img, programAt, interpAt, stackEnd)
 		p.Moves = p.Moves[:1]
 		for _, s := range img.Mappings {
@@ -218,8 +218,8 @@ func TestPlacementOverOccupiedFails(t *testing.T) {
 		return one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: p})
 	}
 	r := runWith(t, m, frontend.Spec{Programs: []string{probe(t, "pie")}, Variants: 1})
-	if len(m.failures) != 1 || !strings.Contains(m.failures[0].Error(), "occupied") || r.Ended {
-		t.Errorf("failures %v, outcome %+v", m.failures, r.Outcome)
+	if len(m.Failures) != 1 || !strings.Contains(m.Failures[0].Error(), "occupied") || r.Ended {
+		t.Errorf("failures %v, outcome %+v", m.Failures, r.Outcome)
 	}
 }
 
@@ -228,7 +228,7 @@ func TestTimeStamps(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			m := placed(func(_ *frontend.Image, p *frontend.Placement) { p.TrapTSC = true })
 			var seen []frontend.TimeStamp
-			m.rdtsc = func(id frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+			m.Rdtsc = func(id frontend.Task, ts frontend.TimeStamp) []frontend.Action {
 				seen = append(seen, ts)
 				if ts.WithProcessor {
 					ts.Cycles, ts.Processor = 1<<40+2, 77

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/frontendtest"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 func interruptWith(id frontend.Task, ret int64, mask uint64) []frontend.Action {
-	a := frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: ret, Signal: userSignal(sigusr1, 99)}
+	a := frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: ret, Signal: frontendtest.Queued(syscall.SIGUSR1, 99)}
 	if mask != 0 {
 		a.SigMask = &mask
 	}
@@ -31,8 +32,8 @@ func interruptWith(id frontend.Task, ret int64, mask uint64) []frontend.Action {
 func interrupting(ret int64, exit bool) *script {
 	m := &script{}
 	n := 0
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
-		if c.Nr != sysGetppid {
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name != "getppid" {
 			return nil
 		}
 		if n++; n > 1 {
@@ -43,10 +44,11 @@ func interrupting(ret int64, exit bool) *script {
 		}
 		return interruptWith(id, ret, 0)
 	}
-	m.exit = func(id frontend.Task, _ int64) []frontend.Action { return interruptWith(id, ret, 0) }
+	m.Exit = func(id frontend.Task, _ int64) []frontend.Action { return interruptWith(id, ret, 0) }
 	return m
 }
 
+// The conformance suite does the same to a leader.
 func TestInterrupt(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -62,23 +64,15 @@ func TestInterrupt(t *testing.T) {
 		{"ERESTARTNOHAND with SA_RESTART", -514, true, "-4 10 99 1\n"},
 	} {
 		for _, exit := range []bool{false, true} {
-			for _, follower := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/exit %v/follower %v", tc.name, exit, follower), func(t *testing.T) {
-					args := []string{probe(t, "static"), "interruptible"}
-					if tc.restart {
-						args = append(args, "restart")
-					}
-					var got string
-					if follower {
-						got, _ = runFollower(t, interrupting(tc.ret, exit), args...)
-					} else {
-						got = run(t, interrupting(tc.ret, exit), 1, args...).stdout
-					}
-					if got != tc.want {
-						t.Errorf("got %q, want %q", got, tc.want)
-					}
-				})
-			}
+			t.Run(fmt.Sprintf("%s/exit %v", tc.name, exit), func(t *testing.T) {
+				args := []string{probe(t, "static"), "interruptible"}
+				if tc.restart {
+					args = append(args, "restart")
+				}
+				if got, _ := runFollower(t, interrupting(tc.ret, exit), args...); got != tc.want {
+					t.Errorf("got %q, want %q", got, tc.want)
+				}
+			})
 		}
 	}
 }
@@ -87,8 +81,8 @@ func TestInterrupt(t *testing.T) {
 // before is back afterwards.
 func TestInterruptOfSigsuspend(t *testing.T) {
 	m := &script{}
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
-		if c.Nr == sysSuspend {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name == "rt_sigsuspend" {
 			return interruptWith(id, -514, onlyUsr2)
 		}
 		return nil
@@ -100,8 +94,8 @@ func TestInterruptOfSigsuspend(t *testing.T) {
 
 func TestInterruptWithBlockedSignalFails(t *testing.T) {
 	m := &script{}
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
-		if c.Nr == sysSuspend {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name == "rt_sigsuspend" {
 			return interruptWith(id, -4, 0)
 		}
 		return nil
@@ -109,15 +103,15 @@ func TestInterruptWithBlockedSignalFails(t *testing.T) {
 	r := runWith(t, m, frontend.Spec{
 		Programs: []string{probe(t, "static")}, Args: []string{"probe", "suspend"}, Variants: 1,
 	})
-	if len(m.failures) != 1 || !strings.Contains(m.failures[0].Error(), "blocked") {
-		t.Errorf("failures %v, error %v", m.failures, r.err)
+	if len(m.Failures) != 1 || !strings.Contains(m.Failures[0].Error(), "blocked") {
+		t.Errorf("failures %v, error %v", m.Failures, r.err)
 	}
 }
 
 func TestInterruptKills(t *testing.T) {
 	m := &script{}
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
-		if c.Nr == sysGetppid {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name == "getppid" {
 			return interruptWith(id, -512, 0)
 		}
 		return nil
@@ -130,7 +124,7 @@ func TestInterruptKills(t *testing.T) {
 func TestFaultIsReported(t *testing.T) {
 	m := &script{}
 	var seen []frontend.Signal
-	m.signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {
+	m.Signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {
 		seen = append(seen, *s)
 		return nil
 	}
@@ -142,36 +136,12 @@ func TestFaultIsReported(t *testing.T) {
 
 func TestFollowersOwnSignalsAreDropped(t *testing.T) {
 	m := &script{}
-	m.signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {
+	m.Signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {
 		t.Errorf("signal %d reported", s.Number)
 		return nil
 	}
 	if out, _ := runFollower(t, m, probe(t, "static"), "raised"); out != "0\n" {
 		t.Errorf("got %q", out)
-	}
-}
-
-func TestSignalOfLeader(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		deliver bool
-		want    string
-	}{{"delivered", true, "10\n"}, {"suppressed", false, "0\n"}} {
-		t.Run(tc.name, func(t *testing.T) {
-			m := &script{}
-			var seen []frontend.Signal
-			m.signal = func(id frontend.Task, s *frontend.Signal) []frontend.Action {
-				seen = append(seen, *s)
-				if tc.deliver {
-					return nil
-				}
-				return resume(id)
-			}
-			r := run(t, m, 1, probe(t, "static"), "raised")
-			if r.stdout != tc.want || len(seen) != 1 || seen[0].Number != sigusr1 || !seen[0].AfterCall || seen[0].Synchronous {
-				t.Errorf("got %q, reported %+v", r.stdout, seen)
-			}
-		})
 	}
 }
 
@@ -192,19 +162,19 @@ func TestGroupStop(t *testing.T) {
 func TestRestart(t *testing.T) {
 	m := &script{}
 	polls := 0
-	m.syscall = func(_ frontend.Task, c frontend.Call) []frontend.Action {
+	m.Call = func(_ frontend.Task, c frontend.Call, _ string) []frontend.Action {
 		if c.Nr == 232 || c.Nr == 281 { // epoll_wait, epoll_pwait
 			polls++
 		}
 		return nil
 	}
-	m.signal = func(id frontend.Task, s *frontend.Signal) []frontend.Action {
+	m.Signal = func(id frontend.Task, s *frontend.Signal) []frontend.Action {
 		return one(frontend.Action{Op: frontend.OpSignal, Task: id, Signal: s, Restart: true})
 	}
 	var leader frontend.Task
-	m.start = func(id frontend.Task) []frontend.Action { leader = id; return nil }
+	m.Start = func(id frontend.Task) []frontend.Action { leader = id; return nil }
 	sent := 0
-	m.timer = func(time.Duration) []frontend.Action {
+	m.Timer = func(time.Duration) []frontend.Action {
 		if polls > 0 && sent < 3 {
 			sent++
 			if err := syscall.Kill(leader.Host, syscall.SIGCHLD); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/frontend/frontendtest"
 )
 
 const (
@@ -36,93 +37,18 @@ const (
 	chld = 17
 )
 
-// monitor is a monitor that lets programs do what they want, but for what a test
-// sets.
-type monitor struct {
-	host    frontend.Host
-	exec    func(t frontend.Task, img *frontend.Image) []frontend.Action
-	syscall func(t frontend.Task, c frontend.Call) []frontend.Action
-	exit    func(t frontend.Task, ret int64) []frontend.Action
-	signal  func(t frontend.Task, s *frontend.Signal) []frontend.Action
-	fork    func(p, c frontend.Task) []frontend.Action
-	ended   func(t frontend.Task) []frontend.Action
-	ticks   int
-}
+type script = frontendtest.Script
 
-func one(a frontend.Action) []frontend.Action { return []frontend.Action{a} }
-
-func resume(t frontend.Task) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpResume, Task: t})
-}
-
-func (m *monitor) OnThreadStart(frontend.Task) []frontend.Action { return nil }
-
-func (m *monitor) OnFork(p, c frontend.Task, _ frontend.ForkKind) []frontend.Action {
-	if m.fork != nil {
-		return m.fork(p, c)
-	}
-	return append(resume(p), resume(c)...)
-}
-
-func (m *monitor) OnExec(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
-	if m.exec != nil {
-		return m.exec(t, img)
-	}
-	return resume(t)
-}
-
-func (m *monitor) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
-	if m.syscall != nil {
-		if a := m.syscall(t, c); a != nil {
-			return a
-		}
-	}
-	return one(frontend.Action{Op: frontend.OpRun, Task: t, Nr: c.Nr, Args: c.Args})
-}
-
-func (m *monitor) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
-	if m.exit != nil {
-		return m.exit(t, ret)
-	}
-	return resume(t)
-}
-
-func (m *monitor) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpTimeStamp, Task: t, TimeStamp: ts})
-}
-
-func (m *monitor) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action {
-	if m.signal != nil {
-		return m.signal(t, s)
-	}
-	return one(frontend.Action{Op: frontend.OpSignal, Task: t, Signal: s})
-}
-
-func (m *monitor) OnExit(t frontend.Task, _ frontend.Status) []frontend.Action {
-	if m.ended != nil {
-		return m.ended(t)
-	}
-	return nil
-}
-
-func (m *monitor) OnTimer(time.Duration) []frontend.Action { m.ticks++; return nil }
-
-func (m *monitor) OnFailure(frontend.Task, error) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpEnd})
-}
+var one, resume = frontendtest.One, frontendtest.Resume
 
 // run runs steps as one variant.
-func run(t *testing.T, m *monitor, cfg fakefe.Config, steps ...fakefe.Step) (frontend.Outcome, []fakefe.Seen, error) {
+func run(t *testing.T, m *script, cfg fakefe.Config, steps ...fakefe.Step) (frontend.Outcome, []fakefe.Seen, error) {
 	t.Helper()
 	if len(cfg.Programs) == 0 {
 		cfg.Programs = []*fakefe.Program{{Path: "/p", Steps: steps, Handlers: [][]fakefe.Step{{}, {fakefe.Call(nrGetpid)}}}}
 	}
 	fe := fakefe.New(cfg)
-	out, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{cfg.Programs[0].Path}, Variants: 1},
-		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) {
-			m.host = h
-			return m, nil
-		})
+	out, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{cfg.Programs[0].Path}, Variants: 1}, m.NewMonitor)
 	return out, fe.Record().Seen[0]["0"], err
 }
 
@@ -142,8 +68,8 @@ func handle(sig, i int, flags uint64) fakefe.Step {
 }
 
 func TestContract(t *testing.T) {
-	call := func(a frontend.Action) *monitor {
-		return &monitor{syscall: func(t frontend.Task, _ frontend.Call) []frontend.Action {
+	call := func(a frontend.Action) *script {
+		return &script{Call: func(t frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 			a.Task = t
 			return one(a)
 		}}
@@ -151,7 +77,7 @@ func TestContract(t *testing.T) {
 	sig := &frontend.Signal{Number: usr1}
 	for _, tc := range []struct {
 		name string
-		m    *monitor
+		m    *script
 		want string
 	}{
 		{"time stamp at a call", call(frontend.Action{Op: frontend.OpTimeStamp}), "operation"},
@@ -163,35 +89,37 @@ func TestContract(t *testing.T) {
 		{"file that is not open", call(frontend.Action{Op: frontend.OpRun, File: 7}), "file 7"},
 		{"restart code as an answer", call(frontend.Action{Op: frontend.OpAnswer, Ret: -512}), "restart code"},
 		{"unknown operation", call(frontend.Action{Op: 99}), "operation 99"},
-		{"answers twice", &monitor{syscall: func(t frontend.Task, _ frontend.Call) []frontend.Action {
+		{"answers twice", &script{Call: func(t frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 			a := frontend.Action{Op: frontend.OpAnswer, Task: t}
 			return []frontend.Action{a, a}
 		}}, "in user mode"},
-		{"unknown task", &monitor{syscall: func(frontend.Task, frontend.Call) []frontend.Action {
+		{"unknown task", &script{Call: func(frontend.Task, frontend.Call, string) []frontend.Action {
 			return resume(frontend.Task{Host: 5})
 		}}, "unknown task"},
-		{"dead task", &monitor{ended: resume}, "whose end was reported"},
-		{"no placement", &monitor{exec: func(t frontend.Task, _ *frontend.Image) []frontend.Action {
+		{"dead task", &script{End: func(t frontend.Task, _ frontend.Status) []frontend.Action { return resume(t) }}, "whose end was reported"},
+		{"no placement", &script{Exec: func(t, _ frontend.Task, _ *frontend.Image) []frontend.Action {
 			return one(frontend.Action{Op: frontend.OpPlace, Task: t})
 		}}, "no placement"},
-		{"stack out of nowhere", &monitor{exec: func(t frontend.Task, img *frontend.Image) []frontend.Action {
+		{"stack out of nowhere", &script{Exec: func(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
 			return one(frontend.Action{Op: frontend.OpPlace, Task: t, Place: &frontend.Placement{SP: 0x1000, Stack: []byte{1}, IP: img.IP}})
 		}}, "stack"},
-		{"overlapping placement", &monitor{exec: func(t frontend.Task, img *frontend.Image) []frontend.Action {
+		{"overlapping placement", &script{Exec: func(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
 			a, b := img.Mappings[0], img.Mappings[1]
 			return one(frontend.Action{Op: frontend.OpPlace, Task: t, Place: &frontend.Placement{Moves: []frontend.Move{
 				{From: a.Start, To: b.Start, Size: a.End - a.Start},
 			}}})
 		}}, "overlap"},
-		{"memory of a running task", func() *monitor {
-			m := &monitor{}
-			m.fork = func(p, c frontend.Task) []frontend.Action { return append(resume(p), resume(c)...) }
+		{"memory of a running task", func() *script {
+			m := &script{}
+			m.Fork = func(p, c frontend.Task, _ frontend.ForkKind) []frontend.Action {
+				return append(resume(p), resume(c)...)
+			}
 			var first *frontend.Task
-			m.syscall = func(t frontend.Task, _ frontend.Call) []frontend.Action {
+			m.Call = func(t frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 				if first == nil {
 					first = &t
 				} else if t != *first {
-					_, _ = m.host.ReadVariantMem(*first, 0, make([]byte, 1))
+					_, _ = m.Host.ReadVariantMem(*first, 0, make([]byte, 1))
 				}
 				return nil
 			}
@@ -209,16 +137,20 @@ func TestContract(t *testing.T) {
 }
 
 func TestDeadlock(t *testing.T) {
-	m := &monitor{syscall: func(frontend.Task, frontend.Call) []frontend.Action { return []frontend.Action{} }}
+	ticks := 0
+	m := &script{
+		Call:  func(frontend.Task, frontend.Call, string) []frontend.Action { return frontendtest.Stay() },
+		Timer: func(time.Duration) []frontend.Action { ticks++; return nil },
+	}
 	_, _, err := run(t, m, fakefe.Config{}, fakefe.Call(nrGetpid))
 	var dead *fakefe.DeadlockError
-	if !errors.As(err, &dead) || len(dead.Waiting) != 1 || !strings.Contains(dead.Waiting[0], "stopped at a call (call 39)") || m.ticks == 0 {
-		t.Errorf("Run: %v, %d ticks", err, m.ticks)
+	if !errors.As(err, &dead) || len(dead.Waiting) != 1 || !strings.Contains(dead.Waiting[0], "stopped at a call (call 39)") || ticks == 0 {
+		t.Errorf("Run: %v, %d ticks", err, ticks)
 	}
 }
 
 func TestSleepingForEverIsADeadlock(t *testing.T) {
-	_, _, err := run(t, &monitor{}, fakefe.Config{}, fakefe.Call(nrPause))
+	_, _, err := run(t, &script{}, fakefe.Config{}, fakefe.Call(nrPause))
 	var dead *fakefe.DeadlockError
 	if !errors.As(err, &dead) {
 		t.Errorf("Run: %v", err)
@@ -235,7 +167,7 @@ func TestMemoryCalls(t *testing.T) {
 		})
 	}
 	at := func(n uint64) fakefe.Arg { return num(0x10000000 + n) }
-	_, seen, err := run(t, &monitor{}, fakefe.Config{},
+	_, seen, err := run(t, &script{}, fakefe.Config{},
 		fakefe.Call(nrMmap, at(0), num(0x4000), num(3), num(anon|0x10), num(^uint64(0))),
 		fakefe.Do(func(f *fakefe.Frame) { f.Write(0x10000ffe, []byte{1, 2, 3, 4}) }),
 		check(func(f *fakefe.Frame) bool { return slices.Equal(f.Read(0x10000ffe, 4), []byte{1, 2, 3, 4}) }, "memory across a page boundary"),
@@ -259,8 +191,8 @@ func TestMemoryCalls(t *testing.T) {
 }
 
 func TestHostMemory(t *testing.T) {
-	m := &monitor{}
-	m.syscall = func(id frontend.Task, c frontend.Call) []frontend.Action {
+	m := &script{}
+	m.Call = func(id frontend.Task, c frontend.Call, _ string) []frontend.Action {
 		if c.Nr != nrWrite {
 			return nil
 		}
@@ -268,18 +200,18 @@ func TestHostMemory(t *testing.T) {
 			addr    uint64
 			n, want int
 		}{{0x20000ff0, 32, 32}, {0x20001ff0, 32, 16}, {0x1fffffff, 8, 0}, {^uint64(0) - 3, 8, 0}, {0x20000000, 0, 0}} {
-			n, err := m.host.ReadVariantMem(id, tc.addr, make([]byte, tc.n))
+			n, err := m.Host.ReadVariantMem(id, tc.addr, make([]byte, tc.n))
 			if n != tc.want || (err == nil) != (n == tc.n) || err != nil && !errors.Is(err, frontend.ErrFault) {
 				t.Errorf("%d of %d bytes at %#x, %v; want %d", n, tc.n, tc.addr, err, tc.want)
 			}
 		}
-		if n, err := m.host.WriteVariantMem(id, 0x20000ffe, []byte{7, 7, 7, 7}); n != 2 || !errors.Is(err, frontend.ErrFault) {
+		if n, err := m.Host.WriteVariantMem(id, 0x20000ffe, []byte{7, 7, 7, 7}); n != 2 || !errors.Is(err, frontend.ErrFault) {
 			t.Errorf("write into read-only memory: %d, %v", n, err)
 		}
-		if _, err := m.host.WriteVariantMem(id, c.SP-4096*100, []byte{1}); err != nil {
+		if _, err := m.Host.WriteVariantMem(id, c.SP-4096*100, []byte{1}); err != nil {
 			t.Errorf("the stack does not grow: %v", err)
 		}
-		if _, err := m.host.WriteVariantMem(id, c.SP-(64<<20), []byte{1}); !errors.Is(err, frontend.ErrFault) {
+		if _, err := m.Host.WriteVariantMem(id, c.SP-(64<<20), []byte{1}); !errors.Is(err, frontend.ErrFault) {
 			t.Errorf("the stack grows for ever: %v", err)
 		}
 		return nil
@@ -295,7 +227,7 @@ func TestHostMemory(t *testing.T) {
 
 func TestProcesses(t *testing.T) {
 	choose := fakefe.Random(3)
-	out, seen, err := run(t, &monitor{}, fakefe.Config{Choose: choose},
+	out, seen, err := run(t, &script{}, fakefe.Config{Choose: choose},
 		fakefe.Fork(fakefe.Exit(5)).As("child"),
 		fakefe.Call(nrWait4, fakefe.Var("child"), fakefe.Buffer(4), num(0), num(0)),
 		fakefe.Call(nrWait4, fakefe.Var("child"), num(0), num(0), num(0)),
@@ -345,7 +277,7 @@ func TestSignals(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			// Reads sleep until the child has ended.
 			ended := false
-			m := &monitor{ended: func(frontend.Task) []frontend.Action { ended = true; return nil }}
+			m := &script{End: func(frontend.Task, frontend.Status) []frontend.Action { ended = true; return nil }}
 			polls := 0
 			kernel := fakefe.KernelFunc(func(*fakefe.KernelCall) (int64, bool) {
 				if ended {
@@ -376,7 +308,7 @@ func TestSignals(t *testing.T) {
 func TestDeadlySignals(t *testing.T) {
 	for _, step := range []fakefe.Step{fakefe.Fault(11, num(0)), fakefe.Call(nrPause)} {
 		cfg := fakefe.Config{Injections: []fakefe.Injection{{Process: "0", Signal: 11, After: 2}}}
-		out, _, err := run(t, &monitor{}, cfg, fakefe.Call(nrGetpid), step)
+		out, _, err := run(t, &script{}, cfg, fakefe.Call(nrGetpid), step)
 		if err != nil || out.Status.Signal != 11 {
 			t.Errorf("%v, %+v", err, out)
 		}
@@ -385,7 +317,7 @@ func TestDeadlySignals(t *testing.T) {
 
 func TestExec(t *testing.T) {
 	var args []string
-	m := &monitor{exec: func(t frontend.Task, img *frontend.Image) []frontend.Action {
+	m := &script{Exec: func(t, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		for _, a := range img.Args {
 			args = append(args, string(a))
 		}
@@ -406,10 +338,7 @@ func TestExec(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	fe := fakefe.New(fakefe.Config{Programs: []*fakefe.Program{{Path: "/p"}}})
-	_, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{"/p", "/q"}, Variants: 2},
-		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) {
-			return &monitor{host: h}, nil
-		})
+	_, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{"/p", "/q"}, Variants: 2}, new(script).NewMonitor)
 	var start *frontend.StartError
 	if !errors.As(err, &start) || start.Variant != 1 || start.Path != "/q" || !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("Run: %v", err)
@@ -424,10 +353,9 @@ func TestStartErrors(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	because := errors.New("enough")
-	m := &monitor{syscall: func(frontend.Task, frontend.Call) []frontend.Action { cancel(because); return nil }}
+	m := &script{Call: func(frontend.Task, frontend.Call, string) []frontend.Action { cancel(because); return nil }}
 	fe := fakefe.New(fakefe.Config{Programs: []*fakefe.Program{{Path: "/p", Steps: []fakefe.Step{fakefe.Spin()}}, {Path: "/q", Steps: []fakefe.Step{fakefe.Call(nrGetpid)}}}})
-	_, err := fe.Run(ctx, frontend.Spec{Programs: []string{"/p", "/q"}, Variants: 2},
-		func(h frontend.Host, _ frontend.Capabilities) (frontend.Monitor, error) { m.host = h; return m, nil })
+	_, err := fe.Run(ctx, frontend.Spec{Programs: []string{"/p", "/q"}, Variants: 2}, m.NewMonitor)
 	if !errors.Is(err, because) {
 		t.Errorf("Run: %v", err)
 	}
@@ -437,7 +365,7 @@ func TestCancel(t *testing.T) {
 func TestChoosersRepeat(t *testing.T) {
 	order := func(choose fakefe.Chooser) string {
 		var b strings.Builder
-		m := &monitor{syscall: func(t frontend.Task, _ frontend.Call) []frontend.Action {
+		m := &script{Call: func(t frontend.Task, _ frontend.Call, _ string) []frontend.Action {
 			fmt.Fprintf(&b, "%d ", t.Host)
 			return nil
 		}}

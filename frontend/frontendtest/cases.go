@@ -55,30 +55,30 @@ func testCapabilities(t *testing.T, s *suite) {
 	if s.fe.Name() == "" {
 		t.Error("the front-end has no name")
 	}
-	m := newScript()
+	m := &Script{}
 	order := []int{}
-	m.start = func(id frontend.Task) []frontend.Action { order = append(order, id.Variant); return nil }
+	m.Start = func(id frontend.Task) []frontend.Action { order = append(order, id.Variant); return nil }
 	s.run(t, m, 3, "probe").exited(t, done)
 	if len(order) != 3 || order[0] != frontend.Leader || order[1]+order[2] != 3 {
 		t.Errorf("variants started in the order %v", order)
 	}
-	if len(m.alive) != 0 {
-		t.Errorf("%v never ended", m.alive)
+	if len(m.Alive) != 0 {
+		t.Errorf("%v never ended", m.Alive)
 	}
 }
 
 func testAnswerAtEntry(t *testing.T, s *suite) {
-	m := newScript()
-	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+	m := &Script{}
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 		if name != "getppid" {
 			return nil
 		}
 		if c.Args != [6]uint64{11, 22, 33, 44, 55, 66} || c.IP == 0 || c.SP == 0 {
 			t.Errorf("call %+v", c)
 		}
-		return answer(id, 4242)
+		return Answer(id, 4242)
 	}
-	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+	m.Exit = func(id frontend.Task, ret int64) []frontend.Action {
 		t.Errorf("result %d of a call that was not asked for", ret)
 		return nil
 	}
@@ -88,17 +88,17 @@ func testAnswerAtEntry(t *testing.T, s *suite) {
 }
 
 func testAnswerAtExit(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var results []int64
-	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 		if name == "getppid" {
-			return runAs(id, c, true)
+			return RunAs(id, c, true)
 		}
 		return nil
 	}
-	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+	m.Exit = func(id frontend.Task, ret int64) []frontend.Action {
 		results = append(results, ret)
-		return answer(id, -5)
+		return Answer(id, -5)
 	}
 	s.run(t, m, 1, "probe").exited(t, done)
 	if len(results) != 1 || results[0] <= 0 {
@@ -111,15 +111,15 @@ func testAnswerAtExit(t *testing.T, s *suite) {
 // The program does not see that its call was exchanged for another.
 func testRewrite(t *testing.T, s *suite) {
 	for _, exit := range []bool{false, true} {
-		m := newScript()
+		m := &Script{}
 		self := int64(0)
-		m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 			if name != "getppid" {
 				return nil
 			}
 			self = int64(id.Host)
-			c.Nr, c.Args = number(m.arch, "getpid"), [6]uint64{6, 5, 4, 3, 2, 1}
-			return runAs(id, c, exit)
+			c.Nr, c.Args = number(m.Arch, "getpid"), [6]uint64{6, 5, 4, 3, 2, 1}
+			return RunAs(id, c, exit)
 		}
 		s.run(t, m, 1, "probe").exited(t, done)
 		m.want(t, 1, self)
@@ -130,39 +130,39 @@ func testRewrite(t *testing.T, s *suite) {
 // A task that is given no action stays stopped until another one's report
 // yields one.
 func testLateAnswer(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var waiting *frontend.Task
-	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
 		if name != "getppid" {
 			return nil
 		}
 		if waiting == nil {
 			waiting = &id
-			return none()
+			return Stay()
 		}
-		return append(answer(*waiting, 1), answer(id, 2)...)
+		return append(Answer(*waiting, 1), Answer(id, 2)...)
 	}
 	s.run(t, m, 2, "probe").exited(t, done)
-	got := m.reports[1]
+	got := m.Reports[1]
 	if len(got) != 2 || got[0]+got[1] != 3 {
 		t.Errorf("reports %v", got)
 	}
 }
 
 func testMemory(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	const page = 4096
-	m.report = func(id frontend.Task, what int, value uint64) []frontend.Action {
+	m.Report = func(id frontend.Task, what int, value uint64) []frontend.Action {
 		switch what {
 		case 1:
 			readMemory(t, m, id, value)
-			if n, err := m.host.WriteVariantMem(id, value+10, []byte("Z")); n != 1 || err != nil {
+			if n, err := m.Host.WriteVariantMem(id, value+10, []byte("Z")); n != 1 || err != nil {
 				t.Errorf("write: %d, %v", n, err)
 			}
-			if n, err := m.host.WriteVariantMem(id, value+page-3, []byte("12345")); n != 3 || !errors.Is(err, frontend.ErrFault) {
+			if n, err := m.Host.WriteVariantMem(id, value+page-3, []byte("12345")); n != 3 || !errors.Is(err, frontend.ErrFault) {
 				t.Errorf("write into read-only memory: %d, %v; want 3 bytes and a fault", n, err)
 			}
-			maps, err := m.host.Mappings(id)
+			maps, err := m.Host.Mappings(id)
 			if err != nil {
 				t.Error(err)
 			}
@@ -183,7 +183,7 @@ func testMemory(t *testing.T, s *suite) {
 		case 3:
 			// Memory that the program itself cannot read is read, or is a fault.
 			p := make([]byte, 2)
-			n, err := m.host.ReadVariantMem(id, value+10, p)
+			n, err := m.Host.ReadVariantMem(id, value+10, p)
 			if (n != 2 || err != nil || string(p) != "Za") && (n != 0 || !errors.Is(err, frontend.ErrFault)) {
 				t.Errorf("read of protected memory: %d, %v, %q", n, err, p)
 			}
@@ -192,12 +192,12 @@ func testMemory(t *testing.T, s *suite) {
 	}
 	s.run(t, m, 1, "memory").exited(t, done)
 	m.want(t, 2, 'Z')
-	if len(m.reports[1]) != 1 || len(m.reports[3]) != 1 {
-		t.Errorf("reports %v", m.reports)
+	if len(m.Reports[1]) != 1 || len(m.Reports[3]) != 1 {
+		t.Errorf("reports %v", m.Reports)
 	}
 }
 
-func readMemory(t *testing.T, m *script, id frontend.Task, at uint64) {
+func readMemory(t *testing.T, m *Script, id frontend.Task, at uint64) {
 	t.Helper()
 	const size = 2 * 4096
 	for _, tc := range []struct {
@@ -217,7 +217,7 @@ func readMemory(t *testing.T, m *script, id frontend.Task, at uint64) {
 		{"nothing nowhere", 0, 0, 0},
 	} {
 		p := make([]byte, tc.len)
-		n, err := m.host.ReadVariantMem(id, tc.addr, p)
+		n, err := m.Host.ReadVariantMem(id, tc.addr, p)
 		if n != tc.want || (err == nil) != (n == tc.len) || err != nil && !errors.Is(err, frontend.ErrFault) {
 			t.Errorf("%s: read %d of %d, %v; want %d", tc.name, n, tc.len, err, tc.want)
 		}
@@ -225,35 +225,35 @@ func readMemory(t *testing.T, m *script, id frontend.Task, at uint64) {
 			t.Errorf("%s: read %q", tc.name, p[:tc.want])
 		}
 	}
-	r, err := m.host.Registers(id)
+	r, err := m.Host.Registers(id)
 	if err != nil || r.IP == 0 || r.SP == 0 || len(r.Names) != len(r.Values) || len(r.Names) == 0 {
 		t.Errorf("registers %+v, %v", r, err)
 	}
-	if _, err := m.host.CPUTime(id); err != nil {
+	if _, err := m.Host.CPUTime(id); err != nil {
 		t.Error(err)
 	}
 }
 
 func testForks(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var kinds []frontend.ForkKind
 	var parents, children []frontend.Task
-	m.fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
+	m.Fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
 		kinds, parents, children = append(kinds, k), append(parents, parent), append(children, child)
 		if parent.Variant != child.Variant || parent == child {
 			t.Errorf("%v forked %v", parent, child)
 		}
 		for _, id := range []frontend.Task{parent, child} {
-			r, err := m.host.Registers(id)
+			r, err := m.Host.Registers(id)
 			if err != nil {
 				t.Errorf("registers of %v at its fork: %v", id, err)
 				continue
 			}
-			if _, err := m.host.ReadVariantMem(id, r.SP, make([]byte, 8)); err != nil {
+			if _, err := m.Host.ReadVariantMem(id, r.SP, make([]byte, 8)); err != nil {
 				t.Errorf("memory of %v at its fork: %v", id, err)
 			}
 		}
-		return append(resume(parent), resume(child)...)
+		return append(Resume(parent), Resume(child)...)
 	}
 	s.run(t, m, 1, "forks").exited(t, done)
 	m.want(t, 10, 1)
@@ -263,21 +263,21 @@ func testForks(t *testing.T, s *suite) {
 		t.Fatalf("kinds %v", kinds)
 	}
 	for i, code := range []int{3, 4} {
-		if st := m.ended[children[i]]; st.Code != code || st.Signal != 0 {
+		if st := m.Ended[children[i]]; st.Code != code || st.Signal != 0 {
 			t.Errorf("child %d ended with %+v, want %d", i, st, code)
 		}
 	}
 }
 
 func testExec(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var images []*frontend.Image
-	m.exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
 		if id != old {
 			t.Errorf("%v was %v before its exec", id, old)
 		}
 		images = append(images, img)
-		return resume(id)
+		return Resume(id)
 	}
 	s.run(t, m, 1, "exec", s.path("probe"), "probe", "last one").exited(t, done)
 	if len(images) != 2 {
@@ -294,8 +294,8 @@ func testExec(t *testing.T, s *suite) {
 	if img.Comm == "" || len(img.Aux) == 0 || img.IP == 0 || string(img.ExecPath) != s.path("probe") {
 		t.Errorf("image %+v", img)
 	}
-	if len(m.reports[1]) != 1 {
-		t.Errorf("the new program did not run: %v", m.reports)
+	if len(m.Reports[1]) != 1 {
+		t.Errorf("the new program did not run: %v", m.Reports)
 	}
 }
 
@@ -308,15 +308,15 @@ func texts(in [][]byte) []string {
 }
 
 func testExecFails(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var got []int64
-	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 		if name == "execve" {
-			return runAs(id, c, true)
+			return RunAs(id, c, true)
 		}
 		return nil
 	}
-	m.exit = func(_ frontend.Task, ret int64) []frontend.Action {
+	m.Exit = func(_ frontend.Task, ret int64) []frontend.Action {
 		got = append(got, ret)
 		return nil
 	}
@@ -330,33 +330,33 @@ func testExecFails(t *testing.T, s *suite) {
 // A follower executes the leader's program although its own file system has none
 // of that name.
 func testExecOfFile(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var leader, follower *frontend.Task
 	var asked frontend.Call
 	var file frontend.File
 	execs := map[int]int{}
-	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 		if name != "execve" {
 			return nil
 		}
 		if id.Variant == frontend.Leader {
-			return runAs(id, c, true)
+			return RunAs(id, c, true)
 		}
 		follower, asked = &id, c
 		if leader == nil {
-			return none()
+			return Stay()
 		}
-		return one(frontend.Action{Op: frontend.OpExec, Task: id, File: file, Args: c.Args})
+		return One(frontend.Action{Op: frontend.OpExec, Task: id, File: file, Args: c.Args})
 	}
-	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		execs[id.Variant]++
 		place, _ := plan(t, id.Variant, img)
-		actions := one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+		actions := One(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
 		if execs[id.Variant] != 2 {
 			return actions
 		}
 		if id.Variant != frontend.Leader {
-			if err := m.host.CloseFile(file); err != nil {
+			if err := m.Host.CloseFile(file); err != nil {
 				t.Error(err)
 			}
 			if got := strings.Join(texts(img.Args)[1:], " "); got != "probe" {
@@ -366,7 +366,7 @@ func testExecOfFile(t *testing.T, s *suite) {
 		}
 		leader = &id
 		var err error
-		if file, err = m.host.DupImage(id); err != nil {
+		if file, err = m.Host.DupImage(id); err != nil {
 			t.Error(err)
 		}
 		if follower != nil {
@@ -375,8 +375,8 @@ func testExecOfFile(t *testing.T, s *suite) {
 		return actions
 	}
 	s.run(t, m, 2, "exec", s.path("probe"), "probe").exited(t, done)
-	if execs[0] != 2 || execs[1] != 2 || len(m.reports[1]) != 2 {
-		t.Errorf("execs %v, reports %v", execs, m.reports)
+	if execs[0] != 2 || execs[1] != 2 || len(m.Reports[1]) != 2 {
+		t.Errorf("execs %v, reports %v", execs, m.Reports)
 	}
 }
 
@@ -397,15 +397,15 @@ func plan(t *testing.T, variant int, img *frontend.Image) (*frontend.Placement, 
 // A program runs where it was placed, with its arguments, its environment and a
 // stack that grows.
 func testPlacement(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	layouts := map[int]*addrspace.Layout{}
-	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		place, l := plan(t, id.Variant, img)
 		layouts[id.Variant] = l
-		return one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+		return One(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
 	}
 	seen := map[int]map[int]addrspace.Address{}
-	m.report = func(id frontend.Task, what int, value uint64) []frontend.Action {
+	m.Report = func(id frontend.Task, what int, value uint64) []frontend.Action {
 		l := layouts[id.Variant]
 		switch what {
 		case 1, 2, 3:
@@ -416,10 +416,10 @@ func testPlacement(t *testing.T, s *suite) {
 		case 5, 6:
 			want := map[int]string{5: "an argument", 6: "yes"}[what] + "\x00"
 			p := make([]byte, len(want))
-			if _, err := m.host.ReadVariantMem(id, value, p); err != nil || string(p) != want {
+			if _, err := m.Host.ReadVariantMem(id, value, p); err != nil || string(p) != want {
 				t.Errorf("%v has %q, %v at %#x, want %q", id, p, err, value, want)
 			}
-			maps, err := m.host.Mappings(id)
+			maps, err := m.Host.Mappings(id)
 			if err != nil {
 				t.Error(err)
 			}
@@ -450,20 +450,20 @@ func testTimeStamps(t *testing.T, s *suite) {
 		t.Log("the front-end does not catch time stamp reads")
 		return
 	}
-	m := newScript()
+	m := &Script{}
 	var seen []frontend.TimeStamp
-	m.exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
+	m.Exec = func(id, _ frontend.Task, img *frontend.Image) []frontend.Action {
 		place, _ := plan(t, id.Variant, img)
 		place.TrapTSC = true
-		return one(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
+		return One(frontend.Action{Op: frontend.OpPlace, Task: id, Place: place})
 	}
 	counting := false
-	m.call = func(_ frontend.Task, _ frontend.Call, _ string) []frontend.Action { return nil }
-	m.rdtsc = func(id frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+	m.Call = func(_ frontend.Task, _ frontend.Call, _ string) []frontend.Action { return nil }
+	m.Rdtsc = func(id frontend.Task, ts frontend.TimeStamp) []frontend.Action {
 		counting = true
 		seen = append(seen, ts)
-		ts.Cycles, ts.Processor = 1<<40+uint64(len(m.reports)), 7
-		return one(frontend.Action{Op: frontend.OpTimeStamp, Task: id, TimeStamp: ts})
+		ts.Cycles, ts.Processor = 1<<40+uint64(len(m.Reports)), 7
+		return One(frontend.Action{Op: frontend.OpTimeStamp, Task: id, TimeStamp: ts})
 	}
 	s.run(t, m, 1, "tsc").exited(t, done)
 	if !counting {
@@ -484,13 +484,13 @@ func testFileForFollower(t *testing.T, s *suite) {
 	if err := os.WriteFile(name, []byte("Q"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := newScript()
+	m := &Script{}
 	var file frontend.File
 	var fd int64 = -1
 	var waiting []frontend.Action
 	opened := map[frontend.Task]bool{}
 	opens := false
-	m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 		path := ""
 		if name == "openat" || name == "open" {
 			p := make([]byte, 4096)
@@ -498,37 +498,37 @@ func testFileForFollower(t *testing.T, s *suite) {
 			if name == "openat" {
 				at = c.Args[1]
 			}
-			n, _ := m.host.ReadVariantMem(id, at, p)
+			n, _ := m.Host.ReadVariantMem(id, at, p)
 			path, _, _ = strings.Cut(string(p[:n]), "\x00")
 		}
 		if strings.HasSuffix(path, "/file") {
 			if id.Variant == frontend.Leader {
 				opens = true
-				return runAs(id, c, true)
+				return RunAs(id, c, true)
 			}
 			opened[id] = true
 			if fd < 0 {
-				waiting = answer(id, 77)
-				return none()
+				waiting = Answer(id, 77)
+				return Stay()
 			}
-			return answer(id, 77)
+			return Answer(id, 77)
 		}
 		if id.Variant != frontend.Leader && opened[id] {
 			switch {
 			case name == "mmap" && int32(c.Args[4]) == 77:
-				return one(frontend.Action{Op: frontend.OpRun, Task: id, Nr: c.Nr, Args: c.Args, Exit: true, File: file, FileArg: 4})
+				return One(frontend.Action{Op: frontend.OpRun, Task: id, Nr: c.Nr, Args: c.Args, Exit: true, File: file, FileArg: 4})
 			case name == "close":
-				return answer(id, 0)
+				return Answer(id, 0)
 			}
 		}
 		return nil
 	}
-	m.exit = func(id frontend.Task, ret int64) []frontend.Action {
+	m.Exit = func(id frontend.Task, ret int64) []frontend.Action {
 		if id.Variant != frontend.Leader {
 			if ret < 0 && ret > -4096 {
 				t.Errorf("mmap in the follower: %d", ret)
 			}
-			if err := m.host.CloseFile(file); err != nil {
+			if err := m.Host.CloseFile(file); err != nil {
 				t.Error(err)
 			}
 			return nil
@@ -537,17 +537,17 @@ func testFileForFollower(t *testing.T, s *suite) {
 			return nil
 		}
 		opens, fd = false, ret
-		path, err := m.host.FilePath(id, int(fd))
+		path, err := m.Host.FilePath(id, int(fd))
 		if err != nil || path != name {
 			t.Errorf("FilePath: %q, %v; want %q", path, err, name)
 		}
-		if file, err = m.host.DupFile(id, int(fd)); err != nil {
+		if file, err = m.Host.DupFile(id, int(fd)); err != nil {
 			t.Error(err)
 		}
-		if _, err := m.host.DupFile(id, 12345); err == nil {
+		if _, err := m.Host.DupFile(id, 12345); err == nil {
 			t.Error("a descriptor that is not open was duplicated")
 		}
-		return append(resume(id), waiting...)
+		return append(Resume(id), waiting...)
 	}
 	s.run(t, m, 2, "mapfile", name).exited(t, done)
 	m.want(t, 1, 'Q', 'Q')

@@ -3,10 +3,8 @@ package frontendtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,19 +13,19 @@ import (
 )
 
 func testKill(t *testing.T, s *suite) {
-	m := newScript()
-	m.report = func(frontend.Task, int, uint64) []frontend.Action {
+	m := &Script{}
+	m.Report = func(frontend.Task, int, uint64) []frontend.Action {
 		var all []frontend.Action
-		for id := range m.alive {
+		for id := range m.Alive {
 			all = append(all, frontend.Action{Op: frontend.OpKill, Task: id})
 		}
 		return all
 	}
 	s.run(t, m, 1, "breed").exited(t, frontend.Status{Signal: int(syscall.SIGKILL)})
-	if len(m.ended) != 4 || len(m.alive) != 0 {
-		t.Errorf("%d tasks ended, %d are there", len(m.ended), len(m.alive))
+	if len(m.Ended) != 4 || len(m.Alive) != 0 {
+		t.Errorf("%d tasks ended, %d are there", len(m.Ended), len(m.Alive))
 	}
-	for id, st := range m.ended {
+	for id, st := range m.Ended {
 		if st.Signal != int(syscall.SIGKILL) {
 			t.Errorf("%v ended with %+v", id, st)
 		}
@@ -35,8 +33,8 @@ func testKill(t *testing.T, s *suite) {
 }
 
 func testEnd(t *testing.T, s *suite) {
-	m := newScript()
-	m.report = func(frontend.Task, int, uint64) []frontend.Action { return one(frontend.Action{Op: frontend.OpEnd}) }
+	m := &Script{}
+	m.Report = func(frontend.Task, int, uint64) []frontend.Action { return One(frontend.Action{Op: frontend.OpEnd}) }
 	if o := s.run(t, m, 2, "breed"); o.Ended {
 		t.Errorf("outcome %+v of a session that was ended", o.Outcome)
 	}
@@ -44,14 +42,13 @@ func testEnd(t *testing.T, s *suite) {
 }
 
 // gone fails unless the tasks that a monitor knew are no processes any more.
-func (s *suite) gone(t *testing.T, m *script) {
+func (s *suite) gone(t *testing.T, m *Script) {
 	t.Helper()
 	if s.o.Programs != nil {
 		return
 	}
-	for id := range m.alive {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id.Host))
-		if err == nil && !strings.Contains(string(status), "State:\tZ") && !strings.Contains(string(status), "State:\tX") {
+	for id := range m.Alive {
+		if !HasEnded(id.Host) {
 			t.Errorf("process %d is still there", id.Host)
 		}
 	}
@@ -64,8 +61,8 @@ func testCancel(t *testing.T, s *suite) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		because := errors.New("enough")
-		m := newScript()
-		m.timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
+		m := &Script{}
+		m.Timer = func(time.Duration) []frontend.Action { cancel(because); return nil }
 		o := s.runContext(ctx, t, m, frontend.Spec{
 			Programs: []string{s.path(program)}, Args: []string{"x", program}, Variants: 2,
 		})
@@ -78,12 +75,12 @@ func testCancel(t *testing.T, s *suite) {
 }
 
 func testTimer(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var times []time.Duration
-	m.timer = func(now time.Duration) []frontend.Action {
+	m.Timer = func(now time.Duration) []frontend.Action {
 		times = append(times, now)
 		if len(times) == 4 {
-			return one(frontend.Action{Op: frontend.OpEnd})
+			return One(frontend.Action{Op: frontend.OpEnd})
 		}
 		return nil
 	}
@@ -115,7 +112,7 @@ func testStartErrors(t *testing.T, s *suite) {
 		for variant := range 2 {
 			programs := []string{s.path("probe"), s.path("probe")}
 			programs[variant] = path
-			o := s.runSpec(t, newScript(), frontend.Spec{Programs: programs, Args: []string{"x", "probe"}, Variants: 2})
+			o := s.runSpec(t, &Script{}, frontend.Spec{Programs: programs, Args: []string{"x", "probe"}, Variants: 2})
 			var start *frontend.StartError
 			if !errors.As(o.err, &start) || !errors.Is(o.err, want) || start.Variant != variant || start.Path != path {
 				t.Errorf("%s in variant %d: %v, want %v", path, variant, o.err, want)
@@ -127,7 +124,7 @@ func testStartErrors(t *testing.T, s *suite) {
 		{Programs: []string{s.path("probe")}, Variants: frontend.MaxVariants + 1},
 		{Variants: 1},
 	} {
-		if o := s.runSpec(t, newScript(), spec); o.err == nil {
+		if o := s.runSpec(t, &Script{}, spec); o.err == nil {
 			t.Errorf("%+v runs", spec)
 		}
 	}

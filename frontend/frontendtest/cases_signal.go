@@ -10,9 +10,9 @@ import (
 )
 
 func testFaultKills(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	var seen []frontend.Signal
-	m.signal = func(_ frontend.Task, sig *frontend.Signal) []frontend.Action {
+	m.Signal = func(_ frontend.Task, sig *frontend.Signal) []frontend.Action {
 		seen = append(seen, *sig)
 		return nil
 	}
@@ -26,24 +26,24 @@ func testFaultKills(t *testing.T, s *suite) {
 }
 
 func testFaultHandled(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	s.run(t, m, 1, "fault", "handled").exited(t, frontend.Status{Code: 6})
 	m.want(t, 20, int64(syscall.SIGSEGV))
 }
 
 func testRaised(t *testing.T, s *suite) {
 	for _, deliver := range []bool{true, false} {
-		m := newScript()
+		m := &Script{}
 		var seen []frontend.Signal
-		m.signal = func(id frontend.Task, sig *frontend.Signal) []frontend.Action {
+		m.Signal = func(id frontend.Task, sig *frontend.Signal) []frontend.Action {
 			seen = append(seen, *sig)
-			if mask, err := m.host.SignalMask(id); err != nil || mask&(1<<(syscall.SIGUSR1-1)) != 0 {
+			if mask, err := m.Host.SignalMask(id); err != nil || mask&(1<<(syscall.SIGUSR1-1)) != 0 {
 				t.Errorf("mask %#x, %v", mask, err)
 			}
 			if deliver {
 				return nil
 			}
-			return resume(id)
+			return Resume(id)
 		}
 		s.run(t, m, 1, "raised").exited(t, done)
 		if len(seen) != 1 || seen[0].Number != int(syscall.SIGUSR1) || seen[0].Synchronous || !seen[0].AfterCall {
@@ -56,16 +56,6 @@ func testRaised(t *testing.T, s *suite) {
 			m.want(t, 20)
 		}
 	}
-}
-
-// queued makes a signal that carries a value.
-func queued(sig syscall.Signal, value uint32) *frontend.Signal {
-	s := &frontend.Signal{Number: int(sig)}
-	le := binary.LittleEndian
-	le.PutUint32(s.Info[0:], uint32(sig))
-	le.PutUint32(s.Info[8:], ^uint32(0)) // SI_QUEUE
-	le.PutUint32(s.Info[24:], value)
-	return s
 }
 
 func testInterrupt(t *testing.T, s *suite) {
@@ -84,24 +74,24 @@ func testInterrupt(t *testing.T, s *suite) {
 	} {
 		for _, exit := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/exit %v", tc.name, exit), func(t *testing.T) {
-				m := newScript()
+				m := &Script{}
 				calls := 0
 				hit := func(id frontend.Task) []frontend.Action {
-					return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: tc.ret, Signal: queued(syscall.SIGUSR1, 99)})
+					return One(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: tc.ret, Signal: Queued(syscall.SIGUSR1, 99)})
 				}
-				m.call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+				m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
 					if name != "getppid" {
 						return nil
 					}
 					if calls++; calls > 1 {
-						return answer(id, 55)
+						return Answer(id, 55)
 					}
 					if exit {
-						return runAs(id, c, true)
+						return RunAs(id, c, true)
 					}
 					return hit(id)
 				}
-				m.exit = func(id frontend.Task, _ int64) []frontend.Action { return hit(id) }
+				m.Exit = func(id frontend.Task, _ int64) []frontend.Action { return hit(id) }
 				var args []string
 				if tc.restart {
 					args = []string{"restart"}
@@ -118,16 +108,16 @@ func testInterrupt(t *testing.T, s *suite) {
 
 // Signals of one action arrive together: the last one's handler runs first.
 func testInterruptChain(t *testing.T, s *suite) {
-	m := newScript()
+	m := &Script{}
 	first := true
-	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
 		if name != "getppid" || !first {
 			return nil
 		}
 		first = false
-		return one(frontend.Action{
+		return One(frontend.Action{
 			Op: frontend.OpInterrupt, Task: id, Ret: 5,
-			Signal: queued(syscall.SIGUSR1, 1), Then: []*frontend.Signal{queued(syscall.SIGUSR2, 2)},
+			Signal: Queued(syscall.SIGUSR1, 1), Then: []*frontend.Signal{Queued(syscall.SIGUSR2, 2)},
 		})
 	}
 	s.run(t, m, 1, "interrupted").exited(t, done)
@@ -137,12 +127,12 @@ func testInterruptChain(t *testing.T, s *suite) {
 }
 
 func testInterruptKills(t *testing.T, s *suite) {
-	m := newScript()
-	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+	m := &Script{}
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
 		if name != "getppid" {
 			return nil
 		}
-		return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -512, Signal: queued(syscall.SIGUSR1, 0)})
+		return One(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -512, Signal: Queued(syscall.SIGUSR1, 0)})
 	}
 	s.run(t, m, 1, "probe").exited(t, frontend.Status{Signal: int(syscall.SIGUSR1)})
 	m.want(t, 1)
@@ -151,16 +141,16 @@ func testInterruptKills(t *testing.T, s *suite) {
 // A handler that interrupts sigsuspend runs with its mask, and the mask from
 // before is back afterwards.
 func testInterruptWithMask(t *testing.T, s *suite) {
-	m := newScript()
-	m.call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+	m := &Script{}
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
 		if name != "rt_sigsuspend" {
 			return nil
 		}
-		if mask, err := m.host.SignalMask(id); err != nil || mask != 1<<(syscall.SIGUSR1-1) {
+		if mask, err := m.Host.SignalMask(id); err != nil || mask != 1<<(syscall.SIGUSR1-1) {
 			t.Errorf("mask %#x, %v", mask, err)
 		}
 		unblocked := uint64(0)
-		return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -514, Signal: queued(syscall.SIGUSR1, 3), SigMask: &unblocked})
+		return One(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -514, Signal: Queued(syscall.SIGUSR1, 3), SigMask: &unblocked})
 	}
 	s.run(t, m, 1, "suspended").exited(t, done)
 	m.want(t, 20, int64(syscall.SIGUSR1))

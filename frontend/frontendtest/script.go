@@ -1,6 +1,12 @@
 package frontendtest
 
 import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -10,168 +16,220 @@ import (
 // reportFD marks the calls by which programs report.
 const reportFD = -77
 
-// script is a monitor whose answers a test sets; what it leaves out lets the
-// program do what it wants. It takes reports of programs itself.
-type script struct {
-	arch sysabi.Arch
-	host frontend.Host
+// Script is a monitor whose answers a test sets; what it leaves out, or answers
+// with nil where nil is no answer, lets the program do what it wants. It takes
+// reports of programs itself. The zero value is ready. It belongs to one run.
+type Script struct {
+	// Host and Arch are what the front-end gave to NewMonitor.
+	Host frontend.Host
+	Arch sysabi.Arch
 
-	start   func(t frontend.Task) []frontend.Action
-	fork    func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action
-	exec    func(t, old frontend.Task, img *frontend.Image) []frontend.Action
-	call    func(t frontend.Task, c frontend.Call, name string) []frontend.Action
-	exit    func(t frontend.Task, ret int64) []frontend.Action
-	rdtsc   func(t frontend.Task, ts frontend.TimeStamp) []frontend.Action
-	signal  func(t frontend.Task, s *frontend.Signal) []frontend.Action
-	end     func(t frontend.Task, st frontend.Status) []frontend.Action
-	timer   func(now time.Duration) []frontend.Action
-	report  func(t frontend.Task, what int, value uint64) []frontend.Action
-	reports map[int][]int64
+	Start func(t frontend.Task) []frontend.Action
+	Fork  func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action
+	Exec  func(t, old frontend.Task, img *frontend.Image) []frontend.Action
+	// Call gets the name of the call too, empty for one that Linux does not have.
+	Call   func(t frontend.Task, c frontend.Call, name string) []frontend.Action
+	Exit   func(t frontend.Task, ret int64) []frontend.Action
+	Rdtsc  func(t frontend.Task, ts frontend.TimeStamp) []frontend.Action
+	Signal func(t frontend.Task, s *frontend.Signal) []frontend.Action
+	End    func(t frontend.Task, st frontend.Status) []frontend.Action
+	Timer  func(now time.Duration) []frontend.Action
+	Report func(t frontend.Task, what int, value uint64) []frontend.Action
 
-	alive    map[frontend.Task]bool
-	ended    map[frontend.Task]frontend.Status
-	failures []error
-	broken   []string
+	// Calls counts calls by their numbers, Reports holds what programs reported.
+	Calls   map[int64]int
+	Reports map[int][]int64
+	// Alive are the tasks that are there, Ended how others ended.
+	Alive map[frontend.Task]bool
+	Ended map[frontend.Task]frontend.Status
+	// Failures are the errors that the front-end reported, Broken are reports
+	// that break the contract.
+	Failures []error
+	Broken   []string
 }
 
-func newScript() *script {
-	return &script{
-		reports: make(map[int][]int64), alive: make(map[frontend.Task]bool), ended: make(map[frontend.Task]frontend.Status),
+var _ frontend.Monitor = (*Script)(nil)
+
+// NewMonitor is what a front-end's Run gets.
+func (m *Script) NewMonitor(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
+	m.Host, m.Arch = h, c.Arch
+	m.Calls, m.Reports = make(map[int64]int), make(map[int][]int64)
+	m.Alive, m.Ended = make(map[frontend.Task]bool), make(map[frontend.Task]frontend.Status)
+	return m, nil
+}
+
+// One is the answer of one action.
+func One(a frontend.Action) []frontend.Action { return []frontend.Action{a} }
+
+// Resume lets t go on.
+func Resume(t frontend.Task) []frontend.Action {
+	return One(frontend.Action{Op: frontend.OpResume, Task: t})
+}
+
+// RunAs lets the kernel run c as the call of t.
+func RunAs(t frontend.Task, c frontend.Call, exit bool) []frontend.Action {
+	return One(frontend.Action{Op: frontend.OpRun, Task: t, Nr: c.Nr, Args: c.Args, Exit: exit})
+}
+
+// Answer gives the call of t a result.
+func Answer(t frontend.Task, ret int64) []frontend.Action {
+	return One(frontend.Action{Op: frontend.OpAnswer, Task: t, Ret: ret})
+}
+
+// Stay leaves the task stopped.
+func Stay() []frontend.Action { return []frontend.Action{} }
+
+// Queued makes a signal that carries a value.
+func Queued(sig syscall.Signal, value uint32) *frontend.Signal {
+	s := &frontend.Signal{Number: int(sig)}
+	le := binary.LittleEndian
+	le.PutUint32(s.Info[0:], uint32(sig))
+	le.PutUint32(s.Info[8:], ^uint32(0)) // SI_QUEUE
+	le.PutUint32(s.Info[24:], value)
+	return s
+}
+
+// OpenFiles returns how many descriptors the test has open.
+func OpenFiles(t *testing.T) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
 	}
+	return len(fds)
 }
 
-var _ frontend.Monitor = (*script)(nil)
-
-func one(a frontend.Action) []frontend.Action { return []frontend.Action{a} }
-
-func resume(t frontend.Task) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpResume, Task: t})
+// HasEnded says whether a process has ended. One whose parent ended before it may
+// remain as a zombie until init has time for it.
+func HasEnded(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || strings.Contains(string(status), "State:\tZ") || strings.Contains(string(status), "State:\tX")
 }
-
-func runAs(t frontend.Task, c frontend.Call, exit bool) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpRun, Task: t, Nr: c.Nr, Args: c.Args, Exit: exit})
-}
-
-func answer(t frontend.Task, ret int64) []frontend.Action {
-	return one(frontend.Action{Op: frontend.OpAnswer, Task: t, Ret: ret})
-}
-
-// none leaves the task stopped.
-func none() []frontend.Action { return []frontend.Action{} }
 
 // known verifies that a report is about a living task.
-func (m *script) known(t frontend.Task, what string) {
-	if !m.alive[t] {
-		m.broken = append(m.broken, what+" of "+t.String()+", which is not there")
+func (m *Script) known(t frontend.Task, what string) {
+	if !m.Alive[t] {
+		m.Broken = append(m.Broken, what+" of "+t.String()+", which is not there")
 	}
 }
 
-func (m *script) OnThreadStart(t frontend.Task) []frontend.Action {
-	if m.alive[t] {
-		m.broken = append(m.broken, "second start of "+t.String())
+// OnThreadStart implements frontend.Monitor.
+func (m *Script) OnThreadStart(t frontend.Task) []frontend.Action {
+	if m.Alive[t] {
+		m.Broken = append(m.Broken, "second start of "+t.String())
 	}
-	m.alive[t] = true
-	if m.start != nil {
-		return m.start(t)
+	m.Alive[t] = true
+	if m.Start != nil {
+		return m.Start(t)
 	}
 	return nil
 }
 
-func (m *script) OnFork(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
+// OnFork implements frontend.Monitor.
+func (m *Script) OnFork(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
 	m.known(parent, "fork")
-	if m.alive[child] {
-		m.broken = append(m.broken, "second birth of "+child.String())
+	if m.Alive[child] {
+		m.Broken = append(m.Broken, "second birth of "+child.String())
 	}
-	m.alive[child] = true
-	if m.fork != nil {
-		return m.fork(parent, child, k)
+	m.Alive[child] = true
+	if m.Fork != nil {
+		return m.Fork(parent, child, k)
 	}
-	return append(resume(child), resume(parent)...)
+	return append(Resume(child), Resume(parent)...)
 }
 
-func (m *script) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
+// OnExec implements frontend.Monitor.
+func (m *Script) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
 	m.known(old, "exec")
-	delete(m.alive, old)
-	m.alive[t] = true
-	if m.exec != nil {
-		return m.exec(t, old, img)
+	delete(m.Alive, old)
+	m.Alive[t] = true
+	if m.Exec != nil {
+		return m.Exec(t, old, img)
 	}
-	return resume(t)
+	return Resume(t)
 }
 
-func (m *script) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
+// OnSyscall implements frontend.Monitor.
+func (m *Script) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	m.known(t, "call")
-	row, ok := sysabi.Lookup(m.arch, int(c.Nr))
+	m.Calls[c.Nr]++
+	row, ok := sysabi.Lookup(m.Arch, int(c.Nr))
 	name := ""
 	if ok {
 		name = row.Name
 	}
 	if name == "lseek" && int32(c.Args[0]) == reportFD {
 		what := int(int32(c.Args[2]))
-		m.reports[what] = append(m.reports[what], int64(c.Args[1]))
-		if m.report != nil {
-			if a := m.report(t, what, c.Args[1]); a != nil {
+		m.Reports[what] = append(m.Reports[what], int64(c.Args[1]))
+		if m.Report != nil {
+			if a := m.Report(t, what, c.Args[1]); a != nil {
 				return a
 			}
 		}
-		return answer(t, 0)
+		return Answer(t, 0)
 	}
-	if m.call != nil {
-		if a := m.call(t, c, name); a != nil {
+	if m.Call != nil {
+		if a := m.Call(t, c, name); a != nil {
 			return a
 		}
 	}
-	return runAs(t, c, false)
+	return RunAs(t, c, false)
 }
 
-func (m *script) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
+// OnSyscallExit implements frontend.Monitor.
+func (m *Script) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 	m.known(t, "result")
-	if m.exit != nil {
-		if a := m.exit(t, ret); a != nil {
+	if m.Exit != nil {
+		if a := m.Exit(t, ret); a != nil {
 			return a
 		}
 	}
-	return resume(t)
+	return Resume(t)
 }
 
-func (m *script) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+// OnRdtsc implements frontend.Monitor.
+func (m *Script) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
 	m.known(t, "time stamp")
-	if m.rdtsc != nil {
-		return m.rdtsc(t, ts)
+	if m.Rdtsc != nil {
+		return m.Rdtsc(t, ts)
 	}
-	return one(frontend.Action{Op: frontend.OpTimeStamp, Task: t, TimeStamp: ts})
+	return One(frontend.Action{Op: frontend.OpTimeStamp, Task: t, TimeStamp: ts})
 }
 
-func (m *script) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action {
+// OnSignal implements frontend.Monitor.
+func (m *Script) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action {
 	m.known(t, "signal")
-	if m.signal != nil {
-		if a := m.signal(t, s); a != nil {
+	if m.Signal != nil {
+		if a := m.Signal(t, s); a != nil {
 			return a
 		}
 	}
-	return one(frontend.Action{Op: frontend.OpSignal, Task: t, Signal: s})
+	return One(frontend.Action{Op: frontend.OpSignal, Task: t, Signal: s})
 }
 
-func (m *script) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
+// OnExit implements frontend.Monitor.
+func (m *Script) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	m.known(t, "end")
-	delete(m.alive, t)
-	m.ended[t] = st
-	if m.end != nil {
-		return m.end(t, st)
+	delete(m.Alive, t)
+	m.Ended[t] = st
+	if m.End != nil {
+		return m.End(t, st)
 	}
 	return nil
 }
 
-func (m *script) OnTimer(now time.Duration) []frontend.Action {
-	if m.timer != nil {
-		return m.timer(now)
+// OnTimer implements frontend.Monitor.
+func (m *Script) OnTimer(now time.Duration) []frontend.Action {
+	if m.Timer != nil {
+		return m.Timer(now)
 	}
 	return nil
 }
 
-func (m *script) OnFailure(_ frontend.Task, err error) []frontend.Action {
-	m.failures = append(m.failures, err)
-	return one(frontend.Action{Op: frontend.OpEnd})
+// OnFailure implements frontend.Monitor.
+func (m *Script) OnFailure(_ frontend.Task, err error) []frontend.Action {
+	m.Failures = append(m.Failures, err)
+	return One(frontend.Action{Op: frontend.OpEnd})
 }
 
 // number returns the number of a call.

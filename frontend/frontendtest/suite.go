@@ -95,7 +95,7 @@ type outcome struct {
 }
 
 // run runs a program with the given further arguments in all variants.
-func (s *suite) run(t *testing.T, m *script, variants int, program string, args ...string) outcome {
+func (s *suite) run(t *testing.T, m *Script, variants int, program string, args ...string) outcome {
 	t.Helper()
 	o := s.runSpec(t, m, frontend.Spec{
 		Programs: []string{s.path(program)}, Args: append([]string{s.path(program), program}, args...), Variants: variants,
@@ -107,14 +107,14 @@ func (s *suite) run(t *testing.T, m *script, variants int, program string, args 
 }
 
 // runSpec runs spec and verifies what holds for every run.
-func (s *suite) runSpec(t *testing.T, m *script, spec frontend.Spec) outcome {
+func (s *suite) runSpec(t *testing.T, m *Script, spec frontend.Spec) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
 	defer cancel()
 	return s.runContext(ctx, t, m, spec)
 }
 
-func (s *suite) runContext(ctx context.Context, t *testing.T, m *script, spec frontend.Spec) outcome {
+func (s *suite) runContext(ctx context.Context, t *testing.T, m *Script, spec frontend.Spec) outcome {
 	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -127,37 +127,25 @@ func (s *suite) runContext(ctx context.Context, t *testing.T, m *script, spec fr
 	if spec.Env == nil {
 		spec.Env = []string{"PATH=/usr/bin:/bin", "FRONTENDTEST=yes"}
 	}
-	before := openFiles(t)
+	before := OpenFiles(t)
 	var o outcome
-	o.Outcome, o.err = s.fe.Run(ctx, spec, func(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
-		m.host, m.arch = h, c.Arch
-		return m, nil
-	})
-	if after := openFiles(t); after != before {
+	o.Outcome, o.err = s.fe.Run(ctx, spec, m.NewMonitor)
+	if after := OpenFiles(t); after != before {
 		t.Errorf("%d descriptors are open after the run, %d were before", after, before)
 	}
-	for _, err := range m.failures {
+	for _, err := range m.Failures {
 		t.Errorf("OnFailure: %v", err)
 	}
-	for _, b := range m.broken {
+	for _, b := range m.Broken {
 		t.Errorf("report of a %s", b)
 	}
 	return o
 }
 
-func openFiles(t *testing.T) int {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(fds)
-}
-
 // want fails unless a program reported exactly these values.
-func (m *script) want(t *testing.T, what int, values ...int64) {
+func (m *Script) want(t *testing.T, what int, values ...int64) {
 	t.Helper()
-	got := m.reports[what]
+	got := m.Reports[what]
 	if len(got) != len(values) {
 		t.Errorf("the program reported %d as %d, want %d", what, got, values)
 		return
