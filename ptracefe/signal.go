@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/tsc"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -264,10 +265,10 @@ func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64) {
 	n, _ := s.ReadVariantMem(t.id, t.regs.Rip, code[:])
 	switch {
 	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		ts.Cycles = rdtsc()
+		ts.Cycles = tsc.Read()
 		return ts, 2
 	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
-		ts.Cycles, ts.Processor = rdtscp()
+		ts.Cycles, ts.Processor = tsc.ReadProcessor()
 		ts.WithProcessor = true
 		return ts, 3
 	}

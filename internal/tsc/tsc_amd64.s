@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func rdtsc() uint64
-TEXT ·rdtsc(SB), NOSPLIT, $0-8
+TEXT ·Read(SB), NOSPLIT, $0-8
 	RDTSC
 	SHLQ $32, DX
 	ORQ  DX, AX
@@ -11,7 +11,7 @@ TEXT ·rdtsc(SB), NOSPLIT, $0-8
 	RET
 
 // func rdtscp() (cycles uint64, processor uint32)
-TEXT ·rdtscp(SB), NOSPLIT, $0-12
+TEXT ·ReadProcessor(SB), NOSPLIT, $0-12
 	RDTSCP
 	SHLQ $32, DX
 	ORQ  DX, AX
