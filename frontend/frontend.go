@@ -118,7 +118,8 @@ type Memory interface {
 	AllocShared(size int) ([]byte, error)
 
 	// ReadVariantMem reads len(p) bytes at addr of t's memory, regardless of page
-	// protection.
+	// protection: processors read memory for the program's calls that it may only
+	// write or execute. Pages that it may not access at all are read, too.
 	//
 	// Postcondition: n bytes of p are valid; n < len(p) exactly when err wraps
 	// ErrFault or ErrGone, and addr+n is then the first address not read.

@@ -3,6 +3,7 @@
 package ptracefe
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -40,19 +41,22 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 
 // ReadVariantMem implements frontend.Host.
 func (s *session) ReadVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
-	return transfer(unix.ReadMemory, t, addr, p)
+	return transfer(unix.ReadMemory, readProtected, t, addr, p)
 }
 
 // WriteVariantMem implements frontend.Host.
 func (s *session) WriteVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
-	return transfer(unix.WriteMemory, t, addr, p)
+	return transfer(unix.WriteMemory, nil, t, addr, p)
 }
 
 // transfer copies until everything is done or the kernel refuses a byte. A
 // stack does not grow by these copies (Linux 6.5, mm/gup.c), although it would
-// if the program or its own call touched it; a read through ptrace grows it.
+// if the program or its own call touched it; a read through ptrace grows it. What
+// is refused although it is there is protected, and left to force, if that is not
+// nil.
 func transfer(
 	copyMemory func(pid int, addr uint64, p []byte) (int, error),
+	force func(pid int, addr uint64, p []byte) int,
 	t frontend.Task, addr uint64, p []byte,
 ) (n int, err error) {
 	end := addr + uint64(len(p))
@@ -78,7 +82,13 @@ func transfer(
 		}
 		at := addr + uint64(n)
 		if page := at &^ (pageSize - 1); page == grown {
-			break
+			if force == nil {
+				break
+			}
+			if k = force(t.Host, at, p[n:limit]); k == 0 {
+				break
+			}
+			n += k
 		} else if _, err := unix.PtracePeekText(t.Host, page); err != nil {
 			break
 		} else {
@@ -89,6 +99,37 @@ func transfer(
 		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, t, addr+uint64(n))
 	}
 	return n, nil
+}
+
+// readProtected reads memory whatever its protection and returns how much it could
+// read. process_vm_readv(2) goes by what the program has asked for, the program's
+// own calls by what the processor can do: x86 reads pages that are meant to be
+// written or executed only.
+func readProtected(pid int, addr uint64, p []byte) int {
+	if f, err := os.Open(procPath(pid, "mem")); err == nil {
+		defer f.Close()
+		if n, _ := f.ReadAt(p, int64(addr)); n > 0 {
+			return n
+		}
+	}
+	return peekPage(pid, addr, p)
+}
+
+// peekPage reads up to the end of addr's page by ptrace, for systems that forbid
+// to read protected pages through /proc (proc_mem.force_override).
+func peekPage(pid int, addr uint64, p []byte) int {
+	p = p[:min(uint64(len(p)), pageSize-addr%pageSize)]
+	const size = 8
+	for n := 0; n < len(p); {
+		at := addr + uint64(n)
+		v, err := unix.PtracePeekText(pid, at&^(size-1))
+		if err != nil {
+			return n
+		}
+		word := binary.LittleEndian.AppendUint64(nil, v)
+		n += copy(p[n:], word[at%size:])
+	}
+	return len(p)
 }
 
 // Registers implements frontend.Host.

@@ -48,6 +48,7 @@ var mutations = []mutation{
 	{"iovec_element", []string{"data", "argument"}, "writev", "iov", nil, []string{"iovec"}},
 	{"descriptor", []string{"argument"}, "write", "fd", nil, []string{"descriptor", "descriptor-2"}},
 	{"environment", []string{"data", "argument"}, "write", "buf", nil, []string{"environment"}},
+	{"write_only", []string{"data", "argument"}, "write", "buf", nil, []string{"write_only"}},
 	{"crash", []string{"crash", "signal"}, "", "", []string{"crash"}, nil},
 	{"loop", []string{"hang"}, "mkdir", "", []string{"loop"}, nil},
 	{"early_exit", []string{"exit", "missing", "call"}, "", "", []string{"early_exit"}, nil},
@@ -57,7 +58,7 @@ var mutations = []mutation{
 var lasting = map[string][]string{
 	"scalar": {"scalar"}, "buffer": {"buffer"}, "path": {"path"}, "order": {"order", "order-link"}, "extra": {"extra"},
 	"missing": {"missing"}, "mode": {"mode"}, "iovec_element": {"iovec"}, "descriptor": {"descriptor", "descriptor-2"},
-	"environment": {"environment"}, "crash": {"crash"}, "loop": {"loop"}, "early_exit": {"early_exit"},
+	"environment": {"environment"}, "write_only": {"write_only"}, "crash": {"crash"}, "loop": {"loop"}, "early_exit": {"early_exit"},
 }
 
 // mutants runs the program with this build in one follower.

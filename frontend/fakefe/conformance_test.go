@@ -81,6 +81,10 @@ func conformancePrograms() ([]*fakefe.Program, map[string]string) {
 			report(2, func(f *fakefe.Frame) uint64 { return uint64(f.Read(f.Var("p")+10, 1)[0]) }),
 			fakefe.Call(nrMprotect, fakefe.Var("p"), num(2*4096), num(0)),
 			report(3, fakefe.Var("p")),
+			fakefe.Call(nrMprotect, fakefe.Var("p"), num(2*4096), num(2)),
+			report(4, fakefe.Var("p")),
+			fakefe.Call(nrMprotect, fakefe.Var("p"), num(2*4096), num(4)),
+			report(5, fakefe.Var("p")),
 		})},
 		{"forks", join(
 			[]fakefe.Step{fakefe.Fork(report(10, num(1)), fakefe.Exit(3)).As("child")}, wait, []fakefe.Step{report(1, status)},

@@ -180,19 +180,26 @@ func testMemory(t *testing.T, s *suite) {
 			if len(prot) != 2 || prot[value] != 3 || prot[value+page] != 1 {
 				t.Errorf("mappings of the program's memory: %v", prot)
 			}
-		case 3:
-			// Memory that the program itself cannot read is read, or is a fault.
-			p := make([]byte, 2)
-			n, err := m.Host.ReadVariantMem(id, value+10, p)
-			if (n != 2 || err != nil || string(p) != "Za") && (n != 0 || !errors.Is(err, frontend.ErrFault)) {
-				t.Errorf("read of protected memory: %d, %v, %q", n, err, p)
+		case 3, 4, 5:
+			// Memory that the program may not access, only write, only execute.
+			p := make([]byte, 4)
+			if n, err := m.Host.ReadVariantMem(id, value+10, p); n != len(p) || err != nil || string(p) != "Zaaa" {
+				t.Errorf("read of protected memory %d: %d, %v, %q", what, n, err, p)
+			}
+			p = make([]byte, page)
+			if n, err := m.Host.ReadVariantMem(id, value+2*page-7, p); n != 7 || !errors.Is(err, frontend.ErrFault) {
+				t.Errorf("read across the end of protected memory %d: %d, %v", what, n, err)
+			}
+			n, err := m.Host.WriteVariantMem(id, value+11, []byte("a"))
+			if what == 4 && (n != 1 || err != nil) || what != 4 && (n != 0 || !errors.Is(err, frontend.ErrFault)) {
+				t.Errorf("write to protected memory %d: %d, %v", what, n, err)
 			}
 		}
 		return nil
 	}
 	s.run(t, m, 1, "memory").exited(t, done)
 	m.want(t, 2, 'Z')
-	if len(m.Reports[1]) != 1 || len(m.Reports[3]) != 1 {
+	if len(m.Reports) != 5 {
 		t.Errorf("reports %v", m.Reports)
 	}
 }

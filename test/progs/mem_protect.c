@@ -65,5 +65,28 @@ int main(void)
 	CHECK(fault_at == code.p);
 	CHECK(mprotect(code.p, PAGE, PROT_READ | PROT_EXEC) == 0 && code.f() == 6);
 	ok("code made at run time");
+
+	/* The processor reads what is writable or executable, whether or not the
+	 * program has asked for that; the kernel does so for the program. */
+	int fds[2];
+	CHECK(pipe(fds) == 0);
+	static const int prots[] = {PROT_WRITE, PROT_EXEC, PROT_NONE};
+	for (int i = 0; i < 3; i++) {
+		char back_again[4] = "";
+		CHECK(mprotect(p, 2 * PAGE, PROT_READ | PROT_WRITE) == 0);
+		memcpy(p + PAGE - 2, "data", 4);
+		CHECK(mprotect(p, 2 * PAGE, prots[i]) == 0);
+		long wrote = write(fds[1], p + PAGE - 2, 4);
+		long got = wrote > 0 ? read(fds[0], back_again, 4) : -1;
+		printf("protection %d: wrote %ld, %.4s\n", prots[i], wrote, back_again);
+		CHECK(got == wrote);
+		CHECK(write(fds[1], "text", 4) == 4);
+		got = read(fds[0], p + PAGE - 2, 4);
+		if (got < 0)
+			CHECK(read(fds[0], back_again, 4) == 4);
+		CHECK(mprotect(p, 2 * PAGE, PROT_READ) == 0);
+		printf("protection %d: read %ld, %.4s\n", prots[i], got, p + PAGE - 2);
+	}
+	ok("memory that is not to be read");
 	return 0;
 }

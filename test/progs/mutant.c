@@ -23,6 +23,7 @@ enum mutation {
 	iovec_element,
 	descriptor,
 	environment,
+	write_only,
 	crash,
 	loop,
 	early_exit,
@@ -89,6 +90,14 @@ int main(int argc, char **argv)
 	fd = file("environment", 0644);
 	const char *value = getenv(mutation == environment ? "MUT_B" : "MUT_A");
 	CHECK(value != NULL && write(fd, value, 5) == 5);
+	CHECK(close(fd) == 0);
+
+	/* The kernel reads memory that the program has asked only to write. */
+	fd = file("write_only", 0644);
+	char *page = mmap(NULL, PAGE, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED);
+	page[0] = mutation == write_only ? 'W' : 'w';
+	CHECK(write(fd, page, 1) == 1);
 	CHECK(close(fd) == 0);
 
 	if (mutation == crash)

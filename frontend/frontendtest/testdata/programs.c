@@ -67,6 +67,10 @@ static void memory(void) {
     report(2, (unsigned char)p[10]);
     mprotect(p, 2 * 4096, PROT_NONE);
     report(3, (uintptr_t)p);
+    mprotect(p, 2 * 4096, PROT_WRITE);
+    report(4, (uintptr_t)p);
+    mprotect(p, 2 * 4096, PROT_EXEC);
+    report(5, (uintptr_t)p);
 }
 
 static size_t depth(size_t left) {
