@@ -74,6 +74,10 @@ const maxRemembered = 1 << 16
 // fault, not a divergence.
 var ErrInternal = errors.New("internal failure")
 
+// ErrFailedClosed is wrapped by errors that ended the session because a program got
+// where the variants cannot be compared any more.
+var ErrFailedClosed = errors.New("failed closed, all variants were killed")
+
 // Engine decides for one session. It implements frontend.Monitor.
 type Engine struct {
 	cfg    Config
@@ -236,7 +240,12 @@ func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
 
 // OnFailure implements frontend.Monitor.
 func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
-	if err != nil {
+	var unfit *frontend.UnfitError
+	switch {
+	case errors.As(err, &unfit) && !e.ended:
+		e.ended = true
+		e.failure = fmt.Errorf("%w: %w", ErrFailedClosed, err)
+	case err != nil:
 		e.hostFailed(fmt.Errorf("%v: %w", t, err))
 	}
 	return e.take()

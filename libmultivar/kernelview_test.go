@@ -2,6 +2,8 @@ package libmultivar
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +59,20 @@ func TestUnreadableTaskEndsSession(t *testing.T) {
 	actions := b.e.OnSyscall(task, frontend.Call{Nr: int64(row.Nr[0]), Args: [6]uint64{1, 0x1000, 5}})
 	if len(actions) != 1 || actions[0].Op != frontend.OpEnd || !errors.Is(b.e.Err(), errRefused) {
 		t.Errorf("actions %+v, error %v", actions, b.e.Err())
+	}
+}
+
+// A program that variants cannot run ends the session, and is no defect.
+func TestUnfitProgramFailsClosed(t *testing.T) {
+	b := newBench(t)
+	task := b.th.sides[1].task
+	actions := b.e.OnFailure(task, &frontend.UnfitError{Task: task, Path: "/bin/prog", Err: errors.New("the reason")})
+	err := b.e.Err()
+	if len(actions) != 1 || actions[0].Op != frontend.OpEnd || !errors.Is(err, ErrFailedClosed) || errors.Is(err, ErrInternal) {
+		t.Errorf("actions %+v, error %v", actions, err)
+	}
+	if text := fmt.Sprint(err); !strings.Contains(text, "/bin/prog") || !strings.Contains(text, "the reason") {
+		t.Errorf("error %q", text)
 	}
 }
 

@@ -198,7 +198,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 	if err != nil {
 		return err
 	}
-	t.call = pending{exit: true, fd: -1}
+	t.call = pending{exit: true, fd: -1, exec: s.images[a.File]}
 	t.remember()
 	if t.call.fd, err = in.receive(a.File); err != nil {
 		return err

@@ -100,16 +100,8 @@ func TestKill(t *testing.T) {
 	gone(t, pids)
 }
 
-func TestStartErrors(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string, mode os.FileMode) string {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	// A 32-bit program: exit(0) by int 0x80.
+// program32 is a 32-bit program: exit(0) by int 0x80.
+func program32() string {
 	elf32 := make([]byte, 52+32)
 	copy(elf32, "\x7fELF\x01\x01\x01")
 	le := binary.LittleEndian
@@ -124,7 +116,37 @@ func TestStartErrors(t *testing.T) {
 	} {
 		le.PutUint32(elf32[at:], v)
 	}
-	wide := write("wide", string(elf32), 0o755)
+	return string(elf32)
+}
+
+// A program that variants cannot run, and that got past the checks before its exec
+// because it took the place of another, ends the session with a word on it.
+func TestExecOfUnfitProgram(t *testing.T) {
+	wide := filepath.Join(t.TempDir(), "wide")
+	if err := os.WriteFile(wide, []byte(program32()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := &script{}
+	r := runWith(t, m, frontend.Spec{Programs: []string{probe(t, "static")}, Args: []string{"probe", "exec", wide}, Variants: 1})
+	if r.err == nil && r.Status.Code == int(syscall.ENOEXEC) {
+		t.Skip("this kernel refuses 32-bit programs by itself")
+	}
+	var unfit *frontend.UnfitError
+	if r.err != nil || r.Ended || len(m.Failures) != 1 || !errors.As(m.Failures[0], &unfit) || unfit.Path != wide || !errors.Is(unfit, syscall.ENOEXEC) {
+		t.Errorf("Run: %v, %+v, failures %v", r.err, r.Outcome, m.Failures)
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	wide := write("wide", program32(), 0o755)
 	if out, err := exec.Command(wide).CombinedOutput(); err != nil {
 		t.Logf("this kernel refuses 32-bit programs by itself: %v %s", err, out)
 	}

@@ -64,6 +64,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 		return nil, err
 	}
 	img.IP, img.Movable, img.Align = t.regs.Rip, program.movable, program.align
+	t.image = loaded{}
 	for _, a := range img.Aux {
 		switch a.Type {
 		case auxEntry:
@@ -71,6 +72,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 		case auxBase:
 			if a.Value != 0 {
 				classify(vmas, a.Value, frontend.RegionInterp)
+				t.image.setLoader(vmas, a.Value)
 			}
 		}
 	}

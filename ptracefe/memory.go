@@ -178,6 +178,11 @@ func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
 	if err != nil {
 		return 0, procError(fmt.Sprintf("program of %v", id), err)
 	}
+	if t, err := s.lookup(id); err == nil {
+		image := t.image
+		image.setProgram(id.Host)
+		s.images[frontend.File(fd)] = &image
+	}
 	return frontend.File(fd), nil
 }
 
@@ -186,6 +191,7 @@ func (s *session) CloseFile(f frontend.File) error {
 	if f < minFile {
 		return fmt.Errorf("close file %d: %w", f, os.ErrInvalid)
 	}
+	delete(s.images, f)
 	return unix.Close(int(f))
 }
 

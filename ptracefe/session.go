@@ -41,6 +41,8 @@ type session struct {
 	// sockets are the monitor's ends of the followers' control sockets, -1 where
 	// there is none.
 	sockets []int
+	// images says of files that are programs what the leader has loaded for them.
+	images map[frontend.File]*loaded
 	// sent numbers the files sent to followers.
 	sent uint64
 
@@ -71,6 +73,7 @@ func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 		tasks:    map[int]*task{},
 		newborns: map[int]newborn{},
 		parents:  map[int]*task{},
+		images:   map[frontend.File]*loaded{},
 	}
 }
 
@@ -96,7 +99,7 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 			break
 		}
 		if !t.gone() {
-			s.reportExec(t, t.id)
+			s.reportExec(t, t.id, nil)
 		}
 	}
 	s.loop()

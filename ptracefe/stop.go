@@ -99,6 +99,11 @@ func (s *session) callDone(t *task) error {
 	p := t.call
 	t.call = pending{fd: -1}
 	t.state = atExit
+	if p.exec != nil && ret < 0 && !isRestart(ret) {
+		if err := p.exec.checkRoot(t, ret); err != nil {
+			return err
+		}
+	}
 	if p.restore {
 		setArguments(&t.regs, p.args)
 		if isRestart(ret) {
@@ -188,6 +193,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 	child.state = atBirth
 	child.filtered, child.trapTSC = parent.filtered, parent.trapTSC
 	child.call.restore, child.call.args = parent.call.restore, parent.call.args
+	child.image = parent.image
 	s.tasks[host] = child
 	s.apply(s.mon.OnFork(parent.id, child.id, parent.forkKind))
 	return child
@@ -279,6 +285,7 @@ func (s *session) executed(t *task) error {
 	if t.oldHost != 0 {
 		old.Host, t.oldHost = t.oldHost, 0
 	}
+	exec := t.call.exec
 	t.call = pending{fd: -1}
 	t.interrupt = nil
 	t.last.valid = false
@@ -288,14 +295,21 @@ func (s *session) executed(t *task) error {
 	if err := s.await(t, unix.ContinueToCall, awaitCall); err != nil {
 		return err
 	}
-	s.reportExec(t, old)
+	s.reportExec(t, old, exec)
 	return nil
 }
 
-// reportExec reports the program that a task is about to begin.
-func (s *session) reportExec(t *task, old frontend.Task) {
+// reportExec reports the program that a task is about to begin; exec says what it
+// was to be, nil when the task did not execute the leader's.
+func (s *session) reportExec(t *task, old frontend.Task, exec *loaded) {
 	img, err := s.image(t)
 	t.state = atExec
+	if err != nil && !isGone(err) {
+		err = s.unreadable(t, err)
+	}
+	if err == nil && exec != nil {
+		err = exec.checkLoader(t)
+	}
 	if err != nil {
 		if !isGone(err) {
 			s.failure(t.id, err)

@@ -79,6 +79,7 @@ type task struct {
 	signal  unix.SigInfo
 	tscSize uint64 // of the instruction of an atTimeStamp stop
 
+	image    loaded            // of the program that the task executed last
 	forkKind frontend.ForkKind // of an atFork stop
 	oldHost  int               // id before an exec by another thread than the first
 }
@@ -91,6 +92,7 @@ type pending struct {
 	args    [6]uint64 // its arguments
 	fd      int       // descriptor to close in the task, -1 for none
 	scratch scratch   // memory to put back
+	exec    *loaded   // what an OpExec is to begin, nil for other calls
 }
 
 // landing is where a task continues after a call.
