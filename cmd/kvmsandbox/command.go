@@ -18,7 +18,6 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/calllog"
 	"github.com/multivar/multivar/libmultivar/report"
-	"github.com/multivar/multivar/ptracefe"
 )
 
 // engine is the back-end of a session.
@@ -38,7 +37,9 @@ type command struct {
 	// forwardSignals is true when signals sent to this process are the program's.
 	forwardSignals bool
 
-	frontEnd  func(name string, log *slog.Logger) (frontend.FrontEnd, error)
+	methods methods
+	// host tests what all front-ends profit from.
+	host      func(variants int) frontend.Features
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
 
@@ -52,7 +53,8 @@ func newCommand(stdout, stderr *os.File) *command {
 		stdout:   stdout,
 		stderr:   stderr,
 		terminal: isTerminal(stderr),
-		frontEnd: newFrontEnd,
+		methods:  frontEnds(),
+		host:     thisHost,
 		newEngine: func(cfg libmultivar.Config, h frontend.Host, caps frontend.Capabilities) (engine, error) {
 			return libmultivar.New(cfg, h, caps)
 		},
@@ -62,18 +64,12 @@ func newCommand(stdout, stderr *os.File) *command {
 	return c
 }
 
-// newFrontEnd returns the front-end with this name.
-func newFrontEnd(name string, log *slog.Logger) (frontend.FrontEnd, error) {
-	switch name {
-	case "auto", "ptrace":
-		return ptracefe.New(ptracefe.WithLogger(log)), nil
-	}
-	return nil, fmt.Errorf("unknown front-end %q; there are auto, ptrace", name)
-}
-
 // run does everything that the arguments ask for. args are those after the
 // command's name, env is its environment.
 func (c *command) run(ctx context.Context, args, env []string) status {
+	if len(args) > 0 && args[0] == doctorName {
+		return c.doctor(ctx, args[1:], env)
+	}
 	opts, err := parseOptions(args, env)
 	if err != nil {
 		return c.fail(statusFailed, err)
@@ -91,7 +87,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if opts.verbose {
 		c.log = slog.New(slog.NewTextHandler(c.stderr, nil))
 	}
-	fe, err := c.frontEnd(opts.frontEnd, c.log)
+	fe, err := c.methods.open(ctx, opts.frontEnd, c.log)
 	if err != nil {
 		return c.fail(statusFailed, err)
 	}

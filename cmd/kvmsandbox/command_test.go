@@ -68,12 +68,10 @@ func newHarness() *harness {
 	h.command = &command{
 		stdout: &h.stdout,
 		stderr: &h.stderr,
-		frontEnd: func(name string, _ *slog.Logger) (frontend.FrontEnd, error) {
-			if name != "auto" {
-				return nil, fmt.Errorf("unknown front-end %q", name)
-			}
-			return h.fe, nil
-		},
+		methods: methods{{
+			name: "fake",
+			new:  func(*slog.Logger) frontend.FrontEnd { return h.fe },
+		}},
 		newEngine: func(cfg libmultivar.Config, _ frontend.Host, _ frontend.Capabilities) (engine, error) {
 			h.eng.cfg = cfg
 			return h.eng, nil

@@ -15,11 +15,15 @@ import (
 )
 
 const usage = `Usage: kvmsandbox [flags] PROG [ARG...]
+       kvmsandbox doctor [--json] [-n N]
 
 Runs variants of PROG as one program and stops them when they behave differently.
+doctor, as the first word, tells what this host offers and how to get what it
+lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
 
   -n N                 number of variants, 1 to 64 (2, or MV_NUM_PROC)
-  --frontend NAME      how calls are caught: auto, ptrace (auto)
+  --frontend NAME      how calls are caught: kvm, ptrace, or auto: kvm where the
+                       processor has VMX or SVM, else ptrace (auto)
   --policy NAME        which calls wait until all variants agree: performance,
                        exec, leak, comprehensive (exec); all calls are compared
   --variant I=PROG     run this PROG in variant I instead; may be repeated

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/kvmsandbox/probe"
+	"github.com/multivar/multivar/ptracefe"
+)
+
+// method is a way to run variants, which users choose by its name.
+type method struct {
+	name string
+	// new returns the front-end. It is nil when this program is built without it.
+	new func(*slog.Logger) frontend.FrontEnd
+	// test finds out what the front-end has on this host. It is nil when there is
+	// nothing to test yet.
+	test func(context.Context) (verdict, error)
+}
+
+// verdict is what a host offers to a front-end.
+type verdict struct {
+	// kind tells apart hosts that have the same by different means; it may be empty.
+	kind     string
+	features frontend.Features
+	// preferred is true when --frontend auto shall take the front-end.
+	preferred bool
+}
+
+// methods are the front-ends in the order in which auto considers them. The last
+// one is built in; auto falls back to it.
+type methods []method
+
+// frontEnds returns all methods.
+func frontEnds() methods {
+	return methods{
+		{
+			name: "kvm",
+			// The KVM front-end belongs here as soon as there is one.
+			new:  nil,
+			test: testKVM,
+		},
+		{name: "inproc"},
+		{
+			name: "ptrace",
+			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
+			test: testPtrace,
+		},
+	}
+}
+
+func testKVM(ctx context.Context) (verdict, error) {
+	r, err := probe.KVM(ctx)
+	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+}
+
+func testPtrace(ctx context.Context) (verdict, error) {
+	features, err := ptracefe.Probe(ctx)
+	return verdict{features: features, preferred: features.Usable()}, err
+}
+
+// autoName is the front-end that is the best one for the host.
+const autoName = "auto"
+
+// open returns the front-end that users call by this name.
+func (ms methods) open(ctx context.Context, name string, log *slog.Logger) (frontend.FrontEnd, error) {
+	if name == autoName {
+		m := ms.auto(func(m method) verdict {
+			v, err := m.test(ctx)
+			if err != nil {
+				log.Warn("front-end cannot be tested", "name", m.name, "error", err)
+			}
+			return v
+		})
+		log.Info("front-end chosen", "name", m.name)
+		return m.new(log), nil
+	}
+	for _, m := range ms {
+		switch {
+		case m.name != name:
+			continue
+		case m.new == nil:
+			return nil, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
+		}
+		if err := ms.check(ctx, m); err != nil {
+			return nil, err
+		}
+		return m.new(log), nil
+	}
+	return nil, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
+}
+
+// auto returns the front-end that auto takes: the first one that is built in and
+// that test prefers, else the last one, which is not tested.
+func (ms methods) auto(test func(method) verdict) method {
+	built := ms.built()
+	last := len(built) - 1
+	for _, m := range built[:last] {
+		if test(m).preferred {
+			return m
+		}
+	}
+	return built[last]
+}
+
+// check says in one line what a front-end that was asked for lacks. The one that
+// auto falls back to says so itself when it is used.
+func (ms methods) check(ctx context.Context, m method) error {
+	if built := ms.built(); m.name == built[len(built)-1].name {
+		return nil
+	}
+	v, err := m.test(ctx)
+	if err != nil {
+		return fmt.Errorf("--frontend %s: %w", m.name, err)
+	}
+	if f, missing := v.features.Obstacle(); missing {
+		return fmt.Errorf("--frontend %s: %s: %s; %s", m.name, f.Name, f.Found, f.Fix)
+	}
+	return nil
+}
+
+// built returns the front-ends that can be chosen.
+func (ms methods) built() methods {
+	var built methods
+	for _, m := range ms {
+		if m.new != nil {
+			built = append(built, m)
+		}
+	}
+	return built
+}
+
+// names lists what --frontend takes.
+func (ms methods) names() string {
+	names := []string{autoName}
+	for _, m := range ms.built() {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/multivar/multivar/frontend"
+)
+
+// named is a front-end that only has a name.
+type named struct {
+	frontend.FrontEnd
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+// builtIn returns a way to make a named front-end.
+func builtIn(name string) func(*slog.Logger) frontend.FrontEnd {
+	return func(*slog.Logger) frontend.FrontEnd { return named{name: name} }
+}
+
+var (
+	have = frontend.Feature{Name: "have", Required: true, State: frontend.FeaturePresent}
+	lack = frontend.Feature{Name: "lack", Required: true, State: frontend.FeatureMissing, Found: "none found", Fix: "sudo get it"}
+	want = frontend.Feature{Name: "want", State: frontend.FeatureMissing, Found: "slow", Fix: "buy"}
+)
+
+// answers returns a test with a fixed verdict.
+func answers(v verdict, err error) func(context.Context) (verdict, error) {
+	return func(context.Context) (verdict, error) { return v, err }
+}
+
+func TestChoice(t *testing.T) {
+	best := answers(verdict{kind: "hardware", features: frontend.Features{have}, preferred: true}, nil)
+	slow := answers(verdict{kind: "pvm", features: frontend.Features{have, want}}, nil)
+	none := answers(verdict{kind: "none", features: frontend.Features{have, lack, want}}, nil)
+	broken := answers(verdict{}, errors.New("the test hangs"))
+	for _, c := range []struct {
+		name string
+		// built is false when kvm is not, test is kvm's.
+		built bool
+		test  func(context.Context) (verdict, error)
+		ask   string
+		// want is the front-end, or error words.
+		want string
+		err  string
+	}{
+		{"auto on hardware", true, best, "auto", "kvm", ""},
+		{"auto on pvm", true, slow, "auto", "ptrace", ""},
+		{"auto without kvm", true, none, "auto", "ptrace", ""},
+		{"auto with a hanging kvm", true, broken, "auto", "ptrace", ""},
+		{"auto, kvm not built", false, best, "auto", "ptrace", ""},
+		{"kvm on hardware", true, best, "kvm", "kvm", ""},
+		{"kvm on pvm", true, slow, "kvm", "kvm", ""},
+		{"kvm without kvm", true, none, "kvm", "", "--frontend kvm: lack: none found; sudo get it"},
+		{"kvm with a hanging kvm", true, broken, "kvm", "", "--frontend kvm: the test hangs"},
+		{"kvm not built", false, best, "kvm", "", "--frontend kvm: not built into this kvmsandbox; there are auto, ptrace"},
+		{"ptrace", true, best, "ptrace", "ptrace", ""},
+		{"later", true, best, "inproc", "", "not built into this kvmsandbox; there are auto, kvm, ptrace"},
+		{"unknown", true, best, "xen", "", `unknown front-end "xen"; there are auto, kvm, ptrace`},
+		{"empty", true, best, "", "", `unknown front-end ""`},
+	} {
+		ms := methods{
+			{name: "kvm", test: c.test},
+			{name: "inproc"},
+			{name: "ptrace", new: builtIn("ptrace"), test: func(context.Context) (verdict, error) {
+				t.Errorf("%s: ptrace is tested", c.name)
+				return verdict{}, nil
+			}},
+		}
+		if c.built {
+			ms[0].new = builtIn("kvm")
+		}
+		fe, err := ms.open(t.Context(), c.ask, slog.New(slog.DiscardHandler))
+		switch {
+		case c.err != "":
+			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v, want one with %q", c.name, err, c.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case fe.Name() != c.want:
+			t.Errorf("%s: got %s, want %s", c.name, fe.Name(), c.want)
+		}
+	}
+}
+
+// The real front-ends can be listed, and auto always finds one.
+func TestFrontEnds(t *testing.T) {
+	ms := frontEnds()
+	if m := ms.auto(func(method) verdict { return verdict{} }); m.name != "ptrace" {
+		t.Errorf("auto falls back to %s", m.name)
+	}
+	if got := ms.names(); !strings.HasPrefix(got, "auto, ") || !strings.HasSuffix(got, ", ptrace") {
+		t.Errorf("names: %s", got)
+	}
+	for _, m := range ms.built() {
+		if m.test == nil {
+			t.Errorf("%s is built in and cannot be tested", m.name)
+		}
+		if got := m.new(slog.New(slog.DiscardHandler)).Name(); got != m.name {
+			t.Errorf("%s calls itself %s", m.name, got)
+		}
+		if !strings.Contains(usage, m.name) {
+			t.Errorf("usage does not name %s", m.name)
+		}
+	}
+}
