@@ -1,0 +1,260 @@
+//go:build linux && amd64
+
+package guestmem
+
+import (
+	"fmt"
+	"slices"
+
+	"gvisor.dev/gvisor/pkg/hostarch"
+	"gvisor.dev/gvisor/pkg/ring0/pagetables"
+)
+
+// Fill lets the program use its memory from start up to end as prot says,
+// whatever it could do with it before; prot 0 is Clear. The range is aligned to
+// pages and lies below [UserEnd].
+//
+// The slots that it returns are new: the caller adds them to the virtual machine
+// before it lets the program go on. A processor that runs meanwhile may stop at an
+// access to guest-physical memory that has no slot yet, which is to be repeated.
+//
+// Fill costs a few nanoseconds per page, and about as much memory for tables as
+// the windows in the range need. The error is one of [ErrInvalid], [ErrReserved],
+// [ErrFull], [ErrNeedsReset] and [ErrCorrupt].
+func (s *Space) Fill(start, end uint64, prot Prot) ([]Slot, error) {
+	if prot == 0 {
+		return nil, s.Clear(start, end)
+	}
+	if !aligned(start) || !aligned(end) || start > end || end > UserEnd || prot&^(Read|Write|Exec) != 0 {
+		return nil, fmt.Errorf("guestmem: %w: fill %#x-%#x, prot %#x", ErrInvalid, start, end, prot)
+	}
+	if start == end {
+		return nil, s.intact()
+	}
+	for _, r := range s.reserved {
+		if start < r.End && r.Start < end {
+			return nil, fmt.Errorf("guestmem: %w: fill %#x-%#x", ErrReserved, start, end)
+		}
+	}
+	if err := s.makeRoom(start, end); err != nil {
+		return nil, err
+	}
+	before := len(s.slots)
+	for va := start; va < end; {
+		next := min(end, (va|(WindowSize-1))+1)
+		c := s.chunks[va>>chunkShift]
+		if c == nil {
+			c = s.addChunk(va >> chunkShift)
+		}
+		s.fillWindow(c, va, next, options(prot))
+		va = next
+	}
+	return slices.Clone(s.slots[before:]), s.intact()
+}
+
+// makeRoom says whether everything is there that filling the range takes.
+func (s *Space) makeRoom(start, end uint64) error {
+	if err := s.intact(); err != nil {
+		return err
+	}
+	// A range that would not fit into an empty Space is not counted out, because
+	// that would take long.
+	if windowsIn(start, end) > uint64(s.arena.size()) {
+		return fmt.Errorf("guestmem: %w: %d tables cannot map %#x-%#x", ErrFull, s.arena.size(), start, end)
+	}
+	fresh := 0
+	for n := start >> chunkShift; n <= (end-1)>>chunkShift; n++ {
+		if s.chunks[n] == nil {
+			fresh++
+		}
+	}
+	if fresh > s.maxSlots-len(s.slots) {
+		return fmt.Errorf("guestmem: %w: %d of %d memory slots are in use, %d more are needed", ErrFull, len(s.slots), s.maxSlots, fresh)
+	}
+	return s.checkTables(start, end, func(n uint64) bool {
+		c := s.chunks[n*WindowSize>>chunkShift]
+		return c != nil && c.windows[n%windowsPerChunk].leaf != nil
+	})
+}
+
+// checkTables says whether there are pages for the tables that a range lacks;
+// hasLeaf tells which windows have a leaf table.
+func (s *Space) checkTables(start, end uint64, hasLeaf func(window uint64) bool) error {
+	need := 0
+	lastDirectory, lastUpper := ^uint64(0), ^uint64(0) // neither is a number of a table
+	for n := start >> windowShift; n <= (end-1)>>windowShift; n++ {
+		if hasLeaf(n) {
+			continue
+		}
+		need++
+		if d := n >> (directoryShift - windowShift); d != lastDirectory {
+			lastDirectory = d
+			if _, ok := s.directories[d]; !ok {
+				need++
+			}
+		}
+		if u := n >> (rootShift - windowShift); u != lastUpper {
+			lastUpper = u
+			if _, ok := s.uppers[u]; !ok {
+				need++
+			}
+		}
+	}
+	switch {
+	case need == 0:
+		return nil
+	case len(s.arena.stale) > 0:
+		// Where a table was taken out, the hypervisor may still see it: a new one
+		// must not take its place.
+		return fmt.Errorf("guestmem: %w: one has been begun", ErrNeedsReset)
+	case need <= s.arena.free():
+		return nil
+	case s.empty > 0:
+		return fmt.Errorf("guestmem: %w: %d tables are free, %d are empty, %d are needed", ErrNeedsReset, s.arena.free(), s.empty, need)
+	}
+	return fmt.Errorf("guestmem: %w: %d of %d tables are free, %d are needed", ErrFull, s.arena.free(), s.arena.size(), need)
+}
+
+// addChunk gives chunk n its memory slot.
+func (s *Space) addChunk(n uint64) *chunk {
+	start := n << chunkShift
+	c := &chunk{gpa: FirstGPA + uint64(len(s.slots))<<chunkShift}
+	s.chunks[n] = c
+	s.slots = append(s.slots, Slot{
+		Number: s.firstSlot + uint32(len(s.slots)),
+		GPA:    c.gpa,
+		HVA:    start,
+		Size:   min(start+ChunkSize, UserEnd) - start,
+	})
+	return c
+}
+
+// fillWindow maps the part of a window of c from start up to end.
+//
+// Package pagetables makes the tables that are missing. It gets to map no more
+// than a page: for an aligned range it would choose a large page, which could not
+// be taken away in parts without a change of tables.
+func (s *Space) fillWindow(c *chunk, start, end uint64, opts pagetables.MapOpts) {
+	w := &c.windows[start>>windowShift%windowsPerChunk]
+	gpa := c.gpa + start%ChunkSize
+	if w.leaf == nil {
+		w.leaf = s.link(start, gpa, opts)
+		s.empty++
+		s.setPresent(w, 1)
+	}
+	first, last := pagesOf(start, end)
+	present := w.present
+	for i := first; i < last; i++ {
+		if !w.leaf[i].Valid() {
+			present++
+		}
+		w.leaf[i].Set(uintptr(gpa), opts)
+		gpa += PageSize
+	}
+	s.setPresent(w, present)
+}
+
+// link makes a leaf table for the window of va, with one page in it. There is none
+// yet, and checkTables has found the pages for it.
+func (s *Space) link(va, gpa uint64, opts pagetables.MapOpts) *pagetables.PTEs {
+	d, u := va>>directoryShift, va>>rootShift
+	free := s.arena.free() - 1
+	if _, ok := s.directories[d]; !ok {
+		free--
+		if _, ok := s.uppers[u]; !ok {
+			free--
+		}
+		s.uppers[u]++
+	}
+	s.directories[d]++
+	s.tables.Map(hostarch.Addr(va), PageSize, opts, uintptr(gpa))
+	if s.arena.free() != free {
+		s.arena.corrupt = true
+	}
+	// Tables are made from the root down.
+	return s.arena.last
+}
+
+// Clear takes the memory from start up to end from the program. The range is
+// aligned to pages and may be as large as the lower half, all of it; what was never
+// filled costs nothing. Tables stay where they are. The error is [ErrInvalid] or
+// [ErrCorrupt].
+func (s *Space) Clear(start, end uint64) error {
+	if !aligned(start) || !aligned(end) || start > end || end > UserEnd+PageSize {
+		return fmt.Errorf("guestmem: %w: clear %#x-%#x", ErrInvalid, start, end)
+	}
+	if start == end {
+		return s.intact()
+	}
+	first, last := start>>chunkShift, (end-1)>>chunkShift
+	if last-first < uint64(len(s.chunks)) {
+		for n := first; n <= last; n++ {
+			if c := s.chunks[n]; c != nil {
+				s.clearChunk(c, n, start, end)
+			}
+		}
+	} else {
+		for n, c := range s.chunks {
+			if first <= n && n <= last {
+				s.clearChunk(c, n, start, end)
+			}
+		}
+	}
+	return s.intact()
+}
+
+// clearChunk clears what of the range lies in chunk n.
+func (s *Space) clearChunk(c *chunk, n, start, end uint64) {
+	start = max(start, n<<chunkShift)
+	end = min(end, (n+1)<<chunkShift)
+	for va := start; va < end; {
+		next := min(end, (va|(WindowSize-1))+1)
+		if w := &c.windows[va>>windowShift%windowsPerChunk]; w.present > 0 {
+			first, last := pagesOf(va, next)
+			present := w.present
+			for i := first; i < last; i++ {
+				if w.leaf[i].Valid() {
+					present--
+				}
+				w.leaf[i].Clear()
+			}
+			s.setPresent(w, present)
+		}
+		va = next
+	}
+}
+
+// setPresent keeps the books about w, which has a leaf table with n entries.
+func (s *Space) setPresent(w *window, n int) {
+	switch {
+	case w.present == 0 && n > 0:
+		s.filled++
+		s.empty--
+	case w.present > 0 && n == 0:
+		s.filled--
+		s.empty++
+	}
+	w.present = n
+	if n < 0 || n > pagesPerWindow {
+		s.arena.corrupt = true
+	}
+}
+
+// pagesOf is the part of a leaf table, from first up to last, that maps a range
+// which lies in one window and is not empty.
+func pagesOf(start, end uint64) (first, last int) {
+	first = int(start >> pageShift % pagesPerWindow)
+	return first, first + int((end-start)>>pageShift)
+}
+
+// windowsIn is the number of windows that a range touches that is not empty.
+func windowsIn(start, end uint64) uint64 {
+	return (end-1)>>windowShift - start>>windowShift + 1
+}
+
+func options(prot Prot) pagetables.MapOpts {
+	return pagetables.MapOpts{
+		AccessType: hostarch.AccessType{Read: true, Write: prot&Write != 0, Execute: prot&Exec != 0},
+		User:       true,
+	}
+}
