@@ -76,6 +76,36 @@ func TestUnfitProgramFailsClosed(t *testing.T) {
 	}
 }
 
+// A fault at one absolute address in all variants is no difference, although it is
+// in the slot of one of them; one at different places is.
+func TestFaultAtAbsoluteAddress(t *testing.T) {
+	const there = 0x1234
+	for _, tc := range []struct {
+		name     string
+		of       func(b *bench, v int) uint64
+		diverges bool
+	}{
+		{"leader's slot", func(b *bench, _ int) uint64 { return b.e.layout.Base(0) + there }, false},
+		{"follower's slot", func(b *bench, _ int) uint64 { return b.e.layout.Base(1) + there }, false},
+		{"own slot", func(b *bench, v int) uint64 { return b.e.layout.Base(v) + there }, false},
+		{"other place", func(b *bench, v int) uint64 { return b.e.layout.Base(0) + there + uint64(v) }, true},
+		{"each other's slot", func(b *bench, v int) uint64 { return b.e.layout.Base(1-v) + there }, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			for v := range b.th.sides {
+				sig := &frontend.Signal{Number: sigSEGV, Synchronous: true}
+				copy(sig.Info[8:], []byte{1}) // SEGV_MAPERR
+				copy(sig.Info[16:], words(tc.of(b, v)))
+				b.e.OnSignal(b.th.sides[v].task, sig)
+			}
+			if d := b.e.Divergence(); b.e.Err() != nil || (d != nil) != tc.diverges {
+				t.Errorf("divergence %v, error %v", d, b.e.Err())
+			}
+		})
+	}
+}
+
 // What the leader calls while an interrupted call is open is part of it only if
 // it is that call again.
 func TestInterruptedCallIsNoLicence(t *testing.T) {

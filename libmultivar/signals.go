@@ -280,7 +280,9 @@ func (e *Engine) signalRequest(th *thread, v int, sig *frontend.Signal) []byte {
 		if a.Relative() {
 			f = event.Relative
 		}
-		e.builder.Number(2, event.PartValue, 0, sysabi.Addr, f, a.Offset())
+		// A word, because a wild access goes where chance leads it: to the same place
+		// in all variants is no difference, whoever's slot it may be in.
+		e.builder.Number(2, event.PartValue, 0, sysabi.Word, f, a.Offset())
 	}
 	return e.builder.Record()
 }

@@ -1,0 +1,206 @@
+/*
+ * Pseudo-random bytes that are executed as code, in children with handlers for
+ * everything that the processor may make of them. The code lies at one address,
+ * begins with known registers and finds nothing to ask what differs between
+ * machines or processors, so that it does the same wherever it runs.
+ */
+#include "hostile.h"
+#include <stddef.h>
+#include <sys/time.h>
+
+#define SEEDS 100
+#define ROUNDS 24
+
+#define CODE_AT 0x10000000UL
+#define CODE_SIZE PAGE
+#define DATA_AT 0x20000000UL
+#define DATA_SIZE (16 * PAGE)
+
+static unsigned long state;
+static unsigned long next(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+/* What the code begins with: r[0..15] as rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15. */
+static struct start {
+	unsigned long r[16];
+	unsigned long at;
+} start __attribute__((used));
+
+/* The state of all floating-point and vector registers at reset, for xrstor. */
+static unsigned char fresh[4096] __attribute__((aligned(64), used));
+static volatile int has_xrstor __attribute__((used));
+
+/* Goes where start says, and never back. Nothing but the bytes matters then. */
+void launch(void);
+__asm__(".text\n"
+	"launch:\n"
+	"	cmpl $0, has_xrstor(%rip)\n"
+	"	je 1f\n"
+	"	mov $0xe7, %eax\n" /* all but tiles and keys */
+	"	xor %edx, %edx\n"
+	"	xrstor64 fresh(%rip)\n"
+	"	jmp 2f\n"
+	"1:	fxrstor64 fresh(%rip)\n"
+	"2:	lea start(%rip), %r15\n"
+	"	mov 128(%r15), %rax\n"
+	"	mov 32(%r15), %rsp\n"
+	"	mov %rax, -128(%rsp)\n"
+	"	mov 120(%r15), %rax\n"
+	"	mov %rax, -120(%rsp)\n"
+	"	mov 0(%r15), %rax\n"
+	"	mov 8(%r15), %rcx\n"
+	"	mov 16(%r15), %rdx\n"
+	"	mov 24(%r15), %rbx\n"
+	"	mov 40(%r15), %rbp\n"
+	"	mov 48(%r15), %rsi\n"
+	"	mov 56(%r15), %rdi\n"
+	"	mov 64(%r15), %r8\n"
+	"	mov 72(%r15), %r9\n"
+	"	mov 80(%r15), %r10\n"
+	"	mov 88(%r15), %r11\n"
+	"	mov 96(%r15), %r12\n"
+	"	mov 104(%r15), %r13\n"
+	"	mov 112(%r15), %r14\n"
+	"	mov -120(%rsp), %r15\n"
+	"	xor $0, %rsp\n"
+	"	jmp *-128(%rsp)\n");
+
+/* Registers are numbers, or addresses inside the data. */
+static void shuffle(void)
+{
+	for (int i = 0; i < 16; i++) {
+		unsigned long v = next();
+		start.r[i] = v & 3 ? DATA_AT + PAGE + v % (DATA_SIZE - 2 * PAGE) : v >> (v >> 58);
+	}
+	start.r[4] = DATA_AT + DATA_SIZE / 2;
+	start.at = CODE_AT + next() % CODE_SIZE;
+}
+
+/*
+ * Second bytes, behind 0x0f, of what is not to be executed: system calls, and what
+ * depends on the machine, the processor, the time or chance (descriptor tables,
+ * limits of segments, time stamps, counters, bases of segments and saved state,
+ * identification, random numbers).
+ */
+static const unsigned char no_second[] = {
+	0x00, 0x01, 0x02, 0x03, 0x05, 0x07, 0x31, 0x33, 0x34, 0x35, 0x37, 0xa2, 0xae, 0xc7,
+};
+
+static void randomise(unsigned char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(next() >> 23);
+}
+
+static void tame(unsigned char *p)
+{
+	for (size_t i = 0; i + 1 < CODE_SIZE; i++) {
+		/* int n, and transactions, which end as they like. */
+		if (p[i] == 0xcd || (p[i] == 0xc7 && p[i + 1] == 0xf8) || (p[i] == 0xc6 && p[i + 1] == 0xf8))
+			p[i] = 0x90;
+		/* Bases of segments: thread-local storage is not alike. */
+		if (p[i] == 0x64 || p[i] == 0x65)
+			p[i] = 0x90;
+		for (size_t k = 0; k < sizeof no_second; k++)
+			if (p[i] == 0x0f && p[i + 1] == no_second[k])
+				p[i + 1] = 0x0b;
+	}
+	p[CODE_SIZE - 1] = 0xcc;
+}
+
+static int rounds;
+static unsigned long seen;
+
+static void note(unsigned long v)
+{
+	seen = (seen ^ v) * 0x100000001b3;
+}
+
+/* Without the C library and its thread-local storage, which the code may have lost. */
+__attribute__((optimize("no-stack-protector"))) static void on_fault(int sig, siginfo_t *si, void *context)
+{
+	ucontext_t *u = context;
+	greg_t *g = u->uc_mcontext.gregs;
+	static const int order[] = {
+		REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+		REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+	};
+	note((unsigned long)sig);
+	note((unsigned long)si->si_code);
+	if (sig == SIGSEGV || sig == SIGBUS)
+		note((unsigned long)si->si_addr);
+	for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+		note((unsigned long)g[order[i]]);
+	if (++rounds == ROUNDS) {
+		raw3(SYS_write, 1, &seen, sizeof seen);
+		raw3(SYS_exit_group, rounds, 0, 0);
+	}
+	shuffle();
+	g[REG_RIP] = (greg_t)launch;
+	g[REG_RSP] = (greg_t)start.r[4];
+	g[REG_EFL] = 0x202;
+}
+
+static void child(unsigned long seed)
+{
+	state = seed * 0x9e3779b97f4a7c15 + 1;
+	unsigned char *code = (unsigned char *)CODE_AT;
+	CHECK(mmap(code, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == code);
+	randomise(code, CODE_SIZE);
+	tame(code);
+	CHECK(mprotect(code, CODE_SIZE, PROT_READ | PROT_EXEC) == 0);
+	unsigned char *data = (unsigned char *)DATA_AT;
+	CHECK(mmap(data, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == data);
+	randomise(data, DATA_SIZE);
+
+	static unsigned char alternative[16 * PAGE] __attribute__((aligned(4096)));
+	stack_t stack = {.ss_sp = alternative, .ss_size = sizeof alternative};
+	CHECK(sigaltstack(&stack, NULL) == 0);
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+	struct sigaction a = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+		CHECK(sigaction(faults[i], &a, NULL) == 0);
+	/* Code that goes round in circles is killed. */
+	struct itimerval limit = {.it_value = {.tv_usec = 100000}};
+	CHECK(setitimer(ITIMER_VIRTUAL, &limit, NULL) == 0);
+	shuffle();
+	launch();
+}
+
+int main(int argc, char **argv)
+{
+	begin_in(argc, argv);
+	has_xrstor = __builtin_cpu_supports("avx") != 0;
+	fresh[0] = 0x7f, fresh[1] = 0x03;  /* x87 control word */
+	fresh[24] = 0x80, fresh[25] = 0x1f; /* MXCSR */
+	unsigned long all = 0;
+	for (unsigned long seed = 0; seed < SEEDS; seed++) {
+		int fds[2];
+		unsigned long hash = 0;
+		CHECK(pipe(fds) == 0);
+		fflush(stdout);
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			CHECK(dup2(fds[1], 1) == 1);
+			close(fds[0]);
+			close(fds[1]);
+			child(seed);
+		}
+		close(fds[1]);
+		CHECK(read(fds[0], &hash, sizeof hash) >= 0);
+		close(fds[0]);
+		char label[32];
+		snprintf(label, sizeof label, "seed %lu", seed);
+		show_end(label, pid);
+		printf("%016lx\n", hash);
+		all |= hash;
+	}
+	CHECK(all != 0);
+	return sting();
+}
