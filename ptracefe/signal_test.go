@@ -134,6 +134,37 @@ func TestFaultIsReported(t *testing.T) {
 	}
 }
 
+// The program's core dump is the leader's. Followers make none, which would lie
+// where they happen to be.
+func TestFollowersDumpNoCore(t *testing.T) {
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if old.Max == 0 {
+		t.Skip("core dumps are forbidden here")
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: old.Max, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_CORE, &old) }()
+	dumped := map[int]bool{}
+	m := &script{End: func(id frontend.Task, st frontend.Status) []frontend.Action {
+		if st.Signal != int(syscall.SIGSEGV) {
+			t.Errorf("%v ended with %+v", id, st)
+		}
+		dumped[id.Variant] = st.Core
+		return nil
+	}}
+	r := runWith(t, m, frontend.Spec{Programs: []string{probe(t, "static")}, Args: []string{"probe", "fault"}, Variants: 3, Dir: t.TempDir()})
+	if r.err != nil || len(dumped) != 3 || dumped[1] || dumped[2] {
+		t.Errorf("Run: %v, dumps %v", r.err, dumped)
+	}
+	if !dumped[frontend.Leader] {
+		t.Log("this system takes no core dumps, so nothing was tested")
+	}
+}
+
 func TestFollowersOwnSignalsAreDropped(t *testing.T) {
 	m := &script{}
 	m.Signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {

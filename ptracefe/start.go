@@ -85,8 +85,18 @@ func (s *session) start(v int) (*task, error) {
 	if err := s.prepare(t, len(files)); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
+	if v != frontend.Leader {
+		if err := unix.LimitCore(pid, noCore); err != nil {
+			return nil, fmt.Errorf("start %s: %w", path, taskError("limit core dumps", err))
+		}
+	}
 	return t, nil
 }
+
+// noCore as the limit of core dumps keeps a process from making any, to a program
+// that takes them too: the kernel takes one byte for a sign that this program
+// itself crashed (fs/coredump.c). The leader's dump is the program's.
+const noCore = 1
 
 // files returns the descriptors of variant v's process.
 func (s *session) files(v int) ([]uintptr, error) {
