@@ -17,6 +17,34 @@ const (
 	SysCloseRange   = sys.SYS_CLOSE_RANGE
 	SysRtSigreturn  = sys.SYS_RT_SIGRETURN
 	SysRtSigsuspend = sys.SYS_RT_SIGSUSPEND
+
+	SysOpenat           = sys.SYS_OPENAT
+	SysMmap             = sys.SYS_MMAP
+	SysMprotect         = sys.SYS_MPROTECT
+	SysPkeyMprotect     = sys.SYS_PKEY_MPROTECT
+	SysRemapFilePages   = sys.SYS_REMAP_FILE_PAGES
+	SysBrk              = sys.SYS_BRK
+	SysShmat            = sys.SYS_SHMAT
+	SysShmdt            = sys.SYS_SHMDT
+	SysIoctl            = sys.SYS_IOCTL
+	SysFcntl            = sys.SYS_FCNTL
+	SysDup2             = sys.SYS_DUP2
+	SysDup3             = sys.SYS_DUP3
+	SysClone            = sys.SYS_CLONE
+	SysFork             = sys.SYS_FORK
+	SysVfork            = sys.SYS_VFORK
+	SysExecve           = sys.SYS_EXECVE
+	SysExit             = sys.SYS_EXIT
+	SysExitGroup        = sys.SYS_EXIT_GROUP
+	SysTgkill           = sys.SYS_TGKILL
+	SysArchPrctl        = sys.SYS_ARCH_PRCTL
+	SysFaccessat2       = sys.SYS_FACCESSAT2
+	SysRtSigaction      = sys.SYS_RT_SIGACTION
+	SysRtSigprocmask    = sys.SYS_RT_SIGPROCMASK
+	SysRtSigpending     = sys.SYS_RT_SIGPENDING
+	SysRtSigtimedwait   = sys.SYS_RT_SIGTIMEDWAIT
+	SysRtTgsigqueueinfo = sys.SYS_RT_TGSIGQUEUEINFO
+	SysSigaltstack      = sys.SYS_SIGALTSTACK
 )
 
 // Arguments of those calls.
@@ -36,6 +64,25 @@ const (
 	PrTSCSigsegv    = sys.PR_TSC_SIGSEGV
 	PrSetMM         = sys.PR_SET_MM
 	PrSetMMMap      = sys.PR_SET_MM_MAP
+
+	MapSharedFlag     = sys.MAP_SHARED
+	MapPrivate        = sys.MAP_PRIVATE
+	MapFixed          = sys.MAP_FIXED
+	MapFixedNoreplace = sys.MAP_FIXED_NOREPLACE
+	MapAnonymous      = sys.MAP_ANONYMOUS
+	MapGrowsdown      = sys.MAP_GROWSDOWN
+	MapStack          = sys.MAP_STACK
+	FDupFD            = sys.F_DUPFD
+	FDupFDCloexec     = sys.F_DUPFD_CLOEXEC
+	FSetOwn           = sys.F_SETOWN
+	FSetSig           = 10
+	FSetFl            = sys.F_SETFL
+	OAsync            = sys.O_ASYNC
+	ONonblock         = sys.O_NONBLOCK
+	OPath             = sys.O_PATH
+	OCloexec          = sys.O_CLOEXEC
+	ONofollow         = sys.O_NOFOLLOW
+	AtSymlinkNofollow = sys.AT_SYMLINK_NOFOLLOW
 
 	SeccompSetModeFilter = sys.SECCOMP_SET_MODE_FILTER
 	SeccompRetTrace      = sys.SECCOMP_RET_TRACE

@@ -1,0 +1,141 @@
+//go:build linux
+
+package vhost
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// Call is a system call for a task to make.
+type Call struct {
+	Nr   int64
+	Args [6]uint64
+	// Flags is a set of Interruptible, Store and Must.
+	Flags uint32
+	// From maps an argument to the earlier call of the batch whose result it is:
+	// From[i] = k > 0 stands for the result of call k-1.
+	From [6]uint8
+	// Child is the block of the task that the call makes, for clone.
+	Child *Block
+}
+
+// Block is the monitor's side of a task's block. While it is the task's turn only
+// Reported may be called.
+type Block struct {
+	index int
+	mem   []byte
+}
+
+// Index is the block's number, by which a starting variant host finds it.
+func (b *Block) Index() int { return b.index }
+
+// Addr is the address of offset off of the block in the variant's processes.
+func (b *Block) Addr(off int) uint64 { return Blocks + uint64(b.index)*BlockSize + uint64(off) }
+
+// Bytes returns the block's memory from off on, size bytes.
+func (b *Block) Bytes(off, size int) []byte { return b.mem[off : off+size : off+size] }
+
+func (b *Block) put32(off int, v uint32) { binary.LittleEndian.PutUint32(b.mem[off:], v) }
+func (b *Block) put64(off int, v uint64) { binary.LittleEndian.PutUint64(b.mem[off:], v) }
+func (b *Block) word(off int) uint32     { return binary.LittleEndian.Uint32(b.mem[off:]) }
+func (b *Block) long(off int) uint64     { return binary.LittleEndian.Uint64(b.mem[off:]) }
+
+// Lend makes it the task's turn before there is a task: a variant host that
+// starts with this block reports when it has.
+func (b *Block) Lend() { atomic.StoreUint32(unix.Word(b.mem, blockTurn), turnHost) }
+
+// Post gives the task a batch to carry out, at most MaxCalls calls, and the turn.
+// With run the guest is entered afterwards, unless a call of the batch with Must
+// failed or a signal came.
+func (b *Block) Post(batch []Call, run bool) error {
+	if len(batch) > MaxCalls {
+		return fmt.Errorf("a batch of %d calls is too long", len(batch))
+	}
+	for i := range batch {
+		b.putCall(calls+i*callSize, &batch[i])
+	}
+	b.put32(blockCount, uint32(len(batch)))
+	b.put32(blockFlags, 0)
+	if run {
+		b.put32(blockFlags, flagRun)
+	}
+	b.wake()
+	return nil
+}
+
+func (b *Block) putCall(off int, c *Call) {
+	b.put64(off+callNr, uint64(c.Nr))
+	for k, v := range c.Args {
+		b.put64(off+callArgs+8*k, v)
+	}
+	flags := c.Flags
+	if c.Child != nil {
+		flags |= clone
+		b.put64(blockChild, c.Child.Addr(0))
+	}
+	b.put32(off+callFlag, flags)
+	copy(b.mem[off+callRef:], c.From[:])
+}
+
+func (b *Block) wake() {
+	turn := unix.Word(b.mem, blockTurn)
+	atomic.StoreUint32(turn, turnHost)
+	if atomic.LoadUint32(unix.Word(b.mem, blockAsleep)) != 0 {
+		unix.FutexWake(turn)
+	}
+}
+
+// Reported says whether the task has reported since its last turn began. It may
+// be called at any time.
+func (b *Block) Reported() bool {
+	return atomic.LoadUint32(unix.Word(b.mem, blockTurn)) == turnMonitor
+}
+
+// Event is what the task reported.
+func (b *Block) Event() Event { return Event(b.word(blockEvent)) }
+
+// Done is how many calls of the batch were made.
+func (b *Block) Done() int { return int(min(b.word(blockDone), MaxCalls)) }
+
+// Result is the raw result of call i of the batch.
+func (b *Block) Result(i int) int64 { return int64(b.long(calls + i*callSize + callRet)) }
+
+// Ran is what KVM_RUN returned.
+func (b *Block) Ran() int64 { return int64(b.long(blockRun)) }
+
+// Signal returns the siginfo of the signal that interrupted the batch.
+func (b *Block) Signal() (info [infoSize]byte, ok bool) {
+	if b.word(blockSignalled) == 0 {
+		return info, false
+	}
+	copy(info[:], b.mem[blockInfo:])
+	return info, true
+}
+
+// Process and Thread are the task's ids, known from its first report on.
+func (b *Block) Process() int { return int(int32(b.word(blockPID))) }
+
+// Thread returns the id of the task's thread.
+func (b *Block) Thread() int { return int(int32(b.word(blockTID))) }
+
+// SetVCPU says which descriptor the guest is entered by.
+func (b *Block) SetVCPU(fd int) { b.put64(blockVCPU, uint64(fd)) }
+
+// SetMask sets the signals that are blocked in interruptible calls: bit n-1 stands
+// for signal n.
+func (b *Block) SetMask(mask uint64) { b.put64(blockMask, mask) }
+
+// SetControl sets the descriptor whose peer closes when the monitor is gone.
+func (b *Block) SetControl(fd int) { b.put32(blockControl, uint32(fd)) }
+
+// SetSpin sets how often the task looks for its turn before it sleeps.
+func (b *Block) SetSpin(n int) { b.put32(blockSpin, uint32(n)) }
+
+// Environment is the only variable of a starting variant host's environment.
+func Environment(arena, bell int, b *Block, control, spin int) string {
+	return fmt.Sprintf("mv=%x:%x:%x:%x:%x", arena, bell, b.index, control, spin)
+}

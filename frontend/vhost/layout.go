@@ -1,0 +1,138 @@
+package vhost
+
+// The variant host's part of a process's address space, its slot. It is away from
+// where Linux, the engine, ASan, TSan, Go and the JVM put things; nothing of the
+// program is ever mapped there.
+const (
+	SlotStart = 0x5200_0000_0000
+	SlotEnd   = 0x5300_0000_0000
+
+	// Image is where the variant host's code and constants are.
+	Image = SlotStart
+	// Handler and Restorer are the variant host's handler of signals and what the
+	// kernel returns to behind it, for rt_sigaction(2).
+	Handler  = Image + PageSize
+	Restorer = Handler + 16
+	// Bell is the page that a session's tasks ring when they have something to
+	// report.
+	Bell = SlotStart + 0x1000_0000
+	// Gate is a page without access rights, for front-ends that need one.
+	Gate = SlotStart + 0x1001_0000
+	// Tables is where a front-end maps what it shares with the process's virtual
+	// machine; TablesSize bounds it.
+	Tables     = SlotStart + 0x20_0000_0000
+	TablesSize = 0x10_0000_0000
+	// Blocks is where the blocks of all tasks of a variant are mapped.
+	Blocks = SlotStart + 0x40_0000_0000
+
+	// taskEnd is the end of the user address space.
+	taskEnd = 0x7fff_ffff_f000
+)
+
+// PageSize is the size of a page in bytes.
+const PageSize = 4096
+
+// A block is the memory in which the monitor and one task of a variant talk to
+// each other. Offsets are from the block's start.
+const (
+	BlockSize = 64 << 10
+	MaxBlocks = 64 << 10
+
+	blockTurn      = 0
+	blockAsleep    = 4
+	blockEvent     = 8
+	blockCount     = 12
+	blockDone      = 16
+	blockFlags     = 20
+	blockSpin      = 24
+	blockSignalled = 28
+	blockRun       = 32
+	blockVCPU      = 40
+	blockMask      = 48
+	blockChild     = 56
+	blockPID       = 64
+	blockTID       = 68
+	blockControl   = 72
+	blockInfo      = 80
+	infoSize       = 128
+
+	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
+	calls    = 0x400
+	MaxCalls = 32
+	callSize = 80
+	callNr   = 0
+	callArgs = 8
+	callRet  = 56
+	callFlag = 64
+	callRef  = 68
+
+	// Scratch is ScratchSize bytes for what the calls' arguments point to.
+	Scratch     = 0x1000
+	ScratchSize = 0x3000
+	// Run is where the task's struct kvm_run is mapped, at most RunSize bytes.
+	Run     = 0x4000
+	RunSize = 0x4000
+	// Large is LargeSize bytes for large arguments.
+	Large     = 0x8000
+	LargeSize = 0x4000
+	// What is left, up to BlockSize, is the task's stack.
+)
+
+// Whose turn it is to touch a block.
+const (
+	turnMonitor = 0
+	turnHost    = 1
+)
+
+// Event is what a task reports.
+type Event uint32
+
+// The events.
+const (
+	// Ready: the variant host has started, by exec.
+	Ready Event = 1
+	// Born: a task that a clone call made has started.
+	Born Event = 2
+	// Done: the batch has been carried out, or as much of it as was possible.
+	Done Event = 3
+	// Ran: the batch has been carried out and the guest has run until it stopped.
+	Ran Event = 4
+)
+
+// Flags of a call.
+const (
+	// Interruptible: the program's signals may end the call.
+	Interruptible = 1 << iota
+	// Store: the result goes to the program's result register.
+	Store
+	// Must: an error ends the batch.
+	Must
+	// clone: the call makes a task.
+	clone
+)
+
+// flagRun of a batch: enter the guest afterwards.
+const flagRun = 1
+
+// NotExecuted is the result of an interruptible call before which a signal came:
+// the kernel's -ERESTARTNOINTR.
+const NotExecuted = -513
+
+// Exit statuses of a variant host that cannot start.
+const (
+	exitAlone    = 125
+	exitNoMemory = 124
+)
+
+// Offsets in struct kvm_run (include/uapi/linux/kvm.h) that the variant host uses.
+const (
+	runDirty = 296
+	runRegs  = 304
+	syncRegs = 1
+)
+
+// Offsets in the bell's page.
+const (
+	bellRung   = 0
+	bellAsleep = 4
+)

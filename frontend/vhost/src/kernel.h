@@ -1,0 +1,51 @@
+/* The few facts about Linux on x86-64 that the variant host needs
+ * (include/uapi/linux, arch/x86/include/uapi/asm). */
+#ifndef VHOST_KERNEL_H
+#define VHOST_KERNEL_H
+
+#include <stdint.h>
+
+enum {
+	SYS_poll = 7,
+	SYS_mmap = 9,
+	SYS_munmap = 11,
+	SYS_rt_sigprocmask = 14,
+	SYS_ioctl = 16,
+	SYS_getpid = 39,
+	SYS_gettid = 186,
+	SYS_futex = 202,
+	SYS_exit_group = 231,
+
+	SIG_SETMASK = 2,
+	SIGKILL = 9,
+	FUTEX_WAIT = 0,
+	FUTEX_WAKE = 1,
+	ETIMEDOUT = 110,
+	POLLERR = 8,
+	POLLHUP = 16,
+	PROT_READ = 1,
+	PROT_WRITE = 2,
+	MAP_SHARED = 1,
+	MAP_FIXED = 16,
+	KVM_RUN = 0xae80,
+};
+
+struct timespec {
+	int64_t sec, nsec;
+};
+
+struct pollfd {
+	int fd;
+	int16_t events, revents;
+};
+
+/* struct ucontext with struct sigcontext inside. */
+struct ucontext {
+	uint64_t flags, link, stack[3];
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+	uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+	uint64_t segments, err, trapno, oldmask, cr2, fpstate, reserved[8];
+	uint64_t mask;
+};
+
+#endif

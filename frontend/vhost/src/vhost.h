@@ -1,0 +1,109 @@
+/* The variant host: the program inside each process of a variant.
+ *
+ * It executes what the monitor writes into a task's block: system calls, and the
+ * program in the processor's guest mode. It decides nothing and never touches the
+ * program's memory. Freestanding: no libc, no thread-local storage, general
+ * registers only, no state outside the block, because processes made by vfork and
+ * threads share everything else. */
+#ifndef VHOST_H
+#define VHOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "zz_layout.h"
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t i64;
+
+/* One system call of a batch. */
+struct call {
+	i64 nr;
+	u64 arg[6];
+	i64 ret;
+	u32 flags;
+	/* ref[i] = k > 0: argument i is the result of the batch's call k-1. */
+	u8 ref[6];
+	u8 unused[2];
+};
+
+/* The block of a task, shared with the monitor. Who may touch it changes with
+ * turn: the variant host while it is MV_TURN_HOST, else the monitor. */
+struct block {
+	u32 turn;
+	u32 asleep; /* the variant host waits in the kernel for turn */
+	u32 event;
+	u32 count; /* of calls */
+	u32 done;  /* calls executed, the one that ended the batch early included */
+	u32 flags;
+	u32 spin; /* how often to look at turn before sleeping */
+	u32 signalled;
+	i64 run; /* what KVM_RUN returned */
+	i64 vcpu;
+	u64 mask;  /* signals that are blocked in interruptible calls */
+	u64 child; /* the block of the task that a clone call makes */
+	int32_t pid, tid;
+	u32 control; /* descriptor whose peer closes when the monitor is gone */
+	u32 unused;
+	u8 info[128]; /* siginfo of the signal that interrupted */
+};
+
+/* The page that all tasks of a session share with the monitor. */
+struct bell {
+	u32 rung;   /* counts reports */
+	u32 asleep; /* the monitor waits in the kernel for rung */
+};
+
+_Static_assert(sizeof(struct call) == MV_CALL_SIZE, "call");
+_Static_assert(offsetof(struct call, arg) == MV_CALL_ARGS, "call.arg");
+_Static_assert(offsetof(struct call, ret) == MV_CALL_RET, "call.ret");
+_Static_assert(offsetof(struct call, flags) == MV_CALL_FLAGS, "call.flags");
+_Static_assert(offsetof(struct call, ref) == MV_CALL_REF, "call.ref");
+_Static_assert(offsetof(struct block, turn) == MV_BLOCK_TURN, "turn");
+_Static_assert(offsetof(struct block, asleep) == MV_BLOCK_ASLEEP, "asleep");
+_Static_assert(offsetof(struct block, event) == MV_BLOCK_EVENT, "event");
+_Static_assert(offsetof(struct block, count) == MV_BLOCK_COUNT, "count");
+_Static_assert(offsetof(struct block, done) == MV_BLOCK_DONE, "done");
+_Static_assert(offsetof(struct block, flags) == MV_BLOCK_FLAGS, "flags");
+_Static_assert(offsetof(struct block, spin) == MV_BLOCK_SPIN, "spin");
+_Static_assert(offsetof(struct block, signalled) == MV_BLOCK_SIGNALLED, "signalled");
+_Static_assert(offsetof(struct block, run) == MV_BLOCK_RUN, "run");
+_Static_assert(offsetof(struct block, vcpu) == MV_BLOCK_VCPU, "vcpu");
+_Static_assert(offsetof(struct block, mask) == MV_BLOCK_MASK, "mask");
+_Static_assert(offsetof(struct block, child) == MV_BLOCK_CHILD, "child");
+_Static_assert(offsetof(struct block, pid) == MV_BLOCK_PID, "pid");
+_Static_assert(offsetof(struct block, tid) == MV_BLOCK_TID, "tid");
+_Static_assert(offsetof(struct block, control) == MV_BLOCK_CONTROL, "control");
+_Static_assert(offsetof(struct block, info) == MV_BLOCK_INFO, "info");
+_Static_assert(sizeof(struct block) <= MV_CALLS, "block");
+_Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
+_Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
+
+/* entry.S */
+i64 vhost_call(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
+/* Executes a call unless *signalled is set or a signal comes first: then the
+ * result is MV_NOT_EXECUTED. */
+i64 vhost_call_unless(const u32 *signalled, const struct call *c, const u64 *arg);
+extern const char vhost_unless_first[], vhost_unless_last[], vhost_unless_out[];
+/* Makes a child that continues in vhost_child(block) on the stack of its block. */
+i64 vhost_clone(u64 flags, u64 parent_tid, u64 child_tid, struct block *child);
+void vhost_switch(struct block *b) __attribute__((noreturn));
+
+/* serve.c */
+void vhost_serve(struct block *b, u32 event) __attribute__((noreturn));
+void vhost_child(struct block *b) __attribute__((noreturn));
+void vhost_signal(int sig, const void *info, void *context);
+/* What a batch's calls do; apart from the loop so that tests can run it. */
+u32 vhost_batch(struct block *b);
+void vhost_report(struct block *b, u32 event);
+
+/* start.c */
+void vhost_start(u64 *stack) __attribute__((noreturn));
+void vhost_begin(struct block *b) __attribute__((noreturn));
+/* Reads the numbers that the monitor left in the environment: "mv=" and five
+ * hexadecimal words with a colon between them. Returns 0 if it is not that. */
+int vhost_parse(const char *s, u64 word[5]);
+
+#endif

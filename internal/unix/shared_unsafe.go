@@ -1,0 +1,75 @@
+//go:build linux
+
+package unix
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+
+	sys "golang.org/x/sys/unix"
+)
+
+// MapShared maps size bytes of a file at offset, readable and writable, shared
+// with everybody who maps them. Unmap ends that.
+func MapShared(fd int, offset int64, size int) ([]byte, error) {
+	return sys.Mmap(fd, offset, size, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED|sys.MAP_NORESERVE)
+}
+
+// Unmap removes a mapping that MapShared made.
+func Unmap(mem []byte) error { return sys.Munmap(mem) }
+
+// Word returns the 32-bit word at offset off of shared memory, for atomic access.
+// The offset is a multiple of 4 inside mem.
+func Word(mem []byte, off int) *uint32 {
+	_ = mem[off+3]
+	return (*uint32)(unsafe.Pointer(&mem[off]))
+}
+
+// Operations of futex(2) on memory that processes share.
+const (
+	futexWait = 0
+	futexWake = 1
+)
+
+// FutexWait sleeps until somebody wakes word, it no longer holds value, a signal
+// comes, or timeout has passed.
+func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
+	ts := sys.NsecToTimespec(int64(timeout))
+	_, _, e := sys.Syscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait, uintptr(value),
+		uintptr(unsafe.Pointer(&ts)), 0, 0)
+	switch e {
+	case 0, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT:
+		return nil
+	}
+	return e
+}
+
+// FutexWake wakes one sleeper of word. It does not block.
+func FutexWake(word *uint32) {
+	_, _, _ = sys.RawSyscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake, 1, 0, 0, 0)
+}
+
+// SealedFile returns an anonymous file (close-on-exec) with content that nobody
+// can change.
+func SealedFile(name string, content []byte) (int, error) {
+	fd, err := sys.MemfdCreate(name, sys.MFD_CLOEXEC|sys.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, err
+	}
+	const seals = sys.F_SEAL_SEAL | sys.F_SEAL_SHRINK | sys.F_SEAL_GROW | sys.F_SEAL_WRITE
+	if _, err = sys.Write(fd, content); err == nil {
+		_, err = sys.FcntlInt(uintptr(fd), sys.F_ADD_SEALS, seals)
+	}
+	if err != nil {
+		sys.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// PunchHole gives back the memory behind a range of an anonymous file, which then
+// reads as zeros.
+func PunchHole(fd int, offset, size int64) error {
+	return sys.Fallocate(fd, sys.FALLOC_FL_PUNCH_HOLE|sys.FALLOC_FL_KEEP_SIZE, offset, size)
+}

@@ -1,0 +1,97 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// apply carries out actions in order.
+func (s *session) apply(actions []frontend.Action) {
+	for i := range actions {
+		if s.over {
+			return
+		}
+		a := &actions[i]
+		if err := s.act(a); err != nil && !isGone(err) {
+			s.failure(a.Task, err)
+		}
+	}
+}
+
+// act carries out one action.
+func (s *session) act(a *frontend.Action) error {
+	if a.Op == frontend.OpEnd {
+		s.over = true
+		return nil
+	}
+	t, err := s.lookup(a.Task)
+	if err != nil {
+		return err
+	}
+	if a.Op == frontend.OpKill {
+		t.proc.killed = true
+		t.state = running
+		if err := unix.Kill(t.proc.pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			return fmt.Errorf("kill: %w", err)
+		}
+		return nil
+	}
+	if t.proc.killed {
+		return nil
+	}
+	switch {
+	case a.Op == frontend.OpRun && t.state == atEntry:
+		return s.runCall(t, a)
+	case a.Op == frontend.OpAnswer && (t.state == atEntry || t.state == atExit):
+		t.setResult(a.Ret)
+		return s.resume(t)
+	case a.Op == frontend.OpInterrupt && (t.state == atEntry || t.state == atExit):
+		return s.interrupt(t, a)
+	case a.Op == frontend.OpExec && t.state == atEntry:
+		return s.execFile(t, a)
+	case a.Op == frontend.OpResume:
+		return s.goOn(t)
+	case a.Op == frontend.OpSignal && t.state == atSignal:
+		return s.deliver(t, a)
+	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
+		return s.place(t, a.Place)
+	case a.Op == frontend.OpTimeStamp && t.state == atTimeStamp:
+		t.setTimeStamp(a.TimeStamp)
+		return s.resume(t)
+	}
+	return fmt.Errorf("operation %d is not possible for %v at its %v stop", a.Op, t.id, t.state)
+}
+
+// goOn carries out OpResume.
+func (s *session) goOn(t *task) error {
+	switch t.state {
+	case atExit, atSignal, atBirth:
+		return s.resume(t)
+	case atFork:
+		return s.parentGoesOn(t)
+	case atExec:
+		return fmt.Errorf("%v cannot go on without a place", t.id)
+	}
+	return fmt.Errorf("%v cannot go on from its %v stop", t.id, t.state)
+}
+
+// setResult sets what the program gets from its call.
+func (t *task) setResult(ret int64) {
+	t.regs.RAX = uint64(ret)
+	t.dirty = true
+}
+
+func (t *task) setTimeStamp(ts frontend.TimeStamp) {
+	t.regs.RAX, t.regs.RDX = ts.Cycles&0xffffffff, ts.Cycles>>32
+	if t.tscSize == 3 {
+		t.regs.RCX = uint64(ts.Processor)
+	}
+	t.regs.RIP += t.tscSize
+	t.dirty = true
+	t.call.valid = false
+}

@@ -1,0 +1,98 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/multivar/multivar/frontend/vhost"
+)
+
+// patience is how long the monitor sleeps at a time while it waits for one task;
+// then it looks whether the task is still there.
+const patience = 5 * time.Millisecond
+
+// do makes a task that stands still carry out calls and waits for the results.
+// Calls that may sleep must not be made this way. The error wraps ErrGone when the
+// process ended meanwhile.
+func (s *session) do(t *task, calls ...vhost.Call) error {
+	if t.proc.killed {
+		return errDead
+	}
+	if err := t.blk.Post(calls, false); err != nil {
+		return err
+	}
+	return s.await(t)
+}
+
+// await waits for a task's report.
+func (s *session) await(t *task) error {
+	deadline := time.Now().Add(s.spin)
+	for i := 0; ; i++ {
+		if t.blk.Reported() {
+			return nil
+		}
+		if i%64 == 0 && time.Now().After(deadline) {
+			break
+		}
+	}
+	for {
+		seen := s.bell.Rung()
+		if t.blk.Reported() {
+			return nil
+		}
+		if s.watch.has(t.proc.pid) {
+			return errDead
+		}
+		if err := s.bell.Wait(seen, patience); err != nil {
+			return err
+		}
+	}
+}
+
+// must is do for calls that have to succeed.
+func (s *session) must(t *task, what string, calls ...vhost.Call) error {
+	for i := range calls {
+		calls[i].Flags |= vhost.Must
+	}
+	if err := s.do(t, calls...); err != nil {
+		return err
+	}
+	for i := range t.blk.Done() {
+		if err := errnoResult(fmt.Sprintf("%s (step %d)", what, i+1), t.blk.Result(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call1 makes one call and returns its raw result.
+func (s *session) call1(t *task, nr int64, args ...uint64) (int64, error) {
+	c := vhost.Call{Nr: nr}
+	copy(c.Args[:], args)
+	if err := s.do(t, c); err != nil {
+		return 0, err
+	}
+	return t.blk.Result(0), nil
+}
+
+// scratch copies data into a task's block, behind what is there already, and
+// returns its address in the variant.
+type scratch struct {
+	blk  *vhost.Block
+	used int
+}
+
+func (t *task) scratch() *scratch { return &scratch{blk: t.blk} }
+
+func (x *scratch) put(data []byte) uint64 {
+	at := vhost.Scratch + x.used
+	copy(x.blk.Bytes(at, len(data)), data)
+	x.used += (len(data) + 63) &^ 63
+	return x.blk.Addr(at)
+}
+
+func (x *scratch) get(addr uint64, size int) []byte {
+	return x.blk.Bytes(int(addr-x.blk.Addr(0)), size)
+}

@@ -1,0 +1,181 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+)
+
+const errNoSys = -int64(syscall.ENOSYS)
+
+// ownCall is a call that the front-end makes itself, because what it is about is
+// the guest's and not the host process's.
+type ownCall func(s *session, t *task, args [6]uint64) (ret int64, err error)
+
+// ownCalls are those that are done at once. Others with code of their own are in
+// runCall.
+var ownCalls = map[int64]ownCall{
+	unix.SysArchPrctl:     (*session).archPrctl,
+	unix.SysRtSigaction:   (*session).sigaction,
+	unix.SysRtSigprocmask: (*session).sigprocmask,
+	unix.SysSigaltstack:   (*session).sigaltstack,
+	unix.SysRtSigpending:  (*session).sigpending,
+}
+
+// runCall carries out OpRun: the process makes the call.
+func (s *session) runCall(t *task, a *frontend.Action) error {
+	if t.call.foreign {
+		t.setResult(errNoSys)
+		return s.resume(t)
+	}
+	t.call.exit = a.Exit
+	t.call.ranNr, t.call.ranArgs = a.Nr, a.Args
+	args := a.Args
+	if a.File != 0 {
+		if a.FileArg < 0 || a.FileArg >= len(args) {
+			return fmt.Errorf("argument %d cannot hold a descriptor", a.FileArg)
+		}
+		fd, err := s.receive(t, a.File)
+		if err != nil {
+			return err
+		}
+		t.call.received = append(t.call.received, fd)
+		args[a.FileArg] = uint64(fd)
+	}
+	if ret, refused := s.refuse(t, a.Nr, args); refused {
+		return s.done(t, ret)
+	}
+	if own := ownCalls[a.Nr]; own != nil {
+		ret, err := own(s, t, args)
+		if err != nil {
+			return err
+		}
+		return s.done(t, ret)
+	}
+	switch a.Nr {
+	case unix.SysRtSigreturn:
+		return s.sigreturn(t)
+	case unix.SysClone, unix.SysFork, unix.SysVfork:
+		return s.fork(t, a.Nr, args)
+	case unix.SysExecve:
+		return s.execPath(t, unix.AtFDCWD, args[0], args[1], args[2], 0)
+	case unix.SysExecveat:
+		return s.execPath(t, int(int32(args[0])), args[1], args[2], args[3], int(int32(args[4])))
+	case unix.SysExit:
+		return s.exitThread(t, args)
+	case unix.SysExitGroup:
+		t.proc.status, t.proc.hasStatus = frontend.Status{Code: int(args[0] & 0xff)}, true
+		s.post(t, []vhost.Call{{Nr: a.Nr, Args: args}}, false, func() {})
+		t.state = leaving
+		return nil
+	}
+	if change := memoryCalls[a.Nr]; change != nil {
+		return s.runMemoryCall(t, a.Nr, args, change)
+	}
+	c := vhost.Call{Nr: a.Nr, Args: args}
+	if t.leads() {
+		c.Flags |= vhost.Interruptible
+		t.blk.SetMask(uint64(t.sig.Blocked))
+	}
+	if !a.Exit && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
+		return s.runAndEnter(t, c)
+	}
+	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })
+	return nil
+}
+
+// runAndEnter makes a call and goes on with the guest without asking in between.
+func (s *session) runAndEnter(t *task, c vhost.Call) error {
+	c.Flags |= vhost.Store
+	batch, err := s.beforeEntry(t, nil)
+	if err != nil {
+		return err
+	}
+	t.load()
+	s.post(t, append(batch, c), true, func() { s.callMade(t) })
+	return nil
+}
+
+// callMade takes the result of a call that the process made.
+func (s *session) callMade(t *task) {
+	last := t.blk.Done() - 1
+	if last < 0 {
+		s.failure(t.id, errors.New("the variant host made no call"))
+		return
+	}
+	ret := t.blk.Result(last)
+	if info, ok := t.blk.Signal(); ok {
+		t.queue = append(t.queue, info)
+		if ret == -int64(syscall.EINTR) {
+			ret = signals.RestartCode(t.call.ranNr, t.call.ranArgs)
+		}
+	}
+	if err := s.done(t, ret); err != nil && !isGone(err) {
+		s.failure(t.id, err)
+	}
+}
+
+// done ends a call with its raw result, which the monitor is told if it asked.
+func (s *session) done(t *task, ret int64) error {
+	for _, fd := range t.call.received {
+		if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
+			return err
+		}
+	}
+	t.call.received = nil
+	t.setResult(ret)
+	t.state = atExit
+	if !t.call.exit {
+		return s.resume(t)
+	}
+	s.later(func() {
+		if t.state == atExit {
+			s.apply(s.mon.OnSyscallExit(t.id, ret))
+		}
+	})
+	return nil
+}
+
+// exitThread ends one thread.
+func (s *session) exitThread(t *task, args [6]uint64) error {
+	p := t.proc
+	if len(p.tasks) == 1 {
+		p.status, p.hasStatus = frontend.Status{Code: int(args[0] & 0xff)}, true
+	}
+	s.post(t, []vhost.Call{{Nr: unix.SysExit, Args: args}}, false, func() {})
+	t.state = leaving
+	if len(p.tasks) > 1 {
+		s.later(func() { s.taskEnded(t, frontend.Status{Code: int(args[0] & 0xff)}) })
+	}
+	return nil
+}
+
+// archPrctl is arch_prctl(2): the bases belong to the guest.
+func (s *session) archPrctl(t *task, args [6]uint64) (int64, error) {
+	const setGS, setFS, getFS, getGS = 0x1001, 0x1002, 0x1003, 0x1004
+	sp := t.vcpu.state.Special()
+	seg := kvm.FS
+	if args[0] == setGS || args[0] == getGS {
+		seg = kvm.GS
+	}
+	switch args[0] {
+	case setFS, setGS:
+		if args[1] >= userEnd {
+			return -int64(syscall.EPERM), nil
+		}
+		sp.SetSegmentBase(seg, args[1])
+		t.vcpu.state.MarkSpecial()
+		return 0, nil
+	case getFS, getGS:
+		return s.putWord(t, args[1], sp.SegmentBase(seg)), nil
+	}
+	return s.call1(t, unix.SysArchPrctl, args[:]...)
+}

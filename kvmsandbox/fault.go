@@ -1,0 +1,237 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+)
+
+// Exceptions (AMD64 manual, volume 2, chapter 8).
+const (
+	vectorBreakpoint = 3
+	vectorOverflow   = 4
+	vectorOpcode     = 6
+	vectorGeneral    = 13
+	vectorPageFault  = 14
+)
+
+// Bits of a page fault's error code.
+const (
+	faultPresent = 1
+	faultWrite   = 2
+	faultUser    = 4
+	faultFetch   = 16
+)
+
+func hasErrorCode(vector int) bool {
+	switch vector {
+	case 8, 10, 11, 12, 13, 14, 17, 21, 29, 30:
+		return true
+	}
+	return false
+}
+
+// exception handles an exception of the program.
+func (s *session) exception(t *task, vector int, code uint64) {
+	t.call.valid = false
+	addr := t.vcpu.state.Special().CR2()
+	switch vector {
+	case vectorPageFault:
+		s.pageFault(t, addr, code)
+		return
+	case vectorGeneral, vectorOpcode:
+		if s.instruction(t) {
+			return
+		}
+	}
+	s.trap(t, vector, code, 0, false)
+}
+
+// pageFault lets the guest have the page that it lacks if the process has it.
+func (s *session) pageFault(t *task, addr, code uint64) {
+	m := t.proc.mm
+	want := uint32(protRead)
+	if code&faultWrite != 0 {
+		want = protWrite
+	} else if code&faultFetch != 0 {
+		want = protExec
+	}
+	v, err := s.mapping(t, addr)
+	if err == nil && v.Start > addr && v.Path == "[stack]" {
+		v, err = s.growStack(t, addr)
+	}
+	if err != nil {
+		s.check(t, err)
+		return
+	}
+	mapped := v.Start <= addr && addr < v.End
+	if !mapped || !allows(v.Prot, want) {
+		s.trap(t, vectorPageFault, code, addr, mapped)
+		return
+	}
+	page := addr &^ (pageSize - 1)
+	if _, prot, ok := m.space.Lookup(page); ok && allows(uint32(prot), want) {
+		t.loops++
+	}
+	if page != t.lastPage {
+		t.loops, t.lastPage = 0, page
+	}
+	if t.loops > maxLoops {
+		s.failure(t.id, fmt.Errorf("guest faults again and again at %#x (code %#x)", addr, code))
+		return
+	}
+	slots, err := s.fill(t, page, v)
+	if err == nil {
+		err = s.goOnWith(t, slots)
+	}
+	s.check(t, err)
+}
+
+// maxLoops is how often a fault may change nothing: another task of the process
+// may have been faster.
+const maxLoops = 64
+
+// allows says whether a page with protection prot may be used as want says. The
+// processor can read whatever it can write or execute.
+func allows(prot, want uint32) bool {
+	if want == protRead {
+		return prot != 0
+	}
+	return prot&want != 0
+}
+
+// Pages around a fault that are entered with it: all of a mapping's in the same
+// leaf table.
+func (s *session) fill(t *task, page uint64, v frontend.Mapping) ([]guestmem.Slot, error) {
+	window := page &^ (guestmem.WindowSize - 1)
+	start, end := max(v.Start, window), min(v.End, window+guestmem.WindowSize)
+	return s.fillRange(t, start, end, guestmem.Prot(v.Prot))
+}
+
+// fillRange enters a range into the guest's tables, which are reset when they are
+// full.
+func (s *session) fillRange(t *task, start, end uint64, prot guestmem.Prot) ([]guestmem.Slot, error) {
+	m := t.proc.mm
+	slots, err := m.space.Fill(start, end, prot)
+	if !errors.Is(err, guestmem.ErrNeedsReset) {
+		return slots, err
+	}
+	if m.space.BeginReset() > 0 {
+		x := t.scratch()
+		away := x.put(kvm.MemoryRegion(0, 0, 0, 0, tablesAddr))
+		back := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
+		set := func(at uint64) vhost.Call {
+			return vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, at}}
+		}
+		if err := s.must(t, "reset page tables", set(away), set(back)); err != nil {
+			return nil, err
+		}
+		m.space.ResetDone()
+	}
+	return m.space.Fill(start, end, prot)
+}
+
+// goOnWith enters the guest after new slots.
+func (s *session) goOnWith(t *task, slots []guestmem.Slot) error {
+	if err := s.giveSlots(t, slots); err != nil {
+		return err
+	}
+	return s.enter(t, nil)
+}
+
+// giveSlots tells the machine of new slots.
+func (s *session) giveSlots(t *task, slots []guestmem.Slot) error {
+	x := t.scratch()
+	for len(slots) > 0 {
+		n := min(len(slots), vhost.MaxCalls/2)
+		if err := s.must(t, "give memory to virtual machine", newSlots(t, x, slots[:n])...); err != nil {
+			return err
+		}
+		slots = slots[n:]
+		x = t.scratch()
+	}
+	return nil
+}
+
+// growStack touches an address below the stack, from the process's own side: the
+// kernel grows the stack as it does for a program.
+func (s *session) growStack(t *task, addr uint64) (frontend.Mapping, error) {
+	// The kernel reads the new mask before it looks at what to do with it.
+	const noSuchHow = 99
+	if _, err := s.call1(t, unix.SysRtSigprocmask, noSuchHow, addr&^7, 0, 8); err != nil {
+		return frontend.Mapping{}, err
+	}
+	return s.mapping(t, addr)
+}
+
+// hostFault handles an access for which the process itself gets no page: a mapped
+// file that has been truncated, or the gate.
+func (s *session) hostFault(t *task) {
+	t.call.valid = false
+	st := t.vcpu.state
+	if st.Reason() != kvm.ExitMemoryFault {
+		s.trap(t, vectorPageFault, 0, 0, false)
+		return
+	}
+	gpa := st.Detail(1)
+	addr, ok := t.proc.mm.address(gpa)
+	if !ok {
+		s.trap(t, vectorPageFault, 0, s.gateAddr(), false)
+		return
+	}
+	s.except(t, signals.Exception{Vector: vectorPageFault, ErrorCode: faultUser, CR2: addr, Mapped: true, NoPage: true})
+}
+
+// address returns the program's address of a guest-physical one.
+func (m *memory) address(gpa uint64) (uint64, bool) {
+	for _, sl := range m.space.Slots() {
+		if gpa >= sl.GPA && gpa-sl.GPA < sl.Size {
+			return sl.HVA + gpa - sl.GPA, true
+		}
+	}
+	return 0, false
+}
+
+// trap reports the signal that an exception is for the program.
+func (s *session) trap(t *task, vector int, code, addr uint64, mapped bool) {
+	x := signals.Exception{Vector: uint8(vector), ErrorCode: code, CR2: addr, Mapped: mapped}
+	switch vector {
+	case signals.VectorDebug:
+		// What else raises it are watchpoints, which programs cannot set.
+		x.DR6 = 1 << 14
+	case signals.VectorFloat, signals.VectorSIMD:
+		fpu, err := s.saveFPU(t)
+		if err != nil {
+			s.check(t, err)
+			return
+		}
+		x.FCW, x.FSW = binary.LittleEndian.Uint16(fpu), binary.LittleEndian.Uint16(fpu[2:])
+		x.MXCSR = binary.LittleEndian.Uint32(fpu[24:])
+	case signals.VectorPageFault:
+		// The tables are filled at other times than Linux's would be.
+		x.ErrorCode &^= faultPresent
+		if mapped {
+			x.ErrorCode |= faultPresent
+		}
+	}
+	s.except(t, x)
+}
+
+func (s *session) except(t *task, x signals.Exception) {
+	x.IP = t.regs.RIP
+	f, ok := signals.FaultInfo(&t.sig, x)
+	if !ok {
+		s.failure(t.id, fmt.Errorf("exception %d (code %#x) at %#x", x.Vector, x.ErrorCode, x.IP))
+		return
+	}
+	s.raise(t, f)
+}

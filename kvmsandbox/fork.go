@@ -1,0 +1,313 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+)
+
+// Flags of clone(2) (include/uapi/linux/sched.h).
+const (
+	cloneVM      = 0x100
+	cloneFiles   = 0x400
+	cloneSighand = 0x800
+	cloneVfork   = 0x4000
+	cloneThread  = 0x10000
+	cloneSetTLS  = 0x80000
+	signalChild  = 17
+)
+
+// birth is a clone-like call under way.
+type birth struct {
+	parent *task
+	flags  uint64
+	args   [6]uint64
+	kind   frontend.ForkKind
+	// fpu is the parent's XSAVE area.
+	fpu []byte
+	// vcpu is the child's where it shares the parent's memory. It is made in the
+	// parent, so that both have its descriptor.
+	vcpu *vcpu
+	// told is true when the monitor knows of the child and has let the parent go
+	// on; result holds the call's result when it came earlier.
+	told, returned bool
+	result         int64
+}
+
+// fork carries out a call that makes a task. The child is a real one of the
+// process; it begins in the variant host, which reports it.
+func (s *session) fork(t *task, nr int64, args [6]uint64) error {
+	b := &birth{parent: t, flags: args[0], args: args, kind: frontend.Clone}
+	switch nr {
+	case unix.SysFork:
+		b.flags, b.args, b.kind = signalChild, [6]uint64{}, frontend.Fork
+	case unix.SysVfork:
+		b.flags, b.args = cloneVM|cloneVfork|signalChild, [6]uint64{}
+	}
+	if b.flags&cloneVfork != 0 {
+		b.kind = frontend.Vfork
+	} else if b.flags&0xff == signalChild && b.flags&cloneVM == 0 {
+		b.kind = frontend.Fork
+	}
+	var err error
+	if b.fpu, err = s.saveFPU(t); err != nil {
+		return err
+	}
+	if b.flags&cloneVM != 0 {
+		if b.vcpu, err = s.processor(t, t.proc.mm); errors.Is(err, vhost.ErrFull) {
+			return s.done(t, -int64(syscall.EAGAIN))
+		} else if err != nil {
+			return err
+		}
+	}
+	v := t.proc.variant
+	blk, err := v.newBlock(s.hostSpin)
+	if err != nil {
+		return s.done(t, -int64(syscall.EAGAIN))
+	}
+	blk.Lend()
+	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: starting}
+	child.then = func() { s.childStarted(child) }
+	s.active = append(s.active, child)
+	// The program's stack and thread pointer are the guest's; ids go where the
+	// program wants them.
+	call := vhost.Call{Nr: unix.SysClone, Child: blk}
+	call.Args = [6]uint64{b.flags &^ cloneSetTLS, 0, b.args[2], b.args[3]}
+	child.proc = t.proc
+	s.post(t, []vhost.Call{call}, false, func() { s.cloneReturned(t, child) })
+	return nil
+}
+
+// cloneReturned takes the parent's result.
+func (s *session) cloneReturned(t, child *task) {
+	b := child.born
+	b.result, b.returned = t.blk.Result(t.blk.Done()-1), true
+	if b.result < 0 {
+		child.state = ended
+		s.dropActive(child)
+		child.proc.variant.arena.FreeBlock(child.blk)
+		if b.vcpu != nil {
+			t.proc.mm.idle = append(t.proc.mm.idle, b.vcpu)
+		}
+		s.check(t, s.done(t, b.result))
+		return
+	}
+	if b.told {
+		s.check(t, s.done(t, b.result))
+	}
+}
+
+// childStarted takes the first report of a new task.
+func (s *session) childStarted(child *task) {
+	b := child.born
+	t := b.parent
+	if t.state == ended {
+		_ = unix.Kill(child.blk.Process(), 9)
+		return
+	}
+	child.id.Host = child.blk.Thread()
+	if err := s.adopt(t, child); err != nil {
+		s.check(t, err)
+		return
+	}
+	t.state, child.state = atFork, atBirth
+	s.apply(s.mon.OnFork(t.id, child.id, b.kind))
+}
+
+// parentGoesOn lets the parent of a reported child go on. Its call may still be
+// under way: vfork.
+func (s *session) parentGoesOn(t *task) error {
+	for _, c := range s.tasks {
+		b := c.born
+		if b == nil || b.parent != t || b.told {
+			continue
+		}
+		b.told = true
+		if b.returned {
+			return s.done(t, b.result)
+		}
+		t.state = running
+		return nil
+	}
+	return fmt.Errorf("%v has no child to go on from", t.id)
+}
+
+// adopt makes a task that has started one of the session's.
+func (s *session) adopt(t, child *task) error {
+	b := child.born
+	p := t.proc
+	if b.flags&cloneThread == 0 {
+		pid := child.blk.Process()
+		pidfd, err := unix.PidfdOpen(pid)
+		if err != nil {
+			return fmt.Errorf("open process: %w", err)
+		}
+		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.pipe, mm: p.mm, actions: t.proc.actions}
+		if t.proc.image != 0 {
+			fd, err := unix.Duplicate(int(t.proc.image), minFile)
+			if err != nil {
+				return err
+			}
+			p.image = frontend.File(fd)
+		}
+		if b.flags&cloneSighand == 0 {
+			p.actions = p.actions.Clone()
+		}
+		s.procs[pid] = p
+		if err := s.watch.add(pid, pidfd); err != nil {
+			return err
+		}
+	}
+	child.proc = p
+	p.tasks = append(p.tasks, child)
+	s.tasks[child.id.Host] = child
+	child.sig = t.sig.Clone(b.flags&cloneVM != 0 && b.flags&cloneVfork == 0)
+	child.regs = t.regs
+	child.regs.RAX = 0
+	if b.args[1] != 0 {
+		child.regs.RSP = b.args[1]
+	}
+	child.call = call{nr: t.call.nr, args: t.call.args}
+	fs, gs := t.bases()
+	if b.flags&cloneSetTLS != 0 {
+		fs = b.args[4]
+	}
+	if b.flags&cloneVM != 0 {
+		if b.flags&cloneThread == 0 {
+			p.mm.users++
+		}
+	} else if err := s.ownMemory(t, child); err != nil {
+		return err
+	}
+	if b.flags&cloneThread == 0 {
+		if err := s.arm(child); err != nil {
+			return err
+		}
+	}
+	c := b.vcpu
+	if c == nil {
+		var err error
+		if c, err = s.processor(child, p.mm); err != nil {
+			return err
+		}
+	}
+	if err := s.equip(child, c, fs, gs); err != nil {
+		return err
+	}
+	return s.loadFPU(child, b.fpu)
+}
+
+// ownMemory gives the process of a forked child a machine of its own in place of
+// the parent's, which it cannot use.
+func (s *session) ownMemory(t, child *task) error {
+	old := t.proc.mm
+	m, err := s.newMemory(child.proc.variant)
+	if err != nil {
+		return err
+	}
+	m.brk = old.brk
+	child.proc.mm = m
+	if child.born.flags&cloneFiles == 0 {
+		var calls []vhost.Call
+		for _, fd := range old.descriptors() {
+			calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+		}
+		for len(calls) > 0 {
+			n := min(len(calls), vhost.MaxCalls)
+			if err := s.do(child, calls[:n]...); err != nil {
+				return err
+			}
+			calls = calls[n:]
+		}
+	}
+	if err := s.build(child, m); err != nil {
+		return err
+	}
+	return s.prefill(child, old)
+}
+
+// maxPrefill bounds how many leaf tables of the parent's are filled in the child
+// before it starts.
+const maxPrefill = 64
+
+// prefill enters what the parent used into the child's tables.
+func (s *session) prefill(child *task, old *memory) error {
+	n := 0
+	var slots []guestmem.Slot
+	for window := range old.space.Filled() {
+		if n++; n > maxPrefill {
+			break
+		}
+		for at := window; at < window+guestmem.WindowSize; {
+			v, err := s.mapping(child, at)
+			if err != nil {
+				return err
+			}
+			if v.End <= at || v.Start >= window+guestmem.WindowSize {
+				break
+			}
+			start, end := max(v.Start, window), min(v.End, window+guestmem.WindowSize)
+			more, err := s.fillRange(child, start, end, guestmem.Prot(v.Prot))
+			if err != nil {
+				return err
+			}
+			slots = append(slots, more...)
+			at = end
+		}
+	}
+	return s.giveSlots(child, slots)
+}
+
+// descriptors are those of the machine and its processors in the process.
+func (m *memory) descriptors() []int {
+	fds := []int{m.vm}
+	for _, c := range m.vcpus {
+		fds = append(fds, c.fd)
+	}
+	return fds
+}
+
+// bases returns the program's FS and GS bases.
+func (t *task) bases() (fs, gs uint64) {
+	sp := t.vcpu.state.Special()
+	return sp.SegmentBase(kvm.FS), sp.SegmentBase(kvm.GS)
+}
+
+// saveFPU returns the program's vector registers.
+func (s *session) saveFPU(t *task) ([]byte, error) {
+	ret, err := s.call1(t, unix.SysIoctl, uint64(t.vcpu.fd), s.kvm.getFPU, t.blk.Addr(vhost.Large))
+	if err == nil {
+		err = errnoResult("read vector registers", ret)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fpu := make([]byte, s.kvm.fpuSize)
+	copy(fpu, t.blk.Bytes(vhost.Large, vhost.LargeSize))
+	return fpu, nil
+}
+
+// loadFPU sets the program's vector registers.
+func (s *session) loadFPU(t *task, fpu []byte) error {
+	copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), fpu)
+	return s.must(t, "set vector registers", vhost.Call{
+		Nr: unix.SysIoctl, Args: [6]uint64{uint64(t.vcpu.fd), kvm.SetXSave, t.blk.Addr(vhost.Large)},
+	})
+}
+
+func (s *session) dropActive(t *task) {
+	for i, o := range s.active {
+		if o == t {
+			s.active = append(s.active[:i], s.active[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,120 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+const (
+	defaultTick = 100 * time.Millisecond
+	defaultSpin = 30 * time.Microsecond
+	// hostSpin is how often a variant host looks whether it is its turn before it
+	// sleeps: some ten microseconds.
+	hostSpin = 400
+)
+
+// FrontEnd starts sessions in virtual machines. It is immutable and safe for
+// concurrent use.
+type FrontEnd struct {
+	log  *slog.Logger
+	tick time.Duration
+	spin time.Duration
+}
+
+var _ frontend.FrontEnd = (*FrontEnd)(nil)
+
+// Option changes a FrontEnd under construction.
+type Option func(*FrontEnd)
+
+// WithLogger sets where the front-end reports what it does; nil means nowhere,
+// which is the default.
+func WithLogger(l *slog.Logger) Option {
+	return func(f *FrontEnd) {
+		if l != nil {
+			f.log = l
+		}
+	}
+}
+
+// WithTick sets the time between calls of Monitor.OnTimer, 100 ms by default.
+// Values that are not positive are ignored.
+func WithTick(d time.Duration) Option {
+	return func(f *FrontEnd) {
+		if d > 0 {
+			f.tick = d
+		}
+	}
+}
+
+// WithSpin sets how long the monitor polls for the next report before it sleeps,
+// 30 µs by default; 0 means that it never polls.
+func WithSpin(d time.Duration) Option {
+	return func(f *FrontEnd) { f.spin = max(d, 0) }
+}
+
+// New returns a front-end.
+func New(opts ...Option) *FrontEnd {
+	f := &FrontEnd{log: slog.New(slog.DiscardHandler), tick: defaultTick, spin: defaultSpin}
+	for _, o := range opts {
+		o(f)
+	}
+	return f
+}
+
+// Name implements frontend.FrontEnd.
+func (f *FrontEnd) Name() string { return "kvm" }
+
+// Capabilities implements frontend.FrontEnd.
+func (f *FrontEnd) Capabilities() frontend.Capabilities { return capabilities() }
+
+func capabilities() frontend.Capabilities {
+	return frontend.Capabilities{
+		Arch:     sysabi.AMD64,
+		Contains: true,
+		Rdtsc:    true,
+		Twins:    true,
+		Threads:  true,
+	}
+}
+
+// Run implements frontend.FrontEnd. It returns an error that unwraps to
+// [ErrUnavailable], to *frontend.StartError or to the cause of ctx's end.
+func (f *FrontEnd) Run(
+	ctx context.Context,
+	spec frontend.Spec,
+	newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error),
+) (frontend.Outcome, error) {
+	if spec.Variants < 1 || spec.Variants > frontend.MaxVariants {
+		return frontend.Outcome{}, fmt.Errorf("%d variants: must be 1 to %d", spec.Variants, frontend.MaxVariants)
+	}
+	if len(spec.Programs) == 0 || spec.Programs[frontend.Leader] == "" {
+		return frontend.Outcome{}, errors.New("no program to run")
+	}
+	m, err := openMachine()
+	if err != nil {
+		return frontend.Outcome{}, err
+	}
+	defer m.close()
+	// The kernel kills a process whose parent thread ends before it is armed.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	s := &session{
+		ctx: ctx, log: f.log, spec: spec, kvm: m,
+		started: time.Now(), tick: f.tick, spin: f.spin, hostSpin: hostSpin,
+		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
+	}
+	s.lastTick = s.started
+	if runtime.NumCPU() == 1 {
+		s.spin, s.hostSpin = 0, 0
+	}
+	return s.run(newMonitor)
+}

@@ -1,0 +1,235 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/procmaps"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+)
+
+var _ frontend.Host = (*session)(nil)
+
+const (
+	protRead  = 1
+	protWrite = 2
+	protExec  = 4
+
+	// userEnd is the end of the user address space with 4-level page tables.
+	userEnd  = 1<<47 - 4096
+	pageSize = 4096
+
+	// minFile is the lowest descriptor that a File has, so that the zero File is
+	// none.
+	minFile = 3
+)
+
+// AllocShared implements frontend.Host.
+func (s *session) AllocShared(size int) ([]byte, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("allocate %d bytes", size)
+	}
+	return make([]byte, size), nil
+}
+
+// ReadVariantMem implements frontend.Host.
+func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
+	return s.transfer(unix.ReadMemory, id, addr, p)
+}
+
+// WriteVariantMem implements frontend.Host.
+func (s *session) WriteVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
+	return s.transfer(unix.WriteMemory, id, addr, p)
+}
+
+// programPart returns how many of size bytes at addr are before the end of the
+// user address space and outside of the variant host's slot.
+func programPart(addr uint64, size int) int {
+	limit := uint64(userEnd)
+	switch {
+	case addr >= userEnd || addr >= vhost.SlotStart && addr < vhost.SlotEnd:
+		return 0
+	case addr < vhost.SlotStart:
+		limit = vhost.SlotStart
+	}
+	if uint64(size) > limit-addr {
+		return int(limit - addr)
+	}
+	return size
+}
+
+// transfer copies until everything is done or the kernel refuses a byte. A stack
+// does not grow by these copies (Linux 6.5, mm/gup.c), although it would if the
+// program's own call touched it.
+func (s *session) transfer(
+	copyMemory func(pid int, addr uint64, p []byte) (int, error),
+	id frontend.Task, addr uint64, p []byte,
+) (n int, err error) {
+	limit := programPart(addr, len(p))
+	grown := ^uint64(0)
+	for n < limit {
+		k, err := copyMemory(id.Host, addr+uint64(n), p[n:limit])
+		if err != nil && err != syscall.EFAULT {
+			if err == syscall.ESRCH {
+				err = frontend.ErrGone
+			}
+			return n, fmt.Errorf("memory of %v: %w", id, err)
+		}
+		n += k
+		if err == nil && k > 0 {
+			continue
+		}
+		at := addr + uint64(n)
+		page := at &^ (pageSize - 1)
+		t := s.tasks[id.Host]
+		if page == grown || t == nil || t.state == running {
+			break
+		}
+		grown = page
+		v, err := s.mapping(t, at)
+		if err != nil || v.Start <= at || v.Path != "[stack]" {
+			break
+		}
+		if _, err := s.growStack(t, at); err != nil {
+			break
+		}
+	}
+	if n < len(p) {
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
+	}
+	return n, nil
+}
+
+// putWord writes a word for the program and returns 0 or -EFAULT.
+func (s *session) putWord(t *task, addr, value uint64) int64 {
+	if _, err := s.WriteVariantMem(t.id, addr, binary.LittleEndian.AppendUint64(nil, value)); err != nil {
+		return -int64(syscall.EFAULT)
+	}
+	return 0
+}
+
+var registerNames = []string{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",
+	"r12", "r13", "r14", "r15", "rip", "eflags", "fs_base", "gs_base"}
+
+// Registers implements frontend.Host.
+func (s *session) Registers(id frontend.Task) (frontend.Registers, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return frontend.Registers{}, err
+	}
+	r := &t.regs
+	values := []uint64{r.RAX, r.RBX, r.RCX, r.RDX, r.RSI, r.RDI, r.RBP, r.RSP, r.R8, r.R9, r.R10, r.R11,
+		r.R12, r.R13, r.R14, r.R15, r.RIP, r.RFLAGS, 0, 0}
+	if t.vcpu != nil {
+		sp := t.vcpu.state.Special()
+		values[18], values[19] = sp.SegmentBase(kvm.FS), sp.SegmentBase(kvm.GS)
+	}
+	return frontend.Registers{IP: r.RIP, SP: r.RSP, Names: registerNames, Values: values}, nil
+}
+
+// DupFile implements frontend.Host.
+func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	if err == nil {
+		got, err = unix.MoveUp(got, minFile)
+	}
+	if err != nil {
+		if err == syscall.ESRCH {
+			err = frontend.ErrGone
+		}
+		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, err)
+	}
+	return frontend.File(got), nil
+}
+
+// DupImage implements frontend.Host.
+func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	if t.proc.image == 0 {
+		return 0, fmt.Errorf("%v has no program", id)
+	}
+	fd, err := unix.Duplicate(int(t.proc.image), minFile)
+	if err != nil {
+		return 0, fmt.Errorf("program of %v: %w", id, err)
+	}
+	return frontend.File(fd), nil
+}
+
+// CloseFile implements frontend.Host.
+func (s *session) CloseFile(f frontend.File) error {
+	if f < minFile {
+		return fmt.Errorf("close file %d: %w", f, syscall.EINVAL)
+	}
+	return unix.Close(int(f))
+}
+
+// FilePath implements frontend.Host.
+func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
+	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
+}
+
+// procPath returns the path of a file of a task in /proc.
+func procPath(host int, name string) string {
+	return "/proc/" + strconv.Itoa(host) + "/" + name
+}
+
+// Mappings implements frontend.Host. The variant host's own are not among them.
+func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
+	all, err := procmaps.Read(id.Host)
+	if err != nil {
+		return nil, err
+	}
+	var out []frontend.Mapping
+	for _, m := range procmaps.Plain(all) {
+		if m.Start < vhost.SlotStart || m.Start >= vhost.SlotEnd {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// lookup finds a living task.
+func (s *session) lookup(id frontend.Task) (*task, error) {
+	t := s.tasks[id.Host]
+	if t == nil || t.id.Variant != id.Variant || t.state == ended {
+		return nil, fmt.Errorf("%v: %w", id, frontend.ErrGone)
+	}
+	return t, nil
+}
+
+// SignalMask implements frontend.Host.
+func (s *session) SignalMask(id frontend.Task) (uint64, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(t.sig.Blocked), nil
+}
+
+// CPUTime implements frontend.Host.
+func (s *session) CPUTime(id frontend.Task) (time.Duration, error) {
+	t, err := s.lookup(id)
+	if err != nil {
+		return 0, err
+	}
+	d, err := unix.ProcessTime(t.proc.pid)
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %v: %w", id, err)
+	}
+	return d, nil
+}

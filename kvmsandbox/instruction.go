@@ -1,0 +1,39 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/tsc"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// instruction handles an exception of an instruction that is done for the program:
+// reads of the time stamp counter, and calls of 32-bit programs.
+func (s *session) instruction(t *task) bool {
+	var code [3]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, code[:])
+	ts := frontend.TimeStamp{IP: t.regs.RIP}
+	switch {
+	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
+		ts.Cycles, t.tscSize = tsc.Read(), 2
+	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
+		ts.Cycles, ts.Processor = tsc.ReadProcessor()
+		ts.WithProcessor, t.tscSize = true, 3
+	case n >= 2 && code[0] == 0xcd && code[1] == 0x80:
+		t.regs.RIP += 2
+		t.dirty = true
+		s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
+		return true
+	default:
+		return false
+	}
+	t.state = atTimeStamp
+	s.apply(s.mon.OnRdtsc(t.id, ts))
+	return true
+}
+
+// writeProgram writes the program's memory, which may have to grow for it.
+func (s *session) writeProgram(t *task, addr uint64, p []byte) (int, error) {
+	return s.WriteVariantMem(t.id, addr, p)
+}

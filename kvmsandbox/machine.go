@@ -1,0 +1,165 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+)
+
+// ErrUnavailable is returned (wrapped) by Run when this host has no virtual machines
+// that can run programs.
+var ErrUnavailable = errors.New("no usable /dev/kvm: kvmsandbox doctor says what is missing")
+
+// kind tells the implementations of KVM apart by what they do.
+type kind uint8
+
+const (
+	// kindHardware: a system call in ring 3 enters ring 0.
+	kindHardware kind = iota
+	// kindPVM: a system call in ring 3 is a fetch from the entry's address, and ring
+	// 0 is emulated.
+	kindPVM
+)
+
+// machine is what the host offers. It does not change.
+type machine struct {
+	fd      int
+	kind    kind
+	runSize int
+	slots   int
+	cpuid   kvm.CPUID
+	xcr0    uint64
+	// special are the special registers of a fresh virtual processor.
+	special kvm.Special
+	getFPU  uint64 // the request that reads vector registers
+	fpuSize int
+	xstate  *signals.XState
+
+	aux     []frontend.Aux
+	minAddr uint64
+}
+
+// Extensions (KVM_CHECK_EXTENSION).
+const (
+	capSlots  = 10
+	capXSave2 = 208
+)
+
+func openMachine() (*machine, error) {
+	fd, err := unix.OpenDevice("/dev/kvm")
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrUnavailable, err)
+	}
+	m := &machine{fd: fd, kind: kindPVM, getFPU: kvm.GetXSave, fpuSize: 4096}
+	if err := m.examine(); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("%w (%w)", ErrUnavailable, err)
+	}
+	return m, nil
+}
+
+func (m *machine) close() { _ = unix.Close(m.fd) }
+
+func (m *machine) examine() error {
+	var err error
+	if m.runSize, err = unix.IoctlValue(m.fd, kvm.VCPUMapSize, 0); err != nil {
+		return fmt.Errorf("size of virtual processors: %w", err)
+	}
+	if m.slots, err = unix.IoctlValue(m.fd, kvm.CheckExtension, capSlots); err != nil || m.slots < 64 {
+		return fmt.Errorf("%d memory slots: %w", m.slots, err)
+	}
+	vm, err := unix.IoctlValue(m.fd, kvm.CreateVM, 0)
+	if err != nil {
+		return fmt.Errorf("make virtual machine: %w", err)
+	}
+	defer unix.Close(vm)
+	if size, err := unix.IoctlValue(vm, kvm.CheckExtension, capXSave2); err == nil && size >= 4096 {
+		m.getFPU, m.fpuSize = kvm.GetXSave2, size
+	}
+	cpuid := kvm.NewCPUID()
+	if err := unix.IoctlBytes(m.fd, kvm.GetSupportedCPUID, cpuid); err != nil {
+		return fmt.Errorf("features of virtual processors: %w", err)
+	}
+	m.cpuid = maskCPUID(cpuid.Trim())
+	if leaf, ok := m.cpuid.Leaf(0xd, 0); ok {
+		m.xcr0 = uint64(leaf[3])<<32 | uint64(leaf[0])
+	}
+	// Tile registers need a permission that nobody asked for, protection keys a
+	// register that the guest does not have.
+	m.xcr0 &= 0xe7
+	var err2 error
+	if m.xstate, err2 = signals.NewXState(m.xcr0, func(i int) signals.Component {
+		leaf, _ := m.cpuid.Leaf(0xd, uint32(i))
+		return signals.Component{Offset: leaf[1], Size: leaf[0]}
+	}, 0); err2 != nil {
+		return err2
+	}
+	cpu, err := unix.IoctlValue(vm, kvm.CreateVCPU, 0)
+	if err != nil {
+		return fmt.Errorf("make virtual processor: %w", err)
+	}
+	defer unix.Close(cpu)
+	m.special = make(kvm.Special, kvm.SpecialSize)
+	if err := unix.IoctlBytes(cpu, kvm.GetSpecial, m.special); err != nil {
+		return fmt.Errorf("registers of virtual processor: %w", err)
+	}
+	if m.aux, err = ownAux(); err != nil {
+		return err
+	}
+	m.minAddr = minAddr()
+	return nil
+}
+
+// maskCPUID takes out what would let variants draw different random numbers or
+// leave the monitor's view: RDRAND, RDSEED, transactions, protection keys.
+func maskCPUID(c kvm.CPUID) kvm.CPUID {
+	const ebx, ecx = 1, 2
+	c.Mask(1, 0, ecx, 1<<30)            // RDRAND
+	c.Mask(7, 0, ebx, 1<<18|1<<4|1<<11) // RDSEED, HLE, RTM
+	c.Mask(7, 0, ecx, 1<<3|1<<4)        // PKU, OSPKE
+	return c
+}
+
+// ownAux returns the auxiliary vector of this process.
+func ownAux() ([]frontend.Aux, error) {
+	b, err := os.ReadFile("/proc/self/auxv")
+	if err != nil {
+		return nil, fmt.Errorf("auxiliary vector: %w", err)
+	}
+	var aux []frontend.Aux
+	for ; len(b) >= 16; b = b[16:] {
+		aux = append(aux, frontend.Aux{Type: binary.LittleEndian.Uint64(b), Value: binary.LittleEndian.Uint64(b[8:])})
+	}
+	return aux, nil
+}
+
+// minAddr returns the lowest address that programs may map.
+func minAddr() uint64 {
+	b, err := os.ReadFile("/proc/sys/vm/mmap_min_addr")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// gateAddr is where the guest's processor goes for a system call.
+func (s *session) gateAddr() uint64 {
+	if s.kvm.kind == kindPVM {
+		return gateAddr
+	}
+	return ringAddr + stubCall
+}

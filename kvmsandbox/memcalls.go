@@ -1,0 +1,109 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
+)
+
+// span is a range of addresses, end exclusive.
+type span struct{ start, end uint64 }
+
+// around returns the pages of size bytes at addr, nothing when that is no range of
+// the user address space.
+func around(addr, size uint64) span {
+	if size == 0 || addr >= userEnd || size > userEnd-addr {
+		return span{}
+	}
+	return span{addr &^ (pageSize - 1), (addr + size + pageSize - 1) &^ (pageSize - 1)}
+}
+
+// memoryChange says which parts of memory a call may change, before it is made:
+// the guest's entries for them go first, because the machine forgets what it knew
+// of them only when the process's own memory changes after that.
+type memoryChange func(s *session, t *task, a [6]uint64) ([]span, error)
+
+// memoryCalls are the calls that change what is mapped where.
+var memoryCalls = map[int64]memoryChange{
+	unix.SysMmap:           mmapChange,
+	unix.SysMunmap:         rangeChange,
+	unix.SysMprotect:       rangeChange,
+	unix.SysPkeyMprotect:   rangeChange,
+	unix.SysRemapFilePages: rangeChange,
+	unix.SysMremap:         mremapChange,
+	unix.SysBrk:            brkChange,
+	unix.SysShmat:          shmatChange,
+	unix.SysShmdt:          shmdtChange,
+}
+
+// rangeChange: the first two arguments are the range.
+func rangeChange(_ *session, _ *task, a [6]uint64) ([]span, error) {
+	return []span{around(a[0], a[1])}, nil
+}
+
+func mmapChange(_ *session, _ *task, a [6]uint64) ([]span, error) {
+	if a[3]&unix.MapFixed == 0 {
+		return nil, nil
+	}
+	return []span{around(a[0], a[1])}, nil
+}
+
+func mremapChange(_ *session, _ *task, a [6]uint64) ([]span, error) {
+	list := []span{around(a[0], max(a[1], a[2]))}
+	if a[3]&unix.MremapFixed != 0 {
+		list = append(list, around(a[4], a[2]))
+	}
+	return list, nil
+}
+
+// brkChange: the heap shrinks from its end down to the argument.
+func brkChange(_ *session, t *task, a [6]uint64) ([]span, error) {
+	end := t.proc.mm.brk
+	if a[0] == 0 || a[0] >= end {
+		return nil, nil
+	}
+	return []span{around(a[0], end-a[0]+pageSize)}, nil
+}
+
+// shmatChange: SHM_REMAP replaces what was there, and only the kernel knows how
+// large the segment is.
+func shmatChange(_ *session, _ *task, a [6]uint64) ([]span, error) {
+	const remap = 0o40000
+	if a[2]&remap == 0 || a[1] >= userEnd {
+		return nil, nil
+	}
+	return []span{{a[1] &^ (pageSize - 1), guestmem.UserEnd}}, nil
+}
+
+func shmdtChange(s *session, t *task, a [6]uint64) ([]span, error) {
+	v, err := s.mapping(t, a[0])
+	if err != nil || v.Start > a[0] {
+		return nil, err
+	}
+	return []span{{v.Start, v.End}}, nil
+}
+
+// runMemoryCall makes a call that changes memory.
+func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
+	m := t.proc.mm
+	spans, err := change(s, t, args)
+	if err != nil {
+		return err
+	}
+	for _, r := range spans {
+		if r.start < r.end {
+			if err := m.space.Clear(r.start, min(r.end, guestmem.UserEnd)); err != nil {
+				return err
+			}
+		}
+	}
+	s.post(t, []vhost.Call{{Nr: nr, Args: args}}, false, func() {
+		if ret := t.blk.Result(0); nr == unix.SysBrk && ret > 0 {
+			m.brk = uint64(ret)
+		}
+		s.callMade(t)
+	})
+	return nil
+}

@@ -1,0 +1,88 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// message is the layout in a task's block of what recvmsg(2) needs: struct msghdr,
+// one struct iovec, the payload and the control data of one descriptor.
+const (
+	messageVector  = 56
+	messagePayload = 72
+	messageControl = 80
+	messageSize    = 104
+
+	payloadSize = 8
+	controlSize = 24
+)
+
+func messageImage(addr uint64) []byte {
+	b := make([]byte, messageSize)
+	le := binary.LittleEndian
+	le.PutUint64(b[16:], addr+messageVector)
+	le.PutUint64(b[24:], 1)
+	le.PutUint64(b[32:], addr+messageControl)
+	le.PutUint64(b[40:], controlSize)
+	le.PutUint64(b[messageVector:], addr+messagePayload)
+	le.PutUint64(b[messageVector+8:], payloadSize)
+	return b
+}
+
+// parseMessage returns the number and the descriptor (-1 for none) of a message as
+// recvmsg left it.
+func parseMessage(b []byte) (number uint64, fd int) {
+	le := binary.LittleEndian
+	number, fd = le.Uint64(b[messagePayload:]), -1
+	c := b[messageControl:]
+	if le.Uint64(b[40:]) >= 20 && le.Uint64(c) >= 20 &&
+		le.Uint32(c[8:]) == unix.SolSocket && le.Uint32(c[12:]) == unix.ScmRights {
+		fd = int(int32(le.Uint32(c[16:])))
+	}
+	return number, fd
+}
+
+// maxStale bounds how many files of tasks that died before they took them are
+// cleared away at once.
+const maxStale = 1024
+
+// receive gives t's process a duplicate of f and returns its number there. The
+// descriptor is close-on-exec.
+func (s *session) receive(t *task, f frontend.File) (int, error) {
+	v := t.proc.variant
+	x := t.scratch()
+	at := x.put(messageImage(t.blk.Addr(vhost.Scratch)))
+	v.sent++
+	var payload [payloadSize]byte
+	binary.LittleEndian.PutUint64(payload[:], v.sent)
+	if err := unix.SendFile(v.socket, payload[:], int(f)); err != nil {
+		return -1, fmt.Errorf("send a file to %v: %w", t.id, err)
+	}
+	for range maxStale {
+		ret, err := s.call1(t, unix.SysRecvmsg, uint64(v.hidden.control), at, unix.MsgCmsgCloexec|unix.MsgDontWait)
+		if err != nil {
+			return -1, err
+		}
+		if ret < 0 {
+			return -1, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
+		}
+		number, fd := parseMessage(x.get(at, messageSize))
+		if ret == payloadSize && number == v.sent && fd >= 0 {
+			return fd, nil
+		}
+		if fd >= 0 {
+			if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
+				return -1, err
+			}
+		}
+		copy(x.get(at, messageSize), messageImage(at))
+	}
+	return -1, fmt.Errorf("%v did not receive the file", t.id)
+}

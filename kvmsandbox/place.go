@@ -1,0 +1,174 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/loader"
+)
+
+// reportExec reports the program that a task is about to begin.
+func (s *session) reportExec(t *task, old frontend.Task) {
+	p := t.proc
+	if p.image != 0 {
+		_ = unix.Close(int(p.image))
+		p.image = 0
+	}
+	fd, err := unix.Duplicate(int(t.exec.file(0)), minFile)
+	if err != nil {
+		s.failure(t.id, err)
+		return
+	}
+	p.image = frontend.File(fd)
+	t.state = atExec
+	img := t.exec.plan.Image
+	s.apply(s.mon.OnExec(t.id, old, &img))
+}
+
+// place carries out OpPlace: it maps the program and starts it.
+func (s *session) place(t *task, pl *frontend.Placement) error {
+	x := t.exec
+	defer x.close()
+	t.exec = nil
+	placed, err := x.plan.Place(pl)
+	if err != nil {
+		return err
+	}
+	m, err := s.newMemory(t.proc.variant)
+	if err != nil {
+		return err
+	}
+	t.proc.mm = m
+	if err := s.build(t, m); err != nil {
+		return err
+	}
+	if err := s.mapProgram(t, x, placed); err != nil {
+		return err
+	}
+	if n, err := s.WriteVariantMem(t.id, pl.SP, pl.Stack); err != nil {
+		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(pl.Stack), n, err)
+	}
+	if err := s.describe(t, pl, &placed.Limits); err != nil {
+		return err
+	}
+	m.brk = placed.Limits.Brk
+	s.trapTSC = pl.TrapTSC
+	t.regs = kvm.Registers{RIP: pl.IP, RSP: pl.SP, RFLAGS: flagIF | flagFixed}
+	t.call = call{}
+	c, err := s.processor(t, m)
+	if err != nil {
+		return err
+	}
+	if err := s.equip(t, c, 0, 0); err != nil {
+		return err
+	}
+	if t.leads() {
+		if err := s.catchSignals(t); err != nil {
+			return err
+		}
+	}
+	var slots []guestmem.Slot
+	for _, g := range placed.Segments {
+		more, err := s.fillRange(t, g.Addr, min(g.End(), g.Addr+maxEager), guestmem.Prot(g.Prot))
+		if err != nil {
+			return err
+		}
+		slots = append(slots, more...)
+	}
+	return s.goOnWith(t, slots)
+}
+
+// maxEager is how much of a segment is entered into the tables before the program
+// starts.
+const maxEager = 4 << 20
+
+// mapProgram maps the segments of a program in t's process.
+func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) error {
+	var fds []int
+	for i := range x.plan.Files {
+		fd, err := s.receive(t, x.file(i))
+		if err != nil {
+			return err
+		}
+		fds = append(fds, fd)
+	}
+	var calls []vhost.Call
+	flush := func() error {
+		err := s.must(t, "map program", calls...)
+		calls = calls[:0]
+		return err
+	}
+	for _, g := range placed.Segments {
+		flags, fd := uint64(unix.MapPrivate|unix.MapFixedNoreplace), ^uint64(0)
+		if g.File == loader.Anonymous {
+			flags |= unix.MapAnonymous
+		} else {
+			fd = uint64(fds[g.File])
+		}
+		if g.Region == frontend.RegionStack {
+			flags |= unix.MapGrowsdown | unix.MapStack
+		}
+		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}})
+		if len(calls) == vhost.MaxCalls-2 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, fd := range fds {
+		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	for _, g := range placed.Segments {
+		if g.ZeroFrom == 0 {
+			continue
+		}
+		zero := make([]byte, g.End()-g.ZeroFrom)
+		if _, err := s.WriteVariantMem(t.id, g.ZeroFrom, zero); err != nil {
+			return fmt.Errorf("clear the end of a segment: %w", err)
+		}
+	}
+	return nil
+}
+
+// mmMapSize is the size of struct prctl_mm_map, keepExe says that the link to the
+// executable stays (include/uapi/linux/prctl.h).
+const (
+	mmMapSize = 104
+	keepExe   = ^uint32(0)
+)
+
+// describe tells the kernel where the parts of the program are, so that /proc shows
+// them as it should, names the task and traps the time stamp counter.
+func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits) error {
+	b := make([]byte, 0, mmMapSize)
+	for _, v := range []uint64{
+		l.StartCode, l.EndCode, l.StartData, l.EndData, l.Brk, l.Brk, pl.StackStart,
+		pl.ArgStart, pl.ArgEnd, pl.EnvStart, pl.EnvEnd, pl.AuxStart,
+	} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(pl.AuxSize))
+	b = binary.LittleEndian.AppendUint32(b, keepExe)
+	x := t.scratch()
+	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetMM, unix.PrSetMMMap, x.put(b), mmMapSize}}}
+	name := pl.Comm
+	if name == "" {
+		name = "vhost"
+	}
+	calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}})
+	if pl.TrapTSC && s.kvm.kind == kindPVM {
+		// This kind of machine heeds CR4.TSD only then.
+		calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetTSC, unix.PrTSCSigsegv}})
+	}
+	return s.must(t, "describe program to the kernel", calls...)
+}

@@ -1,0 +1,311 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// session is one run. Everything in it belongs to its goroutine.
+type session struct {
+	ctx  context.Context
+	log  *slog.Logger
+	spec frontend.Spec
+	mon  frontend.Monitor
+	kvm  *machine
+
+	started    time.Time
+	tick, spin time.Duration
+	hostSpin   int
+	lastTick   time.Time
+	hiddenBase int
+	trapTSC    bool
+
+	bell     *vhost.BellPage
+	watch    *watch
+	image    int // the variant host's file
+	variants []*variant
+
+	tasks map[int]*task
+	procs map[int]*process
+	// active are the tasks whose reports are awaited.
+	active []*task
+	// ready is what is to be done before the next report is looked at.
+	ready []func()
+
+	root    *process
+	outcome frontend.Outcome
+	over    bool
+	failing bool
+	err     error
+}
+
+func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
+	mon, err := newMonitor(s, capabilities())
+	if err != nil {
+		return frontend.Outcome{}, err
+	}
+	s.mon = mon
+	if s.bell, err = vhost.NewBell(); err != nil {
+		return frontend.Outcome{}, err
+	}
+	defer s.bell.Close()
+	if s.image, err = unix.SealedFile("vhost", vhost.ImageBytes()); err != nil {
+		return frontend.Outcome{}, err
+	}
+	defer unix.Close(s.image)
+	if s.watch, err = newWatch(s.bell); err != nil {
+		return frontend.Outcome{}, err
+	}
+	go s.watch.run()
+	defer s.watch.stop()
+	stop := context.AfterFunc(s.ctx, s.bell.Ring)
+	defer stop()
+	defer s.release()
+	roots, err := s.startAll()
+	if err != nil {
+		return frontend.Outcome{}, err
+	}
+	for _, t := range roots {
+		s.apply(s.mon.OnThreadStart(t.id))
+	}
+	for _, t := range roots {
+		if s.over {
+			break
+		}
+		s.reportExec(t, t.id)
+	}
+	s.loop()
+	return s.outcome, s.err
+}
+
+// loop handles reports until all tasks have ended or the session is over.
+func (s *session) loop() {
+	for !s.over && len(s.procs) > 0 {
+		seen := s.bell.Rung()
+		if s.step() {
+			continue
+		}
+		if s.ctx.Err() != nil {
+			s.fail(context.Cause(s.ctx))
+			return
+		}
+		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
+			s.lastTick = now
+			s.apply(s.mon.OnTimer(now.Sub(s.started)))
+			continue
+		}
+		if !s.spinFor(seen) {
+			if err := s.bell.Wait(seen, s.tick); err != nil {
+				s.fail(err)
+			}
+		}
+	}
+}
+
+// spinFor looks for a while whether the bell rings.
+func (s *session) spinFor(seen uint32) bool {
+	if s.spin == 0 {
+		return false
+	}
+	for end := time.Now().Add(s.spin); time.Now().Before(end); {
+		for range 64 {
+			if s.bell.Rung() != seen {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// step does what there is to do and says whether there was anything.
+func (s *session) step() bool {
+	if len(s.ready) > 0 {
+		f := s.ready[0]
+		s.ready = s.ready[1:]
+		f()
+		return true
+	}
+	for i := 0; i < len(s.active); i++ {
+		t := s.active[i]
+		if t.state == ended || t.proc.killed && t.state != leaving {
+			continue
+		}
+		if t.blk.Reported() {
+			s.active = slices.Delete(s.active, i, i+1)
+			s.handle(t)
+			return true
+		}
+	}
+	gone := s.watch.take()
+	for _, pid := range gone {
+		s.processEnded(pid)
+	}
+	return len(gone) > 0
+}
+
+// later does f before the next report is looked at.
+func (s *session) later(f func()) { s.ready = append(s.ready, f) }
+
+// post gives a task its turn; then is called when it has reported.
+func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
+	if t.proc.killed {
+		return
+	}
+	t.state = running
+	t.then = then
+	if err := t.blk.Post(calls, run); err != nil {
+		s.failure(t.id, err)
+		return
+	}
+	s.active = append(s.active, t)
+}
+
+// handle takes a task's report.
+func (s *session) handle(t *task) {
+	if then := t.then; then != nil && t.blk.Event() != vhost.Ran {
+		t.then = nil
+		then()
+		return
+	}
+	t.then = nil
+	switch t.blk.Event() {
+	case vhost.Ran:
+		s.guestStopped(t)
+	case vhost.Done:
+		// A signal came before the guest was entered, or a call of the monitor's
+		// failed.
+		s.notEntered(t)
+	default:
+		s.failure(t.id, errors.New("unexpected report of the variant host"))
+	}
+}
+
+// fail ends the session with err, unless it has ended already.
+func (s *session) fail(err error) {
+	if !s.over {
+		s.over, s.err = true, err
+	}
+}
+
+// check reports err as a failure unless it only says that the task is gone.
+func (s *session) check(t *task, err error) bool {
+	if err == nil {
+		return true
+	}
+	if !isGone(err) {
+		s.failure(t.id, err)
+	}
+	return false
+}
+
+// failure reports to the monitor that something could not be carried out for a
+// task. A failure while the monitor's answer to one is carried out ends the
+// session.
+func (s *session) failure(id frontend.Task, err error) {
+	if s.over {
+		return
+	}
+	s.log.Debug("cannot carry out", "task", id.String(), "error", err)
+	if s.failing {
+		s.fail(err)
+		return
+	}
+	s.failing = true
+	s.apply(s.mon.OnFailure(id, err))
+	s.failing = false
+}
+
+// processEnded reports the end of a process and all its tasks.
+func (s *session) processEnded(pid int) {
+	p := s.procs[pid]
+	if p == nil {
+		return
+	}
+	st := p.status
+	if status, ok := unix.Reap(pid); ok {
+		st = statusOf(status)
+	} else if !p.hasStatus || p.killed {
+		st = frontend.Status{Signal: int(syscall.SIGKILL)}
+	}
+	delete(s.procs, pid)
+	if p == s.root {
+		s.outcome = frontend.Outcome{Status: st, Ended: true}
+	}
+	for _, t := range slices.Clone(p.tasks) {
+		s.taskEnded(t, st)
+	}
+	s.closeProcess(p)
+}
+
+// taskEnded reports the end of one task.
+func (s *session) taskEnded(t *task, st frontend.Status) {
+	if t.state == ended {
+		return
+	}
+	t.state = ended
+	s.active = slices.DeleteFunc(s.active, func(o *task) bool { return o == t })
+	p := t.proc
+	p.tasks = slices.DeleteFunc(p.tasks, func(o *task) bool { return o == t })
+	delete(s.tasks, t.id.Host)
+	t.retire()
+	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
+	s.apply(s.mon.OnExit(t.id, st))
+}
+
+// closeProcess releases what the monitor has of a process that has ended.
+func (s *session) closeProcess(p *process) {
+	if p.alarm >= 0 {
+		_ = unix.Close(p.alarm)
+		p.alarm = -1
+	}
+	if p.image != 0 {
+		_ = unix.Close(int(p.image))
+		p.image = 0
+	}
+	if p.mm != nil {
+		p.variant.leave(p.mm)
+		p.mm = nil
+	}
+	_ = unix.Close(p.pidfd)
+}
+
+func statusOf(w unix.WaitStatus) frontend.Status {
+	if w.Signaled() {
+		return frontend.Status{Signal: int(w.Signal()), Core: w.CoreDump()}
+	}
+	return frontend.Status{Code: w.ExitStatus()}
+}
+
+// release kills what is left, waits until it is gone, and gives everything back.
+func (s *session) release() {
+	for _, p := range s.procs {
+		p.killed = true
+		_ = unix.Kill(p.pid, syscall.SIGKILL)
+	}
+	for _, p := range s.procs {
+		_ = unix.WaitReadable(p.pidfd)
+		_, _ = unix.Reap(p.pid)
+		for _, t := range p.tasks {
+			t.retire()
+		}
+		s.closeProcess(p)
+	}
+	for _, v := range s.variants {
+		if v.socket >= 0 {
+			_ = unix.Close(v.socket)
+		}
+		if v.arena != nil {
+			_ = v.arena.Close()
+		}
+	}
+}

@@ -1,0 +1,234 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/loader"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+)
+
+// closedFile is the entry of a descriptor that a new process shall not have.
+const closedFile = ^uintptr(0)
+
+// startAll starts every variant. They stand before their first instruction.
+func (s *session) startAll() ([]*task, error) {
+	var err error
+	if s.hiddenBase, err = chooseHiddenBase(unix.Getpid()); err != nil {
+		return nil, err
+	}
+	var roots []*task
+	for i := range s.spec.Variants {
+		t, err := s.start(i)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, t)
+	}
+	s.root = roots[frontend.Leader].proc
+	return roots, nil
+}
+
+// start starts variant i.
+func (s *session) start(i int) (*task, error) {
+	path := program(&s.spec, i)
+	v := &variant{index: i, socket: -1}
+	s.variants = append(s.variants, v)
+	x, err := s.firstProgram(path)
+	if err != nil {
+		return nil, &frontend.StartError{Variant: i, Path: path, Err: err}
+	}
+	t, err := s.spawn(v, x)
+	if err != nil {
+		x.close()
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	t.exec = x
+	return t, nil
+}
+
+// firstProgram plans the program that a session begins with. It is opened by the
+// monitor itself.
+func (s *session) firstProgram(path string) (*execution, error) {
+	open := func(path string) (*loader.File, error) {
+		if s.spec.Dir != "" && !filepath.IsAbs(path) {
+			path = filepath.Join(s.spec.Dir, path)
+		}
+		fd, err := unix.OpenPath(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.AccessExecutable(fd); err != nil {
+			_ = unix.Close(fd)
+			return nil, err
+		}
+		return openProgram(fd)
+	}
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	args := s.spec.Args
+	if len(args) == 0 {
+		args = []string{path}
+	}
+	req := &loader.Request{File: f, Path: path, Args: texts(args), Env: texts(s.spec.Env)}
+	return s.plan(req, unix.Getpid(), open)
+}
+
+func texts(list []string) [][]byte {
+	var out [][]byte
+	for _, t := range list {
+		out = append(out, []byte(t))
+	}
+	return out
+}
+
+// spawn starts the first process of a variant as the variant host.
+func (s *session) spawn(v *variant, x *execution) (*task, error) {
+	var err error
+	if v.arena, err = vhost.NewArena(regionSize); err != nil {
+		return nil, err
+	}
+	pair, err := unix.SocketPair()
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	v.socket = pair[0]
+	defer unix.Close(pair[1])
+	blk, err := v.arena.NewBlock()
+	if err != nil {
+		return nil, err
+	}
+	var files []uintptr
+	if v.index == frontend.Leader {
+		for _, f := range s.spec.Files {
+			fd := closedFile
+			if f != nil {
+				fd = f.Fd()
+			}
+			files = append(files, fd)
+		}
+	}
+	first := len(files)
+	files = append(files, uintptr(v.arena.FD()), uintptr(s.bell.FD()), uintptr(pair[1]), uintptr(s.image), uintptr(s.kvm.fd))
+	blk.Lend()
+	// The descriptor must keep its number until the process executes it.
+	image, err := unix.Duplicate(s.image, first+64)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(image)
+	pid, err := syscall.ForkExec(procPath(unix.Getpid(), fmt.Sprintf("fd/%d", image)), []string{"vhost"}, &syscall.ProcAttr{
+		Dir: s.spec.Dir, Env: []string{vhost.Environment(first, first+1, blk, first+2, s.hostSpin)}, Files: files,
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: v.index != frontend.Leader},
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &process{variant: v, pid: pid, alarm: -1, actions: &signals.Dispositions{}}
+	if p.pidfd, err = unix.PidfdOpen(pid); err != nil {
+		_ = unix.Kill(pid, syscall.SIGKILL)
+		_, _, _ = unix.Wait(pid)
+		return nil, err
+	}
+	s.procs[pid] = p
+	if err := s.watch.add(pid, p.pidfd); err != nil {
+		return nil, err
+	}
+	t := &task{id: frontend.Task{Variant: v.index, Host: pid}, proc: p, blk: blk, state: starting}
+	p.tasks = append(p.tasks, t)
+	s.tasks[pid] = t
+	if err := s.await(t); err != nil {
+		return nil, err
+	}
+	if blk.Event() != vhost.Ready {
+		return nil, errors.New("the variant host did not start")
+	}
+	return t, s.settle(t, first)
+}
+
+// settle hides what a first process was started with from descriptor first on.
+func (s *session) settle(t *task, first int) error {
+	v := t.proc.variant
+	for i, p := range v.hidden.each() {
+		fd, err := s.hide(t, first+i, false)
+		if err != nil {
+			return err
+		}
+		*p = fd
+		// Later answers come through what was moved.
+		t.blk.SetControl(v.hidden.control)
+	}
+	err := s.must(t, "prepare process",
+		vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPdeathsig, 0}})
+	if err != nil {
+		return err
+	}
+	return s.arm(t)
+}
+
+// arm makes the kernel kill t's process when the monitor is gone: a pipe of which
+// the monitor has the other end.
+func (s *session) arm(t *task) error {
+	pipe, err := unix.Pipe()
+	if err != nil {
+		return fmt.Errorf("pipe: %w", err)
+	}
+	defer unix.Close(pipe[0])
+	t.proc.alarm = pipe[1]
+	if old := t.proc.inherited; old > 0 {
+		if _, err := s.call1(t, unix.SysClose, uint64(old)); err != nil {
+			return err
+		}
+	}
+	fd, err := s.receive(t, frontend.File(pipe[0]))
+	if err != nil {
+		return err
+	}
+	if fd, err = s.hide(t, fd, false); err != nil {
+		return err
+	}
+	t.proc.pipe = fd
+	fcntl := func(request, arg uint64) vhost.Call {
+		return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, arg}}
+	}
+	return s.must(t, "let process die with the monitor",
+		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
+		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
+		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock))
+}
+
+// openProgram opens the file behind the path descriptor fd, which it takes, to be
+// executed.
+func openProgram(fd int) (*loader.File, error) {
+	defer unix.Close(fd)
+	self := procPath(unix.Getpid(), fmt.Sprintf("fd/%d", fd))
+	st, err := os.Stat(self)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || unix.NoExec(fd) {
+		return nil, syscall.EACCES
+	}
+	f, err := os.Open(self)
+	if err != nil {
+		return nil, err
+	}
+	name, err := unix.ReadLink(self)
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	gains := os.Geteuid() != 0 &&
+		(st.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 || unix.HasFileCapabilities(self))
+	return &loader.File{ReaderAt: f, Size: st.Size(), Name: name, GainsPrivileges: gains, Closer: f}, nil
+}

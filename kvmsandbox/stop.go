@@ -1,0 +1,172 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// Results of KVM_RUN that say something about the guest.
+const (
+	ranInterrupted = -int64(syscall.EINTR)
+	ranFault       = -int64(syscall.EFAULT)
+)
+
+// guestStopped finds out why t's guest stopped.
+func (s *session) guestStopped(t *task) {
+	st := t.vcpu.state
+	st.General(&t.raw)
+	t.regs = t.raw
+	t.dirty = false
+	t.place = inUser
+	ran, reason := t.blk.Ran(), st.Reason()
+	switch {
+	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr():
+		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.dirty = true
+		s.called(t)
+	case ran == ranFault:
+		s.hostFault(t)
+	case ran == ranInterrupted:
+		s.interrupted(t)
+	case ran != 0:
+		s.failure(t.id, fmt.Errorf("run guest: %w", syscall.Errno(-ran)))
+	case reason == kvm.ExitIO && st.Port() == portCall:
+		t.place = inGate
+		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		s.called(t)
+	case reason == kvm.ExitIO && st.Port() >= portVector && st.Port() < portVector+vectors:
+		s.vector(t, int(st.Port()-portVector))
+	case reason == kvm.ExitInterrupted:
+		s.interrupted(t)
+	default:
+		s.failure(t.id, fmt.Errorf("guest stopped for reason %d (%#x, %#x) at %#x", reason, st.Detail(0), st.Detail(1), t.raw.RIP))
+	}
+}
+
+// inStubs says whether a guest address is in the entry code.
+func inStubs(ip uint64) bool {
+	return ip >= ringAddr+offStubs && ip < ringAddr+offStubs+pageSize
+}
+
+// interrupted handles a stop because of a signal.
+func (s *session) interrupted(t *task) {
+	if inStubs(t.raw.RIP) {
+		// What the program did there is reported first.
+		t.place = inStub
+	}
+	s.notEntered(t)
+}
+
+// called reports a call.
+func (s *session) called(t *task) {
+	r := &t.regs
+	s.begin(t, frontend.Call{
+		Arch: sysabi.AMD64, Nr: int64(int32(r.RAX)),
+		Args: [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9},
+		IP:   r.RIP, SP: r.RSP,
+	}, false)
+}
+
+func (s *session) begin(t *task, c frontend.Call, foreign bool) {
+	t.call = call{nr: c.Nr, args: c.Args, foreign: foreign, valid: true, ranNr: c.Nr, ranArgs: c.Args}
+	t.state = atEntry
+	t.loops = 0
+	s.apply(s.mon.OnSyscall(t.id, c))
+}
+
+// frame is what the processor pushed when an exception took it to ring 0.
+type frame []byte
+
+const (
+	frameIP = 8 * iota
+	frameCS
+	frameFlags
+	frameSP
+	frameSS
+	frameSize
+)
+
+func (f frame) word(off int) uint64       { return binary.LittleEndian.Uint64(f[off:]) }
+func (f frame) put(off int, value uint64) { binary.LittleEndian.PutUint64(f[off:], value) }
+
+// frame returns where t's processor keeps the frame of an exception from ring 3.
+func (t *task) frame() frame {
+	end := vcpuPage(t.vcpu.number) + pageSize
+	return frame(t.proc.mm.region.Mem[end-frameSize : end])
+}
+
+// vector handles an exception.
+func (s *session) vector(t *task, number int) {
+	f := t.frame()
+	t.place = inFrame
+	var code uint64
+	if hasErrorCode(number) {
+		off := vcpuPage(t.vcpu.number) + pageSize - frameSize - 8
+		code = binary.LittleEndian.Uint64(t.proc.mm.region.Mem[off:])
+	}
+	if f.word(frameCS)&3 != 3 {
+		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
+		return
+	}
+	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+	if s.kvm.kind == kindPVM && number == vectorPageFault && t.regs.RIP == s.gateAddr() &&
+		t.vcpu.state.Special().CR2() == s.gateAddr() {
+		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		s.called(t)
+		return
+	}
+	s.exception(t, number, code)
+}
+
+// canonical says whether the processor takes an address in ring 3.
+func canonical(addr uint64) bool { return int64(addr<<16)>>16 == int64(addr) }
+
+// load puts the program's registers where the guest goes on with them.
+func (t *task) load() {
+	st := t.vcpu.state
+	switch t.place {
+	case inUser:
+		if t.dirty {
+			st.SetGeneral(&t.regs)
+		}
+	case inGate:
+		want := t.regs
+		want.RIP, want.RFLAGS = t.raw.RIP, t.raw.RFLAGS
+		if t.regs.RIP == t.regs.RCX && t.regs.RFLAGS == t.regs.R11 {
+			// The stub's sysretq takes both from there.
+			st.SetGeneral(&want)
+			break
+		}
+		fallthrough
+	case inFrame:
+		f := t.frame()
+		f.put(frameIP, t.regs.RIP)
+		f.put(frameCS, userCS)
+		f.put(frameFlags, t.regs.RFLAGS|flagIF|flagFixed)
+		f.put(frameSP, t.regs.RSP)
+		f.put(frameSS, userSS)
+		entry := t.regs
+		entry.RIP = ringAddr + stubReturn
+		entry.RSP = stackTop(t.vcpu.number) - frameSize
+		entry.RFLAGS = flagFixed
+		st.SetGeneral(&entry)
+	case inStub:
+	}
+	t.dirty = false
+}
+
+// Bits of RFLAGS.
+const (
+	flagFixed = 1 << 1
+	flagTF    = 1 << 8
+	flagIF    = 1 << 9
+	flagDF    = 1 << 10
+	flagRF    = 1 << 16
+)

@@ -1,0 +1,128 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+)
+
+// state is where a task stands between two reports to the monitor.
+type state uint8
+
+const (
+	running     state = iota // in the guest or in a call; the variant host reports
+	atEntry                  // a call, before it is made
+	atExit                   // a call, done
+	atFork                   // inside a clone-like call
+	atBirth                  // before the first instruction after the fork
+	atExec                   // before the first instruction of a program
+	atSignal                 // a signal is about to be delivered
+	atTimeStamp              // an instruction that reads the time stamp counter
+	starting                 // the variant host is being executed
+	leaving                  // the last call has been posted
+	ended
+)
+
+func (st state) String() string {
+	return [...]string{"running", "call entry", "call exit", "fork", "birth", "exec", "signal",
+		"time stamp", "starting", "leaving", "ended"}[st]
+}
+
+// place is how the guest came to stand still, which decides how it goes on.
+type place uint8
+
+const (
+	inUser  place = iota // in ring 3
+	inGate               // in the stub of system calls
+	inFrame              // in a vector's stub, with a frame on the ring 0 stack
+	inStub               // somewhere in a stub, interrupted
+)
+
+// process is what the tasks of one process share.
+type process struct {
+	variant *variant
+	pid     int
+	pidfd   int
+	tasks   []*task
+	mm      *memory
+	// actions are what the process does on signals; processes may share them.
+	actions *signals.Dispositions
+	image   frontend.File // the program's file, 0 when there is none
+	killed  bool
+	// status is how the process ends, when that is known before it has.
+	status    frontend.Status
+	hasStatus bool
+	// alarm is the monitor's end of the socket whose other end kills the process
+	// when the monitor dies, -1 before there is one.
+	alarm int
+	// pipe is the other end of alarm in the process, inherited that of the parent.
+	pipe, inherited int
+}
+
+// task is one thread of one variant.
+type task struct {
+	id    frontend.Task
+	proc  *process
+	state state
+	blk   *vhost.Block
+	vcpu  *vcpu
+
+	// regs are the program's registers while the task stands still; raw is what
+	// the guest's were.
+	regs, raw kvm.Registers
+	place     place
+	dirty     bool
+
+	call call
+	sig  signals.Thread
+	// queue holds signals taken from the kernel and not yet told to the monitor.
+	queue [][128]byte
+	// mask is what the virtual processor was told to block.
+	mask      uint64
+	maskKnown bool
+	signal    *frontend.Signal
+	// born is the fork that the task was made by, until it is reported.
+	born *birth
+	// then continues when the batch that was posted is done.
+	then func()
+	// loops counts faults in a row that changed nothing.
+	loops    int
+	lastPage uint64
+	tscSize  uint64
+	exec     *execution
+}
+
+// call is the system call at which a task stands, or which it makes.
+type call struct {
+	nr       int64
+	args     [6]uint64
+	exit     bool // report the result
+	valid    bool // nothing of the program has run since
+	foreign  bool
+	received []int // descriptors to close when the call is done
+	// ranNr is the number of the call that was made in its place.
+	ranNr   int64
+	ranArgs [6]uint64
+}
+
+func (t *task) leads() bool { return t.id.Variant == frontend.Leader }
+
+// errDead is returned by operations on a task whose process has ended.
+var errDead = fmt.Errorf("variant host: %w", frontend.ErrGone)
+
+func isGone(err error) bool { return errors.Is(err, frontend.ErrGone) }
+
+// errnoResult returns the error of a raw result.
+func errnoResult(what string, ret int64) error {
+	if ret < 0 && ret >= -4095 {
+		return fmt.Errorf("%s: %w", what, syscall.Errno(-ret))
+	}
+	return nil
+}

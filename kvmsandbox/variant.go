@@ -1,0 +1,135 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// variant is what the processes of one variant have in common.
+type variant struct {
+	index int
+	arena *vhost.Arena
+	// socket is the monitor's end of the control socket.
+	socket int
+	// hidden are the descriptors of the variant host in the variant's processes.
+	hidden hidden
+	// sent numbers the files sent through the control socket.
+	sent uint64
+	// blocks of threads that have been told to end and may not have yet.
+	dying []dying
+}
+
+type hidden struct {
+	arena, bell, control, image, kvm int
+}
+
+// each visits the descriptors in the order in which a first process gets them.
+func (h *hidden) each() []*int {
+	return []*int{&h.arena, &h.bell, &h.control, &h.image, &h.kvm}
+}
+
+// has says whether fd is the variant host's.
+func (h *hidden) has(fd int) bool {
+	for _, p := range h.each() {
+		if *p == fd {
+			return true
+		}
+	}
+	return false
+}
+
+type dying struct {
+	blk      *vhost.Block
+	pid, tid int
+}
+
+// newBlock returns a block for another task of v.
+func (v *variant) newBlock(spin int) (*vhost.Block, error) {
+	left := v.dying[:0]
+	for _, d := range v.dying {
+		if err := unix.Tgkill(d.pid, d.tid, 0); err == syscall.ESRCH {
+			v.arena.FreeBlock(d.blk)
+		} else {
+			left = append(left, d)
+		}
+	}
+	v.dying = left
+	b, err := v.arena.NewBlock()
+	if err != nil {
+		return nil, err
+	}
+	b.SetControl(v.hidden.control)
+	b.SetSpin(spin)
+	return b, nil
+}
+
+// hide moves descriptor fd of t's process to where programs do not look: beyond
+// the descriptors that they can have, if the system allows that.
+func (s *session) hide(t *task, fd int, closeOnExec bool) (int, error) {
+	restore, err := s.raiseLimit(t.proc.pid)
+	if err != nil {
+		return -1, err
+	}
+	defer restore()
+	request := uint64(unix.FDupFD)
+	if closeOnExec {
+		request = unix.FDupFDCloexec
+	}
+	err = s.must(t, "hide descriptor",
+		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, uint64(s.hiddenBase)}},
+		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	if err != nil {
+		return -1, err
+	}
+	return int(t.blk.Result(0)), nil
+}
+
+// hiddenRoom is how many descriptors a process of the variant host may need.
+const hiddenRoom = 4096
+
+// raiseLimit lets a process have the hidden descriptors, until restore is called.
+func (s *session) raiseLimit(pid int) (restore func(), err error) {
+	soft, hard, err := unix.FileLimit(pid)
+	if err != nil {
+		return nil, fmt.Errorf("limit of descriptors: %w", err)
+	}
+	need := uint64(s.hiddenBase) + hiddenRoom
+	if soft >= need {
+		return func() {}, nil
+	}
+	if err := unix.SetFileLimit(pid, min(need, hard), hard); err != nil {
+		return nil, fmt.Errorf("limit of descriptors: %w", err)
+	}
+	return func() { _ = unix.SetFileLimit(pid, soft, hard) }, nil
+}
+
+// chooseHiddenBase says where hidden descriptors begin: above the limit of
+// programs where that can be raised, else in the last part below it.
+func chooseHiddenBase(pid int) (int, error) {
+	soft, hard, err := unix.FileLimit(pid)
+	if err != nil {
+		return 0, fmt.Errorf("limit of descriptors: %w", err)
+	}
+	if hard >= soft+hiddenRoom {
+		return int(soft), nil
+	}
+	room := min(hiddenRoom, soft/2)
+	if room < 16 {
+		return 0, fmt.Errorf("at most %d descriptors (ulimit -n) are too few", soft)
+	}
+	return int(soft - room), nil
+}
+
+// program returns the path of the program that variant v begins with.
+func program(spec *frontend.Spec, v int) string {
+	if v < len(spec.Programs) && spec.Programs[v] != "" {
+		return spec.Programs[v]
+	}
+	return spec.Programs[frontend.Leader]
+}

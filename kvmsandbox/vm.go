@@ -1,0 +1,210 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"fmt"
+
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+)
+
+// memory is an address space: a virtual machine, its page tables, and the virtual
+// processors it has. Tasks that share memory share it.
+type memory struct {
+	region *vhost.Region
+	space  *guestmem.Space
+	users  int
+	vm     int // descriptor in the variant's processes
+	vcpus  []*vcpu
+	idle   []*vcpu
+	maps   mapSource
+	brk    uint64 // the heap's end
+}
+
+// vcpu is a virtual processor of a memory.
+type vcpu struct {
+	number int
+	fd     int // in the variant's processes
+	state  kvm.State
+	mem    []byte
+}
+
+// newMemory lays out a machine's region. The machine itself is made in the process
+// by build.
+func (s *session) newMemory(v *variant) (*memory, error) {
+	region, err := v.arena.NewRegion()
+	if err != nil {
+		return nil, err
+	}
+	layGuest(region.Mem)
+	m := &memory{region: region, users: 1, vm: -1}
+	if m.space, err = guestmem.New(guestmem.Config{
+		Tables:      region.Mem,
+		KernelPages: offTables / pageSize,
+		Reserved:    []guestmem.Range{{Start: vhost.SlotStart, End: vhost.SlotEnd}},
+		FirstSlot:   2,
+		SlotLimit:   uint32(s.kvm.slots),
+	}); err == nil {
+		err = m.mapRing(s.kvm.kind)
+	}
+	if err != nil {
+		v.arena.FreeRegion(region)
+		return nil, err
+	}
+	return m, nil
+}
+
+// mapRing maps what ring 0 consists of.
+func (m *memory) mapRing(k kind) error {
+	err := m.space.MapKernel(ringAddr, 0, offStubs/pageSize, true, false)
+	if err == nil {
+		err = m.space.MapKernel(ringAddr+offStubs, offStubs, 1, false, true)
+	}
+	if err == nil {
+		err = m.space.MapKernel(ringAddr+offVCPUs, offVCPUs, maxVCPUs, true, false)
+	}
+	if err == nil && k == kindPVM {
+		err = m.space.MapGate(gateAddr, gateGPA, guestmem.Read|guestmem.Exec)
+	}
+	return err
+}
+
+// build makes the machine in t's process.
+func (s *session) build(t *task, m *memory) error {
+	x := t.scratch()
+	tables := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
+	gate := x.put(kvm.MemoryRegion(1, 0, gateGPA, pageSize, vhost.Gate))
+	v := t.proc.variant
+	const noAccess, shared, private = 0, unix.MapSharedFlag | unix.MapFixed, unix.MapPrivate | unix.MapAnonymous | unix.MapFixed
+	err := s.must(t, "make virtual machine",
+		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
+		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+	)
+	if err != nil {
+		return err
+	}
+	if m.vm, err = s.hide(t, int(t.blk.Result(2)), true); err != nil {
+		return err
+	}
+	return s.must(t, "give memory to virtual machine",
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, tables}},
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, gate}},
+	)
+}
+
+// equip gives t virtual processor c of its memory. Registers begin as those in
+// t.regs, with the given bases.
+func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
+	m := t.proc.mm
+	t.vcpu = c
+	t.blk.SetVCPU(c.fd)
+	sp := kvm.Special(make([]byte, kvm.SpecialSize))
+	copy(sp, s.kvm.special)
+	special(sp, c.number, m.space.CR3(), s.trapTSC, fsBase, gsBase)
+	x := t.scratch()
+	regs := x.put(sp)
+	msrs := x.put(kvm.MSRs(
+		kvm.MSR{Index: msrSTAR, Value: (userSS-8-3)<<48 | kernelCS<<32},
+		kvm.MSR{Index: msrLSTAR, Value: s.gateAddr()},
+		kvm.MSR{Index: msrSFMASK, Value: callFlags},
+	))
+	xcrs := x.put(kvm.XCR0(s.kvm.xcr0))
+	copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), s.kvm.cpuid)
+	fd := uint64(c.fd)
+	ioctl := func(request, arg uint64) vhost.Call {
+		return vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{fd, request, arg}}
+	}
+	err := s.must(t, "set up virtual processor",
+		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{t.blk.Addr(vhost.Run), uint64(len(c.mem)), 3, unix.MapSharedFlag | unix.MapFixed, fd}},
+		ioctl(kvm.SetCPUID2, t.blk.Addr(vhost.Large)),
+		ioctl(kvm.SetSpecial, regs),
+		ioctl(kvm.SetXCRs, xcrs),
+	)
+	if err != nil {
+		return err
+	}
+	ret, err := s.call1(t, unix.SysIoctl, fd, kvm.SetMSRs, msrs)
+	if err != nil {
+		return err
+	}
+	if ret != 3 {
+		return fmt.Errorf("set up virtual processor: the machine took %d of 3 special registers", ret)
+	}
+	c.state.Synchronise()
+	t.place, t.dirty, t.maskKnown = inUser, true, false
+	return nil
+}
+
+// processor returns a virtual processor of m that no task uses.
+func (s *session) processor(t *task, m *memory) (*vcpu, error) {
+	if n := len(m.idle); n > 0 {
+		c := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		return c, nil
+	}
+	if len(m.vcpus) == maxVCPUs {
+		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
+	}
+	ret, err := s.call1(t, unix.SysIoctl, uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus)))
+	if err == nil {
+		err = errnoResult("make virtual processor", ret)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &vcpu{number: len(m.vcpus)}
+	if c.fd, err = s.hide(t, int(ret), true); err != nil {
+		return nil, err
+	}
+	layVCPU(m.region.Mem, c.number)
+	own, err := unix.PidfdGetfd(t.proc.pidfd, c.fd)
+	if err != nil {
+		return nil, fmt.Errorf("share virtual processor: %w", err)
+	}
+	defer unix.Close(own)
+	if c.mem, err = unix.MapShared(own, 0, s.kvm.runSize); err != nil {
+		return nil, fmt.Errorf("share virtual processor: %w", err)
+	}
+	c.state = kvm.State(c.mem)
+	m.vcpus = append(m.vcpus, c)
+	return c, nil
+}
+
+// retire takes back the virtual processor of a task that has ended.
+func (t *task) retire() {
+	if t.vcpu != nil {
+		t.proc.mm.idle = append(t.proc.mm.idle, t.vcpu)
+		t.vcpu = nil
+	}
+}
+
+// leave gives up one task's use of m, whose process has ended or has other memory
+// now.
+func (v *variant) leave(m *memory) {
+	m.users--
+	if m.users > 0 {
+		return
+	}
+	for _, c := range m.vcpus {
+		_ = unix.Unmap(c.mem)
+	}
+	m.vcpus, m.idle = nil, nil
+	m.maps.close()
+	v.arena.FreeRegion(m.region)
+}
+
+// newSlots makes the calls that tell the machine of new parts of its memory.
+func newSlots(t *task, x *scratch, slots []guestmem.Slot) []vhost.Call {
+	var calls []vhost.Call
+	for _, sl := range slots {
+		at := x.put(kvm.MemoryRegion(sl.Number, 0, sl.GPA, sl.Size, sl.HVA))
+		calls = append(calls, vhost.Call{
+			Nr: unix.SysIoctl, Args: [6]uint64{uint64(t.proc.mm.vm), kvm.SetUserMemoryRegion, at}, Flags: vhost.Must,
+		})
+	}
+	return calls
+}
