@@ -28,6 +28,9 @@ func watchdogFromEnv() time.Duration {
 	return 120 * time.Second
 }
 
+// frontEnd is the front-end that all runs use, the command's choice when empty.
+var frontEnd = os.Getenv("MV_TEST_FRONTEND")
+
 // Run is a program to run, natively or as variants.
 type Run struct {
 	// N is the number of variants; 0 runs the program natively.
@@ -124,6 +127,9 @@ func start(t *testing.T, r Run) *process {
 	argv := slices.Clone(r.Wrap)
 	if r.N > 0 {
 		argv = append(argv, sandbox(t), "-n", strconv.Itoa(r.N))
+		if frontEnd != "" {
+			argv = append(argv, "--frontend", frontEnd)
+		}
 		argv = append(argv, r.Flags...)
 	}
 	argv = append(argv, r.Args...)
