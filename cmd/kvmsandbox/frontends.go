@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/kvmsandbox/probe"
 	"github.com/multivar/multivar/ptracefe"
 )
@@ -39,8 +40,7 @@ func frontEnds() methods {
 	return methods{
 		{
 			name: "kvm",
-			// The KVM front-end belongs here as soon as there is one.
-			new:  nil,
+			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(log)) },
 			test: testKVM,
 		},
 		{name: "inproc"},
