@@ -58,7 +58,7 @@ var noAltStack = AltStack{Flags: SSDisable}
 // holds reports whether sp lies on the stack (__on_sig_stack in
 // include/linux/sched/signal.h). A stack grows down, so the upper end does and the
 // lower does not.
-func (a AltStack) holds(sp uint64) bool { return sp >= a.SP && sp-a.SP <= a.Size }
+func (a AltStack) holds(sp uint64) bool { return sp > a.SP && sp-a.SP <= a.Size }
 
 // active reports whether code whose stack pointer is sp runs on the stack. With
 // SS_AUTODISARM it never does: whoever runs there has no alternate stack.
