@@ -20,17 +20,6 @@ import (
 // that can run programs.
 var ErrUnavailable = errors.New("no usable /dev/kvm: kvmsandbox doctor says what is missing")
 
-// kind tells the implementations of KVM apart by what they do.
-type kind uint8
-
-const (
-	// kindHardware: a system call in ring 3 enters ring 0.
-	kindHardware kind = iota
-	// kindPVM: a system call in ring 3 is a fetch from the entry's address, and ring
-	// 0 is emulated.
-	kindPVM
-)
-
 // machine is what the host offers. It does not change.
 type machine struct {
 	fd      int
@@ -60,7 +49,7 @@ func openMachine() (*machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrUnavailable, err)
 	}
-	m := &machine{fd: fd, kind: kindPVM, getFPU: kvm.GetXSave, fpuSize: 4096}
+	m := &machine{fd: fd, getFPU: kvm.GetXSave, fpuSize: 4096}
 	if err := m.examine(); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("%w (%w)", ErrUnavailable, err)
@@ -97,21 +86,14 @@ func (m *machine) examine() error {
 	// Tile registers need a permission that nobody asked for, protection keys a
 	// register that the guest does not have.
 	m.xcr0 &= 0xe7
-	var err2 error
-	if m.xstate, err2 = signals.NewXState(m.xcr0, func(i int) signals.Component {
+	if m.xstate, err = signals.NewXState(m.xcr0, func(i int) signals.Component {
 		leaf, _ := m.cpuid.Leaf(0xd, uint32(i))
 		return signals.Component{Offset: leaf[1], Size: leaf[0]}
-	}, 0); err2 != nil {
-		return err2
+	}, 0); err != nil {
+		return err
 	}
-	cpu, err := unix.IoctlValue(vm, kvm.CreateVCPU, 0)
-	if err != nil {
-		return fmt.Errorf("make virtual processor: %w", err)
-	}
-	defer unix.Close(cpu)
-	m.special = make(kvm.Special, kvm.SpecialSize)
-	if err := unix.IoctlBytes(cpu, kvm.GetSpecial, m.special); err != nil {
-		return fmt.Errorf("registers of virtual processor: %w", err)
+	if m.kind, err = m.try(vm); err != nil {
+		return err
 	}
 	if m.aux, err = ownAux(); err != nil {
 		return err

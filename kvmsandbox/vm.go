@@ -48,7 +48,7 @@ func (s *session) newMemory(v *variant) (*memory, error) {
 		FirstSlot:   2,
 		SlotLimit:   uint32(s.kvm.slots),
 	}); err == nil {
-		err = m.mapRing(s.kvm.kind)
+		err = m.mapRing()
 	}
 	if err != nil {
 		v.arena.FreeRegion(region)
@@ -58,7 +58,7 @@ func (s *session) newMemory(v *variant) (*memory, error) {
 }
 
 // mapRing maps what ring 0 consists of.
-func (m *memory) mapRing(k kind) error {
+func (m *memory) mapRing() error {
 	err := m.space.MapKernel(ringAddr, 0, offStubs/pageSize, true, false)
 	if err == nil {
 		err = m.space.MapKernel(ringAddr+offStubs, offStubs, 1, false, true)
@@ -66,7 +66,7 @@ func (m *memory) mapRing(k kind) error {
 	if err == nil {
 		err = m.space.MapKernel(ringAddr+offVCPUs, offVCPUs, maxVCPUs, true, false)
 	}
-	if err == nil && k == kindPVM {
+	if err == nil {
 		err = m.space.MapGate(gateAddr, gateGPA, guestmem.Read|guestmem.Exec)
 	}
 	return err
@@ -107,11 +107,7 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 	special(sp, c.number, m.space.CR3(), s.trapTSC, fsBase, gsBase)
 	x := t.scratch()
 	regs := x.put(sp)
-	msrs := x.put(kvm.MSRs(
-		kvm.MSR{Index: msrSTAR, Value: (userSS-8-3)<<48 | kernelCS<<32},
-		kvm.MSR{Index: msrLSTAR, Value: s.gateAddr()},
-		kvm.MSR{Index: msrSFMASK, Value: callFlags},
-	))
+	msrs := x.put(callMSRs(s.gateAddr()))
 	xcrs := x.put(kvm.XCR0(s.kvm.xcr0))
 	copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), s.kvm.cpuid)
 	fd := uint64(c.fd)

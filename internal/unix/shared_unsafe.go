@@ -73,3 +73,12 @@ func SealedFile(name string, content []byte) (int, error) {
 func PunchHole(fd int, offset, size int64) error {
 	return sys.Fallocate(fd, sys.FALLOC_FL_PUNCH_HOLE|sys.FALLOC_FL_KEEP_SIZE, offset, size)
 }
+
+// MapPrivateMemory returns size bytes of zeroed memory that is not Go's. Unmap gives
+// it back.
+func MapPrivateMemory(size int) ([]byte, error) {
+	return sys.Mmap(-1, 0, size, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_NORESERVE)
+}
+
+// AddressOf returns where memory that is not Go's is.
+func AddressOf(mem []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) }
