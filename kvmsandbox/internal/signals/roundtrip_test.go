@@ -275,6 +275,69 @@ func TestParseFrameUnreadable(t *testing.T) {
 	}
 }
 
+// TestParseFrameFlags: a handler can set the flags that a program can, and no others.
+func TestParseFrameFlags(t *testing.T) {
+	const carry, parity, adjust, zero, sign, trap, direction, overflow, resume, alignment = 0, 2, 4, 6, 7, 8, 10, 11, 16, 18
+	want := uint64(0)
+	for _, bit := range []int{carry, parity, adjust, zero, sign, trap, direction, overflow, resume, alignment} {
+		want |= 1 << bit
+	}
+	const before = 0x200202
+	r := Registers{RFLAGS: before}
+	var b [machineSize]byte
+	for i := range b {
+		b[i] = 0xff
+	}
+	if got, _ := r.machine(b[:], true); got.RFLAGS != before|want {
+		t.Errorf("all set: %#x", got.RFLAGS)
+	}
+	clear(b[:])
+	r.RFLAGS = ^uint64(0)
+	if got, _ := r.machine(b[:], true); got.RFLAGS != ^want {
+		t.Errorf("all clear: %#x", got.RFLAGS)
+	}
+}
+
+// TestStateAlignment: XRSTOR wants more than FXRSTOR.
+func TestStateAlignment(t *testing.T) {
+	x := server(t, serverFeatures)
+	b := x.saved(x.Init())
+	noMark := append([]byte(nil), b...)
+	noMark[softwareMagic] = 0
+	const base = 0x10000
+	for _, off := range []uint64{0, 8, 16, 32, 64} {
+		if _, err := x.restored(only(base+off, b), base+off); (err == nil) != (off%64 == 0) {
+			t.Errorf("XSAVE data at %d: %v", off, err)
+		}
+		if _, err := x.restored(only(base+off, noMark), base+off); (err == nil) != (off%16 == 0) {
+			t.Errorf("FXSAVE data at %d: %v", off, err)
+		}
+	}
+}
+
+// TestStateSize: a frame that tells of more state than there is holds data of FXSAVE.
+func TestStateSize(t *testing.T) {
+	const base, more = 0x10000, 64
+	x := server(t, serverFeatures)
+	avx := x.components[0]
+	state := x.unused()
+	state[headerPresent] = featureAVX
+	state[avx.offset] = 1
+	b := x.saved(state)
+	b = binary.LittleEndian.AppendUint32(append(b, make([]byte, more-magicSize)...), magic2)
+	binary.LittleEndian.PutUint32(b[softwareExtended:], uint32(len(b)))
+	for size, want := range map[int]byte{x.size: 1, x.size + more: 0} {
+		binary.LittleEndian.PutUint32(b[softwareSize:], uint32(size))
+		got, err := x.restored(only(base, b), base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[avx.offset] != want {
+			t.Errorf("%d bytes of state where there are %d: AVX is %d", size, x.size, got[avx.offset])
+		}
+	}
+}
+
 // FuzzParseFrame gives ParseFrame a frame and arbitrary changes to it. Whatever it says,
 // the thread must be one that can be, and the state one that a processor takes.
 func FuzzParseFrame(f *testing.F) {

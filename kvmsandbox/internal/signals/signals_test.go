@@ -160,6 +160,10 @@ func TestAltStack(t *testing.T) {
 	if err := th.SetAltStack(AltStack{Flags: SSDisable}, 0x10001); !errors.Is(err, syscall.EPERM) {
 		t.Errorf("on it: %v", err)
 	}
+	var fresh Thread
+	if err := fresh.SetAltStack(AltStack{}, 0); err != nil {
+		t.Errorf("what is in force already: %v", err)
+	}
 	th.StrictAltStack = 3000
 	for _, tc := range []struct {
 		size uint64
@@ -238,7 +242,8 @@ func TestFaultInfo(t *testing.T) {
 
 func keyInfo(addr uint64, key byte) Info {
 	i := AddrInfo(SIGSEGV, 4, addr)
-	i[infoPKey] = key
+	const pkey = 0x20 // the offset of si_pkey
+	i[pkey] = key
 	return i
 }
 
