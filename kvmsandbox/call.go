@@ -80,10 +80,17 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if change := memoryCalls[a.Nr]; change != nil {
 		return s.runMemoryCall(t, a.Nr, args, change)
 	}
+	if a.Nr == unix.SysCloseRange && uint32(args[0]) <= uint32(args[1]) {
+		return s.closeRange(t, args)
+	}
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	if t.leads() {
 		c.Flags |= vhost.Interruptible
 		t.blk.SetMask(uint64(t.sig.Blocked))
+	}
+	if opens(a.Nr) {
+		s.post(t, []vhost.Call{c}, false, func() { s.opened(t) })
+		return nil
 	}
 	if !a.Exit && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
 		return s.runAndEnter(t, c)
@@ -102,6 +109,38 @@ func (s *session) runAndEnter(t *task, c vhost.Call) error {
 	t.load()
 	s.post(t, append(batch, c), true, func() { s.callMade(t) })
 	return nil
+}
+
+// opened takes the result of a call that opens a file.
+func (s *session) opened(t *task) {
+	if fd := t.blk.Result(0); fd >= 0 && s.forbidden(t, int(fd)) {
+		info, signalled := t.blk.Signal()
+		if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
+			s.check(t, err)
+			return
+		}
+		if signalled {
+			t.queue = append(t.queue, info)
+		}
+		s.check(t, s.done(t, -int64(syscall.EACCES)))
+		return
+	}
+	s.callMade(t)
+}
+
+// closeRange is close_range(2) around the variant host's descriptors.
+func (s *session) closeRange(t *task, args [6]uint64) error {
+	var ret int64
+	for _, r := range s.ranges(t, uint32(args[0]), uint32(args[1])) {
+		var err error
+		if ret, err = s.call1(t, unix.SysCloseRange, uint64(r[0]), uint64(r[1]), args[2]); err != nil {
+			return err
+		}
+		if ret < 0 {
+			break
+		}
+	}
+	return s.done(t, ret)
 }
 
 // callMade takes the result of a call that the process made.

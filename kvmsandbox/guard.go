@@ -3,13 +3,20 @@
 package kvmsandbox
 
 import (
+	"encoding/binary"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
+
+// The process that makes the program's calls has descriptors and memory that are
+// not the program's. What follows keeps calls away from both: for the program the
+// descriptors are not open, and the memory is not mapped.
 
 // own returns the descriptors of the variant host in p, ascending.
 func (p *process) own() []int {
@@ -25,34 +32,54 @@ func (p *process) own() []int {
 	return fds
 }
 
+// guard looks at the arguments of one call.
+type guard struct {
+	s   *session
+	t   *task
+	fds []int // the variant host's, once they are known
+}
+
 // refuse says whether a call is not made because it is about what belongs to the
-// variant host: its descriptors do not exist for the program, and its memory is not
-// mapped.
+// variant host, and what it answers then.
 func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused bool) {
+	g := guard{s: s, t: t}
 	row, ok := sysabi.Lookup(sysabi.AMD64, int(nr))
 	if !ok {
 		return 0, false
 	}
-	var own []int
 	call := row.Resolve(args)
 	for i, arg := range call.Args {
-		switch {
-		case arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD:
-			fd := int(int32(args[i]))
-			if fd < s.hiddenBase {
-				continue
-			}
-			if own == nil {
-				own = t.proc.own()
-			}
-			if slices.Contains(own, fd) {
+		word := args[i]
+		switch arg.Kind {
+		case sysabi.FD, sysabi.DirFD:
+			if g.hides(int(int32(word))) {
 				return -int64(syscall.EBADF), true
 			}
-		case pointers[arg.Kind] && inSlot(args[i]):
-			return -int64(syscall.EFAULT), true
+		case sysabi.Iovec:
+			count := uint64(0)
+			if arg.Len.Arg < len(args) {
+				count = args[arg.Len.Arg]
+			}
+			if inSlot(word) || g.vectorInSlot(word, count) {
+				return -int64(syscall.EFAULT), true
+			}
+		case sysabi.Msghdr:
+			if ret, bad := g.message(word); bad {
+				return ret, true
+			}
+		case sysabi.Mmsghdr:
+			for k := range min(uint64(uint32(args[2])), maxVectorEntries) {
+				if ret, bad := g.message(word + k*mmsghdrSize); bad {
+					return ret, true
+				}
+			}
+		default:
+			if pointers[arg.Kind] && inSlot(word) {
+				return -int64(syscall.EFAULT), true
+			}
 		}
 	}
-	if newFD, ok := duplicateTo(nr, args); ok && slices.Contains(t.proc.own(), newFD) {
+	if (nr == unix.SysDup2 || nr == unix.SysDup3) && g.hides(int(int32(args[1]))) {
 		return -int64(syscall.EBADF), true
 	}
 	return 0, false
@@ -61,13 +88,146 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 // pointers are the kinds of arguments that the kernel follows.
 var pointers = map[sysabi.Kind]bool{
 	sysabi.Ptr: true, sysabi.Path: true, sysabi.String: true, sysabi.StrVec: true, sysabi.Buf: true,
-	sysabi.Struct: true, sysabi.Iovec: true, sysabi.Msghdr: true, sysabi.Mmsghdr: true,
-	sysabi.Sockaddr: true, sysabi.SockLen: true, sysabi.SigsetArg: true, sysabi.Sub: true,
-}
-
-// duplicateTo returns the number that a call gives to a duplicate.
-func duplicateTo(nr int64, args [6]uint64) (fd int, ok bool) {
-	return int(int32(args[1])), nr == unix.SysDup2 || nr == unix.SysDup3
+	sysabi.Struct: true, sysabi.Sockaddr: true, sysabi.SockLen: true, sysabi.SigsetArg: true, sysabi.Sub: true,
 }
 
 func inSlot(addr uint64) bool { return addr >= vhost.SlotStart && addr < vhost.SlotEnd }
+
+// hides says whether fd is one of the variant host's, in any process of the
+// variant: there are calls that reach into others.
+func (g *guard) hides(fd int) bool {
+	if fd < g.s.hiddenBase {
+		return false
+	}
+	if g.fds == nil {
+		for _, p := range g.s.procs {
+			if p.variant == g.t.proc.variant {
+				g.fds = append(g.fds, p.own()...)
+			}
+		}
+	}
+	return slices.Contains(g.fds, fd)
+}
+
+// Sizes of struct iovec, msghdr and mmsghdr, and how many the kernel takes at once
+// (UIO_MAXIOV).
+const (
+	iovecSize        = 16
+	msghdrSize       = 56
+	mmsghdrSize      = 64
+	maxVectorEntries = 1024
+)
+
+// vectorInSlot says whether a buffer of a vector is in the slot. What cannot be read
+// is left to the kernel.
+func (g *guard) vectorInSlot(addr, count uint64) bool {
+	if count == 0 || count > maxVectorEntries {
+		return false
+	}
+	b := make([]byte, count*iovecSize)
+	n, _ := g.s.ReadVariantMem(g.t.id, addr, b)
+	for b = b[:n]; len(b) >= iovecSize; b = b[iovecSize:] {
+		if inSlot(binary.LittleEndian.Uint64(b)) {
+			return true
+		}
+	}
+	return false
+}
+
+// message looks at a struct msghdr: its buffers and the descriptors that it passes
+// on.
+func (g *guard) message(addr uint64) (ret int64, bad bool) {
+	var h [msghdrSize]byte
+	if inSlot(addr) {
+		return -int64(syscall.EFAULT), true
+	}
+	if _, err := g.s.ReadVariantMem(g.t.id, addr, h[:]); err != nil {
+		return 0, false
+	}
+	word := func(off int) uint64 { return binary.LittleEndian.Uint64(h[off:]) }
+	name, vector, count, control, size := word(0), word(16), word(24), word(32), word(40)
+	if inSlot(name) || inSlot(vector) || inSlot(control) || g.vectorInSlot(vector, count) {
+		return -int64(syscall.EFAULT), true
+	}
+	if g.passes(control, size) {
+		return -int64(syscall.EBADF), true
+	}
+	return 0, false
+}
+
+// passes says whether control data holds a descriptor of the variant host's. The
+// room for control data to be received may hold anything: what looks like one there
+// is none, but a program that wants to receive does not put it there.
+func (g *guard) passes(control, size uint64) bool {
+	const maxControl, header, align = 1 << 16, 16, 8
+	b := make([]byte, min(size, maxControl))
+	n, _ := g.s.ReadVariantMem(g.t.id, control, b)
+	for b = b[:n]; len(b) >= header; {
+		length := binary.LittleEndian.Uint64(b)
+		if length < header || length > uint64(len(b)) {
+			return false
+		}
+		level, kind := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])
+		if level == unix.SolSocket && kind == unix.ScmRights {
+			for fds := b[header:length]; len(fds) >= 4; fds = fds[4:] {
+				if g.hides(int(int32(binary.LittleEndian.Uint32(fds)))) {
+					return true
+				}
+			}
+		}
+		next := (length + align - 1) &^ (align - 1)
+		if next >= uint64(len(b)) {
+			return false
+		}
+		b = b[next:]
+	}
+	return false
+}
+
+// opens says whether a call gives the program a descriptor by a name that it chose.
+func opens(nr int64) bool {
+	row, ok := sysabi.Lookup(sysabi.AMD64, int(nr))
+	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
+}
+
+// forbidden says whether the file behind a descriptor that the program has just
+// opened is the variant host's, or the memory of a process in which there is one:
+// through that file even its code could be changed.
+func (s *session) forbidden(t *task, fd int) bool {
+	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
+	if err != nil {
+		return false
+	}
+	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
+		return true
+	}
+	rest, ok := strings.CutPrefix(link, "/proc/")
+	if !ok || !strings.HasSuffix(rest, "/mem") {
+		return false
+	}
+	pid, _, _ := strings.Cut(rest, "/")
+	n, err := strconv.Atoi(pid)
+	return err == nil && (s.procs[n] != nil || s.tasks[n] != nil)
+}
+
+// hiddenFile is how the kernel names the files that monitor and variant host share.
+const hiddenFile = "/memfd:" + vhost.FilePrefix
+
+// ranges splits close_range(2) so that the variant host's descriptors stay.
+func (s *session) ranges(t *task, first, last uint32) [][2]uint32 {
+	var out [][2]uint32
+	from := uint64(first)
+	for _, fd := range t.proc.own() {
+		if uint64(fd) < from || uint64(fd) > uint64(last) {
+			continue
+		}
+		if from < uint64(fd) {
+			out = append(out, [2]uint32{uint32(from), uint32(fd) - 1})
+		}
+		from = uint64(fd) + 1
+	}
+	if from <= uint64(last) {
+		out = append(out, [2]uint32{uint32(from), last})
+	}
+	return out
+}

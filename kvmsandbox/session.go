@@ -59,7 +59,7 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 		return frontend.Outcome{}, err
 	}
 	defer s.bell.Close()
-	if s.image, err = unix.SealedFile("vhost", vhost.ImageBytes()); err != nil {
+	if s.image, err = unix.SealedFile(vhost.FilePrefix+"host", vhost.ImageBytes()); err != nil {
 		return frontend.Outcome{}, err
 	}
 	defer unix.Close(s.image)

@@ -14,6 +14,9 @@ import (
 // blocksSize is the size of all blocks of a variant.
 const blocksSize = MaxBlocks * BlockSize
 
+// FilePrefix begins the names of the anonymous files that variants must not open.
+const FilePrefix = "multivar-"
+
 // ErrFull is returned (wrapped) when a variant has as many tasks or processes as
 // it can have.
 var ErrFull = errors.New("no room for another task")
@@ -27,7 +30,7 @@ type BellPage struct {
 
 // NewBell returns a bell. The caller closes it.
 func NewBell() (*BellPage, error) {
-	fd, err := unix.Memfd("bell", PageSize)
+	fd, err := unix.Memfd(FilePrefix+"bell", PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("bell: %w", err)
 	}
@@ -81,7 +84,7 @@ type Arena struct {
 // NewArena returns an arena whose regions have regionSize bytes, a multiple of
 // PageSize. The caller closes it.
 func NewArena(regionSize int64) (*Arena, error) {
-	fd, err := unix.Memfd("arena", blocksSize+MaxBlocks*regionSize)
+	fd, err := unix.Memfd(FilePrefix+"arena", blocksSize+MaxBlocks*regionSize)
 	if err != nil {
 		return nil, fmt.Errorf("arena: %w", err)
 	}
