@@ -8,6 +8,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/libmultivar/addrspace"
 )
 
 // apply carries out actions in order.
@@ -75,7 +76,11 @@ func (s *session) goOn(t *task) error {
 	case atFork:
 		return s.parentGoesOn(t)
 	case atExec:
-		return fmt.Errorf("%v cannot go on without a place", t.id)
+		pl, err := addrspace.InPlace(&t.exec.plan.Image)
+		if err != nil {
+			return err
+		}
+		return s.place(t, pl)
 	}
 	return fmt.Errorf("%v cannot go on from its %v stop", t.id, t.state)
 }

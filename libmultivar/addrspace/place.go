@@ -112,6 +112,27 @@ func Plan(l *Layout, v int, o Offsets, img *frontend.Image, start StartInfo) (*f
 	return p.place, p.space, nil
 }
 
+// InPlace returns the placement that leaves everything of img where it is, with the
+// stack that exec makes at the end of the stack's mapping. Brk stays 0: the heap's
+// start is the kernel's to say. It is for front-ends that execute programs
+// themselves. InPlace does not keep img.
+//
+// Errors, wrapped: ErrImage, ErrStackSize.
+func InPlace(img *frontend.Image) (*frontend.Placement, error) {
+	if img == nil {
+		return nil, fmt.Errorf("%w: no image", ErrImage)
+	}
+	start := StartInfoFrom(img)
+	p := &planner{img: img, start: &start, place: &frontend.Placement{IP: img.IP}}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if _, err := p.write(p.stack.high, 0); err != nil {
+		return nil, err
+	}
+	return p.place, nil
+}
+
 // check sorts the mappings and verifies that they are what exec can have made.
 func (p *planner) check() error {
 	if n := len(p.img.Mappings); n > maxMappings {
@@ -283,20 +304,20 @@ func (p *planner) auxVector() ([]frontend.Aux, error) {
 	return aux, nil
 }
 
-// rebuild makes the new stack's contents and records the stack.
-func (p *planner) rebuild() error {
+// write makes the contents of a stack that ends at end, with pad bytes between
+// strings and tables where there is room, and returns their size in bytes.
+func (p *planner) write(end, pad uint64) (size uint64, err error) {
 	if holdsNul(p.start.Args, p.start.Env, [][]byte{p.start.ExecPath, p.start.Platform, p.start.BasePlatform}) {
-		return fmt.Errorf("%w: a string on the stack contains a NUL", ErrImage)
+		return 0, fmt.Errorf("%w: a string on the stack contains a NUL", ErrImage)
 	}
 	aux, err := p.auxVector()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	block, ok := layoutBlock(p.start, len(aux)+1, p.offsets.StackPad)
+	block, ok := layoutBlock(p.start, len(aux)+1, pad)
 	if !ok || block.sp > p.stack.size() {
-		return fmt.Errorf("%w: stack of %#x bytes", ErrStackSize, p.stack.size())
+		return 0, fmt.Errorf("%w: stack of %#x bytes", ErrStackSize, p.stack.size())
 	}
-	end := p.real(p.offsets.stackEnd())
 	pl := p.place
 	pl.Stack = block.build(p.start, aux, end)
 	pl.SP = end - block.sp
@@ -304,12 +325,20 @@ func (p *planner) rebuild() error {
 	pl.ArgStart, pl.ArgEnd = end-block.argStart, end-block.envStart
 	pl.EnvStart, pl.EnvEnd = end-block.envStart, end-block.envEnd
 	pl.AuxStart, pl.AuxSize = end-block.aux, block.auxSize
-	pl.Brk = p.real(p.offsets.brk())
 	pl.Comm = p.start.Comm
+	return block.sp, nil
+}
 
+// rebuild makes the new stack's contents and records the stack.
+func (p *planner) rebuild() error {
+	size, err := p.write(p.real(p.offsets.stackEnd()), p.offsets.StackPad)
+	if err != nil {
+		return err
+	}
+	p.place.Brk = p.real(p.offsets.brk())
 	// The kernel's mapping may be larger or smaller by some pages, and grows by
 	// itself; what is recorded depends on the block only.
-	size := alignUp(block.sp, PageSize) + stackExpand
+	size = alignUp(size, PageSize) + stackExpand
 	stackStart := p.offsets.stackEnd()
 	stackStart.off -= size
 	attrs := Attrs{Kind: Stack, Flags: GrowsDown, Prot: p.stackProt, Label: "[stack]"}
