@@ -38,6 +38,12 @@ func (x *execution) close() {
 	_ = x.request.Close()
 }
 
+// dropExec gives up the program that was on its way into t's process.
+func (t *task) dropExec() {
+	t.exec.close()
+	t.exec = nil
+}
+
 // file returns the descriptor of file i of the plan in the monitor.
 func (x *execution) file(i int) frontend.File {
 	f, ok := x.plan.Files[i].ReaderAt.(*os.File)
@@ -130,10 +136,8 @@ func (s *session) exec(t *task, x *execution, err error) error {
 
 // executed goes on when the variant host has started anew, or could not.
 func (s *session) executed(t *task) {
-	x := t.exec
 	if t.blk.Event() != vhost.Ready {
-		x.close()
-		t.exec = nil
+		t.dropExec()
 		s.check(t, s.done(t, t.blk.Result(0)))
 		return
 	}

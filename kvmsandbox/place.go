@@ -35,8 +35,7 @@ func (s *session) reportExec(t *task, old frontend.Task) {
 // place carries out OpPlace: it maps the program and starts it.
 func (s *session) place(t *task, pl *frontend.Placement) error {
 	x := t.exec
-	defer x.close()
-	t.exec = nil
+	defer t.dropExec()
 	placed, err := x.plan.Place(pl)
 	if err != nil {
 		return err

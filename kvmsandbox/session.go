@@ -258,6 +258,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	p.tasks = slices.DeleteFunc(p.tasks, func(o *task) bool { return o == t })
 	delete(s.tasks, t.id.Host)
 	t.retire()
+	t.dropExec()
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
 	s.apply(s.mon.OnExit(t.id, st))
 }
@@ -297,6 +298,7 @@ func (s *session) release() {
 		_, _ = unix.Reap(p.pid)
 		for _, t := range p.tasks {
 			t.retire()
+			t.dropExec()
 		}
 		s.closeProcess(p)
 	}
