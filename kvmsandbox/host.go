@@ -5,6 +5,7 @@ package kvmsandbox
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -42,12 +43,12 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 
 // ReadVariantMem implements frontend.Host.
 func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
-	return s.transfer(unix.ReadMemory, id, addr, p)
+	return s.transfer(unix.ReadMemory, readProtected, id, addr, p)
 }
 
 // WriteVariantMem implements frontend.Host.
 func (s *session) WriteVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
-	return s.transfer(unix.WriteMemory, id, addr, p)
+	return s.transfer(unix.WriteMemory, nil, id, addr, p)
 }
 
 // programPart returns how many of size bytes at addr are before the end of the
@@ -68,9 +69,11 @@ func programPart(addr uint64, size int) int {
 
 // transfer copies until everything is done or the kernel refuses a byte. A stack
 // does not grow by these copies (Linux 6.5, mm/gup.c), although it would if the
-// program's own call touched it.
+// program's own call touched it. What is refused although it is mapped is
+// protected, and left to force, if that is not nil.
 func (s *session) transfer(
 	copyMemory func(pid int, addr uint64, p []byte) (int, error),
+	force func(pid int, addr uint64, p []byte) int,
 	id frontend.Task, addr uint64, p []byte,
 ) (n int, err error) {
 	limit := programPart(addr, len(p))
@@ -93,19 +96,41 @@ func (s *session) transfer(
 		if page == grown || t == nil || t.state == running {
 			break
 		}
-		grown = page
 		v, err := s.mapping(t, at)
-		if err != nil || v.Start <= at || v.Path != "[stack]" {
+		if err == nil && v.Start > at && v.Path == "[stack]" {
+			grown = page
+			_, err = s.growStack(t, at)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil || v.Start > at || v.End <= at || force == nil {
 			break
 		}
-		if _, err := s.growStack(t, at); err != nil {
+		if k = force(id.Host, at, p[n:limit]); k == 0 {
 			break
 		}
+		n += k
 	}
 	if n < len(p) {
 		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
 	}
 	return n, nil
+}
+
+// readProtected reads memory whatever its protection and returns how much it could
+// read. process_vm_readv(2) goes by what the program has asked for, the program's
+// own calls by what the processor can do: x86 reads pages that are meant to be
+// written or executed only. A kernel that was told to restrict this
+// (proc_mem.force_override) reads what the program may read.
+func readProtected(pid int, addr uint64, p []byte) int {
+	f, err := os.Open(procPath(pid, "mem"))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	n, _ := f.ReadAt(p, int64(addr))
+	return n
 }
 
 // putWord writes a word for the program and returns 0 or -EFAULT.
