@@ -1,0 +1,54 @@
+//go:build linux && amd64
+
+package kvmsandbox_test
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/multivar/multivar/frontend/frontendtest"
+	"github.com/multivar/multivar/kvmsandbox"
+	"github.com/multivar/multivar/kvmsandbox/probe"
+)
+
+// absent counts what the tests lacked.
+var absent atomic.Int32
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if n := absent.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
+	}
+	os.Exit(status)
+}
+
+// missing ends a test that needs what the machine lacks: loudly, counted, and as a
+// failure where everything has to be there.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	absent.Add(1)
+	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
+	if os.Getenv("MV_REQUIRE_ALL") == "1" {
+		t.Fatalf("MISSING: %s", what)
+	}
+	t.Skipf("MISSING: %s", what)
+}
+
+// machines ends a test where programs cannot run in virtual machines.
+func machines(t *testing.T) {
+	t.Helper()
+	r, err := probe.KVM(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, lacks := r.Features.Obstacle(); lacks {
+		missing(t, fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix))
+	}
+}
+
+func TestConformance(t *testing.T) {
+	machines(t)
+	frontendtest.Run(t, kvmsandbox.New(), frontendtest.Options{Missing: missing})
+}
