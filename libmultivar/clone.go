@@ -238,12 +238,14 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 	}
 	e.act(frontend.Action{Op: frontend.OpResume, Task: parent})
 	e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
-	if reaper := ev.child.sides[parent.Variant].reaper; reaper != nil {
-		f := &reaper.sides[parent.Variant]
-		if f.met != nil && f.met.child == ev.child && f.inCall == nil && f.stop.stopped() {
-			e.followerGo(reaper, parent.Variant)
+	twin := &ev.child.sides[parent.Variant]
+	for _, waits := range twin.waiters {
+		f := &waits.sides[parent.Variant]
+		if f.met != nil && f.met.child == ev.child && f.inCall == nil && f.stop.stopped() && !e.ended {
+			e.followerGo(waits, parent.Variant)
 		}
 	}
+	twin.waiters = nil
 	if parent.Variant == frontend.Leader {
 		for v := 1; v < len(th.sides) && !e.ended; v++ {
 			if f := &th.sides[v]; f.met == ev && f.inCall == nil && f.stop.stopped() {

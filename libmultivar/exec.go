@@ -97,6 +97,12 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		x.offsets = e.layout.RandomCommon(e.rand)
 	}
 	x.program = programPath(img)
+	if err := x.offsets.FitStack(img, x.start); err != nil {
+		// The kernel ends such a program too. Followers are killed in front of it.
+		e.notice("stack "+x.program, fmt.Sprintf("%s was killed: %v; raise the stack limit (ulimit -s)", x.program, err))
+		e.act(frontend.Action{Op: frontend.OpKill, Task: s.task})
+		return
+	}
 	place, space, err := addrspace.Plan(e.layout, frontend.Leader, x.offsets, img, x.start)
 	if err != nil {
 		e.fail(fmt.Errorf("placing %s: %w", x.program, err))

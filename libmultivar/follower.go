@@ -205,10 +205,11 @@ func (e *Engine) followerGo(th *thread, v int) {
 		follow = followAnswer
 	}
 	if follow == followReap && ev.child != nil && ev.child.sides[v].stop == unborn {
-		// The leader's child has lived and died, and this variant has yet to create
-		// its twin: OnFork goes on. There is no id to wait for, and 0 would stand for
-		// any child.
-		ev.child.sides[v].reaper = th
+		// The leader's child is there, or was and has died, and this variant has yet to
+		// create its twin: OnFork goes on. There is no id to name it by, and 0 would
+		// stand for any child, or the caller.
+		twin := &ev.child.sides[v]
+		twin.waiters = append(twin.waiters, th)
 		return
 	}
 	switch follow {

@@ -262,16 +262,63 @@ func (e *Engine) prepareRlimit(th *thread, ev *record) {
 			ev.follow = followRun
 		}
 	case "prlimit64":
+		if ev.raw.Args[2] == 0 {
+			return
+		}
 		pid := int(int32(ev.raw.Args[0]))
-		if uint32(ev.raw.Args[1]) != rlimitStack || ev.raw.Args[2] == 0 || (pid != 0 && pid != th.proc.pid) {
+		target := th.proc
+		if pid != 0 && pid != th.proc.pid {
+			target = e.processOf(pid)
+		}
+		switch {
+		case target == nil:
+			e.spareOutsider(ev)
+			return
+		case uint32(ev.raw.Args[1]) != rlimitStack:
 			return
 		}
 		ev.follow = followReap
+		if target != th.proc {
+			ev.child = target.main
+		}
 		ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
 			if v == frontend.Leader {
 				return nr, own.Args
 			}
-			return nr, [6]uint64{0, rlimitStack, own.Args[2]}
+			args := [6]uint64{1: rlimitStack, 2: own.Args[2]}
+			if target != th.proc {
+				args[0] = uint64(target.main.sides[v].task.Host)
+			}
+			return nr, args
 		}
+	}
+}
+
+// processOf returns the process whose id, or that of one of its threads, the
+// program knows as pid, nil when it is none of the program's.
+func (e *Engine) processOf(pid int) *process {
+	if p := e.pids[pid]; p != nil {
+		return p
+	}
+	for _, th := range e.tasks {
+		if th.tid == pid {
+			return th.proc
+		}
+	}
+	return nil
+}
+
+// spareOutsider makes ev, which would set a limit of a process that is none of the
+// program's, the monitor perhaps, ask whether it is there and fail.
+func (e *Engine) spareOutsider(ev *record) {
+	nr := ev.raw.Nr
+	ev.run = func(_ int, own *frontend.Call) (int64, [6]uint64) {
+		return nr, [6]uint64{own.Args[0], own.Args[1]}
+	}
+	ev.after = func(ret int64) int64 {
+		if ret == 0 {
+			return -ePERM
+		}
+		return ret
 	}
 }

@@ -106,6 +106,98 @@ func TestFaultAtAbsoluteAddress(t *testing.T) {
 	}
 }
 
+// A stack limit holds in all variants, also when another process of the program
+// sets it. Limits of processes outside are not set: one of them is the monitor.
+func TestLimitsOfOthers(t *testing.T) {
+	row, _ := sysabi.ByName("prlimit64")
+	const limit, old, open = 0x10000, 0x20000, 7
+	for _, tc := range []struct {
+		name            string
+		pid, resource   uint64
+		limit           uint64
+		leader          [6]uint64
+		follower        *[6]uint64
+		ret, leaderSees int64
+	}{
+		{"own stack", 0, rlimitStack, limit, [6]uint64{0, rlimitStack, limit, old}, &[6]uint64{0, rlimitStack, limit}, 0, 0},
+		{"own stack by id", 100, rlimitStack, limit, [6]uint64{100, rlimitStack, limit, old}, &[6]uint64{0, rlimitStack, limit}, 0, 0},
+		{"child's stack", 200, rlimitStack, limit, [6]uint64{200, rlimitStack, limit, old}, &[6]uint64{201, rlimitStack, limit}, 0, 0},
+		{"child's files", 200, open, limit, [6]uint64{200, open, limit, old}, nil, 0, 0},
+		{"outsider's files", 300, open, limit, [6]uint64{300, open}, nil, 0, -ePERM},
+		{"outsider's stack", 300, rlimitStack, limit, [6]uint64{300, rlimitStack}, nil, 0, -ePERM},
+		{"nobody's stack", 300, rlimitStack, limit, [6]uint64{300, rlimitStack}, nil, -eSearch, -eSearch},
+		{"outsider's stack, read", 300, rlimitStack, 0, [6]uint64{300, rlimitStack, 0, old}, nil, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			for v := range 2 {
+				b.host.put(v, limit, words(1, 2))
+				b.host.put(v, old, words(1, 2))
+			}
+			child := b.e.newProcess(b.th.proc, 200)
+			for v := range 2 {
+				b.e.attach(child.main, frontend.Task{Variant: v, Host: 200 + v})
+			}
+			call := frontend.Call{Nr: int64(row.Nr[0]), Args: [6]uint64{tc.pid, tc.resource, tc.limit, old}}
+			leader, follower := b.th.sides[0].task, b.th.sides[1].task
+			got := append(b.e.OnSyscall(leader, call), b.e.OnSyscall(follower, call)...)
+			if len(got) != 1 || got[0].Task != leader || got[0].Op != frontend.OpRun || got[0].Args != tc.leader {
+				t.Fatalf("the leader: %+v", got)
+			}
+			sees := tc.ret
+			for _, a := range b.e.OnSyscallExit(leader, tc.ret) {
+				switch {
+				case a.Task == leader && a.Op == frontend.OpAnswer:
+					sees = a.Ret
+				case a.Task == follower && tc.follower != nil:
+					if a.Op != frontend.OpRun || a.Args != *tc.follower {
+						t.Errorf("the follower: %+v", a)
+					}
+				case a.Task == follower && (a.Op != frontend.OpAnswer || a.Ret != tc.leaderSees):
+					t.Errorf("the follower: %+v", a)
+				}
+			}
+			if sees != tc.leaderSees {
+				t.Errorf("the leader sees %d, want %d", sees, tc.leaderSees)
+			}
+			if err := b.e.Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A program that has no room on its stack dies in all variants, as Linux would let
+// it die, and the session goes on.
+func TestExecWithoutStack(t *testing.T) {
+	b := newBench(t)
+	const path = 0x10000
+	row, _ := sysabi.ByName("execve")
+	tasks := []frontend.Task{b.th.sides[0].task, b.th.sides[1].task}
+	var got []frontend.Action
+	for v, task := range tasks {
+		b.host.put(v, path, []byte("/bin/prog\x00"))
+		got = append(got, b.e.OnSyscall(task, frontend.Call{Nr: int64(row.Nr[0]), Args: [6]uint64{path}})...)
+	}
+	if len(got) != 1 || got[0].Op != frontend.OpRun || got[0].Task != tasks[0] {
+		t.Fatalf("actions %+v", got)
+	}
+	got = b.e.OnExec(tasks[0], tasks[0], &frontend.Image{Mappings: []frontend.Mapping{
+		{Start: 0x7fff00000000, End: 0x7fff00001000, Prot: 3, Region: frontend.RegionStack},
+	}})
+	if len(got) != 1 || got[0].Op != frontend.OpKill || got[0].Task != tasks[0] {
+		t.Errorf("actions %+v", got)
+	}
+	got = b.e.OnExit(tasks[0], frontend.Status{Signal: sigKILL})
+	if len(got) != 1 || got[0].Op != frontend.OpKill || got[0].Task != tasks[1] {
+		t.Errorf("actions %+v", got)
+	}
+	b.e.OnExit(tasks[1], frontend.Status{Signal: sigKILL})
+	if b.e.Err() != nil || b.e.Divergence() != nil {
+		t.Errorf("%v, %v", b.e.Err(), b.e.Divergence())
+	}
+}
+
 // What the leader calls while an interrupted call is open is part of it only if
 // it is that call again.
 func TestInterruptedCallIsNoLicence(t *testing.T) {

@@ -63,9 +63,9 @@ type side struct {
 	// exits is true once the task has been let into its exit.
 	exits  bool
 	status frontend.Status
-	// reaper, when not nil, is the thread that waits for an unborn task's birth, so
-	// as to collect it when it has died.
-	reaper *thread
+	// waiters are the threads of this variant that wait for an unborn task's birth
+	// with calls that name it.
+	waiters []*thread
 }
 
 // watch is what the engine knows of a variant for which others wait.
@@ -233,7 +233,8 @@ const (
 	followClone
 	// followExec: run the new program.
 	followExec
-	// followReap: collect the twin of a process that the leader collected.
+	// followReap: collect the twin of a process that the leader collected, or do
+	// something else of which the leader's result counts.
 	followReap
 )
 

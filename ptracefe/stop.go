@@ -112,6 +112,10 @@ func (s *session) callDone(t *task) error {
 		t.dirty = true
 	}
 	if err := s.giveBack(t, p.scratch); err != nil {
+		if p.exec != nil && ret < 0 && errors.Is(err, frontend.ErrFault) {
+			// The old program is gone.
+			err = unfit(t, p.exec.program, fmt.Errorf("variant %d could not load it: %w", t.id.Variant, syscall.Errno(-ret)))
+		}
 		return err
 	}
 	if p.fd >= 0 {

@@ -13,8 +13,8 @@ import (
 // hostile are the programs that misuse the system. Each ends with one byte that
 // a build with MUT=1 writes differently; see hostile.h.
 var hostile = []string{
-	"hostile_children", "hostile_code", "hostile_exec", "hostile_flags", "hostile_io", "hostile_memory", "hostile_numbers",
-	"hostile_process", "hostile_random", "hostile_signals", "hostile_stack",
+	"hostile_children", "hostile_code", "hostile_exec", "hostile_flags", "hostile_io", "hostile_limits", "hostile_memory",
+	"hostile_numbers", "hostile_process", "hostile_random", "hostile_signals", "hostile_stack",
 }
 
 // TestHostile runs hostile programs natively and as variants: they and what they
@@ -48,6 +48,20 @@ func TestHostileCaught(t *testing.T) {
 					t.Errorf("report %+v\n%s", d, r)
 				}
 			})
+		}
+	}
+}
+
+// TestLimitsSpareMonitor lets a program lower limits of its parent, which is the
+// monitor: refused, and the monitor still has what it needs.
+func TestLimitsSpareMonitor(t *testing.T) {
+	script := `for l in nofile as nproc fsize cpu; do ` + tool(t, "prlimit") + ` --pid $PPID --$l=1 2>&1 | grep -c 'not permitted'; done; ls / | cat >/dev/null && echo fine`
+	for _, n := range []int{1, 2} {
+		for _, pids := range []string{"leader", "1"} {
+			r := run(t, Run{N: n, Flags: []string{"--pids", pids}, Args: []string{tool(t, "sh"), "-c", script}})
+			if r.Status != 0 || r.Stdout != strings.Repeat("1\n", 5)+"fine\n" {
+				t.Errorf("N=%d, --pids %s: %s", n, pids, r)
+			}
 		}
 	}
 }

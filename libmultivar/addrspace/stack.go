@@ -2,6 +2,7 @@ package addrspace
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/multivar/multivar/frontend"
@@ -12,10 +13,32 @@ const (
 	// stackExpand is how far the kernel extends a new stack's mapping below the
 	// strings (setup_arg_pages in fs/exec.c), in bytes.
 	stackExpand = 128 * kib
+	// kernelPad is how much room the kernel leaves at random between the strings and
+	// the tables (arch_align_stack in arch/x86/kernel/process.c), in bytes.
+	kernelPad = 8 * kib
 	// maxBlock bounds a stack block in bytes; the kernel allows 6 MiB of strings
 	// and pointers (bprm_stack_limits in fs/exec.c).
 	maxBlock = 64 * mib
 )
+
+// FitStack adapts o to the stack of a new program when RLIMIT_STACK keeps it small:
+// there is no room for StackPad then. It returns ErrStackSize (wrapped) when the
+// kernel may fail to put the program's start there in other variants, whose random
+// pads are others; Linux kills such a program by chance.
+func (o *Offsets) FitStack(img *frontend.Image, start StartInfo) error {
+	for _, m := range img.Mappings {
+		size := m.End - m.Start
+		if m.Region != frontend.RegionStack || size >= stackExpand {
+			continue
+		}
+		o.StackPad = 0
+		block, ok := layoutBlock(&start, len(start.Aux)+1, 0)
+		if !ok || saturate(block.sp, kernelPad+PageSize) > size {
+			return fmt.Errorf("%w: it is limited to %#x bytes", ErrStackSize, size)
+		}
+	}
+	return nil
+}
 
 // stackBlock is the layout of what a program finds on its stack, as
 // create_elf_tables in fs/binfmt_elf.c makes it: from the stack pointer upwards

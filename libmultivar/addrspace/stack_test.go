@@ -46,3 +46,38 @@ func TestPlanRecordsOtherMappings(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 }
+
+// A limited stack has no room for a pad, and when the kernel's may not fit in other
+// variants either, that is known at once and alike for all of them.
+func TestFitStack(t *testing.T) {
+	const used = 0x300 // by testImage's strings and tables, about
+	for _, c := range []struct {
+		size uint64
+		pad  bool
+		err  error
+	}{
+		{0x21000, true, nil},
+		{stackExpand, true, nil},
+		{stackExpand - page, false, nil},
+		{kernelPad + 2*page, false, nil},
+		{kernelPad + page, false, ErrStackSize},
+		{page, false, ErrStackSize},
+	} {
+		l := newLayout(t, 2, 1)
+		o := l.Random(nil)
+		o.StackPad = maxStackPad
+		img := testImage(kernelA, true)
+		stack := &img.Mappings[slices.IndexFunc(img.Mappings, func(m frontend.Mapping) bool { return m.Region == frontend.RegionStack })]
+		stack.Start = stack.End - c.size
+		err := o.FitStack(img, StartInfoFrom(img))
+		if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) || (o.StackPad != 0) != c.pad {
+			t.Errorf("a stack of %#x bytes: pad %d, %v", c.size, o.StackPad, err)
+		}
+		if err != nil {
+			continue
+		}
+		if p, _ := plan(t, l, 1, o, img, StartInfoFrom(img)); !c.pad && len(p.Stack) > 2*used {
+			t.Errorf("%d bytes on the stack", len(p.Stack))
+		}
+	}
+}
