@@ -83,8 +83,8 @@ const (
 )
 
 // newGuest makes the virtual machine; device stays the caller's.
-func newGuest(device int) (g *guest, err error) {
-	g = &guest{vm: -1, vcpu: -1, flags: flagsFixed, limit: enterLimit}
+func newGuest(device int) (_ *guest, err error) {
+	g := &guest{vm: -1, vcpu: -1, flags: flagsFixed, limit: enterLimit}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -120,7 +120,10 @@ func newGuest(device int) (g *guest, err error) {
 	if g.state, err = syscall.Mmap(g.vcpu, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map the virtual processor's state: %w", err)
 	}
-	return g, g.setUp(uintptr(device))
+	if err := g.setUp(uintptr(device)); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // setUp brings the virtual processor into long mode, where ring 3 is about to run.

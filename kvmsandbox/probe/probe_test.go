@@ -64,7 +64,7 @@ func TestReport(t *testing.T) {
 	if known := r.Kind == Hardware || r.Kind == PVM; r.Features.Usable() && !known {
 		t.Errorf("usable, but kind is %s", r.Kind)
 	}
-	if r.Preferred() && !(r.Kind == Hardware && r.Features.Usable()) {
+	if r.Preferred() && (r.Kind != Hardware || !r.Features.Usable()) {
 		t.Errorf("preferred: %+v", r)
 	}
 }
