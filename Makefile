@@ -5,6 +5,8 @@ BIN           := bin
 TOOLS         := .tools/bin
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# Kernel and modules of the emulated machine.
+SVM_KERNEL    := .tools/svm
 
 # Bounds that keep a hang from lasting for ever; no test depends on them.
 TEST_TIMEOUT  ?= 20m
@@ -42,6 +44,11 @@ test: deps-test build ## run all tests
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 
+# TESTFLAGS=-short runs the small set.
+.PHONY: test-svm
+test-svm: deps-svm build ## run static programs in an emulated machine that has SVM
+	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags svm -timeout $(TEST_TIMEOUT) -run SVM $(TESTFLAGS) ./test
+
 .PHONY: soak
 soak: deps-test build ## run the long tests
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags soak -run Soak -timeout $(SOAK_TIMEOUT) $(TESTFLAGS) ./test/...
@@ -61,7 +68,7 @@ generate: go ## write the generated files anew
 	$(GO) generate ./...
 
 .PHONY: deps
-deps: deps-test $(GOLANGCI_LINT) ## install what all targets need and is missing (Debian)
+deps: deps-svm $(GOLANGCI_LINT) ## install what all targets need and is missing (Debian)
 
 # Only what `make demo` needs; fewer packages than the tests.
 .PHONY: deps-demo
@@ -72,6 +79,11 @@ deps-demo:
 .PHONY: deps-test
 deps-test:
 	@internal/deps/deps.sh test
+
+.PHONY: deps-svm
+deps-svm:
+	@internal/deps/deps.sh svm
+	@internal/deps/svm-kernel.sh $(SVM_KERNEL)
 
 $(GOLANGCI_LINT): | go
 	@mkdir -p $(TOOLS)

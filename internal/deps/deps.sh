@@ -3,6 +3,7 @@
 #
 #   deps.sh demo    what `make demo` needs
 #   deps.sh test    what `make demo`, `make test` and `make bench` need
+#   deps.sh svm     all of that, and what `make test-svm` needs
 #   deps.sh -n SET  only names what is missing, a package a line
 #
 # Does nothing, asks nobody and needs no network when all is there. Servers that
@@ -21,8 +22,10 @@ if [ "${1-}" = -n ]; then
 	shift
 fi
 case ${1-} in
-demo | test) set_wanted=$1 ;;
-*) die "usage: deps.sh [-n] demo|test" ;;
+demo) sets=' demo ' ;;
+test) sets=' demo test ' ;;
+svm) sets=' demo test svm ' ;;
+*) die "usage: deps.sh [-n] demo|test|svm" ;;
 esac
 
 # Servers live in sbin, which is not in the PATH of an ordinary user.
@@ -36,11 +39,11 @@ present() {
 	esac
 }
 
-# Prints field $1 (package or service) of each row of the wanted set that is missing.
+# Prints field $1 (package or service) of each row of the wanted sets that is missing.
 missing() {
 	while read -r package set probe service; do
 		case $package in '' | '#'*) continue ;; esac
-		if [ "$set" = test ] && [ "$set_wanted" = demo ]; then continue; fi
+		case $sets in *" $set "*) ;; *) continue ;; esac
 		if present "$probe"; then continue; fi
 		case $1 in
 		package) printf '%s\n' "$package" ;;

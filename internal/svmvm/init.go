@@ -1,0 +1,203 @@
+//go:build linux && amd64
+
+package svmvm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// defaultLimit ends a command that has no limit of its own.
+const defaultLimit = time.Minute
+
+// maxOutput is how much of each stream of a command is kept.
+const maxOutput = 1 << 20
+
+// Init is the machine's first process. It sets the machine up, runs the commands,
+// tells their results and switches the machine off. It does not return.
+//
+// Precondition: this is process 1 of a machine that Run has made.
+func Init() {
+	if os.Getpid() != 1 {
+		panic("svmvm.Init is not process 1")
+	}
+	results, err := os.OpenFile("/dev/ttyS0", os.O_WRONLY, 0)
+	if err != nil {
+		// devtmpfs may not be mounted yet.
+		_ = syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, "")
+		results, err = os.OpenFile("/dev/ttyS0", os.O_WRONLY, 0)
+	}
+	if err == nil {
+		g := &guest{results: results}
+		if err := g.serve(); err != nil {
+			g.tell(message{Failure: err.Error()})
+		}
+		// What is not sent yet would be lost.
+		_ = unix.DrainTerminal(int(results.Fd()))
+	}
+	syscall.Sync()
+	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	select {}
+}
+
+// guest is the first process's view.
+type guest struct{ results io.Writer }
+
+// tell sends a message.
+func (g *guest) tell(m message) {
+	p, err := json.Marshal(m)
+	if err != nil {
+		p = []byte(`{"Failure":"a message cannot be encoded"}`)
+	}
+	_, _ = fmt.Fprintf(g.results, "%s%s\n", messageMark, p)
+}
+
+func (g *guest) serve() error {
+	p, err := os.ReadFile(jobFile)
+	if err != nil {
+		return err
+	}
+	var commands []Command
+	if err := json.Unmarshal(p, &commands); err != nil {
+		return fmt.Errorf("%s: %w", jobFile, err)
+	}
+	if err := setUp(); err != nil {
+		return err
+	}
+	// Commands are looked up in it.
+	if err := os.Setenv("PATH", "/bin"); err != nil {
+		return err
+	}
+	g.tell(message{Booted: true})
+	for _, c := range commands {
+		r := c.run()
+		g.tell(message{Result: &r})
+		sweep()
+	}
+	return nil
+}
+
+// setUp mounts what programs expect and loads the modules.
+func setUp() error {
+	for _, m := range []struct{ what, where, options string }{
+		{"proc", "/proc", ""},
+		{"sysfs", "/sys", ""},
+		{"tmpfs", "/tmp", "mode=1777"},
+		{"devpts", "/dev/pts", ""},
+		{"tmpfs", "/dev/shm", "mode=1777"},
+	} {
+		if err := os.MkdirAll(m.where, 0o755); err != nil {
+			return err
+		}
+		if err := syscall.Mount(m.what, m.where, m.what, 0, m.options); err != nil && err != syscall.EBUSY {
+			return fmt.Errorf("mount %s: %w", m.where, err)
+		}
+	}
+	if err := os.Symlink("/proc/self/fd", "/dev/fd"); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	for _, name := range modules {
+		image, err := os.ReadFile(moduleDir + name + ".ko")
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = unix.LoadModule(image)
+		}
+		if err != nil {
+			return fmt.Errorf("load %s: %w", name, err)
+		}
+	}
+	// The loopback device, for programs that talk to themselves.
+	_ = exec.Command("/bin/busybox", "ip", "link", "set", "lo", "up").Run()
+	return nil
+}
+
+// run runs the command to its end.
+func (c *Command) run() (r Result) {
+	start := time.Now()
+	defer func() { r.Took = time.Since(start) }()
+	limit := c.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	r.Status = -1
+	if len(c.Args) == 0 {
+		r.Err = "no program"
+		return r
+	}
+	dir := c.Dir
+	if dir == "" {
+		dir = "/tmp"
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		r.Err = err.Error()
+		return r
+	}
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=/bin", "HOME=/tmp", "LC_ALL=C"}, c.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if len(c.Stdin) > 0 {
+		cmd.Stdin = bytes.NewReader(c.Stdin)
+	}
+	var stdout, stderr limited
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	// Everything but this process goes with the command.
+	cmd.Cancel = killAll
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	r.Stdout, r.Stderr = stdout.Bytes(), stderr.Bytes()
+	r.TimedOut = ctx.Err() != nil
+	if cmd.ProcessState == nil {
+		r.Err = fmt.Sprint(err)
+		return r
+	}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		r.Signal = ws.Signal()
+	} else {
+		r.Status = cmd.ProcessState.ExitCode()
+	}
+	return r
+}
+
+// killAll kills every process of the machine but this one.
+func killAll() error {
+	if os.Getpid() != 1 {
+		return syscall.EPERM
+	}
+	return syscall.Kill(-1, syscall.SIGKILL)
+}
+
+// sweep ends what a command left behind.
+func sweep() {
+	_ = killAll()
+	for {
+		var ws syscall.WaitStatus
+		if _, err := syscall.Wait4(-1, &ws, 0, nil); err != nil && err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// limited is a buffer that forgets what is too much.
+type limited struct{ bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := maxOutput - l.Len(); room > 0 {
+		l.Buffer.Write(p[:min(len(p), room)])
+	}
+	return len(p), nil
+}

@@ -1,0 +1,256 @@
+//go:build linux && amd64 && svm
+
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/internal/svmvm"
+)
+
+// svmLimit bounds the machine, boot and all commands included, and svmStepLimit a
+// command. On an idle host they take a tenth of that.
+const (
+	svmLimit     = 15 * time.Minute
+	svmStepLimit = 3 * time.Minute
+)
+
+// svmPackages are packages whose tests are run in the machine, too. They need
+// nothing there but the kernel.
+var svmPackages = []string{"./kvmsandbox/probe"}
+
+// svmSmall are the programs that the small set runs (-short).
+var svmSmall = []string{"mv_getpid", "mv_fork", "mv_pipe", "mv_rdtsc", "file_rw", "mem_map", "sig_self", "sig_fault", "exec_argv0"}
+
+// svmWithout are programs that cannot run in the machine even natively, with the
+// reason.
+var svmWithout = map[string]string{}
+
+// svmLacks are programs that a front-end does not run there yet: "kvm/NAME", with
+// the reason.
+var svmLacks = map[string]string{}
+
+// svmStep is a command of the machine and what its result must be.
+type svmStep struct {
+	name    string
+	command svmvm.Command
+	check   func(t *testing.T, r svmvm.Result)
+}
+
+// TestSVM runs static programs in a machine that has SVM: natively, and as two
+// variants. One boot serves all.
+func TestSVM(t *testing.T) {
+	self := sandbox(t)
+	cfg := svmvm.Config{
+		Kernel: svmKernel(t),
+		Init:   svmBuild(t, "build", "./internal/cmd/svmvm"),
+		Files:  map[string]string{"/bin/kvmsandbox": self},
+		Booted: func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
+	}
+	steps := []svmStep{{
+		name:    "doctor",
+		command: svmvm.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
+		check:   svmDoctor,
+	}}
+	for _, pkg := range svmPackages {
+		at := "/bin/" + strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-") + ".test"
+		cfg.Files[at] = svmBuild(t, "test", "-c", pkg)
+		steps = append(steps, svmStep{
+			name:    "package/" + filepath.Base(pkg),
+			command: svmvm.Command{Args: []string{at, "-test.v"}},
+			check:   svmPassed,
+		})
+	}
+	frontEnds := svmFrontEnds(t, self)
+	for _, p := range progs {
+		if reason, ok := svmWithout[p.name]; ok {
+			t.Logf("%s is left out: %s", p.name, reason)
+			continue
+		}
+		if testing.Short() && !slices.Contains(svmSmall, p.name) {
+			continue
+		}
+		cfg.Files["/bin/"+p.name] = program(t, p.name, static)
+		steps = append(steps, p.svmSteps(frontEnds)...)
+	}
+
+	for _, s := range steps {
+		s.command.Limit = svmStepLimit
+		cfg.Commands = append(cfg.Commands, s.command)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), svmLimit, fmt.Errorf("the limit of %v is over", svmLimit))
+	defer cancel()
+	results, err := svmvm.Run(ctx, cfg)
+	if errors.Is(err, svmvm.ErrMissing) {
+		missing(t, err.Error())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	for i, s := range steps {
+		t.Run(s.name, func(t *testing.T) {
+			if i >= len(results) {
+				t.Fatal("the machine did not come so far")
+			}
+			t.Logf("took %v", results[i].Took.Round(time.Millisecond))
+			s.check(t, results[i])
+		})
+	}
+}
+
+// svmSteps runs a program natively and then under each front-end.
+func (p prog) svmSteps(frontEnds []string) []svmStep {
+	var native observed
+	step := func(name string, prefix ...string) svmStep {
+		// The names have one length, for programs that print it.
+		dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
+		args := p.args
+		if args == nil {
+			args = []string{dir}
+		}
+		s := svmStep{name: name + "/" + p.name}
+		s.command = svmvm.Command{
+			Args:  slices.Concat(prefix, []string{"/bin/" + p.name}, args),
+			Stdin: []byte(p.stdin),
+			Env:   []string{"TZ=UTC", "TERM=dumb", markName + "machine"},
+			Dir:   dir,
+		}
+		s.check = func(t *testing.T, r svmvm.Result) {
+			got := svmObserve(p, r, dir)
+			if len(prefix) == 0 {
+				native = got
+				if want := fmt.Sprintf("status %d", p.status); got.end != want {
+					t.Errorf("%s, want %s\n--- stdout\n%s--- stderr\n%s", got.end, want, clip(got.stdout), clip(got.stderr))
+				}
+				return
+			}
+			if got.end != native.end {
+				t.Errorf("%s, natively %s", got.end, native.end)
+			}
+			differ(t, "standard output", p.stdout.name, native.stdout, got.stdout)
+			differ(t, "standard error", exact.name, native.stderr, got.stderr)
+		}
+		return s
+	}
+	steps := []svmStep{step("native")}
+	for _, f := range frontEnds {
+		s := step(f, "kvmsandbox", "--frontend", f, "-n", "2")
+		if reason, ok := svmLacks[s.name]; ok {
+			s.check = func(t *testing.T, _ svmvm.Result) { t.Skip(reason) }
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+func svmObserve(p prog, r svmvm.Result, dir string) observed {
+	anywhere := func(b []byte) string { return strings.ReplaceAll(string(b), dir, "$DIR") }
+	o := observed{
+		end:    fmt.Sprintf("status %d", r.Status),
+		stdout: p.stdout.apply(anywhere(r.Stdout)),
+		stderr: anywhere(r.Stderr),
+	}
+	switch {
+	case r.Err != "":
+		o.end = "not started: " + r.Err
+	case r.TimedOut:
+		o.end = "hangs"
+	case r.Signal != 0:
+		o.end = "death by " + r.Signal.String()
+	}
+	return o
+}
+
+// svmPassed is the check of a test binary.
+func svmPassed(t *testing.T, r svmvm.Result) {
+	if r.Status != 0 || r.Err != "" {
+		t.Errorf("status %d %v %s\n--- stdout\n%s--- stderr\n%s", r.Status, r.Signal, r.Err, r.Stdout, r.Stderr)
+	}
+	// A test that is skipped everywhere tests nothing.
+	if strings.Contains(string(r.Stdout), "--- SKIP") {
+		t.Errorf("skipped in the machine:\n%s", r.Stdout)
+	}
+}
+
+// svmDoctor checks that kvmsandbox knows SVM when it sees it.
+func svmDoctor(t *testing.T, r svmvm.Result) {
+	if r.Status != 0 {
+		t.Errorf("status %d", r.Status)
+	}
+	d := diagnosed(t, string(r.Stdout))
+	for _, f := range d.FrontEnds {
+		if f.Name == "inproc" {
+			continue
+		}
+		if !f.Usable {
+			t.Errorf("%s is not usable", f.Name)
+		}
+		for _, feature := range f.Features {
+			if feature.State != "ok" {
+				t.Errorf("%s: %+v", f.Name, feature)
+			}
+		}
+		if f.Name != "kvm" {
+			continue
+		}
+		if f.Kind != "hardware" {
+			t.Errorf("kind is %q", f.Kind)
+		}
+		if f.Built != (d.Auto == "kvm") {
+			t.Errorf("kvm is built in: %t; auto takes %s", f.Built, d.Auto)
+		}
+	}
+	if !d.OK {
+		t.Error("nothing can run")
+	}
+}
+
+// svmFrontEnds returns the front-ends to test in the machine: those that the
+// kvmsandbox under test has and that may depend on the kind of processor. The small
+// set also has ptrace, against which a failure there can be held.
+func svmFrontEnds(t *testing.T, self string) []string {
+	t.Helper()
+	var names []string
+	for _, f := range diagnosed(t, run(t, Run{Args: []string{self, "doctor", "--json"}}).Stdout).FrontEnds {
+		if f.Built && (f.Name != "ptrace" || testing.Short()) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// svmKernel returns the directory of the machine's kernel.
+func svmKernel(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../.tools/svm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
+		missing(t, fmt.Sprintf("%v; %v", err, svmvm.ErrMissing))
+	}
+	return dir
+}
+
+// svmBuild builds a static Go program with this go command.
+func svmBuild(t *testing.T, args ...string) string {
+	t.Helper()
+	pkg := args[len(args)-1]
+	out := filepath.Join(root, "svm-"+filepath.Base(pkg))
+	cmd := exec.Command("go", append([]string{args[0], "-o", out}, args[1:]...)...)
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, text)
+	}
+	return out
+}
