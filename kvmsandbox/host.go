@@ -17,7 +17,10 @@ import (
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 )
 
-var _ frontend.Host = (*session)(nil)
+var (
+	_ frontend.Host  = (*session)(nil)
+	_ frontend.Twins = (*session)(nil)
+)
 
 const (
 	protRead  = 1

@@ -12,11 +12,13 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
 )
 
 // session is one run. Everything in it belongs to its goroutine.
 type session struct {
+	twinfile.Files
 	ctx  context.Context
 	log  *slog.Logger
 	spec frontend.Spec

@@ -30,6 +30,9 @@ type vcpu struct {
 	fd     int // in the variant's processes
 	state  kvm.State
 	mem    []byte
+	// told is true when the machine knows its features, which it takes only before
+	// the processor has run.
+	told bool
 }
 
 // newMemory lays out a machine's region. The machine itself is made in the process
@@ -109,20 +112,23 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 	regs := x.put(sp)
 	msrs := x.put(callMSRs(s.gateAddr()))
 	xcrs := x.put(kvm.XCR0(s.kvm.xcr0))
-	copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), s.kvm.cpuid)
 	fd := uint64(c.fd)
 	ioctl := func(request, arg uint64) vhost.Call {
 		return vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{fd, request, arg}}
 	}
-	err := s.must(t, "set up virtual processor",
-		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{t.blk.Addr(vhost.Run), uint64(len(c.mem)), 3, unix.MapSharedFlag | unix.MapFixed, fd}},
-		ioctl(kvm.SetCPUID2, t.blk.Addr(vhost.Large)),
+	calls := []vhost.Call{
+		{Nr: unix.SysMmap, Args: [6]uint64{t.blk.Addr(vhost.Run), uint64(len(c.mem)), 3, unix.MapSharedFlag | unix.MapFixed, fd}},
 		ioctl(kvm.SetSpecial, regs),
 		ioctl(kvm.SetXCRs, xcrs),
-	)
-	if err != nil {
+	}
+	if !c.told {
+		copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), s.kvm.cpuid)
+		calls = append([]vhost.Call{ioctl(kvm.SetCPUID2, t.blk.Addr(vhost.Large))}, calls...)
+	}
+	if err := s.must(t, "set up virtual processor", calls...); err != nil {
 		return err
 	}
+	c.told = true
 	ret, err := s.call1(t, unix.SysIoctl, fd, kvm.SetMSRs, msrs)
 	if err != nil {
 		return err

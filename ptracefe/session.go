@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
 )
 
 // session is one run. Everything but the atomics belongs to its goroutine.
 type session struct {
+	twinfile.Files
 	ctx  context.Context
 	log  *slog.Logger
 	spec frontend.Spec

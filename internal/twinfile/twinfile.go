@@ -1,6 +1,6 @@
-//go:build linux && amd64
+//go:build linux
 
-package ptracefe
+package twinfile
 
 import (
 	"bytes"
@@ -12,13 +12,20 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 )
 
+// Files implements frontend.Twins. The zero value is ready for use.
+type Files struct{}
+
+var _ frontend.Twins = Files{}
+
+// minFile is the lowest descriptor that a frontend.File has, so that the zero File
+// is none.
+const minFile = 3
+
 // copyChunk is how many bytes CopyRange moves at once.
 const copyChunk = 1 << 20
 
-var _ frontend.Twins = (*session)(nil)
-
 // FileInfo implements frontend.Twins.
-func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
+func (Files) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	dev, ino, size, regular, err := unix.FileStat(int(f))
 	if err != nil {
 		return frontend.FileInfo{}, fmt.Errorf("stat file %d: %w", f, err)
@@ -33,7 +40,7 @@ func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 }
 
 // NewFile implements frontend.Twins.
-func (s *session) NewFile(size int64) (frontend.File, error) {
+func (Files) NewFile(size int64) (frontend.File, error) {
 	fd, err := unix.Memfd("twin", size)
 	if err == nil {
 		fd, err = unix.MoveUp(fd, minFile)
@@ -45,7 +52,7 @@ func (s *session) NewFile(size int64) (frontend.File, error) {
 }
 
 // CopyRange implements frontend.Twins. Zeros behind the end of dst become a hole.
-func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
+func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 	_, _, size, _, err := unix.FileStat(int(dst))
 	if err != nil {
 		return fmt.Errorf("stat file %d: %w", dst, err)
