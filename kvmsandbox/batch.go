@@ -3,15 +3,24 @@
 package kvmsandbox
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
 )
 
 // patience is how long the monitor sleeps at a time while it waits for one task;
 // then it looks whether the task is still there.
 const patience = 5 * time.Millisecond
+
+// stoppedAfter is how long a report may take before the monitor looks whether the
+// process has been stopped.
+const stoppedAfter = 20 * patience
 
 // do makes a task that stands still carry out calls and waits for the results.
 // Calls that may sleep must not be made this way. The error wraps ErrGone when the
@@ -37,10 +46,17 @@ func (s *session) await(t *task) error {
 			break
 		}
 	}
-	for {
+	for waited := time.Duration(0); ; waited += patience {
 		seen := s.bell.Rung()
 		if t.blk.Reported() {
 			return nil
+		}
+		if waited > stoppedAfter && stopped(t.proc.pid) {
+			// Who would let it go on may be waiting for the monitor. It stops again
+			// when it has reported.
+			_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
+			defer func() { _ = unix.Kill(t.proc.pid, syscall.SIGSTOP) }()
+			waited = 0
 		}
 		if s.watch.has(t.proc.pid) {
 			return errDead
@@ -49,6 +65,16 @@ func (s *session) await(t *task) error {
 			return err
 		}
 	}
+}
+
+// stopped says whether process pid is stopped by a signal.
+func stopped(pid int) bool {
+	b, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, ok := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
+	return ok && strings.HasPrefix(rest, "T")
 }
 
 // must is do for calls that have to succeed.

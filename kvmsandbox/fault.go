@@ -17,6 +17,7 @@ import (
 
 // Exceptions (AMD64 manual, volume 2, chapter 8).
 const (
+	vectorDebug      = 1
 	vectorBreakpoint = 3
 	vectorOverflow   = 4
 	vectorOpcode     = 6

@@ -81,12 +81,12 @@ func layGuest(mem []byte) {
 	}
 	for v := range vectors {
 		at := ringAddr + uint64(offStubs+v*stubSize)
-		const present, interruptGate = 0x80, 0x0e
+		const present, interruptGate, interruptStack = 0x80, 0x0e, 1
 		kind := uint64(present | interruptGate)
 		if v == vectorBreakpoint || v == vectorOverflow {
 			kind |= 3 << 5
 		}
-		le.PutUint64(mem[offIDT+16*v:], at&0xffff|kernelCS<<16|kind<<40|at>>16&0xffff<<48)
+		le.PutUint64(mem[offIDT+16*v:], at&0xffff|kernelCS<<16|interruptStack<<32|kind<<40|at>>16&0xffff<<48)
 		le.PutUint64(mem[offIDT+16*v+8:], at>>32)
 		copy(mem[offStubs+v*stubSize:], []byte{0xe6, byte(portVector + v), 0x48, 0xcf}) // out %al, port; iretq
 	}
@@ -100,7 +100,10 @@ func layVCPU(mem []byte, i int) {
 	le := binary.LittleEndian
 	page := mem[vcpuPage(i):][:pageSize]
 	clear(page[:tssSize])
+	// All vectors use the first interrupt stack, so that no stack pointer of the
+	// program's is ever written through in ring 0.
 	le.PutUint64(page[4:], stackTop(i))
+	le.PutUint64(page[0x24:], stackTop(i))
 	le.PutUint16(page[0x66:], tssSize)
 }
 

@@ -45,6 +45,12 @@ func (s *session) guestStopped(t *task) {
 		s.vector(t, int(st.Port()-portVector))
 	case reason == kvm.ExitInterrupted:
 		s.interrupted(t)
+	case reason == kvm.ExitInternalError && !inStubs(t.raw.RIP):
+		// An instruction that the machine would have to emulate and cannot.
+		s.trap(t, vectorOpcode, 0, 0, false)
+	case reason == kvm.ExitShutdown:
+		// Nothing is left of the processor's state that the program could go on with.
+		s.check(t, s.dieOf(t, syscall.SIGSEGV))
 	default:
 		s.failure(t.id, fmt.Errorf("guest stopped for reason %d (%#x, %#x) at %#x", reason, st.Detail(0), st.Detail(1), t.raw.RIP))
 	}
@@ -111,6 +117,11 @@ func (s *session) vector(t *task, number int) {
 		off := vcpuPage(t.vcpu.number) + pageSize - frameSize - 8
 		code = binary.LittleEndian.Uint64(t.proc.mm.region.Mem[off:])
 	}
+	if number == vectorDebug && f.word(frameIP) == s.gateAddr() {
+		// A trap that was held back until the system call had entered ring 0.
+		s.check(t, s.backToGate(t, f))
+		return
+	}
 	if f.word(frameCS)&3 != 3 {
 		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
 		return
@@ -123,6 +134,16 @@ func (s *session) vector(t *task, number int) {
 		return
 	}
 	s.exception(t, number, code)
+}
+
+// backToGate returns to the first instruction of the stub of system calls.
+func (s *session) backToGate(t *task, f frame) error {
+	f.put(frameFlags, f.word(frameFlags)&^flagTF)
+	entry := t.raw
+	entry.RIP, entry.RSP, entry.RFLAGS = ringAddr+stubReturn, stackTop(t.vcpu.number)-frameSize, flagFixed
+	t.vcpu.state.SetGeneral(&entry)
+	s.post(t, nil, true, nil)
+	return nil
 }
 
 // canonical says whether the processor takes an address in ring 3.

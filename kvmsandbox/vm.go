@@ -62,7 +62,7 @@ func (s *session) newMemory(v *variant) (*memory, error) {
 
 // mapRing maps what ring 0 consists of.
 func (m *memory) mapRing() error {
-	err := m.space.MapKernel(ringAddr, 0, offStubs/pageSize, true, false)
+	err := m.space.MapKernel(ringAddr, 0, offStubs/pageSize, false, false)
 	if err == nil {
 		err = m.space.MapKernel(ringAddr+offStubs, offStubs, 1, false, true)
 	}
