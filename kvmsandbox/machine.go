@@ -92,7 +92,12 @@ func (m *machine) examine() error {
 	}, 0); err != nil {
 		return err
 	}
-	if m.kind, err = m.try(vm); err != nil {
+	tr, err := m.newTrial(vm)
+	defer tr.close()
+	if err == nil {
+		m.kind, err = tr.findKind()
+	}
+	if err != nil {
 		return err
 	}
 	if m.aux, err = ownAux(); err != nil {

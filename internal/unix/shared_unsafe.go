@@ -82,3 +82,6 @@ func MapPrivateMemory(size int) ([]byte, error) {
 
 // AddressOf returns where memory that is not Go's is.
 func AddressOf(mem []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) }
+
+// ForbidAccess makes memory of MapPrivateMemory unusable.
+func ForbidAccess(mem []byte) error { return sys.Mprotect(mem, sys.PROT_NONE) }
