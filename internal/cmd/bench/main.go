@@ -20,9 +20,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/multivar/multivar/kvmsandbox"
 )
 
 //go:embed program/bench.c
@@ -98,9 +101,17 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	contenders := []contender{
 		{"native", nil},
 		{"strace -f", []string{strace, "-f", "-o", "/dev/null"}},
-		{"N=1", []string{sandbox, "-n", "1"}},
-		{"N=2", []string{sandbox, "-n", "2"}},
-		{"N=3", []string{sandbox, "-n", "3"}},
+		{"ptrace N=1", []string{sandbox, "--frontend", "ptrace", "-n", "1"}},
+		{"ptrace N=2", []string{sandbox, "--frontend", "ptrace", "-n", "2"}},
+		{"ptrace N=3", []string{sandbox, "--frontend", "ptrace", "-n", "3"}},
+	}
+	exit, err := bareExits(*runs)
+	if err == nil {
+		contenders = append(contenders,
+			contender{"kvm N=1", []string{sandbox, "--frontend", "kvm", "-n", "1"}},
+			contender{"kvm N=2", []string{sandbox, "--frontend", "kvm", "-n", "2"}})
+	} else {
+		fmt.Fprintf(progress, "bench: without virtual machines: %v\n", err)
 	}
 	var t table
 	for round := range *runs {
@@ -130,7 +141,33 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	for i, c := range contenders {
 		names[i] = c.name
 	}
-	return t.write(out, names)
+	if err := t.write(out, names); err != nil {
+		return err
+	}
+	if exit > 0 {
+		if _, err := fmt.Fprintf(out, "\nLeaving a virtual machine for a system call and entering it again, with nothing in between: %s.\n",
+			exit.Round(100*time.Nanosecond)); err != nil {
+			return err
+		}
+	}
+	return wholePrograms(ctx, out, progress, contenders, dir, *runs)
+}
+
+// exitsPerRun is how many exits one measurement of them makes.
+const exitsPerRun = 2000
+
+// bareExits returns the median cost of an exit from a virtual machine.
+func bareExits(runs int) (time.Duration, error) {
+	var all []time.Duration
+	for range runs {
+		d, err := kvmsandbox.MeasureExits(exitsPerRun)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, d)
+	}
+	slices.Sort(all)
+	return all[len(all)/2], nil
 }
 
 // compile builds the program and returns its path.
