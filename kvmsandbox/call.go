@@ -83,6 +83,9 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if a.Nr == unix.SysCloseRange && uint32(args[0]) <= uint32(args[1]) {
 		return s.closeRange(t, args)
 	}
+	if err := s.leadToPrograms(t, a.Nr, &args); err != nil {
+		return err
+	}
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	if t.leads() {
 		c.Flags |= vhost.Interruptible

@@ -150,7 +150,7 @@ func (s *session) adopt(t, child *task) error {
 		if err != nil {
 			return fmt.Errorf("open process: %w", err)
 		}
-		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.pipe, mm: p.mm, actions: t.proc.actions}
+		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.pipe, mm: p.mm, exe: p.exe, actions: t.proc.actions}
 		if t.proc.image != 0 {
 			fd, err := unix.Duplicate(int(t.proc.image), minFile)
 			if err != nil {

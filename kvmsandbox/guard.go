@@ -25,6 +25,9 @@ func (p *process) own() []int {
 		fds = append(fds, *fd)
 	}
 	fds = append(fds, p.pipe)
+	if p.exe != 0 {
+		fds = append(fds, p.exe)
+	}
 	if p.mm != nil {
 		fds = append(fds, p.mm.descriptors()...)
 	}

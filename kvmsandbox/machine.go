@@ -20,7 +20,7 @@ import (
 // that can run programs.
 var ErrUnavailable = errors.New("no usable /dev/kvm: kvmsandbox doctor says what is missing")
 
-// machine is what the host offers. It does not change.
+// machine is what the host offers.
 type machine struct {
 	fd      int
 	kind    kind
@@ -36,6 +36,10 @@ type machine struct {
 
 	aux     []frontend.Aux
 	minAddr uint64
+	// noExecCheck is true when the kernel does not tell beforehand whether it would
+	// execute a file (before Linux 6.14); what it would answer is found out without
+	// it, but for ETXTBSY.
+	noExecCheck bool
 }
 
 // Extensions (KVM_CHECK_EXTENSION).

@@ -48,13 +48,14 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 	if err := s.build(t, m); err != nil {
 		return err
 	}
-	if err := s.mapProgram(t, x, placed); err != nil {
+	file, err := s.mapProgram(t, x, placed)
+	if err != nil {
 		return err
 	}
 	if n, err := s.WriteVariantMem(t.id, pl.SP, pl.Stack); err != nil {
 		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(pl.Stack), n, err)
 	}
-	if err := s.describe(t, pl, &placed.Limits); err != nil {
+	if err := s.describe(t, pl, &placed.Limits, file); err != nil {
 		return err
 	}
 	m.brk = placed.Limits.Brk
@@ -88,13 +89,14 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 // starts.
 const maxEager = 4 << 20
 
-// mapProgram maps the segments of a program in t's process.
-func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) error {
+// mapProgram maps the segments of a program in t's process and returns its file's
+// descriptor there.
+func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file int, err error) {
 	var fds []int
 	for i := range x.plan.Files {
 		fd, err := s.receive(t, x.file(i))
 		if err != nil {
-			return err
+			return -1, err
 		}
 		fds = append(fds, fd)
 	}
@@ -117,15 +119,15 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) error
 		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}})
 		if len(calls) == vhost.MaxCalls-2 {
 			if err := flush(); err != nil {
-				return err
+				return -1, err
 			}
 		}
 	}
-	for _, fd := range fds {
+	for _, fd := range fds[1:] {
 		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
 	}
 	if err := flush(); err != nil {
-		return err
+		return -1, err
 	}
 	for _, g := range placed.Segments {
 		if g.ZeroFrom == 0 {
@@ -133,10 +135,10 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) error
 		}
 		zero := make([]byte, g.End()-g.ZeroFrom)
 		if _, err := s.WriteVariantMem(t.id, g.ZeroFrom, zero); err != nil {
-			return fmt.Errorf("clear the end of a segment: %w", err)
+			return -1, fmt.Errorf("clear the end of a segment: %w", err)
 		}
 	}
-	return nil
+	return fds[0], nil
 }
 
 // mmMapSize is the size of struct prctl_mm_map, keepExe says that the link to the
@@ -147,8 +149,9 @@ const (
 )
 
 // describe tells the kernel where the parts of the program are, so that /proc shows
-// them as it should, names the task and traps the time stamp counter.
-func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits) error {
+// them as it should, names the task and traps the time stamp counter. The program is
+// open in t's process as file, which is closed.
+func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, file int) error {
 	b := make([]byte, 0, mmMapSize)
 	for _, v := range []uint64{
 		l.StartCode, l.EndCode, l.StartData, l.EndData, l.Brk, l.Brk, pl.StackStart,
@@ -157,14 +160,19 @@ func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits) er
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(pl.AuxSize))
-	b = binary.LittleEndian.AppendUint32(b, keepExe)
+	err := s.nameProgram(t, func(exe uint32) vhost.Call {
+		at := t.scratch().put(binary.LittleEndian.AppendUint32(b[:len(b):len(b)], exe))
+		return vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetMM, unix.PrSetMMMap, at, mmMapSize}}
+	}, file)
+	if err != nil {
+		return err
+	}
 	x := t.scratch()
-	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetMM, unix.PrSetMMMap, x.put(b), mmMapSize}}}
 	name := pl.Comm
 	if name == "" {
 		name = "vhost"
 	}
-	calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}})
+	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}}}
 	if pl.TrapTSC && s.kvm.kind == kindPVM {
 		// This kind of machine heeds CR4.TSD only then.
 		calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetTSC, unix.PrTSCSigsegv}})

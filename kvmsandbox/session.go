@@ -31,6 +31,8 @@ type session struct {
 	lastTick   time.Time
 	hiddenBase int
 	trapTSC    bool
+	// unnamed is true when there was a program that the kernel does not know.
+	unnamed bool
 
 	bell     *vhost.BellPage
 	watch    *watch

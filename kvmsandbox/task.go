@@ -64,6 +64,9 @@ type process struct {
 	alarm int
 	// pipe is the other end of alarm in the process, inherited that of the parent.
 	pipe, inherited int
+	// exe is the descriptor of the program's file in the process where the kernel
+	// does not know it, 0 where it does.
+	exe int
 }
 
 // task is one thread of one variant.

@@ -16,6 +16,7 @@ func Header() string {
 		{"SLOT", SlotStart},
 		{"SLOT_END", SlotEnd},
 		{"TASK_END", taskEnd},
+		{"COPY", imageCopy},
 		{"BELL", Bell},
 		{"BLOCKS", Blocks},
 		{"PAGE", PageSize},

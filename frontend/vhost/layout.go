@@ -13,6 +13,8 @@ const (
 	// kernel returns to behind it, for rt_sigaction(2).
 	Handler  = Image + PageSize
 	Restorer = Handler + 16
+	// imageCopy is where the image is while it moves to memory without a file.
+	imageCopy = SlotStart + 0x800_0000
 	// Bell is the page that a session's tasks ring when they have something to
 	// report.
 	Bell = SlotStart + 0x1000_0000

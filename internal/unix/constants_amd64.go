@@ -54,6 +54,7 @@ const (
 	MsgCmsgCloexec  = sys.MSG_CMSG_CLOEXEC
 	MsgDontWait     = sys.MSG_DONTWAIT
 	AtEmptyPath     = sys.AT_EMPTY_PATH
+	AtExecveCheck   = 0x10000
 	AtFDCWD         = sys.AT_FDCWD
 	SolSocket       = sys.SOL_SOCKET
 	ScmRights       = sys.SCM_RIGHTS

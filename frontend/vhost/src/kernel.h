@@ -8,9 +8,11 @@
 enum {
 	SYS_poll = 7,
 	SYS_mmap = 9,
+	SYS_mprotect = 10,
 	SYS_munmap = 11,
 	SYS_rt_sigprocmask = 14,
 	SYS_ioctl = 16,
+	SYS_mremap = 25,
 	SYS_getpid = 39,
 	SYS_gettid = 186,
 	SYS_futex = 202,
@@ -25,8 +27,13 @@ enum {
 	POLLHUP = 16,
 	PROT_READ = 1,
 	PROT_WRITE = 2,
+	PROT_EXEC = 4,
 	MAP_SHARED = 1,
+	MAP_PRIVATE = 2,
 	MAP_FIXED = 16,
+	MAP_ANONYMOUS = 32,
+	MREMAP_MAYMOVE = 1,
+	MREMAP_FIXED = 2,
 	KVM_RUN = 0xae80,
 };
 

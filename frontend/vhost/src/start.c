@@ -65,9 +65,31 @@ void vhost_start(u64 *stack)
 	vhost_switch(b);
 }
 
+/* The kernel takes another file for the process's program, in /proc/PID/exe, only
+ * when nothing of the present one is mapped: the image moves to memory without a
+ * file, under the feet of this very code. */
+static void detach(void)
+{
+	u64 i, size = ((u64)vhost_end - MV_SLOT + MV_PAGE - 1) & ~(u64)(MV_PAGE - 1);
+	const u64 *from = (const u64 *)MV_SLOT;
+	u64 *to = (u64 *)MV_COPY;
+	i64 got = vhost_call(SYS_mmap, MV_COPY, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ULL, 0);
+
+	if (got != (i64)MV_COPY)
+		fail(MV_EXIT_NO_MEMORY);
+	for (i = 0; i < size / sizeof(*to); i++)
+		to[i] = from[i];
+	if (vhost_call(SYS_mprotect, MV_COPY, size, PROT_READ | PROT_EXEC, 0, 0, 0) < 0)
+		fail(MV_EXIT_NO_MEMORY);
+	got = vhost_call(SYS_mremap, MV_COPY, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, MV_SLOT, 0);
+	if (got != (i64)MV_SLOT)
+		fail(MV_EXIT_NO_MEMORY);
+}
+
 /* On the block's own stack: what the kernel mapped outside of the slot goes. */
 void vhost_begin(struct block *b)
 {
+	detach();
 	vhost_call(SYS_munmap, 0, MV_SLOT, 0, 0, 0, 0);
 	vhost_call(SYS_munmap, MV_SLOT_END, MV_TASK_END - MV_SLOT_END, 0, 0, 0, 0);
 	b->pid = (int32_t)vhost_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
