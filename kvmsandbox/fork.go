@@ -114,8 +114,12 @@ func (s *session) childStarted(child *task) {
 		return
 	}
 	child.id.Host = child.blk.Thread()
-	if err := s.adopt(t, child); err != nil {
-		s.check(t, err)
+	if err := s.adopt(t, child); isGone(err) && s.tasks[child.id.Host] == child {
+		// It died before it was ready. The monitor is told of it all the same, and of
+		// its end next.
+		s.log.Debug("a task died at its birth", "task", child.id.String())
+	} else if err != nil {
+		s.failure(t.id, err)
 		return
 	}
 	t.state, child.state = atFork, atBirth

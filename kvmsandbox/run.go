@@ -49,6 +49,9 @@ func isRestart(ret int64) bool {
 
 // enter makes calls and then enters the guest.
 func (s *session) enter(t *task, calls []vhost.Call) error {
+	if t.vcpu == nil {
+		return errDead
+	}
 	if !canonical(t.regs.RIP) || !canonical(t.regs.RSP) && t.place == inFrame {
 		s.later(func() { s.trap(t, vectorGeneral, 0, 0, false) })
 		return nil

@@ -96,9 +96,6 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 func (s *session) loop() {
 	for !s.over && len(s.procs) > 0 {
 		seen := s.bell.Rung()
-		if s.step() {
-			continue
-		}
 		if s.ctx.Err() != nil {
 			s.fail(context.Cause(s.ctx))
 			return
@@ -106,6 +103,9 @@ func (s *session) loop() {
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
 			s.lastTick = now
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
+			continue
+		}
+		if s.step() {
 			continue
 		}
 		if !s.spinFor(seen) {
