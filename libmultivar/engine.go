@@ -203,6 +203,13 @@ func (e *Engine) hostFailed(err error) {
 	}
 }
 
+// lose takes the error of an operation on the leader without whose result followers
+// cannot have the outcome of ev.
+func (e *Engine) lose(ev *record, err error) {
+	ev.lost = err != nil
+	e.hostFailed(err)
+}
+
 // find returns the thread of task t, or nil after failing the session.
 func (e *Engine) find(t frontend.Task) (*thread, *side) {
 	th := e.tasks[t]

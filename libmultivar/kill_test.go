@@ -25,6 +25,7 @@ func TestKilledFollowerIsFound(t *testing.T) {
 			Choose:   genChooser(rt),
 			Injections: []fakefe.Injection{{
 				Variant: v, Process: process, Signal: sigKill, After: rapid.IntRange(0, 150).Draw(rt, "after"),
+				Request: rapid.IntRange(0, 50).Draw(rt, "request"),
 			}},
 		}, newTableKernel(1))
 		s.ok(rt)
@@ -60,6 +61,35 @@ func TestKilledLeaderEndsAll(t *testing.T) {
 			Choose:   genChooser(rt),
 			Injections: []fakefe.Injection{{
 				Process: process, Signal: sigKill, After: rapid.IntRange(0, 150).Draw(rt, "after"),
+			}},
+		}, newTableKernel(1))
+		s.ok(rt)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v; leader %q, other %q", d, d.Leader.Text, d.Other.Text)
+		}
+		if s.record.Status[frontend.Leader][process].Signal == sigKill {
+			killed++
+		}
+		s.followed(rt)
+	})
+	if killed == 0 {
+		t.Error("nobody was killed")
+	}
+}
+
+// A leader may be killed while the engine looks at it: what it was to be asked is
+// then unknown, and that is no divergence.
+func TestLeaderKilledWhileStopped(t *testing.T) {
+	killed := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		acts := genActs(1).Draw(rt, "program")
+		cfg := genConfig(rt, 2)
+		process := rapid.SampledFrom([]string{"0", "0", "0.0"}).Draw(rt, "process")
+		s := scripted(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{program(acts), other()},
+			Choose:   genChooser(rt),
+			Injections: []fakefe.Injection{{
+				Process: process, Signal: sigKill, Request: rapid.IntRange(1, 150).Draw(rt, "request"),
 			}},
 		}, newTableKernel(1))
 		s.ok(rt)

@@ -241,7 +241,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ev.after != nil {
 		seen = ev.after(ret)
 	}
-	if e.ended {
+	if e.ended || ev.lost {
 		return
 	}
 	ev.ret = seen

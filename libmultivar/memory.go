@@ -164,7 +164,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			if copied {
 				attrs.Label = e.attachTwin(th, ev, int(int32(args[4])), int64(args[5]+length))
 			} else if f, err := e.host.DupFile(th.sides[frontend.Leader].task, int(int32(args[4]))); err != nil {
-				e.hostFailed(err)
+				e.lose(ev, err)
 			} else {
 				ev.file, ev.hasFile = f, true
 				if name, err := e.host.FilePath(th.sides[frontend.Leader].task, int(int32(args[4]))); err == nil {

@@ -148,6 +148,9 @@ type record struct {
 	met, passed int
 	// started: the leader was let go; done: the outcome is known.
 	started, done bool
+	// lost: the leader was killed before the engine had all that followers need of
+	// the call's outcome. Its exit follows, and ends the event.
+	lost bool
 	// sensitive: the result is something with which the leader could reach another
 	// variant or the monitor, so it is withheld until all variants have asked.
 	sensitive bool

@@ -88,7 +88,7 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 		}
 		return e.growTwin(host, t, file, info)
 	})
-	e.hostFailed(err)
+	e.lose(ev, err)
 	return key
 }
 

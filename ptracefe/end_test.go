@@ -289,6 +289,43 @@ func TestKilledFromOutside(t *testing.T) {
 	}
 }
 
+// What a task that is killed while it is stopped has lost is told from what it
+// never had.
+func TestFilesOfKilledTask(t *testing.T) {
+	m := placed(nil)
+	asked := false
+	m.Call = func(id frontend.Task, _ frontend.Call, _ string) []frontend.Action {
+		if asked {
+			return nil
+		}
+		asked = true
+		if _, err := m.Host.DupFile(id, 12345); err == nil || errors.Is(err, frontend.ErrGone) {
+			t.Errorf("a descriptor that is not open: %v", err)
+		}
+		if err := syscall.Kill(id.Host, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+		for {
+			file, err := m.Host.DupFile(id, 2)
+			if err == nil {
+				// It has not died yet.
+				if err := m.Host.CloseFile(file); err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			if !errors.Is(err, frontend.ErrGone) {
+				t.Errorf("a descriptor of a killed task: %v", err)
+			}
+			return nil
+		}
+	}
+	r := runWith(t, m, frontend.Spec{Programs: []string{"/bin/true"}, Variants: 1, Args: []string{"true"}})
+	if r.err != nil || len(m.Failures) > 0 || !asked {
+		t.Errorf("%v, %v, asked %v", r.err, m.Failures, asked)
+	}
+}
+
 // A thread that executes a program takes over the id of its process.
 func TestThreads(t *testing.T) {
 	m := placed(nil)

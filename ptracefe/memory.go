@@ -160,6 +160,12 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 		}
 	}
 	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	if err == syscall.EBADF {
+		// Before Linux 6.9 also the answer for a process that is being killed.
+		if _, gone := unix.PtraceSignalMask(t.id.Host); gone != nil {
+			err = gone
+		}
+	}
 	if err == nil {
 		got, err = unix.MoveUp(got, minFile)
 	}

@@ -53,6 +53,10 @@ type Injection struct {
 	Signal  int
 	// After is how many stops happen before it is offered to the Chooser.
 	After int
+	// Request, when positive, has it happen while the monitor handles a report
+	// instead: as the Host gets its Request-th request about a task of the process.
+	// Only SIGKILL does anything to a task that is stopped.
+	Request int
 }
 
 // Effect is a call that a variant's kernel executed.

@@ -20,6 +20,9 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 // held returns a task that is stopped in front of the monitor.
 func (s *session) held(id frontend.Task) (*task, error) {
 	t := s.lookup(id)
+	if t != nil {
+		s.request(t)
+	}
 	switch {
 	case t == nil:
 		s.fault("the monitor looks at unknown task %v", id)

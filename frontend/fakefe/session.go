@@ -234,7 +234,7 @@ func (s *session) options() ([]Option, []func()) {
 	for i := range s.injections {
 		in := &s.injections[i]
 		p := s.find(in.Variant, in.Process)
-		if in.Signal == 0 || p == nil || busy && in.After > s.record.Stops {
+		if in.Signal == 0 || in.Request > 0 || p == nil || busy && in.After > s.record.Stops {
 			continue
 		}
 		options = append(options, Option{What: "inject"})
@@ -244,6 +244,21 @@ func (s *session) options() ([]Option, []func()) {
 		})
 	}
 	return options, act
+}
+
+// request counts a request to the Host about a task, in the middle of which its
+// process may be killed.
+func (s *session) request(t *task) {
+	for i := range s.injections {
+		in := &s.injections[i]
+		if in.Request == 0 || in.Signal != sigKill || in.Variant != t.proc.variant || in.Process != t.proc.path {
+			continue
+		}
+		if in.Request--; in.Request == 0 {
+			s.send(t.proc, newSignal(in.Signal, codeUser, 1))
+			in.Signal = 0
+		}
+	}
 }
 
 // find returns a living process by its path.
