@@ -43,6 +43,7 @@ demo: deps-demo build ## run real programs as two variants, then show a caught a
 test: deps-test build ## run all tests
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
 # TESTFLAGS=-short runs the small set.
 .PHONY: test-svm

@@ -77,9 +77,7 @@ func writeProgram(t *testing.T, path string, b []byte) {
 // leader only: static programs and those with the same loader in both roots run,
 // others end the session with a word on what to do.
 func TestChroot(t *testing.T) {
-	if os.Getuid() != 0 {
-		missing(t, "root, to change the root directory")
-	}
+	needRoot(t, "to change the root directory")
 	change, echo := tool(t, "chroot"), tool(t, "echo")
 	for _, n := range []int{2, 3} {
 		dir := scratch(t)

@@ -36,12 +36,7 @@ func killMonitor(t *testing.T, as user, rounds int) {
 		time.Sleep(time.Duration(round%10) * 7 * time.Millisecond)
 		var variants []proc
 		p.waitFor(t, "all variants' processes", func() bool {
-			variants = variants[:0]
-			for _, proc := range marked(p.mark) {
-				if proc.pid != p.pid() {
-					variants = append(variants, proc)
-				}
-			}
+			variants = p.variants()
 			return len(variants) >= n*treeProcesses
 		})
 		killed := time.Now()
@@ -77,7 +72,7 @@ func TestTerminatedMonitor(t *testing.T) {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			p := start(t, Run{N: 2, Args: []string{tool(t, "sleep"), "1000"}})
-			p.waitFor(t, "both variants", func() bool { return len(marked(p.mark)) >= 3 })
+			p.waitFor(t, "both variants", func() bool { return len(p.variants()) >= 2 })
 			// The variants are there; the program has to be, too.
 			time.Sleep(300 * time.Millisecond)
 			if err := syscall.Kill(p.pid(), sig); err != nil {
@@ -116,9 +111,7 @@ func users(t *testing.T) []user {
 
 // TestRootToo says aloud when the half of the tests that needs root did not run.
 func TestRootToo(t *testing.T) {
-	if syscall.Getuid() != 0 {
-		missing(t, "root, to run kvmsandbox as root as well")
-	}
+	needRoot(t, "to run kvmsandbox as root as well")
 }
 
 // checkOneLine checks that an error is one line for the user and no more.

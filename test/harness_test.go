@@ -160,6 +160,12 @@ func start(t *testing.T, r Run) *process {
 // pid is the id of the program that was started, kvmsandbox or the program itself.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
+// variants returns the processes of the variants. Of the monitor, which ordinary
+// users cannot look at, only root sees that it belongs to the run.
+func (p *process) variants() []proc {
+	return slices.DeleteFunc(marked(p.mark), func(proc proc) bool { return proc.pid == p.pid() })
+}
+
 // kill ends everything that belongs to the run and waits for its end.
 func (p *process) kill() {
 	select {

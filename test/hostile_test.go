@@ -71,9 +71,7 @@ func TestLimitsSpareMonitor(t *testing.T) {
 // All answer at once and the caller goes on; what is no program env(1) gives to
 // the shell.
 func TestRefusedPrograms(t *testing.T) {
-	if os.Getuid() != 0 {
-		missing(t, "root, to make files of others")
-	}
+	needRoot(t, "to make files of others")
 	const class32, i386 = 1, 3
 	for _, p := range []struct {
 		name   string

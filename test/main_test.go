@@ -78,9 +78,23 @@ func closeInherited() error {
 // failure where everything has to be there.
 func missing(t *testing.T, what string) {
 	t.Helper()
+	lacks(t, what, "MV_REQUIRE_ALL")
+}
+
+// needRoot ends a test that only root can do in the same way. Nobody can install
+// that, so whether it is a failure is asked for separately.
+func needRoot(t *testing.T, why string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		lacks(t, "root, "+why, "MV_REQUIRE_ROOT")
+	}
+}
+
+func lacks(t *testing.T, what, required string) {
+	t.Helper()
 	absent.Add(1)
 	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if os.Getenv("MV_REQUIRE_ALL") == "1" {
+	if os.Getenv(required) == "1" {
 		t.Fatalf("MISSING: %s", what)
 	}
 	t.Skipf("MISSING: %s", what)
