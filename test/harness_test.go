@@ -135,7 +135,7 @@ func start(t *testing.T, r Run) *process {
 	argv = append(argv, r.Args...)
 	p := &process{
 		run:  r,
-		mark: fmt.Sprintf("%s%08d-%07d", markName, syscall.Getpid(), markNumber.Add(1)),
+		mark: fmt.Sprintf("%s%07d", runMark(syscall.Getpid()), markNumber.Add(1)),
 		done: make(chan struct{}),
 	}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
@@ -173,17 +173,7 @@ func (p *process) kill() {
 	default:
 		_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
 	}
-	// What is stopped or forks while it is looked for takes another round.
-	for range 200 {
-		left := marked(p.mark)
-		for _, proc := range left {
-			_ = syscall.Kill(proc.pid, syscall.SIGKILL)
-		}
-		if len(left) == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	killMarked(p.mark)
 	<-p.done
 }
 

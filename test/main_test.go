@@ -24,7 +24,12 @@ var root string
 // absent counts the calls of missing.
 var absent atomic.Int64
 
-func TestMain(m *testing.M) { os.Exit(mainStatus(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(reaperEnv) != "" {
+		os.Exit(reap(os.Args[1:]))
+	}
+	os.Exit(mainStatus(m))
+}
 
 func mainStatus(m *testing.M) int {
 	if err := closeInherited(); err != nil {
@@ -47,11 +52,17 @@ func mainStatus(m *testing.M) int {
 		return 1
 	}
 	root = dir
-	if os.Getenv("MV_KEEP") == "" {
-		defer os.RemoveAll(dir)
-	} else {
+	remove := dir
+	if os.Getenv("MV_KEEP") != "" {
+		remove = ""
 		fmt.Fprintln(os.Stderr, "test: kept:", dir)
 	}
+	end, err := startReaper(remove)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "test:", err)
+		return 1
+	}
+	defer end()
 	status := m.Run()
 	if n := absent.Load(); n > 0 {
 		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
