@@ -107,27 +107,40 @@ func (c comparator) apply(s string) string {
 func (c Case) same(t *testing.T, r Run, variants ...int) {
 	t.Helper()
 	r.N = 0
+	want := c.natively(t, r)
+	for _, n := range variants {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			r := r
+			r.N = n
+			c.check(t, r, want)
+		})
+	}
+}
+
+// natively runs the case alone, where it must end as it is meant to.
+func (c Case) natively(t *testing.T, r Run) observed {
+	t.Helper()
 	want := c.observe(t, r)
 	if want.end != fmt.Sprintf("status %d", c.Status) {
 		t.Fatalf("natively: %s instead of status %d\n--- stdout\n%s--- stderr\n%s", want.end, c.Status, clip(want.stdout), clip(want.stderr))
 	}
 	t.Logf("natively: %s\n--- stdout\n%s--- stderr\n%s", want.end, clip(want.stdout), clip(want.stderr))
-	for _, n := range variants {
-		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
-			r := r
-			r.N = n
-			got := c.observe(t, r)
-			if got == want {
-				return
-			}
-			if got.end != want.end {
-				t.Errorf("%s, natively %s", got.end, want.end)
-			}
-			differ(t, "standard output", c.Stdout.name, want.stdout, got.stdout)
-			differ(t, "standard error", c.Stderr.name, want.stderr, got.stderr)
-			differ(t, "files", c.Files.name, want.tree, got.tree)
-		})
+	return want
+}
+
+// check runs the case and compares what it leaves with what it left natively.
+func (c Case) check(t *testing.T, r Run, want observed) {
+	t.Helper()
+	got := c.observe(t, r)
+	if got == want {
+		return
 	}
+	if got.end != want.end {
+		t.Errorf("%s, natively %s", got.end, want.end)
+	}
+	differ(t, "standard output", c.Stdout.name, want.stdout, got.stdout)
+	differ(t, "standard error", c.Stderr.name, want.stderr, got.stderr)
+	differ(t, "files", c.Files.name, want.tree, got.tree)
 }
 
 // differ reports the lines in which two texts differ.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +21,8 @@ type server struct {
 	name string
 	// make prepares dir and returns the command.
 	make func(t *testing.T, dir string, port int) []string
-	load func(t *testing.T, dir string, port int)
+	// load uses the server and checks what it gets, less often if light is true.
+	load func(t *testing.T, dir string, port int, light bool)
 	// statuses are those with which it may end after SIGTERM.
 	statuses []int
 }
@@ -37,12 +39,12 @@ var servers = []server{
 func TestServers(t *testing.T) {
 	for _, s := range servers {
 		for _, n := range []int{0, 1, 2, 3, 4} {
-			t.Run(fmt.Sprintf("%s/N=%d", s.name, n), func(t *testing.T) { s.test(t, n) })
+			t.Run(fmt.Sprintf("%s/N=%d", s.name, n), func(t *testing.T) { s.test(t, n, false) })
 		}
 	}
 }
 
-func (s server) test(t *testing.T, n int) {
+func (s server) test(t *testing.T, n int, light bool) {
 	dir, port := scratch(t), freePort(t)
 	p := start(t, Run{N: n, Dir: dir, Args: s.make(t, dir, port)})
 	p.waitFor(t, "connection", func() bool {
@@ -53,7 +55,7 @@ func (s server) test(t *testing.T, n int) {
 		_ = c.Close()
 		return true
 	})
-	s.load(t, dir, port)
+	s.load(t, dir, port, light)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -64,19 +66,25 @@ func (s server) test(t *testing.T, n int) {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePort returns a port on which nobody listens.
+// portNumber counts the ports that were given out.
+var portNumber atomic.Int64
+
+// freePort returns a port on which nobody listens. It is none of those that the
+// kernel gives to clients (32768 and up, unless somebody has changed it), and none
+// that another test has got: it stays free until the server takes it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 20000, 12000
+	for range count {
+		// Test processes that run at the same time begin at different ports.
+		port := first + int(int64(syscall.Getpid())*97+portNumber.Add(1))%count
+		if l, err := net.Listen("tcp", address(port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("address %v", l.Addr())
-	}
-	return addr.Port
+	t.Fatalf("no free port in %d..%d", first, first+count-1)
+	return 0
 }
 
 // client runs a client to its end, natively.
@@ -94,14 +102,18 @@ func redisCommand(t *testing.T, dir string, port int) []string {
 	}
 }
 
-func redisLoad(t *testing.T, _ string, port int) {
+func redisLoad(t *testing.T, _ string, port int, light bool) {
 	t.Helper()
-	out := client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", "1000", "-c", "10",
+	requests := 1000
+	if light {
+		requests = 200
+	}
+	out := client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", strconv.Itoa(requests), "-c", "10",
 		"-t", "ping,set,get,incr,lpush,lrange_100,mset", "-q")
 	if strings.Contains(strings.ToLower(out), "error") || strings.Count(out, "requests per second") < 7 {
 		t.Errorf("redis-benchmark: %s", clip(out))
 	}
-	out = client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", "2000", "-c", "5", "-P", "16",
+	out = client(t, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-n", strconv.Itoa(2*requests), "-c", "5", "-P", "16",
 		"-t", "set,get", "-q")
 	if strings.Contains(strings.ToLower(out), "error") {
 		t.Errorf("redis-benchmark: %s", clip(out))
@@ -197,8 +209,12 @@ http {
 	return []string{tool(t, "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf")}
 }
 
-func webLoad(t *testing.T, dir string, port int) {
+func webLoad(t *testing.T, dir string, port int, light bool) {
 	t.Helper()
+	duration := "2s"
+	if light {
+		duration = "1s"
+	}
 	url := "http://" + address(port) + "/"
 	fetched := scratch(t)
 	fetch := func(name string, flags ...string) {
@@ -221,7 +237,7 @@ func webLoad(t *testing.T, dir string, port int) {
 		t.Errorf("HEAD: %q", out)
 	}
 
-	out := client(t, "wrk", "-t", "1", "-c", "8", "-d", "2s", "--timeout", "60s", url+"small.txt")
+	out := client(t, "wrk", "-t", "1", "-c", "8", "-d", duration, "--timeout", "60s", url+"small.txt")
 	if strings.Contains(out, "Socket errors") || strings.Contains(out, "Non-2xx") || !strings.Contains(out, "requests in") ||
 		strings.Contains(out, " 0 requests in") {
 		t.Errorf("wrk: %s", clip(out))

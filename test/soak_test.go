@@ -4,61 +4,191 @@ package test
 
 import (
 	"fmt"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // soakRounds is how often in a row everything must run.
 const soakRounds = 10
 
-// busy keeps every processor busy until the test ends.
-func busy(t *testing.T) {
+// loadNice are the nice levels of the load, which rounds have in turn: as a rival
+// of what is tested, which then hardly ever runs when it is woken, and as one that
+// takes what is left.
+var loadNice = []int{0, 10}
+
+// load keeps every processor busy: for each one a process computes without a pause.
+type load struct {
+	burners []*process
+	began   time.Time
+}
+
+// busy starts the load. It ends with the test if nothing else ends it.
+func busy(t *testing.T, nice int) *load {
 	t.Helper()
+	l := load{began: time.Now()}
 	for range runtime.NumCPU() {
-		start(t, Run{Args: []string{tool(t, "sh"), "-c", "while :; do :; done"}})
+		l.burners = append(l.burners, start(t, Run{
+			Wrap: []string{tool(t, "nice"), "-n", strconv.Itoa(nice)},
+			Args: []string{tool(t, "sh"), "-c", "while :; do :; done"},
+		}))
 	}
+	return &l
 }
 
-// TestSoakRealPrograms runs the list of programs over and over on a machine whose
-// processors have other things to do.
-func TestSoakRealPrograms(t *testing.T) {
-	busy(t)
-	for round := range soakRounds {
-		t.Run(fmt.Sprintf("round=%d", round), func(t *testing.T) {
-			for _, p := range realPrograms {
-				t.Run(p.name, func(t *testing.T) { p.make(t).same(t, Run{}, 1, 2, 3, 4) })
-			}
-		})
-	}
-}
-
-// TestSoakServers does the same with the servers.
-func TestSoakServers(t *testing.T) {
-	busy(t)
-	for round := range soakRounds {
-		for _, s := range servers {
-			for _, n := range []int{1, 2, 3, 4} {
-				t.Run(fmt.Sprintf("round=%d/%s/N=%d", round, s.name, n), func(t *testing.T) { s.test(t, n) })
-			}
+// end ends the load, which must have lasted, and returns how much of all
+// processors it has used.
+func (l *load) end(t *testing.T) float64 {
+	t.Helper()
+	var used time.Duration
+	for _, p := range l.burners {
+		select {
+		case <-p.done:
+			t.Errorf("the load has ended by itself: %s", p.result())
+		default:
 		}
+		p.kill()
+		used += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	}
+	return used.Seconds() / time.Since(l.began).Seconds() / float64(runtime.NumCPU())
 }
 
-// TestSoakProgs does the same with the self-checking programs.
+// soaking counts what runs, round for round.
+type soaking struct {
+	mu     sync.Mutex
+	runs   int
+	failed []string
+}
+
+// note counts t as one run when it is over. It goes before what t cleans up.
+func (s *soaking) note(t *testing.T) {
+	t.Cleanup(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.runs++
+		if t.Failed() || t.Skipped() {
+			s.failed = append(s.failed, t.Name())
+		}
+	})
+}
+
+// count returns how many have run and which of these have failed since the
+// failure number from.
+func (s *soaking) count(from int) (runs int, failed []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs, s.failed[from:]
+}
+
+// say reports how far a soak test is, for somebody who waits for it.
+func say(t *testing.T, format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format(time.TimeOnly), t.Name(), fmt.Sprintf(format, args...))
+}
+
+// soak runs the rounds on a machine whose processors have other things to do. In
+// each, round starts subtests, which run in parallel and are noted.
+func soak(t *testing.T, what string, round func(t *testing.T, s *soaking)) {
+	t.Helper()
+	began := time.Now()
+	var s soaking
+	runs, failures := 0, 0
+	for i := range soakRounds {
+		at, nice := time.Now(), loadNice[i%len(loadNice)]
+		load := busy(t, nice)
+		t.Run(fmt.Sprintf("round=%d", i+1), func(t *testing.T) { round(t, &s) })
+		share := load.end(t)
+		n, failed := s.count(failures)
+		say(t, "round %d of %d: %d runs, %d failed, %v; the load of nice %d got %.0f%% of %d processors",
+			i+1, soakRounds, n-runs, len(failed), time.Since(at).Round(time.Second), nice, 100*share, runtime.NumCPU())
+		for _, name := range failed {
+			say(t, "failed: %s", name)
+		}
+		runs, failures = n, failures+len(failed)
+	}
+	say(t, "%s, %d rounds: %d runs, %d failed, %v", what, soakRounds, runs, failures, time.Since(began).Round(time.Second))
+}
+
+// mustRun are the numbers of variants as which everything on the list must run.
+var mustRun = []int{1, 2, 3, 4}
+
+// reference is a case with what it leaves when it runs natively.
+type reference struct {
+	Case
+	want observed
+}
+
+// again runs the case once more as n variants.
+func (r *reference) again(t *testing.T, s *soaking, n int) {
+	t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+		s.note(t)
+		r.check(t, Run{N: n}, r.want)
+	})
+}
+
+// TestSoakMustRun runs the list of programs and servers over and over. Programs
+// run natively once: that they do the same again TestRealProgramsNative checks.
+func TestSoakMustRun(t *testing.T) {
+	programs := make([]reference, len(realPrograms))
+	for i, p := range realPrograms {
+		programs[i].Case = p.make(t)
+		programs[i].want = programs[i].natively(t, Run{})
+	}
+	what := fmt.Sprintf("%d programs and %d servers, N = %s", len(realPrograms), len(servers), strings.Trim(fmt.Sprint(mustRun), "[]"))
+	soak(t, what, func(t *testing.T, s *soaking) {
+		for i, p := range realPrograms {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				for _, n := range mustRun {
+					programs[i].again(t, s, n)
+				}
+			})
+		}
+		for _, server := range servers {
+			t.Run(server.name, func(t *testing.T) {
+				t.Parallel()
+				for _, n := range mustRun {
+					t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+						s.note(t)
+						server.test(t, n, true)
+					})
+				}
+			})
+		}
+	})
+}
+
+// TestSoakProgs does the same with the self-checking programs, as 2 and 4 variants.
 func TestSoakProgs(t *testing.T) {
-	busy(t)
-	for round := range soakRounds {
-		t.Run(fmt.Sprintf("round=%d", round), func(t *testing.T) {
-			for _, p := range progs {
-				t.Run(p.name, func(t *testing.T) { p.of(t, dynamic).same(t, Run{}, 2, 4) })
-			}
-		})
+	all := make([]reference, len(progs))
+	for i, p := range progs {
+		all[i].Case = p.of(t, dynamic)
+		all[i].want = all[i].natively(t, Run{})
 	}
+	soak(t, fmt.Sprintf("%d programs, N = 2 4", len(progs)), func(t *testing.T, s *soaking) {
+		for i, p := range progs {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				for _, n := range []int{2, 4} {
+					all[i].again(t, s, n)
+				}
+			})
+		}
+	})
 }
 
-// TestSoakKilledMonitor kills the monitor a hundred times.
+// TestSoakKilledMonitor kills the monitor a hundred times as each user. How soon
+// the dead are gone is part of the test, so nothing else runs beside it.
 func TestSoakKilledMonitor(t *testing.T) {
+	const kills = 100
 	for _, as := range users(t) {
-		t.Run(as.name, func(t *testing.T) { killMonitor(t, as, 100) })
+		t.Run(as.name, func(t *testing.T) {
+			began := time.Now()
+			killMonitor(t, as, kills)
+			say(t, "killed %d times, %v", kills, time.Since(began).Round(time.Second))
+		})
 	}
 }
