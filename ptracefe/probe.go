@@ -22,6 +22,9 @@ import (
 // What is missing is in the features; the error is that of ctx when it is done
 // before the end. It takes some milliseconds.
 func Probe(ctx context.Context) (frontend.Features, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("test of ptrace: %w", context.Cause(ctx))
+	}
 	done := make(chan error, 1)
 	go func() {
 		var err error

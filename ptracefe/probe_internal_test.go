@@ -26,7 +26,8 @@ func TestProbeHere(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Probe(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	// Nothing is started then, whose descriptors the next test would count.
+	if _, err := Probe(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
