@@ -14,8 +14,10 @@ import (
 // its own; its methods are safe for concurrent use.
 type watch struct {
 	epoll int
-	bell  *vhost.BellPage
-	done  chan struct{}
+	// halt is a pipe; when its writing end closes the goroutine ends.
+	halt [2]int
+	bell *vhost.BellPage
+	done chan struct{}
 
 	mu    sync.Mutex
 	ended map[int]bool
@@ -29,7 +31,17 @@ func newWatch(bell *vhost.BellPage) (*watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
-	return &watch{epoll: epoll, bell: bell, done: make(chan struct{}), ended: map[int]bool{}}, nil
+	w := &watch{epoll: epoll, bell: bell, done: make(chan struct{}), ended: map[int]bool{}}
+	if w.halt, err = unix.Pipe(); err != nil {
+		_ = unix.Close(epoll)
+		return nil, fmt.Errorf("watch processes: %w", err)
+	}
+	if err := w.add(stopKey, w.halt[0]); err != nil {
+		w.close()
+		_ = unix.Close(w.halt[1])
+		return nil, err
+	}
+	return w, nil
 }
 
 // add begins to watch process pid.
@@ -57,13 +69,13 @@ func (w *watch) run() {
 
 // stop ends the goroutine and releases what it used.
 func (w *watch) stop() {
-	pipe, err := unix.Pipe()
-	if err == nil {
-		_ = unix.EpollAdd(w.epoll, pipe[0], stopKey)
-		_ = unix.Close(pipe[1])
-		<-w.done
-		_ = unix.Close(pipe[0])
-	}
+	_ = unix.Close(w.halt[1])
+	<-w.done
+	w.close()
+}
+
+func (w *watch) close() {
+	_ = unix.Close(w.halt[0])
 	_ = unix.Close(w.epoll)
 }
 
