@@ -178,7 +178,7 @@ func (s *session) done(t *task, ret int64) error {
 	if !t.call.exit {
 		return s.resume(t)
 	}
-	s.later(func() {
+	s.later(t, func() {
 		if t.state == atExit {
 			s.apply(s.mon.OnSyscallExit(t.id, ret))
 		}
@@ -195,7 +195,7 @@ func (s *session) exitThread(t *task, args [6]uint64) error {
 	s.post(t, []vhost.Call{{Nr: unix.SysExit, Args: args}}, false, func() {})
 	t.state = leaving
 	if len(p.tasks) > 1 {
-		s.later(func() { s.taskEnded(t, frontend.Status{Code: int(args[0] & 0xff)}) })
+		s.later(t, func() { s.taskEnded(t, frontend.Status{Code: int(args[0] & 0xff)}) })
 	}
 	return nil
 }

@@ -44,8 +44,12 @@ func (t *task) dropExec() {
 	t.exec = nil
 }
 
-// file returns the descriptor of file i of the plan in the monitor.
+// file returns the descriptor of file i of the plan in the monitor, 0 when there is
+// none.
 func (x *execution) file(i int) frontend.File {
+	if i >= len(x.plan.Files) {
+		return 0
+	}
 	f, ok := x.plan.Files[i].ReaderAt.(*os.File)
 	if !ok {
 		return 0
@@ -166,59 +170,47 @@ func (s *session) executed(t *task) {
 // but may be open in others that share the memory.
 func (t *task) vcpuGone() { t.retire() }
 
-// planFile plans the execution of a file of the monitor's.
-func (s *session) planFile(t *task, a *frontend.Action) (*execution, error) {
-	fd, err := unix.Duplicate(int(a.File), minFile)
-	if err != nil {
-		return nil, err
-	}
-	f, err := openProgram(fd)
-	if err != nil {
-		return nil, err
-	}
-	req := &loader.Request{File: f, Path: f.Name}
-	if req.Args, err = s.strings(t, a.Args[1]); err == nil {
-		req.Env, err = s.strings(t, a.Args[2])
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return s.plan(req, t.proc.pid, func(path string) (*loader.File, error) {
-		return s.openIn(t, unix.AtFDCWD, path, 0)
-	})
-}
-
 // planPath plans the execution of a file of the program's.
 func (s *session) planPath(t *task, dir int, pathAddr, argv, envp uint64, flags int) (*execution, error) {
-	if flags&^(unix.AtEmptyPath|unix.AtSymlinkNofollow) != 0 {
-		return nil, syscall.EINVAL
-	}
 	path, err := s.text(t, pathAddr, maxPath, syscall.ENAMETOOLONG)
 	if err != nil {
 		return nil, err
 	}
-	if len(path) == 0 && flags&unix.AtEmptyPath == 0 {
+	return s.planAt(t, dir, string(path), flags, func(req *loader.Request) error {
+		var err error
+		if req.Args, err = s.strings(t, argv); err == nil {
+			req.Env, err = s.strings(t, envp)
+		}
+		return err
+	})
+}
+
+// planAt plans the execution of a file that t's process has. vectors reads the
+// strings, which are none when it is nil.
+func (s *session) planAt(t *task, dir int, path string, flags int, vectors func(*loader.Request) error) (*execution, error) {
+	if flags&^(unix.AtEmptyPath|unix.AtSymlinkNofollow) != 0 {
+		return nil, syscall.EINVAL
+	}
+	if path == "" && flags&unix.AtEmptyPath == 0 {
 		return nil, syscall.ENOENT
 	}
-	f, err := s.openIn(t, dir, string(path), flags)
+	f, err := s.openIn(t, dir, path, flags)
 	if err != nil {
 		return nil, err
 	}
-	req := &loader.Request{File: f, Path: string(path)}
-	if dir != unix.AtFDCWD && (len(path) == 0 || path[0] != '/') {
+	req := &loader.Request{File: f, Path: path}
+	if dir != unix.AtFDCWD && (path == "" || path[0] != '/') {
 		req.Path = fmt.Sprintf("/dev/fd/%d", dir)
-		if len(path) > 0 {
-			req.Path += "/" + string(path)
+		if path != "" {
+			req.Path += "/" + path
 		}
 		req.PathInaccessible = s.closesOnExec(t, dir)
 	}
-	if req.Args, err = s.strings(t, argv); err == nil {
-		req.Env, err = s.strings(t, envp)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
+	if vectors != nil {
+		if err := vectors(req); err != nil {
+			_ = f.Close()
+			return nil, err
+		}
 	}
 	return s.plan(req, t.proc.pid, func(path string) (*loader.File, error) {
 		return s.openIn(t, unix.AtFDCWD, path, 0)

@@ -5,7 +5,9 @@ package kvmsandbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -74,9 +76,11 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 		return s.done(t, -int64(syscall.EAGAIN))
 	}
 	blk.Lend()
-	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: starting}
+	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: unborn}
 	child.then = func() { s.childStarted(child) }
 	s.active = append(s.active, child)
+	s.unborn = append(s.unborn, child)
+	t.bearing = b
 	// The program's stack and thread pointer are the guest's; ids go where the
 	// program wants them.
 	call := vhost.Call{Nr: unix.SysClone, Child: blk}
@@ -91,8 +95,9 @@ func (s *session) cloneReturned(t, child *task) {
 	b := child.born
 	b.result, b.returned = t.blk.Result(t.blk.Done()-1), true
 	if b.result < 0 {
-		child.state = ended
+		child.state, t.bearing = ended, nil
 		s.dropActive(child)
+		s.dropUnborn(child)
 		child.proc.variant.arena.FreeBlock(child.blk)
 		if b.vcpu != nil {
 			t.proc.mm.idle = append(t.proc.mm.idle, b.vcpu)
@@ -109,8 +114,8 @@ func (s *session) cloneReturned(t, child *task) {
 func (s *session) childStarted(child *task) {
 	b := child.born
 	t := b.parent
-	if t.state == ended {
-		_ = unix.Kill(child.blk.Process(), 9)
+	if t.state == ended || t.proc.killed {
+		s.abandon(child)
 		return
 	}
 	child.id.Host = child.blk.Thread()
@@ -129,19 +134,51 @@ func (s *session) childStarted(child *task) {
 // parentGoesOn lets the parent of a reported child go on. Its call may still be
 // under way: vfork.
 func (s *session) parentGoesOn(t *task) error {
-	for _, c := range s.tasks {
-		b := c.born
-		if b == nil || b.parent != t || b.told {
-			continue
-		}
-		b.told = true
-		if b.returned {
-			return s.done(t, b.result)
-		}
-		t.state = running
-		return nil
+	b := t.bearing
+	b.told, t.bearing = true, nil
+	if b.returned {
+		return s.done(t, b.result)
 	}
-	return fmt.Errorf("%v has no child to go on from", t.id)
+	t.state = running
+	return nil
+}
+
+// abandon ends a child that nobody will hear of, because its parent has ended
+// meanwhile, and waits until it is gone.
+func (s *session) abandon(child *task) {
+	child.state = ended
+	s.dropUnborn(child)
+	pid := child.blk.Process()
+	child.proc.variant.dying = append(child.proc.variant.dying, dying{child.blk, pid, child.blk.Thread()})
+	if child.born.flags&cloneThread != 0 {
+		// It ends with its process.
+		return
+	}
+	pidfd, err := unix.PidfdOpen(pid)
+	if err != nil {
+		return
+	}
+	defer unix.Close(pidfd)
+	_ = unix.Kill(pid, syscall.SIGKILL)
+	_ = unix.WaitReadable(pidfd)
+}
+
+// hangUpLimit bounds the wait for processes of which the monitor knows nothing yet.
+const hangUpLimit = 10 * time.Second
+
+// endUnborn ends the children of v that were being made when all its other
+// processes ended, and waits until no process has the variant's control socket.
+func (s *session) endUnborn(v *variant) {
+	for end := time.Now().Add(hangUpLimit); v.socket >= 0 && time.Now().Before(end); {
+		for _, c := range slices.Clone(s.unborn) {
+			if c.proc.variant == v && c.blk.Reported() {
+				s.abandon(c)
+			}
+		}
+		if hungUp, err := unix.WaitHangUp(v.socket, patience); hungUp || err != nil {
+			return
+		}
+	}
 }
 
 // adopt makes a task that has started one of the session's.
@@ -154,22 +191,20 @@ func (s *session) adopt(t, child *task) error {
 		if err != nil {
 			return fmt.Errorf("open process: %w", err)
 		}
-		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.pipe, mm: p.mm, exe: p.exe, actions: t.proc.actions}
-		if t.proc.image != 0 {
-			fd, err := unix.Duplicate(int(t.proc.image), minFile)
-			if err != nil {
-				return err
-			}
-			p.image = frontend.File(fd)
-		}
+		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.pipe, mm: p.mm, exe: p.exe, actions: t.proc.actions, trapTSC: p.trapTSC}
 		if b.flags&cloneSighand == 0 {
 			p.actions = p.actions.Clone()
 		}
 		s.procs[pid] = p
+		s.dropUnborn(child)
+		if err := p.setProgram(t.proc.image, t.proc.interp); err != nil {
+			return err
+		}
 		if err := s.watch.add(pid, pidfd); err != nil {
 			return err
 		}
 	}
+	s.dropUnborn(child)
 	child.proc = p
 	p.tasks = append(p.tasks, child)
 	s.tasks[child.id.Host] = child
@@ -307,11 +342,10 @@ func (s *session) loadFPU(t *task, fpu []byte) error {
 	})
 }
 
-func (s *session) dropActive(t *task) {
-	for i, o := range s.active {
-		if o == t {
-			s.active = append(s.active[:i], s.active[i+1:]...)
-			return
-		}
-	}
+func (s *session) dropActive(t *task) { s.active = without(s.active, t) }
+func (s *session) dropUnborn(t *task) { s.unborn = without(s.unborn, t) }
+
+// without removes t from list, in place.
+func without(list []*task, t *task) []*task {
+	return slices.DeleteFunc(list, func(o *task) bool { return o == t })
 }

@@ -78,11 +78,12 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities { return capabilities() 
 
 func capabilities() frontend.Capabilities {
 	return frontend.Capabilities{
-		Arch:     sysabi.AMD64,
-		Contains: true,
-		Rdtsc:    true,
-		Twins:    true,
-		Threads:  true,
+		Arch:        sysabi.AMD64,
+		Contains:    true,
+		Rdtsc:       true,
+		Twins:       true,
+		Executables: true,
+		Threads:     true,
 	}
 }
 
@@ -111,6 +112,7 @@ func (f *FrontEnd) Run(
 		ctx: ctx, log: f.log, spec: spec, kvm: m,
 		started: time.Now(), tick: f.tick, spin: f.spin, hostSpin: hostSpin,
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
+		interps: map[frontend.File]frontend.File{},
 	}
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {

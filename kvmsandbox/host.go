@@ -182,27 +182,12 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	return frontend.File(got), nil
 }
 
-// DupImage implements frontend.Host.
-func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
-	t, err := s.lookup(id)
-	if err != nil {
-		return 0, err
-	}
-	if t.proc.image == 0 {
-		return 0, fmt.Errorf("%v has no program", id)
-	}
-	fd, err := unix.Duplicate(int(t.proc.image), minFile)
-	if err != nil {
-		return 0, fmt.Errorf("program of %v: %w", id, err)
-	}
-	return frontend.File(fd), nil
-}
-
 // CloseFile implements frontend.Host.
 func (s *session) CloseFile(f frontend.File) error {
 	if f < minFile {
 		return fmt.Errorf("close file %d: %w", f, syscall.EINVAL)
 	}
+	s.dropInterp(f)
 	return unix.Close(int(f))
 }
 

@@ -230,3 +230,6 @@ func callMSRs(entry uint64) []byte {
 		kvm.MSR{Index: msrSFMASK, Value: callFlags},
 	)
 }
+
+// unmap gives back memory that the monitor mapped for a trial.
+func unmap(mem []byte) { _ = unix.Unmap(mem) }

@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
-	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
@@ -44,7 +43,7 @@ func (m *mapSource) close() {
 // mapping returns the mapping that holds addr or else the next one above. It is
 // empty when there is none. The variant host's own do not count.
 func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
-	if addr >= vhost.SlotStart && addr < vhost.SlotEnd || addr >= userEnd {
+	if inSlot(addr) || addr >= userEnd {
 		return frontend.Mapping{}, nil
 	}
 	m := &t.proc.mm.maps
@@ -61,7 +60,7 @@ func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
 			if v.Stack {
 				out.Path = "[stack]"
 			}
-			if out.Start >= vhost.SlotStart && out.Start < vhost.SlotEnd {
+			if inSlot(out.Start) {
 				return frontend.Mapping{}, nil
 			}
 			return out, nil
@@ -77,7 +76,7 @@ func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
 		return frontend.Mapping{}, err
 	}
 	for _, v := range all {
-		if addr < v.End && !(v.Start >= vhost.SlotStart && v.Start < vhost.SlotEnd) {
+		if addr < v.End && !inSlot(v.Start) {
 			return v.Mapping, nil
 		}
 	}

@@ -17,16 +17,10 @@ import (
 // reportExec reports the program that a task is about to begin.
 func (s *session) reportExec(t *task, old frontend.Task) {
 	p := t.proc
-	if p.image != 0 {
-		_ = unix.Close(int(p.image))
-		p.image = 0
-	}
-	fd, err := unix.Duplicate(int(t.exec.file(0)), minFile)
-	if err != nil {
+	if err := p.setProgram(t.exec.file(loader.Program), t.exec.file(loader.Interpreter)); err != nil {
 		s.failure(t.id, err)
 		return
 	}
-	p.image = frontend.File(fd)
 	t.state = atExec
 	img := t.exec.plan.Image
 	s.apply(s.mon.OnExec(t.id, old, &img))
@@ -55,11 +49,11 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 	if n, err := s.WriteVariantMem(t.id, pl.SP, pl.Stack); err != nil {
 		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(pl.Stack), n, err)
 	}
+	t.proc.trapTSC = t.proc.trapTSC || pl.TrapTSC
 	if err := s.describe(t, pl, &placed.Limits, file); err != nil {
 		return err
 	}
 	m.brk = placed.Limits.Brk
-	s.trapTSC = pl.TrapTSC
 	t.regs = kvm.Registers{RIP: pl.IP, RSP: pl.SP, RFLAGS: flagIF | flagFixed}
 	t.call = call{}
 	c, err := s.processor(t, m)
@@ -173,7 +167,7 @@ func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, fi
 		name = "vhost"
 	}
 	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}}}
-	if pl.TrapTSC && s.kvm.kind == kindPVM {
+	if t.proc.trapTSC && s.kvm.kind == kindPVM {
 		// This kind of machine heeds CR4.TSD only then.
 		calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetTSC, unix.PrTSCSigsegv}})
 	}

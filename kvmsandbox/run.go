@@ -16,7 +16,7 @@ const syscallSize = 2
 // resume lets a task go on with the program, after the signals that wait for it.
 func (s *session) resume(t *task) error {
 	if info, ok := t.nextSignal(); ok {
-		s.later(func() { s.reportSignal(t, info) })
+		s.later(t, func() { s.reportSignal(t, info) })
 		t.state = running
 		return nil
 	}
@@ -53,7 +53,7 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 		return errDead
 	}
 	if !canonical(t.regs.RIP) || !canonical(t.regs.RSP) && t.place == inFrame {
-		s.later(func() { s.trap(t, vectorGeneral, 0, 0, false) })
+		s.later(t, func() { s.trap(t, vectorGeneral, 0, 0, false) })
 		return nil
 	}
 	batch, err := s.beforeEntry(t, calls)

@@ -30,7 +30,6 @@ type session struct {
 	hostSpin   int
 	lastTick   time.Time
 	hiddenBase int
-	trapTSC    bool
 	// unnamed is true when there was a program that the kernel does not know.
 	unnamed bool
 
@@ -41,16 +40,28 @@ type session struct {
 
 	tasks map[int]*task
 	procs map[int]*process
+	// interps are the interpreters that belong to programs that the monitor has.
+	interps map[frontend.File]frontend.File
 	// active are the tasks whose reports are awaited.
 	active []*task
+	// unborn are tasks that are being made and have not reported yet.
+	unborn []*task
 	// ready is what is to be done before the next report is looked at.
-	ready []func()
+	ready []deferred
+	// steps counts what the loop has done.
+	steps uint
 
 	root    *process
 	outcome frontend.Outcome
 	over    bool
 	failing bool
 	err     error
+}
+
+// deferred is something to do for a task, unless it ends before.
+type deferred struct {
+	t *task
+	f func()
 }
 
 func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
@@ -72,8 +83,7 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 	}
 	go s.watch.run()
 	defer s.watch.stop()
-	stop := context.AfterFunc(s.ctx, s.bell.Ring)
-	defer stop()
+	defer s.ringWhenDone()()
 	defer s.release()
 	roots, err := s.startAll()
 	if err != nil {
@@ -92,7 +102,23 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 	return s.outcome, s.err
 }
 
-// loop handles reports until all tasks have ended or the session is over.
+// ringWhenDone makes the end of the context ring the bell, which must be there
+// until stop returns.
+func (s *session) ringWhenDone() (stop func()) {
+	rung := make(chan struct{})
+	forget := context.AfterFunc(s.ctx, func() {
+		s.bell.Ring()
+		close(rung)
+	})
+	return func() {
+		if !forget() {
+			<-rung
+		}
+	}
+}
+
+// loop handles reports until all tasks have ended or the session is over. It looks
+// at the clock and the context however much the variants report.
 func (s *session) loop() {
 	for !s.over && len(s.procs) > 0 {
 		seen := s.bell.Rung()
@@ -134,14 +160,21 @@ func (s *session) spinFor(seen uint32) bool {
 // step does what there is to do and says whether there was anything.
 func (s *session) step() bool {
 	if len(s.ready) > 0 {
-		f := s.ready[0]
+		d := s.ready[0]
 		s.ready = s.ready[1:]
-		f()
+		if d.t.state != ended && !d.t.proc.killed {
+			d.f()
+		}
+		return true
+	}
+	// Ends come first now and then, lest reports that never cease hide them.
+	const fair = 32
+	if s.steps++; s.steps%fair == 0 && s.takeEnds() {
 		return true
 	}
 	for i := 0; i < len(s.active); i++ {
 		t := s.active[i]
-		if t.state == ended || t.proc.killed && t.state != leaving {
+		if t.state == ended || t.proc.killed && t.state != leaving && t.state != unborn {
 			continue
 		}
 		if t.blk.Reported() {
@@ -150,6 +183,12 @@ func (s *session) step() bool {
 			return true
 		}
 	}
+	return s.takeEnds()
+}
+
+// takeEnds reports the processes that have ended since and says whether there are
+// any.
+func (s *session) takeEnds() bool {
 	gone := s.watch.take()
 	for _, pid := range gone {
 		s.processEnded(pid)
@@ -157,8 +196,9 @@ func (s *session) step() bool {
 	return len(gone) > 0
 }
 
-// later does f before the next report is looked at.
-func (s *session) later(f func()) { s.ready = append(s.ready, f) }
+// later does f before the next report is looked at, unless t ends or is killed
+// before.
+func (s *session) later(t *task, f func()) { s.ready = append(s.ready, deferred{t, f}) }
 
 // post gives a task its turn; then is called when it has reported.
 func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
@@ -257,9 +297,9 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 		return
 	}
 	t.state = ended
-	s.active = slices.DeleteFunc(s.active, func(o *task) bool { return o == t })
+	s.dropActive(t)
 	p := t.proc
-	p.tasks = slices.DeleteFunc(p.tasks, func(o *task) bool { return o == t })
+	p.tasks = without(p.tasks, t)
 	delete(s.tasks, t.id.Host)
 	t.retire()
 	t.dropExec()
@@ -273,10 +313,7 @@ func (s *session) closeProcess(p *process) {
 		_ = unix.Close(p.alarm)
 		p.alarm = -1
 	}
-	if p.image != 0 {
-		_ = unix.Close(int(p.image))
-		p.image = 0
-	}
+	p.dropProgram()
 	if p.mm != nil {
 		p.variant.leave(p.mm)
 		p.mm = nil
@@ -306,7 +343,11 @@ func (s *session) release() {
 		}
 		s.closeProcess(p)
 	}
+	for _, f := range s.interps {
+		_ = unix.Close(int(f))
+	}
 	for _, v := range s.variants {
+		s.endUnborn(v)
 		if v.socket >= 0 {
 			_ = unix.Close(v.socket)
 		}

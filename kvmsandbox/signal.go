@@ -310,7 +310,7 @@ func (s *session) handler(t *task, sig *frontend.Signal, act signals.Action) err
 			return err
 		}
 		signals.ForceSegv(t.proc.actions, &t.sig, sig.Number)
-		s.later(func() { s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}) })
+		s.later(t, func() { s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}) })
 		t.state = running
 		return errDead
 	}
@@ -354,7 +354,7 @@ func (s *session) sigreturn(t *task) error {
 	if err != nil {
 		signals.Force(t.proc.actions, &t.sig, signals.SIGSEGV)
 		t.state = running
-		s.later(func() { s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}) })
+		s.later(t, func() { s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}) })
 		return nil
 	}
 	if out.State != nil {
@@ -369,7 +369,7 @@ func (s *session) sigreturn(t *task) error {
 		return s.resume(t)
 	}
 	ret := int64(t.regs.RAX)
-	s.later(func() { s.apply(s.mon.OnSyscallExit(t.id, ret)) })
+	s.later(t, func() { s.apply(s.mon.OnSyscallExit(t.id, ret)) })
 	return nil
 }
 

@@ -220,6 +220,9 @@ func openProgram(fd int) (*loader.File, error) {
 		return nil, syscall.EACCES
 	}
 	f, err := os.Open(self)
+	if errors.Is(err, syscall.EACCES) {
+		return nil, &loader.Error{Errno: syscall.EACCES, Refused: true, Reason: "it may be executed but not read"}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,13 +26,14 @@ const (
 	atSignal                 // a signal is about to be delivered
 	atTimeStamp              // an instruction that reads the time stamp counter
 	starting                 // the variant host is being executed
+	unborn                   // the variant host has not reported its start
 	leaving                  // the last call has been posted
 	ended
 )
 
 func (st state) String() string {
 	return [...]string{"running", "call entry", "call exit", "fork", "birth", "exec", "signal",
-		"time stamp", "starting", "leaving", "ended"}[st]
+		"time stamp", "starting", "unborn", "leaving", "ended"}[st]
 }
 
 // place is how the guest came to stand still, which decides how it goes on.
@@ -55,6 +56,8 @@ type process struct {
 	// actions are what the process does on signals; processes may share them.
 	actions *signals.Dispositions
 	image   frontend.File // the program's file, 0 when there is none
+	interp  frontend.File // its interpreter's, likewise
+	trapTSC bool          // reads of the time stamp counter are reported
 	killed  bool
 	// status is how the process ends, when that is known before it has.
 	status    frontend.Status
@@ -91,8 +94,9 @@ type task struct {
 	mask      uint64
 	maskKnown bool
 	signal    *frontend.Signal
-	// born is the fork that the task was made by, until it is reported.
-	born *birth
+	// born is the fork that the task was made by, bearing the one that it makes,
+	// until both have gone on.
+	born, bearing *birth
 	// then continues when the batch that was posted is done.
 	then func()
 	// loops counts faults in a row that changed nothing.

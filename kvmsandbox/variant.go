@@ -34,16 +34,6 @@ func (h *hidden) each() []*int {
 	return []*int{&h.arena, &h.bell, &h.control, &h.image, &h.kvm}
 }
 
-// has says whether fd is the variant host's.
-func (h *hidden) has(fd int) bool {
-	for _, p := range h.each() {
-		if *p == fd {
-			return true
-		}
-	}
-	return false
-}
-
 type dying struct {
 	blk      *vhost.Block
 	pid, tid int

@@ -107,7 +107,7 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 	t.blk.SetVCPU(c.fd)
 	sp := kvm.Special(make([]byte, kvm.SpecialSize))
 	copy(sp, s.kvm.special)
-	special(sp, c.number, m.space.CR3(), s.trapTSC, fsBase, gsBase)
+	special(sp, c.number, m.space.CR3(), t.proc.trapTSC, fsBase, gsBase)
 	x := t.scratch()
 	regs := x.put(sp)
 	msrs := x.put(callMSRs(s.gateAddr()))

@@ -32,6 +32,7 @@ var cases = []struct {
 	{"Exec", "exec", testExec},
 	{"ExecFails", "exec", testExecFails},
 	{"ExecOfFile", "exec", testExecOfFile},
+	{"ExecRefusal", "exec", testExecRefusal},
 	{"Placement", "place", testPlacement},
 	{"TimeStamps", "tsc", testTimeStamps},
 	{"FaultKills", "fault", testFaultKills},
@@ -43,10 +44,13 @@ var cases = []struct {
 	{"InterruptWithMask", "suspended", testInterruptWithMask},
 	{"FileForFollower", "mapfile", testFileForFollower},
 	{"Kill", "breed", testKill},
+	{"KillAmidFork", "breed", testKillAmidFork},
 	{"End", "breed", testEnd},
+	{"EndAmidFork", "breed", testEndAmidFork},
 	{"Cancel", "wait", testCancel},
 	{"CancelBusy", "spin", testCancel},
 	{"Timer", "spin", testTimer},
+	{"TimerCalls", "calls", testTimerCalls},
 	{"StartErrors", "probe", testStartErrors},
 	{"MonitorRefuses", "probe", testMonitorRefuses},
 }
@@ -384,6 +388,66 @@ func testExecOfFile(t *testing.T, s *suite) {
 	s.run(t, m, 2, "exec", s.path("probe"), "probe").exited(t, done)
 	if execs[0] != 2 || execs[1] != 2 || len(m.Reports[1]) != 2 {
 		t.Errorf("execs %v, reports %v", execs, m.Reports)
+	}
+}
+
+// A front-end that says beforehand which programs it cannot execute does not speak
+// for the kernel.
+func testExecRefusal(t *testing.T, s *suite) {
+	if !s.fe.Capabilities().Executables {
+		t.Log("the front-end refuses no programs")
+		return
+	}
+	dir := t.TempDir()
+	file := func(name, content string, mode os.FileMode) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	// A program for machines with 32-bit addresses.
+	foreign := make([]byte, 64)
+	copy(foreign, "\x7fELF\x01\x01\x01")
+	foreign[16], foreign[18] = 2, 3
+	other := file("other", string(foreign), 0o700)
+	for _, tc := range []struct {
+		path string
+		want syscall.Errno
+	}{
+		{s.path("probe"), 0},
+		{other, syscall.ENOEXEC},
+		{file("script", "#!"+other+"\n", 0o700), syscall.ENOEXEC},
+		{file("good script", "#!"+s.path("probe")+" probe\n", 0o700), 0},
+		// What the kernel refuses.
+		{filepath.Join(dir, "none"), 0},
+		{file("data", string(foreign), 0o600), 0},
+		{file("text", "no program\n", 0o700), 0},
+		{dir, 0},
+	} {
+		m := &Script{}
+		asked := false
+		m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+			if name != "execve" {
+				return nil
+			}
+			asked = true
+			host, ok := m.Host.(frontend.Executables)
+			if !ok {
+				t.Fatal("the host is none of frontend.Executables")
+			}
+			const currentDir = -100
+			errno, reason := host.ExecRefusal(id, currentDir, tc.path, 0)
+			if errno != int(tc.want) || (reason == "") != (errno == 0) {
+				t.Errorf("%s: errno %d (%q), want %d", tc.path, errno, reason, tc.want)
+			}
+			return Answer(id, -int64(syscall.EPERM))
+		}
+		s.run(t, m, 1, "exec", tc.path).exited(t, done)
+		if !asked {
+			t.Fatal("the program executed nothing")
+		}
+		m.want(t, 1, int64(syscall.EPERM))
 	}
 }
 

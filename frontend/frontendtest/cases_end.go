@@ -32,6 +32,78 @@ func testKill(t *testing.T, s *suite) {
 	}
 }
 
+// amidFork runs a program whose forks are let into the kernel together with a further
+// action. Nothing may have its files afterwards.
+func (s *suite) amidFork(t *testing.T, m *Script, further func(frontend.Task) frontend.Action) outcome {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		if name == "clone" || name == "fork" {
+			return append(RunAs(id, c, false), further(id))
+		}
+		return nil
+	}
+	o := s.runSpec(t, m, frontend.Spec{
+		Programs: []string{s.path("breed")}, Args: []string{s.path("breed"), "breed"}, Variants: 1,
+		Files: []*os.File{nil, w},
+	})
+	if err := errors.Join(o.err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !allClosed(t, r) {
+		t.Error("a process is left")
+	}
+	return o
+}
+
+// allClosed says whether nobody has the other end of a pipe.
+func allClosed(t *testing.T, pipe *os.File) bool {
+	t.Helper()
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	var errno error
+	if err := conn.Read(func(fd uintptr) bool {
+		n, errno = syscall.Read(int(fd), make([]byte, 1))
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n == 0 && errno == nil
+}
+
+// amidForkRounds is how often a fork is interrupted: the child may be there or not.
+const amidForkRounds = 20
+
+func testKillAmidFork(t *testing.T, s *suite) {
+	for range amidForkRounds {
+		m := &Script{}
+		s.amidFork(t, m, func(id frontend.Task) frontend.Action {
+			return frontend.Action{Op: frontend.OpKill, Task: id}
+		}).exited(t, frontend.Status{Signal: int(syscall.SIGKILL)})
+		if len(m.Alive) != 0 {
+			t.Errorf("%v never ended", m.Alive)
+		}
+	}
+}
+
+func testEndAmidFork(t *testing.T, s *suite) {
+	for range amidForkRounds {
+		if o := s.amidFork(t, &Script{}, func(frontend.Task) frontend.Action {
+			return frontend.Action{Op: frontend.OpEnd}
+		}); o.Ended {
+			t.Errorf("outcome %+v of a session that was ended", o.Outcome)
+		}
+	}
+}
+
 func testEnd(t *testing.T, s *suite) {
 	m := &Script{}
 	m.Report = func(frontend.Task, int, uint64) []frontend.Action { return One(frontend.Action{Op: frontend.OpEnd}) }
@@ -55,7 +127,7 @@ func (s *suite) gone(t *testing.T, m *Script) {
 }
 
 func testCancel(t *testing.T, s *suite) {
-	for _, program := range []string{"wait", "spin"} {
+	for _, program := range []string{"wait", "spin", "calls"} {
 		if s.path(program) == "" {
 			continue
 		}
@@ -74,7 +146,13 @@ func testCancel(t *testing.T, s *suite) {
 	}
 }
 
-func testTimer(t *testing.T, s *suite) {
+func testTimer(t *testing.T, s *suite) { s.timer(t, "spin", 1) }
+
+// Reports that never cease do not keep the time from the monitor.
+func testTimerCalls(t *testing.T, s *suite) { s.timer(t, "calls", 3) }
+
+func (s *suite) timer(t *testing.T, program string, variants int) {
+	t.Helper()
 	m := &Script{}
 	var times []time.Duration
 	m.Timer = func(now time.Duration) []frontend.Action {
@@ -84,7 +162,7 @@ func testTimer(t *testing.T, s *suite) {
 		}
 		return nil
 	}
-	s.run(t, m, 1, "spin")
+	s.run(t, m, variants, program)
 	if len(times) != 4 {
 		t.Fatalf("times %v", times)
 	}

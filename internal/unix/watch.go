@@ -4,6 +4,7 @@ package unix
 
 import (
 	"syscall"
+	"time"
 
 	sys "golang.org/x/sys/unix"
 )
@@ -47,6 +48,17 @@ func WaitReadable(fd int) error {
 			return err
 		}
 	}
+}
+
+// WaitHangUp sleeps until nobody has the other end of a socket, at most for timeout,
+// and says whether that is so.
+func WaitHangUp(socket int, timeout time.Duration) (hungUp bool, err error) {
+	p := []sys.PollFd{{Fd: int32(socket)}}
+	_, err = sys.Poll(p, int(timeout/time.Millisecond))
+	if err == syscall.EINTR {
+		err = nil
+	}
+	return p[0].Revents&sys.POLLHUP != 0, err
 }
 
 // Reap takes the status of process pid if that is a child of the caller's that has

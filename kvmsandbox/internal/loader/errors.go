@@ -49,9 +49,14 @@ func refuse(errno syscall.Errno, format string, args ...any) error {
 }
 
 // failed describes an error that came from outside. One that has no error number
-// is none that a program could be told, and is passed on.
+// is none that a program could be told, and is passed on. One that is a refusal stays
+// one.
 func failed(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
+	var known *Error
+	if errors.As(err, &known) && known.Refused {
+		return &Error{Errno: known.Errno, Refused: true, Reason: fmt.Sprintf("%s (%s)", what, known.Reason)}
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return &Error{Errno: errno, Reason: what}

@@ -93,8 +93,8 @@ type Plan struct {
 
 // Indices in Plan.Files.
 const (
-	programFile = 0
-	interpFile  = 1
+	Program     = 0
+	Interpreter = 1
 )
 
 // loader is a Load under way.
@@ -216,7 +216,7 @@ func (l *loader) findInterpreter(program *object) (*object, error) {
 		return nil, answer(syscall.EIO, "its interpreter %q is too short", path)
 	}
 	o := parseObject(l.interp, head[:])
-	o.index = interpFile
+	o.index = Interpreter
 	if !o.isELF || o.machine != elf.EM_X86_64 {
 		return nil, answer(syscall.ELIBBAD, "its interpreter %q is none of this machine", path)
 	}

@@ -46,7 +46,7 @@ func TestLoadScript(t *testing.T) {
 	if len(img.Env) != 1 || string(img.ExecPath) != "/script" || img.Comm != "script" || string(img.Platform) != "x86_64" || img.Random != req.Random {
 		t.Errorf("image %+v", img)
 	}
-	if len(p.Files) != 2 || p.Files[programFile].Name != "/program" || p.Files[interpFile].Name != "/ld" || len(fs.open) != 2 {
+	if len(p.Files) != 2 || p.Files[Program].Name != "/program" || p.Files[Interpreter].Name != "/ld" || len(fs.open) != 2 {
 		t.Errorf("files %v, open %v", p.Files, fs.open)
 	}
 	if !img.Movable || img.Align != pageSize || img.IP != auxValue(img.Aux, auxBase)+0x1010 || auxValue(img.Aux, auxEntry) != programBase+0x1010 {
@@ -290,6 +290,20 @@ func TestLoadManySegments(t *testing.T) {
 	for _, pl := range all {
 		if _, err := p.Place(pl); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What the caller of Load refuses stays refused when it is an interpreter.
+func TestLoadRefusedInterpreter(t *testing.T) {
+	for _, path := range []string{"/program", "/script"} {
+		fs := interpretedFiles(t)
+		_, err := Load(fs.request(path), func(string) (*File, error) {
+			return nil, &Error{Errno: syscall.EACCES, Refused: true, Reason: "it is locked"}
+		})
+		var e *Error
+		if !errors.As(err, &e) || !e.Refused || e.Fatal || e.Errno != syscall.EACCES || !strings.Contains(e.Reason, "it is locked") {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
