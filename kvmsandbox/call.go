@@ -5,6 +5,7 @@ package kvmsandbox
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -95,6 +96,12 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		s.post(t, []vhost.Call{c}, false, func() { s.opened(t) })
 		return nil
 	}
+	if s.runListing(t, c) {
+		return nil
+	}
+	if t.leads() {
+		s.rewind(t, a.Nr, args)
+	}
 	if !a.Exit && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
 		return s.runAndEnter(t, c)
 	}
@@ -116,19 +123,27 @@ func (s *session) runAndEnter(t *task, c vhost.Call) error {
 
 // opened takes the result of a call that opens a file.
 func (s *session) opened(t *task) {
-	if fd := t.blk.Result(0); fd >= 0 && s.forbidden(t, int(fd)) {
-		info, signalled := t.blk.Signal()
-		if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
-			s.check(t, err)
-			return
-		}
-		if signalled {
-			t.queue = append(t.queue, info)
-		}
-		s.check(t, s.done(t, -int64(syscall.EACCES)))
+	fd := t.blk.Result(0)
+	if fd < 0 {
+		s.callMade(t)
 		return
 	}
-	s.callMade(t)
+	if info, ok := t.blk.Signal(); ok {
+		t.queue = append(t.queue, info)
+	}
+	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(int(fd))))
+	if err == nil && s.forbidden(link) {
+		_, err = s.call1(t, unix.SysClose, uint64(fd))
+		fd = -int64(syscall.EACCES)
+	} else if err == nil {
+		err = s.exchange(t, int(fd), link)
+	} else {
+		err = nil // another thread has closed it
+	}
+	if err == nil {
+		err = s.done(t, fd)
+	}
+	s.check(t, err)
 }
 
 // closeRange is close_range(2) around the variant host's descriptors.

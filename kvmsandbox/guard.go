@@ -193,14 +193,10 @@ func opens(nr int64) bool {
 	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
 }
 
-// forbidden says whether the file behind a descriptor that the program has just
-// opened is the variant host's, or the memory of a process in which there is one:
+// forbidden says whether the file that the program has just opened, by the kernel's
+// name of it, is the variant host's, or the memory of a process in which there is one:
 // through that file even its code could be changed.
-func (s *session) forbidden(t *task, fd int) bool {
-	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
-	if err != nil {
-		return false
-	}
+func (s *session) forbidden(link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}

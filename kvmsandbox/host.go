@@ -193,7 +193,13 @@ func (s *session) CloseFile(f frontend.File) error {
 
 // FilePath implements frontend.Host.
 func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
-	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
+	name, err := unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
+	if t := s.tasks[id.Host]; t != nil && len(s.snapshots) > 0 {
+		if n := s.snapshotOf(t, fd); n != nil {
+			return n.link, nil
+		}
+	}
+	return name, err
 }
 
 // procPath returns the path of a file of a task in /proc.

@@ -32,6 +32,10 @@ type session struct {
 	hiddenBase int
 	// unnamed is true when there was a program that the kernel does not know.
 	unnamed bool
+	// snapshots are the texts of /proc that programs have open, the oldest first;
+	// listed is true when a program has opened one of listings.
+	snapshots []*snapshot
+	listed    bool
 
 	bell     *vhost.BellPage
 	watch    *watch
@@ -345,6 +349,9 @@ func (s *session) release() {
 	}
 	for _, f := range s.interps {
 		_ = unix.Close(int(f))
+	}
+	for _, n := range s.snapshots {
+		n.close()
 	}
 	for _, v := range s.variants {
 		s.endUnborn(v)

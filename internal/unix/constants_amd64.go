@@ -19,6 +19,12 @@ const (
 	SysRtSigsuspend = sys.SYS_RT_SIGSUSPEND
 
 	SysOpenat           = sys.SYS_OPENAT
+	SysLseek            = sys.SYS_LSEEK
+	SysPread64          = sys.SYS_PREAD64
+	SysPreadv           = sys.SYS_PREADV
+	SysPreadv2          = sys.SYS_PREADV2
+	SysGetdents         = sys.SYS_GETDENTS
+	SysGetdents64       = sys.SYS_GETDENTS64
 	SysMmap             = sys.SYS_MMAP
 	SysMprotect         = sys.SYS_MPROTECT
 	SysPkeyMprotect     = sys.SYS_PKEY_MPROTECT

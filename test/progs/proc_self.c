@@ -3,6 +3,7 @@
  * environment, descriptors, and maps that hold the reader's own addresses.
  */
 #include "check.h"
+#include <dirent.h>
 #include <sys/auxv.h>
 
 extern char **environ;
@@ -38,6 +39,33 @@ static int within(const void *address, const char *name)
 		return found;
 	}
 	return 0;
+}
+
+/* Each number that a directory lists is an open descriptor. */
+static void only_open(const char *path)
+{
+	DIR *d = opendir(path);
+	CHECK(d != NULL);
+	int count = 0;
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (e->d_name[0] == '.')
+			continue;
+		CHECK(fcntl(atoi(e->d_name), F_GETFD) >= 0);
+		count++;
+	}
+	CHECK(count >= 4);
+	CHECK(closedir(d) == 0);
+}
+
+/* The signals that are ignored, from a file of /proc/self/status. */
+static unsigned long ignored(int fd)
+{
+	ssize_t n = read(fd, text, sizeof text - 1);
+	CHECK(n > 0);
+	text[n] = 0;
+	char *p = strstr(text, "\nSigIgn:");
+	CHECK(p != NULL);
+	return strtoul(p + 8, NULL, 16);
 }
 
 int main(int argc, char **argv)
@@ -145,6 +173,36 @@ int main(int argc, char **argv)
 	char cwd[PATH_MAX];
 	CHECK(getcwd(cwd, sizeof cwd) && strcmp(cwd, link) == 0);
 	ok("fd, fdinfo, cwd");
+
+	/* What is listed is there, and nothing else of the process is. */
+	only_open("/proc/self/fd");
+	only_open("/proc/self/fdinfo");
+	DIR *d = opendir("/proc/self/task");
+	CHECK(d != NULL);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		CHECK(e->d_name[0] == '.' || atoi(e->d_name) == getpid());
+	CHECK(closedir(d) == 0);
+	slurp("/proc/self/maps");
+	unsigned long sum = 0;
+	for (char *line = text; *line; line = strchr(line, '\n') + 1) {
+		unsigned long from, to;
+		CHECK(sscanf(line, "%lx-%lx", &from, &to) == 2);
+		if (from >> 47 == 0)
+			sum += to - from;
+	}
+	CHECK(sum < 1ul << 30);
+	slurp("/proc/self/statm");
+	long pages = strtol(text, NULL, 10);
+	slurp("/proc/self/status");
+	CHECK((unsigned long)field("\nVmSize:") == sum / 1024 && (unsigned long)pages == sum / PAGE);
+	/* Read again from its beginning, a file tells what is now. */
+	fd = open("/proc/self/status", O_RDONLY);
+	unsigned long before = ignored(fd);
+	CHECK(signal(SIGUSR2, SIG_IGN) == SIG_DFL);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	CHECK((before >> (SIGUSR2 - 1)) % 2 == 0 && ignored(fd) == (before | 1ul << (SIGUSR2 - 1)));
+	CHECK(close(fd) == 0);
+	ok("listings, sums, rewound");
 
 	/* A child's entries, read by the parent while the child waits. */
 	int down[2];
