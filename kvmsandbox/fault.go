@@ -67,8 +67,8 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		want = protExec
 	}
 	v, err := s.mapping(t, addr)
-	if err == nil && v.Start > addr && v.Path == "[stack]" {
-		v, err = s.growStack(t, addr)
+	if err == nil && v.Start > addr {
+		v, err = s.grow(t, addr)
 	}
 	if err != nil {
 		s.check(t, err)
@@ -163,9 +163,10 @@ func (s *session) giveSlots(t *task, slots []guestmem.Slot) error {
 	return nil
 }
 
-// growStack touches an address below the stack, from the process's own side: the
-// kernel grows the stack as it does for a program.
-func (s *session) growStack(t *task, addr uint64) (frontend.Mapping, error) {
+// grow touches an address below a mapping from the process's own side: the kernel
+// lets the mapping grow as it does for a program if it is one that grows down, which
+// nobody else can tell.
+func (s *session) grow(t *task, addr uint64) (frontend.Mapping, error) {
 	// The kernel reads the new mask before it looks at what to do with it.
 	const noSuchHow = 99
 	if _, err := s.call1(t, unix.SysRtSigprocmask, noSuchHow, addr&^7, 0, 8); err != nil {

@@ -100,10 +100,9 @@ func (s *session) transfer(
 			break
 		}
 		v, err := s.mapping(t, at)
-		if err == nil && v.Start > at && v.Path == "[stack]" {
+		if err == nil && v.Start > at {
 			grown = page
-			_, err = s.growStack(t, at)
-			if err == nil {
+			if v, err = s.grow(t, at); err == nil && v.Start <= at {
 				continue
 			}
 		}

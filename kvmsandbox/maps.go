@@ -57,9 +57,6 @@ func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
 		switch err {
 		case nil:
 			out := frontend.Mapping{Start: v.Start, End: v.End, Prot: v.Prot, Shared: v.Shared}
-			if v.Stack {
-				out.Path = "[stack]"
-			}
 			if inSlot(out.Start) {
 				return frontend.Mapping{}, nil
 			}

@@ -3,8 +3,6 @@
 package unix
 
 import (
-	"bytes"
-	"runtime"
 	"unsafe"
 
 	sys "golang.org/x/sys/unix"
@@ -16,8 +14,6 @@ type MapArea struct {
 	// Prot is the set of PROT_READ (1), PROT_WRITE (2), PROT_EXEC (4).
 	Prot   uint32
 	Shared bool
-	// Stack is true for the memory that the kernel labels [stack].
-	Stack bool
 }
 
 // mapQuery is struct procmap_query (include/uapi/linux/fs.h).
@@ -41,24 +37,11 @@ const (
 // the next above it. It returns ENOENT when there is none and ENOTTY before
 // Linux 6.11.
 func QueryMap(fd int, addr uint64) (MapArea, error) {
-	var name [16]byte
-	q := mapQuery{flags: queryNext, addr: addr, nameSize: uint32(len(name))}
+	q := mapQuery{flags: queryNext, addr: addr}
 	q.size = uint64(unsafe.Sizeof(q))
-	// The kernel writes to an address that it finds in q.
-	var pin runtime.Pinner
-	pin.Pin(&name)
-	defer pin.Unpin()
-	q.nameAddr = uint64(uintptr(unsafe.Pointer(&name)))
 	_, _, e := sys.Syscall(sys.SYS_IOCTL, uintptr(fd), queryRequest, uintptr(unsafe.Pointer(&q)))
-	if e == sys.ENAMETOOLONG {
-		q.nameSize, q.nameAddr = 0, 0
-		_, _, e = sys.Syscall(sys.SYS_IOCTL, uintptr(fd), queryRequest, uintptr(unsafe.Pointer(&q)))
-	}
 	if e != 0 {
 		return MapArea{}, e
 	}
-	a := MapArea{Start: q.start, End: q.end, Prot: uint32(q.vmaFlags & queryProtection), Shared: q.vmaFlags&queryShared != 0}
-	end := bytes.IndexByte(name[:], 0)
-	a.Stack = end > 0 && string(name[:end]) == "[stack]" && q.inode == 0
-	return a, nil
+	return MapArea{Start: q.start, End: q.end, Prot: uint32(q.vmaFlags & queryProtection), Shared: q.vmaFlags&queryShared != 0}, nil
 }
