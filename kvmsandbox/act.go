@@ -89,6 +89,8 @@ func (s *session) goOn(t *task) error {
 func (t *task) setResult(ret int64) {
 	t.regs.RAX = uint64(ret)
 	t.dirty = true
+	t.call.landed, t.call.unseen = true, false
+	t.call.ip, t.call.ret = t.regs.RIP, uint64(ret)
 }
 
 func (t *task) setTimeStamp(ts frontend.TimeStamp) {
@@ -98,5 +100,4 @@ func (t *task) setTimeStamp(ts frontend.TimeStamp) {
 	}
 	t.regs.RIP += t.tscSize
 	t.dirty = true
-	t.call.valid = false
 }

@@ -26,7 +26,7 @@ const stoppedAfter = 20 * patience
 // Calls that may sleep must not be made this way. The error wraps ErrGone when the
 // process ended meanwhile.
 func (s *session) do(t *task, calls ...vhost.Call) error {
-	if t.proc.killed {
+	if t.proc.killed || t.proc.gone {
 		return errDead
 	}
 	if err := t.blk.Post(calls, false); err != nil {
@@ -58,7 +58,7 @@ func (s *session) await(t *task) error {
 			defer func() { _ = unix.Kill(t.proc.pid, syscall.SIGSTOP) }()
 			waited = 0
 		}
-		if s.watch.has(t.proc.pid) {
+		if t.proc.gone || unix.Readable(t.proc.pidfd) {
 			return errDead
 		}
 		if err := s.bell.Wait(seen, patience); err != nil {

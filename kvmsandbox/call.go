@@ -12,7 +12,6 @@ import (
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
-	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
 
 const errNoSys = -int64(syscall.ENOSYS)
@@ -70,6 +69,8 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		return s.execPath(t, unix.AtFDCWD, args[0], args[1], args[2], 0)
 	case unix.SysExecveat:
 		return s.execPath(t, int(int32(args[0])), args[1], args[2], args[3], int(int32(args[4])))
+	case unix.SysRestartSyscall:
+		return s.runRestart(t)
 	case unix.SysExit:
 		return s.exitThread(t, args)
 	case unix.SysExitGroup:
@@ -88,9 +89,11 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		return err
 	}
 	c := vhost.Call{Nr: a.Nr, Args: args}
-	if t.leads() {
+	t.pause = nil
+	if t.leads() && interruptible(a.Nr, args) {
 		c.Flags |= vhost.Interruptible
 		t.blk.SetMask(uint64(t.sig.Blocked))
+		t.pause = s.sleeping(t, a.Nr, args)
 	}
 	if opens(a.Nr) {
 		s.post(t, []vhost.Call{c}, false, func() { s.opened(t) })
@@ -117,6 +120,7 @@ func (s *session) runAndEnter(t *task, c vhost.Call) error {
 		return err
 	}
 	t.load()
+	t.call.landed, t.call.unseen, t.call.ip = true, true, t.regs.RIP
 	s.post(t, append(batch, c), true, func() { s.callMade(t) })
 	return nil
 }
@@ -172,9 +176,14 @@ func (s *session) callMade(t *task) {
 	if info, ok := t.blk.Signal(); ok {
 		t.queue = append(t.queue, info)
 		if ret == -int64(syscall.EINTR) {
-			ret = signals.RestartCode(t.call.ranNr, t.call.ranArgs)
+			var err error
+			if ret, err = s.wasInterrupted(t); err != nil {
+				s.check(t, err)
+				return
+			}
 		}
 	}
+	s.childEnded(t, ret)
 	if err := s.done(t, ret); err != nil && !isGone(err) {
 		s.failure(t.id, err)
 	}
@@ -198,20 +207,6 @@ func (s *session) done(t *task, ret int64) error {
 			s.apply(s.mon.OnSyscallExit(t.id, ret))
 		}
 	})
-	return nil
-}
-
-// exitThread ends one thread.
-func (s *session) exitThread(t *task, args [6]uint64) error {
-	p := t.proc
-	if len(p.tasks) == 1 {
-		p.status, p.hasStatus = frontend.Status{Code: int(args[0] & 0xff)}, true
-	}
-	s.post(t, []vhost.Call{{Nr: unix.SysExit, Args: args}}, false, func() {})
-	t.state = leaving
-	if len(p.tasks) > 1 {
-		s.later(t, func() { s.taskEnded(t, frontend.Status{Code: int(args[0] & 0xff)}) })
-	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -43,7 +44,6 @@ func hasErrorCode(vector int) bool {
 
 // exception handles an exception of the program.
 func (s *session) exception(t *task, vector int, code uint64) {
-	t.call.valid = false
 	addr := t.vcpu.state.Special().CR2()
 	switch vector {
 	case vectorPageFault:
@@ -90,7 +90,15 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		s.failure(t.id, fmt.Errorf("guest faults again and again at %#x (code %#x)", addr, code))
 		return
 	}
-	slots, err := s.fill(t, page, v)
+	var slots []guestmem.Slot
+	if !t.asking {
+		slots, err = s.fill(t, page, v)
+	} else if _, err = unix.ReadMemory(t.proc.pid, page, make([]byte, 1)); err == syscall.EFAULT {
+		s.noPage(t, addr)
+		return
+	} else if err == nil {
+		slots, err = s.fillRange(t, page, page+pageSize, guestmem.Prot(v.Prot))
+	}
 	if err == nil {
 		err = s.goOnWith(t, slots)
 	}
@@ -126,19 +134,27 @@ func (s *session) fillRange(t *task, start, end uint64, prot guestmem.Prot) ([]g
 	if !errors.Is(err, guestmem.ErrNeedsReset) {
 		return slots, err
 	}
-	if m.space.BeginReset() > 0 {
-		x := t.scratch()
-		away := x.put(kvm.MemoryRegion(0, 0, 0, 0, tablesAddr))
-		back := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
-		set := func(at uint64) vhost.Call {
-			return vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, at}}
-		}
-		if err := s.must(t, "reset page tables", set(away), set(back)); err != nil {
-			return nil, err
-		}
-		m.space.ResetDone()
+	if err := s.resetTables(t); err != nil {
+		return nil, err
 	}
 	return m.space.Fill(start, end, prot)
+}
+
+// resetTables makes the machine forget what it knows of the guest's tables.
+func (s *session) resetTables(t *task) error {
+	m := t.proc.mm
+	m.space.BeginReset()
+	x := t.scratch()
+	away := x.put(kvm.MemoryRegion(0, 0, 0, 0, tablesAddr))
+	back := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
+	set := func(at uint64) vhost.Call {
+		return vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, at}}
+	}
+	if err := s.must(t, "reset page tables", set(away), set(back)); err != nil {
+		return err
+	}
+	m.space.ResetDone()
+	return nil
 }
 
 // goOnWith enters the guest after new slots.
@@ -175,21 +191,35 @@ func (s *session) grow(t *task, addr uint64) (frontend.Mapping, error) {
 	return s.mapping(t, addr)
 }
 
-// hostFault handles an access for which the process itself gets no page: a mapped
-// file that has been truncated, or the gate.
+// hostFault handles an access for which the process itself gets no page: beyond the
+// end of a mapped file. Not every machine says where that was. Then the guest does,
+// when it has to ask for each page that it needs.
 func (s *session) hostFault(t *task) {
-	t.call.valid = false
-	st := t.vcpu.state
-	if st.Reason() != kvm.ExitMemoryFault {
-		s.trap(t, vectorPageFault, 0, 0, false)
-		return
+	m, st := t.proc.mm, t.vcpu.state
+	if st.Reason() == kvm.ExitMemoryFault {
+		if addr, ok := m.address(st.Detail(1)); ok {
+			s.noPage(t, addr)
+			return
+		}
 	}
-	gpa := st.Detail(1)
-	addr, ok := t.proc.mm.address(gpa)
-	if !ok {
+	if t.loops++; t.loops > maxLoops {
+		// All that is the program's was there each time: it is after the gate.
 		s.trap(t, vectorPageFault, 0, s.gateAddr(), false)
 		return
 	}
+	t.asking = true
+	err := m.space.Clear(0, guestmem.UserEnd)
+	if err == nil {
+		err = s.resetTables(t)
+	}
+	if err == nil {
+		err = s.enter(t, nil)
+	}
+	s.check(t, err)
+}
+
+// noPage raises the signal of an access beyond the end of a mapped file.
+func (s *session) noPage(t *task, addr uint64) {
 	s.except(t, signals.Exception{Vector: vectorPageFault, ErrorCode: faultUser, CR2: addr, Mapped: true, NoPage: true})
 }
 

@@ -195,12 +195,16 @@ func (s *session) adopt(t, child *task) error {
 		if b.flags&cloneSighand == 0 {
 			p.actions = p.actions.Clone()
 		}
+		// The id may have been another's whose end nobody has waited for.
+		if old := s.procs[pid]; old != nil {
+			s.processEnded(old)
+		}
 		s.procs[pid] = p
 		s.dropUnborn(child)
 		if err := p.setProgram(t.proc.image, t.proc.interp); err != nil {
 			return err
 		}
-		if err := s.watch.add(pid, pidfd); err != nil {
+		if err := s.watch.add(p); err != nil {
 			return err
 		}
 	}

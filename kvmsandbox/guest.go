@@ -49,6 +49,7 @@ const (
 	stubSize   = 16
 	stubReturn = offStubs + vectors*stubSize
 	stubCall   = stubReturn + stubSize
+	outSize    = 2 // of the stubs' first instruction
 
 	portVector = 0x20
 	portCall   = 0x10

@@ -8,17 +8,28 @@ import (
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
-
-// syscallSize is the length of the syscall instruction.
-const syscallSize = 2
 
 // resume lets a task go on with the program, after the signals that wait for it.
 func (s *session) resume(t *task) error {
-	if info, ok := t.nextSignal(); ok {
-		s.later(t, func() { s.reportSignal(t, info) })
-		t.state = running
-		return nil
+	for {
+		if info, ok := t.nextSignal(); ok {
+			s.later(t, func() { s.reportSignal(t, info) })
+			t.state = running
+			return nil
+		}
+		if !t.sig.Suspended {
+			break
+		}
+		// What the mask of the call lets through comes before the program's is back.
+		n := len(t.queue)
+		if err := s.collect(t); err != nil {
+			return err
+		}
+		if len(t.queue) == n {
+			t.sig.Resume()
+		}
 	}
 	if err := s.requeue(t); err != nil {
 		return err
@@ -29,22 +40,14 @@ func (s *session) resume(t *task) error {
 
 // restart makes an interrupted call again, for which no handler runs.
 func (t *task) restart() {
-	if t.call.valid && isRestart(int64(t.regs.RAX)) {
-		t.regs.RAX = uint64(t.call.nr)
-		t.regs.RIP -= syscallSize
+	if !t.afterCall() {
+		return
+	}
+	if rax, back := signals.AfterCall(int64(t.regs.RAX), t.call.nr, nil); back != 0 {
+		t.regs.RAX = uint64(rax)
+		t.regs.RIP -= back
 		t.dirty = true
 	}
-	t.call.valid = t.call.valid && t.place != inStub
-}
-
-// isRestart says whether ret is one of the kernel's internal codes that make a
-// call start again after a signal (linux/errno.h).
-func isRestart(ret int64) bool {
-	switch ret {
-	case -512, -513, -514, -516:
-		return true
-	}
-	return false
 }
 
 // enter makes calls and then enters the guest.
@@ -97,10 +100,6 @@ func (s *session) notEntered(t *task) {
 	}
 	if err := s.collect(t); err != nil {
 		s.check(t, err)
-		return
-	}
-	if t.place == inStub {
-		s.check(t, s.enter(t, nil))
 		return
 	}
 	s.check(t, s.resume(t))

@@ -50,6 +50,8 @@ type session struct {
 	active []*task
 	// unborn are tasks that are being made and have not reported yet.
 	unborn []*task
+	// leavers are threads that have been told to exit and may not have yet.
+	leavers []*task
 	// ready is what is to be done before the next report is looked at.
 	ready []deferred
 	// steps counts what the loop has done.
@@ -138,10 +140,15 @@ func (s *session) loop() {
 		if s.step() {
 			continue
 		}
-		if !s.spinFor(seen) {
-			if err := s.bell.Wait(seen, s.tick); err != nil {
-				s.fail(err)
-			}
+		if s.spinFor(seen) {
+			continue
+		}
+		nap := s.tick
+		if len(s.leavers) > 0 {
+			nap = leaverNap
+		}
+		if err := s.bell.Wait(seen, nap); err != nil {
+			s.fail(err)
 		}
 	}
 }
@@ -164,11 +171,7 @@ func (s *session) spinFor(seen uint32) bool {
 // step does what there is to do and says whether there was anything.
 func (s *session) step() bool {
 	if len(s.ready) > 0 {
-		d := s.ready[0]
-		s.ready = s.ready[1:]
-		if d.t.state != ended && !d.t.proc.killed {
-			d.f()
-		}
+		s.doNext()
 		return true
 	}
 	// Ends come first now and then, lest reports that never cease hide them.
@@ -190,14 +193,24 @@ func (s *session) step() bool {
 	return s.takeEnds()
 }
 
-// takeEnds reports the processes that have ended since and says whether there are
-// any.
-func (s *session) takeEnds() bool {
-	gone := s.watch.take()
-	for _, pid := range gone {
-		s.processEnded(pid)
+// doNext does the first of what was put off.
+func (s *session) doNext() {
+	d := s.ready[0]
+	s.ready = s.ready[1:]
+	if d.t.state != ended && !d.t.proc.killed {
+		d.f()
 	}
-	return len(gone) > 0
+}
+
+// takeEnds reports the threads and processes that have ended since and says whether
+// there are any.
+func (s *session) takeEnds() bool {
+	left := s.threadsEnded()
+	gone := s.watch.take()
+	for _, p := range gone {
+		s.processEnded(p)
+	}
+	return left || len(gone) > 0
 }
 
 // later does f before the next report is looked at, unless t ends or is killed
@@ -206,7 +219,7 @@ func (s *session) later(t *task, f func()) { s.ready = append(s.ready, deferred{
 
 // post gives a task its turn; then is called when it has reported.
 func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
-	if t.proc.killed {
+	if t.proc.killed || t.proc.gone {
 		return
 	}
 	t.state = running
@@ -271,44 +284,6 @@ func (s *session) failure(id frontend.Task, err error) {
 	s.failing = true
 	s.apply(s.mon.OnFailure(id, err))
 	s.failing = false
-}
-
-// processEnded reports the end of a process and all its tasks.
-func (s *session) processEnded(pid int) {
-	p := s.procs[pid]
-	if p == nil {
-		return
-	}
-	st := p.status
-	if status, ok := unix.Reap(pid); ok {
-		st = statusOf(status)
-	} else if !p.hasStatus || p.killed {
-		st = frontend.Status{Signal: int(syscall.SIGKILL)}
-	}
-	delete(s.procs, pid)
-	if p == s.root {
-		s.outcome = frontend.Outcome{Status: st, Ended: true}
-	}
-	for _, t := range slices.Clone(p.tasks) {
-		s.taskEnded(t, st)
-	}
-	s.closeProcess(p)
-}
-
-// taskEnded reports the end of one task.
-func (s *session) taskEnded(t *task, st frontend.Status) {
-	if t.state == ended {
-		return
-	}
-	t.state = ended
-	s.dropActive(t)
-	p := t.proc
-	p.tasks = without(p.tasks, t)
-	delete(s.tasks, t.id.Host)
-	t.retire()
-	t.dropExec()
-	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
-	s.apply(s.mon.OnExit(t.id, st))
 }
 
 // closeProcess releases what the monitor has of a process that has ended.

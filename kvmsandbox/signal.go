@@ -178,9 +178,6 @@ func (s *session) collect(t *task) error {
 
 // nextSignal takes the first signal of the queue that the program does not block.
 func (t *task) nextSignal() (info [128]byte, ok bool) {
-	if t.place == inStub {
-		return info, false
-	}
 	for i := range t.queue {
 		if !t.sig.Blocked.Has((*signals.Info)(&t.queue[i]).Signo()) {
 			info = t.queue[i]
@@ -193,9 +190,6 @@ func (t *task) nextSignal() (info [128]byte, ok bool) {
 
 // requeue gives signals that the program blocks by now back to the kernel.
 func (s *session) requeue(t *task) error {
-	if t.place == inStub {
-		return nil
-	}
 	for _, q := range t.queue {
 		x := t.scratch()
 		ret, err := s.call1(t, unix.SysRtTgsigqueueinfo, uint64(t.proc.pid), uint64(t.id.Host),
@@ -216,14 +210,17 @@ func (s *session) reportSignal(t *task, info [128]byte) {
 	if t.state != running || t.proc.killed {
 		return
 	}
+	if sig := (*signals.Info)(&info); sig.Signo() == signals.SIGCHLD {
+		s.endedBefore(int(sig.Sender()))
+	}
 	s.signalled(t, &frontend.Signal{
-		Number: (*signals.Info)(&info).Signo(), Info: info, IP: t.regs.RIP, AfterCall: t.call.valid,
+		Number: (*signals.Info)(&info).Signo(), Info: info, IP: t.regs.RIP, AfterCall: t.afterCall(),
 	})
 }
 
 // raise reports a signal that the program's own instruction caused.
 func (s *session) raise(t *task, f signals.Fault) {
-	t.call.valid = false
+	t.call.landed, t.asking = false, false
 	s.signalled(t, &frontend.Signal{Number: f.Signal, Info: f.Info, Synchronous: true, IP: t.regs.RIP})
 }
 
@@ -234,7 +231,7 @@ func (s *session) signalled(t *task, sig *frontend.Signal) {
 
 // deliver carries out OpSignal.
 func (s *session) deliver(t *task, a *frontend.Action) error {
-	if a.Restart && t.call.valid && int64(t.regs.RAX) == signals.Interrupted {
+	if a.Restart && t.afterCall() && int64(t.regs.RAX) == signals.Interrupted {
 		t.setResult(signals.RestartNoHand)
 	}
 	return s.deliverAll(t, []*frontend.Signal{a.Signal})
@@ -243,7 +240,6 @@ func (s *session) deliver(t *task, a *frontend.Action) error {
 // interrupt carries out OpInterrupt.
 func (s *session) interrupt(t *task, a *frontend.Action) error {
 	t.setResult(a.Ret)
-	t.call.valid = true
 	if a.SigMask != nil {
 		if t.state == atExit {
 			return errors.New("OpInterrupt with a mask after the call")
@@ -258,7 +254,7 @@ func (s *session) interrupt(t *task, a *frontend.Action) error {
 // deliverAll delivers signals one after the other, each before the first
 // instruction of the handler of the one before.
 func (s *session) deliverAll(t *task, list []*frontend.Signal) error {
-	for _, sig := range list {
+	for i, sig := range list {
 		if sig == nil || sig.Number < 1 || sig.Number > signals.Max {
 			return errors.New("no signal to deliver")
 		}
@@ -273,22 +269,23 @@ func (s *session) deliverAll(t *task, list []*frontend.Signal) error {
 		case signals.Terminate, signals.Core:
 			return s.dieOf(t, syscall.Signal(sig.Number))
 		case signals.Stop:
-			if err := s.stop(t, sig.Number); err != nil {
-				return err
-			}
+			// It may be long until somebody lets the process go on.
+			s.post(t, t.byDefault(syscall.Signal(sig.Number)), false, func() {
+				s.check(t, s.deliverAll(t, list[i+1:]))
+			})
+			return nil
 		}
 	}
-	t.sig.Resume()
 	return s.resume(t)
 }
 
 // handler makes t's handler run when it goes on.
 func (s *session) handler(t *task, sig *frontend.Signal, act signals.Action) error {
-	if t.call.valid {
+	if t.afterCall() {
 		rax, back := signals.AfterCall(int64(t.regs.RAX), t.call.nr, &act)
 		t.regs.RAX = uint64(rax)
 		t.regs.RIP -= back
-		t.call.valid = false
+		t.call.landed = false
 	}
 	fpu, err := s.saveFPU(t)
 	if err != nil {
@@ -363,7 +360,7 @@ func (s *session) sigreturn(t *task) error {
 		}
 	}
 	exit := t.call.exit
-	t.call = call{exit: exit, nr: -1}
+	t.call = call{exit: exit, nr: -1, landed: true, ip: t.regs.RIP, ret: t.regs.RAX}
 	t.state = atExit
 	if !exit {
 		return s.resume(t)
@@ -382,11 +379,6 @@ func (s *session) dieOf(t *task, sig syscall.Signal) error {
 	})
 	t.state = leaving
 	return nil
-}
-
-// stop lets t's process stop by a signal, as it does by default.
-func (s *session) stop(t *task, sig int) error {
-	return s.do(t, t.byDefault(syscall.Signal(sig))...)
 }
 
 // byDefault are the calls by which a task takes a signal's default action.

@@ -141,7 +141,7 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 		return nil, err
 	}
 	s.procs[pid] = p
-	if err := s.watch.add(pid, p.pidfd); err != nil {
+	if err := s.watch.add(p); err != nil {
 		return nil, err
 	}
 	t := &task{id: frontend.Task{Variant: v.index, Host: pid}, proc: p, blk: blk, state: starting}

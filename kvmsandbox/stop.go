@@ -61,11 +61,30 @@ func inStubs(ip uint64) bool {
 	return ip >= ringAddr+offStubs && ip < ringAddr+offStubs+pageSize
 }
 
-// interrupted handles a stop because of a signal.
+// interrupted handles a stop because of a signal. In the entry code, the program has
+// called or failed already: that is reported, and the signal comes with the next
+// entry.
 func (s *session) interrupted(t *task) {
-	if inStubs(t.raw.RIP) {
-		// What the program did there is reported first.
-		t.place = inStub
+	switch ip := t.raw.RIP; {
+	case ip == s.gateAddr():
+		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		if s.kvm.kind == kindPVM {
+			t.dirty = true
+		} else {
+			t.place = inGate
+			t.raw.RIP += outSize
+		}
+		s.called(t)
+		return
+	case ip == ringAddr+stubCall+outSize:
+		t.place = inGate
+		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+	case ip == ringAddr+stubReturn:
+		t.place = inFrame
+		t.readFrame()
+	case inStubs(ip):
+		s.vector(t, int(ip-ringAddr-offStubs)/stubSize)
+		return
 	}
 	s.notEntered(t)
 }
@@ -81,9 +100,9 @@ func (s *session) called(t *task) {
 }
 
 func (s *session) begin(t *task, c frontend.Call, foreign bool) {
-	t.call = call{nr: c.Nr, args: c.Args, foreign: foreign, valid: true, ranNr: c.Nr, ranArgs: c.Args}
+	t.call = call{nr: c.Nr, args: c.Args, foreign: foreign, ranNr: c.Nr, ranArgs: c.Args}
 	t.state = atEntry
-	t.loops = 0
+	t.loops, t.asking = 0, false
 	s.apply(s.mon.OnSyscall(t.id, c))
 }
 
@@ -108,6 +127,12 @@ func (t *task) frame() frame {
 	return frame(t.proc.mm.region.Mem[end-frameSize : end])
 }
 
+// readFrame takes from the frame what of the program's registers is there.
+func (t *task) readFrame() {
+	f := t.frame()
+	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+}
+
 // vector handles an exception.
 func (s *session) vector(t *task, number int) {
 	f := t.frame()
@@ -119,14 +144,15 @@ func (s *session) vector(t *task, number int) {
 	}
 	if number == vectorDebug && f.word(frameIP) == s.gateAddr() {
 		// A trap that was held back until the system call had entered ring 0.
-		s.check(t, s.backToGate(t, f))
+		t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = t.raw.RCX, t.raw.R11, f.word(frameSP)
+		s.called(t)
 		return
 	}
 	if f.word(frameCS)&3 != 3 {
 		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
 		return
 	}
-	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+	t.readFrame()
 	if s.kvm.kind == kindPVM && number == vectorPageFault && t.regs.RIP == s.gateAddr() &&
 		t.vcpu.state.Special().CR2() == s.gateAddr() {
 		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
@@ -134,16 +160,6 @@ func (s *session) vector(t *task, number int) {
 		return
 	}
 	s.exception(t, number, code)
-}
-
-// backToGate returns to the first instruction of the stub of system calls.
-func (s *session) backToGate(t *task, f frame) error {
-	f.put(frameFlags, f.word(frameFlags)&^flagTF)
-	entry := t.raw
-	entry.RIP, entry.RSP, entry.RFLAGS = ringAddr+stubReturn, stackTop(t.vcpu.number)-frameSize, flagFixed
-	t.vcpu.state.SetGeneral(&entry)
-	s.post(t, nil, true, nil)
-	return nil
 }
 
 // canonical says whether the processor takes an address in ring 3.
@@ -178,7 +194,6 @@ func (t *task) load() {
 		entry.RSP = stackTop(t.vcpu.number) - frameSize
 		entry.RFLAGS = flagFixed
 		st.SetGeneral(&entry)
-	case inStub:
 	}
 	t.dirty = false
 }

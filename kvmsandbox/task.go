@@ -43,7 +43,6 @@ const (
 	inUser  place = iota // in ring 3
 	inGate               // in the stub of system calls
 	inFrame              // in a vector's stub, with a frame on the ring 0 stack
-	inStub               // somewhere in a stub, interrupted
 )
 
 // process is what the tasks of one process share.
@@ -59,6 +58,9 @@ type process struct {
 	interp  frontend.File // its interpreter's, likewise
 	trapTSC bool          // reads of the time stamp counter are reported
 	killed  bool
+	// gone is true when the process has ended and that is about to be reported.
+	gone     bool
+	watchKey int32
 	// status is how the process ends, when that is known before it has.
 	status    frontend.Status
 	hasStatus bool
@@ -88,6 +90,8 @@ type task struct {
 
 	call call
 	sig  signals.Thread
+	// pause is what restart_syscall(2) goes on with, nil for nothing.
+	pause *pause
 	// queue holds signals taken from the kernel and not yet told to the monitor.
 	queue [][128]byte
 	// mask is what the virtual processor was told to block.
@@ -102,8 +106,12 @@ type task struct {
 	// loops counts faults in a row that changed nothing.
 	loops    int
 	lastPage uint64
-	tscSize  uint64
-	exec     *execution
+	// asking is true while the guest gets one page at a time, to find the one that
+	// the process does not have.
+	asking  bool
+	tscSize uint64
+	exec    *execution
+	code    int // the exit status of a thread that leaves
 }
 
 // call is the system call at which a task stands, or which it makes.
@@ -111,12 +119,21 @@ type call struct {
 	nr       int64
 	args     [6]uint64
 	exit     bool // report the result
-	valid    bool // nothing of the program has run since
 	foreign  bool
 	received []int // descriptors to close when the call is done
 	// ranNr is the number of the call that was made in its place.
 	ranNr   int64
 	ranArgs [6]uint64
+	// landed is true when the call is done: the program goes on at ip with result
+	// ret, which only the variant host knows when unseen.
+	landed, unseen bool
+	ip, ret        uint64
+}
+
+// afterCall says whether the program stands where its last call has left it.
+func (t *task) afterCall() bool {
+	c := &t.call
+	return c.landed && t.regs.RIP == c.ip && (t.regs.RAX == c.ret || c.unseen && t.regs.RCX == c.ip)
 }
 
 func (t *task) leads() bool { return t.id.Variant == frontend.Leader }

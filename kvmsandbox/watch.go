@@ -19,11 +19,14 @@ type watch struct {
 	bell *vhost.BellPage
 	done chan struct{}
 
-	mu    sync.Mutex
-	ended map[int]bool
+	mu sync.Mutex
+	// watched are the processes by keys of their own, because ids are used again.
+	watched map[int32]*process
+	last    int32
+	ended   []*process
 }
 
-// stopKey tells the goroutine to end; no process has this id.
+// stopKey tells the goroutine to end; no process has this key.
 const stopKey = -1
 
 func newWatch(bell *vhost.BellPage) (*watch, error) {
@@ -31,12 +34,12 @@ func newWatch(bell *vhost.BellPage) (*watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
-	w := &watch{epoll: epoll, bell: bell, done: make(chan struct{}), ended: map[int]bool{}}
+	w := &watch{epoll: epoll, bell: bell, done: make(chan struct{}), watched: map[int32]*process{}}
 	if w.halt, err = unix.Pipe(); err != nil {
 		_ = unix.Close(epoll)
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
-	if err := w.add(stopKey, w.halt[0]); err != nil {
+	if err := unix.EpollAdd(w.epoll, w.halt[0], stopKey); err != nil {
 		w.close()
 		_ = unix.Close(w.halt[1])
 		return nil, err
@@ -44,24 +47,42 @@ func newWatch(bell *vhost.BellPage) (*watch, error) {
 	return w, nil
 }
 
-// add begins to watch process pid.
-func (w *watch) add(pid, pidfd int) error {
-	if err := unix.EpollAdd(w.epoll, pidfd, int32(pid)); err != nil {
+// add begins to watch p.
+func (w *watch) add(p *process) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.last = (w.last + 1) & 0x7fff_ffff; w.watched[w.last] != nil; w.last = (w.last + 1) & 0x7fff_ffff {
+	}
+	if err := unix.EpollAdd(w.epoll, p.pidfd, w.last); err != nil {
 		return fmt.Errorf("watch process: %w", err)
 	}
+	w.watched[w.last] = p
+	p.watchKey = w.last
 	return nil
+}
+
+// forget ends the watch of p.
+func (w *watch) forget(p *process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watched[p.watchKey] == p {
+		delete(w.watched, p.watchKey)
+	}
 }
 
 // run is the goroutine.
 func (w *watch) run() {
 	defer close(w.done)
 	for {
-		pid, err := unix.EpollNext(w.epoll)
-		if err != nil || pid == stopKey {
+		key, err := unix.EpollNext(w.epoll)
+		if err != nil || key == stopKey {
 			return
 		}
 		w.mu.Lock()
-		w.ended[int(pid)] = true
+		if p := w.watched[key]; p != nil {
+			w.ended = append(w.ended, p)
+			delete(w.watched, key)
+		}
 		w.mu.Unlock()
 		w.bell.Ring()
 	}
@@ -79,24 +100,11 @@ func (w *watch) close() {
 	_ = unix.Close(w.epoll)
 }
 
-// has says whether process pid has ended and has not been taken yet.
-func (w *watch) has(pid int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.ended[pid]
-}
-
 // take returns the processes that have ended since.
-func (w *watch) take() []int {
+func (w *watch) take() []*process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.ended) == 0 {
-		return nil
-	}
-	var pids []int
-	for pid := range w.ended {
-		pids = append(pids, pid)
-	}
-	clear(w.ended)
-	return pids
+	gone := w.ended
+	w.ended = nil
+	return gone
 }

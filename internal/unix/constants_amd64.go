@@ -43,6 +43,14 @@ const (
 	SysExit             = sys.SYS_EXIT
 	SysExitGroup        = sys.SYS_EXIT_GROUP
 	SysTgkill           = sys.SYS_TGKILL
+	SysPoll             = sys.SYS_POLL
+	SysNanosleep        = sys.SYS_NANOSLEEP
+	SysClockNanosleep   = sys.SYS_CLOCK_NANOSLEEP
+	SysFutex            = sys.SYS_FUTEX
+	SysGetsockopt       = sys.SYS_GETSOCKOPT
+	SysRestartSyscall   = sys.SYS_RESTART_SYSCALL
+	SysWait4            = sys.SYS_WAIT4
+	SysWaitid           = sys.SYS_WAITID
 	SysArchPrctl        = sys.SYS_ARCH_PRCTL
 	SysFaccessat2       = sys.SYS_FACCESSAT2
 	SysRtSigaction      = sys.SYS_RT_SIGACTION

@@ -61,6 +61,17 @@ func WaitHangUp(socket int, timeout time.Duration) (hungUp bool, err error) {
 	return p[0].Revents&sys.POLLHUP != 0, err
 }
 
+// Readable says whether fd is readable now.
+func Readable(fd int) bool {
+	p := []sys.PollFd{{Fd: int32(fd), Events: sys.POLLIN}}
+	for {
+		n, err := sys.Poll(p, 0)
+		if err != syscall.EINTR {
+			return err == nil && n > 0
+		}
+	}
+}
+
 // Reap takes the status of process pid if that is a child of the caller's that has
 // ended.
 func Reap(pid int) (WaitStatus, bool) {

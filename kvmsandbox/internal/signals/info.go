@@ -12,12 +12,15 @@ type Info [InfoSize]byte
 // (struct kernel_siginfo).
 const infoUsed = 48
 
+// InfoSender is the offset of si_pid: who sent a signal, or which child it is about.
+const InfoSender = 16
+
 // Offsets in siginfo_t (uapi/asm-generic/siginfo.h).
 const (
 	infoSigno = 0
 	infoErrno = 4
 	infoCode  = 8
-	infoPid   = 16
+	infoPid   = InfoSender
 	infoUID   = 20
 	infoAddr  = 16
 	infoPKey  = 32
@@ -88,6 +91,9 @@ func (i *Info) Errno() int32 { return int32(binary.LittleEndian.Uint32(i[infoErr
 
 // Code returns si_code.
 func (i *Info) Code() int32 { return int32(binary.LittleEndian.Uint32(i[infoCode:])) }
+
+// Sender returns si_pid, which signals of processes and about children have.
+func (i *Info) Sender() int32 { return int32(binary.LittleEndian.Uint32(i[infoPid:])) }
 
 // Addr returns si_addr, which only signals of faults have.
 func (i *Info) Addr() uint64 { return binary.LittleEndian.Uint64(i[infoAddr:]) }
