@@ -52,8 +52,18 @@ func (s *session) start(i int) (*task, error) {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	t.exec = x
+	if i != frontend.Leader {
+		if err := unix.LimitCore(t.proc.pid, noCore); err != nil {
+			return nil, fmt.Errorf("limit core dumps: %w", err)
+		}
+	}
 	return t, nil
 }
+
+// noCore as the limit of core dumps keeps a process from making any, to a program
+// that takes them too: the kernel takes one byte for a sign that this program
+// itself crashed (fs/coredump.c). The leader's dump is the program's.
+const noCore = 1
 
 // firstProgram plans the program that a session begins with. It is opened by the
 // monitor itself.

@@ -82,10 +82,16 @@ func (s *session) build(t *task, m *memory) error {
 	gate := x.put(kvm.MemoryRegion(1, 0, gateGPA, pageSize, vhost.Gate))
 	v := t.proc.variant
 	const noAccess, shared, private = 0, unix.MapSharedFlag | unix.MapFixed, unix.MapPrivate | unix.MapAnonymous | unix.MapFixed
+	// Core dumps are the program's; whole, the variant host's memory would be huge.
+	undumped := func(at, size uint64) vhost.Call {
+		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
+	}
 	err := s.must(t, "make virtual machine",
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
 		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+		undumped(tablesAddr, regionSize),
+		undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
 	)
 	if err != nil {
 		return err
@@ -163,7 +169,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 		return nil, err
 	}
 	layVCPU(m.region.Mem, c.number)
-	own, err := unix.PidfdGetfd(t.proc.pidfd, c.fd)
+	own, err := t.grab(c.fd)
 	if err != nil {
 		return nil, fmt.Errorf("share virtual processor: %w", err)
 	}

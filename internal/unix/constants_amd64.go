@@ -27,6 +27,7 @@ const (
 	SysGetdents64       = sys.SYS_GETDENTS64
 	SysMmap             = sys.SYS_MMAP
 	SysMprotect         = sys.SYS_MPROTECT
+	SysMadvise          = sys.SYS_MADVISE
 	SysPkeyMprotect     = sys.SYS_PKEY_MPROTECT
 	SysRemapFilePages   = sys.SYS_REMAP_FILE_PAGES
 	SysBrk              = sys.SYS_BRK
@@ -37,6 +38,7 @@ const (
 	SysDup2             = sys.SYS_DUP2
 	SysDup3             = sys.SYS_DUP3
 	SysClone            = sys.SYS_CLONE
+	SysClone3           = sys.SYS_CLONE3
 	SysFork             = sys.SYS_FORK
 	SysVfork            = sys.SYS_VFORK
 	SysExecve           = sys.SYS_EXECVE
@@ -77,9 +79,11 @@ const (
 	PrSetNoNewPrivs = sys.PR_SET_NO_NEW_PRIVS
 	PrSetTSC        = sys.PR_SET_TSC
 	PrTSCSigsegv    = sys.PR_TSC_SIGSEGV
+	PrSetPtracer    = sys.PR_SET_PTRACER
 	PrSetMM         = sys.PR_SET_MM
 	PrSetMMMap      = sys.PR_SET_MM_MAP
 
+	MadvDontDump      = sys.MADV_DONTDUMP
 	MapSharedFlag     = sys.MAP_SHARED
 	MapPrivate        = sys.MAP_PRIVATE
 	MapFixed          = sys.MAP_FIXED
