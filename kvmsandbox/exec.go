@@ -247,7 +247,7 @@ func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File
 	if fd < 0 {
 		return nil, syscall.Errno(-fd)
 	}
-	own, err := unix.PidfdGetfd(t.proc.pidfd, int(fd))
+	own, err := t.grab(int(fd))
 	if err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if err != nil {
 		return 0, err
 	}
-	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	got, err := t.grab(fd)
 	if err == nil {
 		got, err = unix.MoveUp(got, minFile)
 	}
@@ -179,6 +179,22 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, err)
 	}
 	return frontend.File(got), nil
+}
+
+// grab duplicates a descriptor of t's process. The first thread's are gone when it
+// has ended before the others; the kernel lets one ask for another thread's since
+// Linux 6.9.
+func (t *task) grab(fd int) (int, error) {
+	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	if err != syscall.EBADF && err != syscall.ESRCH || t.id.Host == t.proc.pid {
+		return got, err
+	}
+	thread, e := unix.PidfdOpenThread(t.id.Host)
+	if e != nil {
+		return -1, err
+	}
+	defer unix.Close(thread)
+	return unix.PidfdGetfd(thread, fd)
 }
 
 // CloseFile implements frontend.Host.

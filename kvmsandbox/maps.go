@@ -48,7 +48,7 @@ func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
 	}
 	m := &t.proc.mm.maps
 	if m.file == nil {
-		if err := m.open(t.proc.pid); err != nil {
+		if err := m.open(t.id.Host); err != nil {
 			return frontend.Mapping{}, err
 		}
 	}
@@ -68,7 +68,7 @@ func (s *session) mapping(t *task, addr uint64) (frontend.Mapping, error) {
 		}
 		m.noQuery = true
 	}
-	all, err := procmaps.Read(t.proc.pid)
+	all, err := procmaps.Read(t.id.Host)
 	if err != nil {
 		return frontend.Mapping{}, err
 	}

@@ -12,6 +12,9 @@ import (
 // PidfdOpen returns a descriptor (close-on-exec) of process pid.
 func PidfdOpen(pid int) (int, error) { return sys.PidfdOpen(pid, 0) }
 
+// PidfdOpenThread returns a descriptor (close-on-exec) of thread tid (Linux 6.9).
+func PidfdOpenThread(tid int) (int, error) { return sys.PidfdOpen(tid, sys.PIDFD_THREAD) }
+
 // PidfdGetfd duplicates descriptor fd of the process behind pidfd; the result is
 // close-on-exec.
 func PidfdGetfd(pidfd, fd int) (int, error) { return sys.PidfdGetfd(pidfd, fd, 0) }
