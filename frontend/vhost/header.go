@@ -61,6 +61,7 @@ func Header() string {
 		{"NOT_EXECUTED", NotExecuted},
 		{"EXIT_ALONE", exitAlone},
 		{"EXIT_NO_MEMORY", exitNoMemory},
+		{"EXIT_MAPPED", exitMapped},
 		{"RUN_DIRTY", runDirty},
 		{"RUN_REGS", runRegs},
 		{"SYNC_REGS", syncRegs},

@@ -124,6 +124,7 @@ const NotExecuted = -513
 const (
 	exitAlone    = 125
 	exitNoMemory = 124
+	exitMapped   = 123
 )
 
 // Offsets in struct kvm_run (include/uapi/linux/kvm.h) that the variant host uses.

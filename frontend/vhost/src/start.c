@@ -86,12 +86,14 @@ static void detach(void)
 		fail(MV_EXIT_NO_MEMORY);
 }
 
-/* On the block's own stack: what the kernel mapped outside of the slot goes. */
+/* On the block's own stack: what the kernel mapped outside of the slot goes. Some
+ * kernels do not give it up (CONFIG_MSEAL_SYSTEM_MAPPINGS). */
 void vhost_begin(struct block *b)
 {
 	detach();
-	vhost_call(SYS_munmap, 0, MV_SLOT, 0, 0, 0, 0);
-	vhost_call(SYS_munmap, MV_SLOT_END, MV_TASK_END - MV_SLOT_END, 0, 0, 0, 0);
+	if (vhost_call(SYS_munmap, 0, MV_SLOT, 0, 0, 0, 0) ||
+	    vhost_call(SYS_munmap, MV_SLOT_END, MV_TASK_END - MV_SLOT_END, 0, 0, 0, 0))
+		fail(MV_EXIT_MAPPED);
 	b->pid = (int32_t)vhost_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	b->tid = (int32_t)vhost_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 	vhost_serve(b, MV_EVENT_READY);

@@ -47,6 +47,7 @@
 #define MV_NOT_EXECUTED -513
 #define MV_EXIT_ALONE 125
 #define MV_EXIT_NO_MEMORY 124
+#define MV_EXIT_MAPPED 123
 #define MV_RUN_DIRTY 296
 #define MV_RUN_REGS 304
 #define MV_SYNC_REGS 1

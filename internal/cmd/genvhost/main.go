@@ -49,6 +49,8 @@ func run(dir, out, compiler string) error {
 func flags() []string {
 	return []string{
 		"-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror",
+		// A block's stack is small, and a signal's frame needs most of it.
+		"-Wframe-larger-than=512",
 		"-ffreestanding", "-fpie", "-mgeneral-regs-only", "-mcmodel=small", "-mno-red-zone",
 		"-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables",
 		"-fno-builtin", "-fno-tree-loop-distribute-patterns", "-fno-jump-tables",
