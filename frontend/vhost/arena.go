@@ -81,9 +81,15 @@ type Arena struct {
 	regions indices
 }
 
+// maxRegion bounds the size of a region, so that an arena is a file that can be.
+const maxRegion = 1 << 40
+
 // NewArena returns an arena whose regions have regionSize bytes, a multiple of
 // PageSize. The caller closes it.
 func NewArena(regionSize int64) (*Arena, error) {
+	if regionSize <= 0 || regionSize > maxRegion || regionSize%PageSize != 0 {
+		return nil, fmt.Errorf("arena: regions of %d bytes: must be a multiple of %d", regionSize, PageSize)
+	}
 	fd, err := unix.Memfd(FilePrefix+"arena", blocksSize+MaxBlocks*regionSize)
 	if err != nil {
 		return nil, fmt.Errorf("arena: %w", err)

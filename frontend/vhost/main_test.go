@@ -1,0 +1,120 @@
+//go:build linux && amd64
+
+package vhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// absent counts the tests that did not run, as in test/main_test.go.
+var absent atomic.Int64
+
+// scratchDir is the directory of what the tests build.
+var scratchDir string
+
+func TestMain(m *testing.M) { os.Exit(mainStatus(m)) }
+
+func mainStatus(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "multivar-vhost-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "test:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	scratchDir = dir
+	status := m.Run()
+	if n := absent.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
+	}
+	return status
+}
+
+// missing ends a test that needs what the machine lacks: loudly, counted, and as a
+// failure where everything has to be there.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	absent.Add(1)
+	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
+	if os.Getenv("MV_REQUIRE_ALL") == "1" {
+		t.Fatalf("MISSING: %s", what)
+	}
+	t.Skipf("MISSING: %s", what)
+}
+
+// tool returns the path of a program of the machine.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, name)
+	}
+	return path
+}
+
+// hang ends what does not end. It is no limit on speed.
+const hang = 5 * time.Minute
+
+// command returns a command that ends with the test, with all that it started, and
+// after hang in any case.
+func command(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	// Leaks are looked for by tracing, which not every machine allows; the stack of
+	// a block must hold all that a function has.
+	cmd.Env = append(os.Environ(), "ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0",
+		"UBSAN_OPTIONS=print_stacktrace=1")
+	return cmd
+}
+
+var cTests struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// cProgram returns the path of the program of testdata, which is the variant host's
+// C code under ASan and UBSan with tests around it.
+func cProgram(t *testing.T) string {
+	t.Helper()
+	gcc := tool(t, "gcc")
+	cTests.once.Do(func() {
+		path := filepath.Join(scratchDir, "tests")
+		args := []string{
+			"-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror",
+			"-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
+			// The addresses of the slot are far from a program that is not PIE.
+			"-no-pie", "-Isrc", "-D_start=vhost_entry", "-Wl,--wrap=vhost_call", "-o", path,
+		}
+		for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
+			files, err := filepath.Glob(pattern)
+			if err != nil || len(files) == 0 {
+				cTests.err = fmt.Errorf("no files %s: %w", pattern, err)
+				return
+			}
+			args = append(args, files...)
+		}
+		if out, err := command(t, gcc, args...).CombinedOutput(); err != nil {
+			cTests.err = fmt.Errorf("%s: %w\n%s", gcc, err, out)
+			return
+		}
+		cTests.path = path
+	})
+	if cTests.err != nil {
+		t.Fatal(cTests.err)
+	}
+	return cTests.path
+}
