@@ -173,7 +173,7 @@ func TestLayout(t *testing.T) {
 			{"end", BlockSize, 0},
 		},
 		"slot": {
-			{"image", Image, 1 << 20}, {"bell", Bell, PageSize}, {"gate", Gate, PageSize}, {"tables", Tables, TablesSize},
+			{"image", Image, 1 << 20}, {"its copy", imageCopy, 1 << 20}, {"bell", Bell, PageSize}, {"gate", Gate, PageSize}, {"tables", Tables, TablesSize},
 			{"blocks", Blocks, blocksSize}, {"end", SlotEnd, 0},
 		},
 		"header": {

@@ -97,7 +97,8 @@ func cProgram(t *testing.T) string {
 			"-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror",
 			"-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
 			// The addresses of the slot are far from a program that is not PIE.
-			"-no-pie", "-Isrc", "-D_start=vhost_entry", "-Wl,--wrap=vhost_call", "-o", path,
+			"-no-pie", "-fPIC", "-Isrc", "-D_start=vhost_entry", "-Wl,--wrap=vhost_call",
+			fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16), "-o", path,
 		}
 		for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
 			files, err := filepath.Glob(pattern)

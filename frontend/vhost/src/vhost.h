@@ -99,8 +99,8 @@ void vhost_signal(int sig, const void *info, void *context);
 u32 vhost_batch(struct block *b);
 void vhost_report(struct block *b, u32 event);
 
-/* The end of the image, where it is linked. */
-extern const char vhost_end[] __asm__("_end");
+/* The end of the image, which the linker knows. */
+extern const char vhost_end[];
 
 /* start.c */
 void vhost_start(u64 *stack) __attribute__((noreturn));

@@ -15,7 +15,7 @@
 /* A test. All of them are in main.c's list; each has a process of its own. */
 #define TESTS(F) \
 	F(parse) F(parse_random) \
-	F(start) F(start_refused) F(start_sealed) \
+	F(start) F(start_refused) F(start_fails) \
 	F(batch_refs) F(batch_must) F(batch_count) F(batch_store) F(batch_signalled) F(serve_run) \
 	F(signal_before) F(signal_during) F(signal_restart) F(signal_none) F(signal_window) \
 	F(signal_everywhere) F(signal_storm) F(report_everywhere) \

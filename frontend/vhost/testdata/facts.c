@@ -10,9 +10,10 @@
 #undef ucontext
 
 #define EACH(F) \
-	F(SYS_poll) F(SYS_mmap) F(SYS_munmap) F(SYS_rt_sigprocmask) F(SYS_ioctl) F(SYS_getpid) F(SYS_gettid) \
-	F(SYS_futex) F(SYS_exit_group) F(SIG_SETMASK) F(SIGKILL) F(FUTEX_WAIT) F(FUTEX_WAKE) F(ETIMEDOUT) \
-	F(POLLERR) F(POLLHUP) F(PROT_READ) F(PROT_WRITE) F(MAP_SHARED) F(MAP_FIXED) F(KVM_RUN)
+	F(SYS_poll) F(SYS_mmap) F(SYS_mprotect) F(SYS_munmap) F(SYS_rt_sigprocmask) F(SYS_ioctl) F(SYS_mremap) \
+	F(SYS_getpid) F(SYS_gettid) F(SYS_futex) F(SYS_exit_group) F(SIG_SETMASK) F(SIGKILL) F(FUTEX_WAIT) \
+	F(FUTEX_WAKE) F(ETIMEDOUT) F(POLLERR) F(POLLHUP) F(PROT_READ) F(PROT_WRITE) F(PROT_EXEC) F(MAP_SHARED) \
+	F(MAP_PRIVATE) F(MAP_FIXED) F(MAP_ANONYMOUS) F(MREMAP_MAYMOVE) F(MREMAP_FIXED) F(KVM_RUN)
 
 #define OURS(name) OUR_##name = name,
 enum { EACH(OURS) };

@@ -119,22 +119,75 @@ static struct {
 	int munmaps;
 	u64 at[4], size[4];
 	u64 blocked;
+	/* Its image when all else went. */
+	int image, file_pages;
 } *seen;
 
-static i64 munmap_result;
+/* This program has no variant host's image, but something in its place. */
+enum { IMAGE_PAGES = 3 };
+
+static u8 image_byte(u32 i) { return (u8)(i * 7 + i / 251); }
+
+static void look_at_image(void)
+{
+	const u8 *image = (const u8 *)MV_SLOT;
+	unsigned long start, end, inode;
+	char line[512], prot[5];
+	FILE *f = fopen("/proc/self/maps", "r");
+	u32 i;
+
+	seen->image = 1;
+	for (i = 0; i < IMAGE_PAGES * MV_PAGE; i++)
+		seen->image &= image[i] == image_byte(i);
+	CHECK(f, "%m");
+	while (fgets(line, sizeof(line), f)) {
+		CHECK(sscanf(line, "%lx-%lx %4s %*x %*s %lu", &start, &end, prot, &inode) == 4, "%s", line);
+		if (start < MV_SLOT + IMAGE_PAGES * MV_PAGE && end > MV_SLOT && (inode || strcmp(prot, "r-xp")))
+			seen->file_pages++;
+		CHECK(start != MV_COPY);
+	}
+	fclose(f);
+}
+
+/* The call that shall fail, and how. */
+static i64 failing_call, failure;
 
 /* The mappings of this program must stay. */
 static i64 keep_mappings(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
+	if (nr == failing_call && (nr != SYS_mmap || a == MV_COPY))
+		return failure;
 	if (nr != SYS_munmap)
 		return __real_vhost_call(nr, a, b, c, d, e, f);
+	if (seen->munmaps == 0)
+		look_at_image();
 	if (seen->munmaps < 4) {
 		seen->at[seen->munmaps] = a;
 		seen->size[seen->munmaps] = b;
 	}
 	seen->munmaps++;
 	seen->blocked = blocked_signals();
-	return munmap_result;
+	return 0;
+}
+
+static int shared_file(size_t size)
+{
+	int fd = memfd_create("shared", 0);
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "%m");
+	return fd;
+}
+
+static void map_image(void)
+{
+	int fd = shared_file(IMAGE_PAGES * MV_PAGE);
+	u8 *image = mmap((void *)MV_SLOT, IMAGE_PAGES * MV_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	u32 i;
+
+	CHECK(image == (u8 *)MV_SLOT, "%m");
+	for (i = 0; i < IMAGE_PAGES * MV_PAGE; i++)
+		image[i] = image_byte(i);
+	close(fd);
 }
 
 /* Starts a variant host in a child, as the kernel does: with its arguments and its
@@ -144,6 +197,7 @@ static int start(const char *variable)
 	static u64 stack[8] __attribute__((aligned(16)));
 	int pid;
 
+	map_image();
 	seen = mmap(NULL, MV_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(seen != MAP_FAILED, "%m");
 	stack[0] = 2;
@@ -156,14 +210,6 @@ static int start(const char *variable)
 	if (pid == 0)
 		vhost_start(stack);
 	return pid;
-}
-
-static int shared_file(size_t size)
-{
-	int fd = memfd_create("shared", 0);
-
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "%m");
-	return fd;
 }
 
 void test_start(void)
@@ -186,6 +232,7 @@ void test_start(void)
 	CHECK(seen->munmaps == 2, "%d", seen->munmaps);
 	CHECK(seen->at[0] == 0 && seen->size[0] == MV_SLOT, "%lx %lx", seen->at[0], seen->size[0]);
 	CHECK(seen->at[1] == MV_SLOT_END && seen->size[1] == MV_TASK_END - MV_SLOT_END, "%lx %lx", seen->at[1], seen->size[1]);
+	CHECK(seen->image && seen->file_pages == 0, "%d %d", seen->image, seen->file_pages);
 	CHECK((seen->blocked | signal_bit(9) | signal_bit(19)) == ~0ULL, "%lx", seen->blocked);
 	put_call(b, 0, SYS_exit_group, 7, 0, 0, 0);
 	post(b, 1, 0);
@@ -208,13 +255,26 @@ void test_start_refused(void)
 	CHECK(wait_status(start(no_block)) == MV_EXIT_ALONE);
 }
 
-/* A kernel that keeps its own mappings where they are leaves no room to trust. */
-void test_start_sealed(void)
+/* Where a step fails, as where the kernel does not give up its own mappings, there
+ * is no variant host. */
+void test_start_fails(void)
 {
+	static const struct {
+		i64 nr, ret;
+		int want;
+	} cases[] = {
+		{ SYS_mmap, -ENOMEM, MV_EXIT_NO_MEMORY }, { SYS_mprotect, -EACCES, MV_EXIT_NO_MEMORY },
+		{ SYS_mremap, -ENOMEM, MV_EXIT_NO_MEMORY }, { SYS_mremap, MV_COPY, MV_EXIT_NO_MEMORY },
+		{ SYS_munmap, -EPERM, MV_EXIT_MAPPED },
+	};
 	int arena = shared_file(MV_BLOCK_SIZE), bell = shared_file(MV_PAGE);
 	char variable[100];
+	size_t i;
 
 	sprintf(variable, "mv=%x:%x:0:5:6", arena, bell);
-	munmap_result = -EPERM;
-	CHECK(wait_status(start(variable)) == MV_EXIT_MAPPED);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		failing_call = cases[i].nr;
+		failure = cases[i].ret;
+		CHECK(wait_status(start(variable)) == cases[i].want, "call %ld", failing_call);
+	}
 }

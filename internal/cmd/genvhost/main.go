@@ -57,6 +57,6 @@ func flags() []string {
 		"-fvisibility=hidden",
 		"-static", "-no-pie", "-nostdlib", "-s",
 		"-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,max-page-size=4096",
-		fmt.Sprintf("-Wl,-Ttext-segment=%#x", vhost.Image),
+		fmt.Sprintf("-Wl,-Ttext-segment=%#x", vhost.Image), "-Wl,--defsym=vhost_end=_end",
 	}
 }
