@@ -30,7 +30,7 @@ type BellPage struct {
 
 // NewBell returns a bell. The caller closes it.
 func NewBell() (*BellPage, error) {
-	fd, err := unix.Memfd(FilePrefix+"bell", PageSize)
+	fd, err := unix.FixedFile(FilePrefix+"bell", PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("bell: %w", err)
 	}
@@ -90,7 +90,7 @@ func NewArena(regionSize int64) (*Arena, error) {
 	if regionSize <= 0 || regionSize > maxRegion || regionSize%PageSize != 0 {
 		return nil, fmt.Errorf("arena: regions of %d bytes: must be a multiple of %d", regionSize, PageSize)
 	}
-	fd, err := unix.Memfd(FilePrefix+"arena", blocksSize+MaxBlocks*regionSize)
+	fd, err := unix.FixedFile(FilePrefix+"arena", blocksSize+MaxBlocks*regionSize)
 	if err != nil {
 		return nil, fmt.Errorf("arena: %w", err)
 	}

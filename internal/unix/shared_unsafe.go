@@ -68,6 +68,24 @@ func SealedFile(name string, content []byte) (int, error) {
 	return fd, nil
 }
 
+// FixedFile returns an anonymous file (close-on-exec) of size bytes whose size nobody
+// can change: who has mapped it never faults, whoever else opens the file.
+func FixedFile(name string, size int64) (int, error) {
+	fd, err := sys.MemfdCreate(name, sys.MFD_CLOEXEC|sys.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, err
+	}
+	const seals = sys.F_SEAL_SEAL | sys.F_SEAL_SHRINK | sys.F_SEAL_GROW
+	if err = sys.Ftruncate(fd, size); err == nil {
+		_, err = sys.FcntlInt(uintptr(fd), sys.F_ADD_SEALS, seals)
+	}
+	if err != nil {
+		sys.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
 // PunchHole gives back the memory behind a range of an anonymous file, which then
 // reads as zeros.
 func PunchHole(fd int, offset, size int64) error {
