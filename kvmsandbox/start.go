@@ -186,28 +186,29 @@ func (s *session) settle(t *task, first int) error {
 	return s.arm(t)
 }
 
-// arm makes the kernel kill t's process when the monitor is gone: a pipe of which
-// the monitor has the other end.
+// arm makes the kernel kill t's process when the monitor is gone: a socket of which
+// the monitor has the other end. A pipe would do, but for that the program could open
+// its writing end through /proc and keep it from closing.
 func (s *session) arm(t *task) error {
-	pipe, err := unix.Pipe()
+	pair, err := unix.SocketPair()
 	if err != nil {
-		return fmt.Errorf("pipe: %w", err)
+		return fmt.Errorf("alarm: %w", err)
 	}
-	defer unix.Close(pipe[0])
-	t.proc.alarm = pipe[1]
+	defer unix.Close(pair[0])
+	t.proc.alarm = pair[1]
 	if old := t.proc.inherited; old > 0 {
 		if _, err := s.call1(t, unix.SysClose, uint64(old)); err != nil {
 			return err
 		}
 	}
-	fd, err := s.receive(t, frontend.File(pipe[0]))
+	fd, err := s.receive(t, frontend.File(pair[0]))
 	if err != nil {
 		return err
 	}
 	if fd, err = s.hide(t, fd, false); err != nil {
 		return err
 	}
-	t.proc.pipe = fd
+	t.proc.siren = fd
 	fcntl := func(request, arg uint64) vhost.Call {
 		return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, arg}}
 	}

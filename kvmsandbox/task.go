@@ -67,8 +67,8 @@ type process struct {
 	// alarm is the monitor's end of the socket whose other end kills the process
 	// when the monitor dies, -1 before there is one.
 	alarm int
-	// pipe is the other end of alarm in the process, inherited that of the parent.
-	pipe, inherited int
+	// siren is the other end of alarm in the process, inherited that of the parent.
+	siren, inherited int
 	// exe is the descriptor of the program's file in the process where the kernel
 	// does not know it, 0 where it does.
 	exe int
@@ -121,6 +121,8 @@ type call struct {
 	exit     bool // report the result
 	foreign  bool
 	received []int // descriptors to close when the call is done
+	// finish, if it is not nil, takes the result and returns the program's.
+	finish func(ret int64) int64
 	// ranNr is the number of the call that was made in its place.
 	ranNr   int64
 	ranArgs [6]uint64
