@@ -12,6 +12,7 @@ import (
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 const errNoSys = -int64(syscall.ENOSYS)
@@ -53,6 +54,12 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
 		return s.done(t, ret)
 	}
+	if row, ok := sysabi.Lookup(sysabi.AMD64, int(a.Nr)); ok {
+		var errno syscall.Errno
+		if args, errno = keepOut(row, args); errno != 0 {
+			return s.done(t, -int64(errno))
+		}
+	}
 	if own := ownCalls[a.Nr]; own != nil {
 		ret, err := own(s, t, args)
 		if err != nil {
@@ -92,6 +99,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if err := s.leadToPrograms(t, a.Nr, &args); err != nil {
 		return err
 	}
+	t.call.finish = s.copyVectors(t, a.Nr, &args)
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	t.pause = nil
 	if t.leads() && interruptible(a.Nr, args) {
@@ -109,7 +117,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if t.leads() {
 		s.rewind(t, a.Nr, args)
 	}
-	if !a.Exit && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
+	if !a.Exit && t.call.finish == nil && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
 		return s.runAndEnter(t, c)
 	}
 	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })
@@ -177,6 +185,10 @@ func (s *session) callMade(t *task) {
 		return
 	}
 	ret := t.blk.Result(last)
+	if t.call.finish != nil {
+		ret = t.call.finish(ret)
+		t.call.finish = nil
+	}
 	if info, ok := t.blk.Signal(); ok {
 		t.queue = append(t.queue, info)
 		if ret == -int64(syscall.EINTR) {

@@ -3,7 +3,6 @@
 package kvmsandbox
 
 import (
-	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +23,7 @@ func (p *process) own() []int {
 	for _, fd := range p.variant.hidden.each() {
 		fds = append(fds, *fd)
 	}
-	fds = append(fds, p.pipe)
+	fds = append(fds, p.siren)
 	if p.exe != 0 {
 		fds = append(fds, p.exe)
 	}
@@ -57,24 +56,6 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 		case sysabi.FD, sysabi.DirFD:
 			if g.hides(int(int32(word))) {
 				return -int64(syscall.EBADF), true
-			}
-		case sysabi.Iovec:
-			count := uint64(0)
-			if arg.Len.Arg < len(args) {
-				count = args[arg.Len.Arg]
-			}
-			if inSlot(word) || g.vectorInSlot(word, count) {
-				return -int64(syscall.EFAULT), true
-			}
-		case sysabi.Msghdr:
-			if ret, bad := g.message(word); bad {
-				return ret, true
-			}
-		case sysabi.Mmsghdr:
-			for k := range min(uint64(uint32(args[2])), maxVectorEntries) {
-				if ret, bad := g.message(word + k*mmsghdrSize); bad {
-					return ret, true
-				}
 			}
 		default:
 			if pointers[arg.Kind] && inSlot(word) {
@@ -110,81 +91,6 @@ func (g *guard) hides(fd int) bool {
 		}
 	}
 	return slices.Contains(g.fds, fd)
-}
-
-// Sizes of struct iovec, msghdr and mmsghdr, and how many the kernel takes at once
-// (UIO_MAXIOV).
-const (
-	iovecSize        = 16
-	msghdrSize       = 56
-	mmsghdrSize      = 64
-	maxVectorEntries = 1024
-)
-
-// vectorInSlot says whether a buffer of a vector is in the slot. What cannot be read
-// is left to the kernel.
-func (g *guard) vectorInSlot(addr, count uint64) bool {
-	if count == 0 || count > maxVectorEntries {
-		return false
-	}
-	b := make([]byte, count*iovecSize)
-	n, _ := g.s.ReadVariantMem(g.t.id, addr, b)
-	for b = b[:n]; len(b) >= iovecSize; b = b[iovecSize:] {
-		if inSlot(binary.LittleEndian.Uint64(b)) {
-			return true
-		}
-	}
-	return false
-}
-
-// message looks at a struct msghdr: its buffers and the descriptors that it passes
-// on.
-func (g *guard) message(addr uint64) (ret int64, bad bool) {
-	var h [msghdrSize]byte
-	if inSlot(addr) {
-		return -int64(syscall.EFAULT), true
-	}
-	if _, err := g.s.ReadVariantMem(g.t.id, addr, h[:]); err != nil {
-		return 0, false
-	}
-	word := func(off int) uint64 { return binary.LittleEndian.Uint64(h[off:]) }
-	name, vector, count, control, size := word(0), word(16), word(24), word(32), word(40)
-	if inSlot(name) || inSlot(vector) || inSlot(control) || g.vectorInSlot(vector, count) {
-		return -int64(syscall.EFAULT), true
-	}
-	if g.passes(control, size) {
-		return -int64(syscall.EBADF), true
-	}
-	return 0, false
-}
-
-// passes says whether control data holds a descriptor of the variant host's. The
-// room for control data to be received may hold anything: what looks like one there
-// is none, but a program that wants to receive does not put it there.
-func (g *guard) passes(control, size uint64) bool {
-	const maxControl, header, align = 1 << 16, 16, 8
-	b := make([]byte, min(size, maxControl))
-	n, _ := g.s.ReadVariantMem(g.t.id, control, b)
-	for b = b[:n]; len(b) >= header; {
-		length := binary.LittleEndian.Uint64(b)
-		if length < header || length > uint64(len(b)) {
-			return false
-		}
-		level, kind := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])
-		if level == unix.SolSocket && kind == unix.ScmRights {
-			for fds := b[header:length]; len(fds) >= 4; fds = fds[4:] {
-				if g.hides(int(int32(binary.LittleEndian.Uint32(fds)))) {
-					return true
-				}
-			}
-		}
-		next := (length + align - 1) &^ (align - 1)
-		if next >= uint64(len(b)) {
-			return false
-		}
-		b = b[next:]
-	}
-	return false
 }
 
 // opens says whether a call gives the program a descriptor by a name that it chose.

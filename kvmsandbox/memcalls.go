@@ -92,6 +92,12 @@ func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memory
 	if err != nil {
 		return err
 	}
+	calls := []vhost.Call{{Nr: nr, Args: args}}
+	if above := aboveSlot(t.call.ranArgs); nr == unix.SysMunmap && above.start < above.end {
+		spans = append(spans, above)
+		calls[0].Flags |= vhost.Must
+		calls = append(calls, vhost.Call{Nr: nr, Args: [6]uint64{above.start, above.end - above.start}})
+	}
 	for _, r := range spans {
 		if r.start < r.end {
 			if err := m.space.Clear(r.start, min(r.end, guestmem.UserEnd)); err != nil {
@@ -99,7 +105,7 @@ func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memory
 			}
 		}
 	}
-	s.post(t, []vhost.Call{{Nr: nr, Args: args}}, false, func() {
+	s.post(t, calls, false, func() {
 		if ret := t.blk.Result(0); nr == unix.SysBrk && ret > 0 {
 			m.brk = uint64(ret)
 		}
