@@ -148,7 +148,7 @@ func (s *session) opened(t *task) {
 		t.queue = append(t.queue, info)
 	}
 	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(int(fd))))
-	if err == nil && s.forbidden(link) {
+	if err == nil && s.forbidden(t, int(fd), link) {
 		_, err = s.call1(t, unix.SysClose, uint64(fd))
 		fd = -int64(syscall.EACCES)
 	} else if err == nil {

@@ -99,20 +99,25 @@ func opens(nr int64) bool {
 	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
 }
 
-// forbidden says whether the file that the program has just opened, by the kernel's
-// name of it, is the variant host's, or the memory of a process in which there is one:
-// through that file even its code could be changed.
-func (s *session) forbidden(link string) bool {
+// forbidden says whether the file that the program has just opened as fd, by the
+// kernel's name of it, is the variant host's, or the memory of a process in which there
+// is one, or the monitor's: through that file even its code could be changed.
+func (s *session) forbidden(t *task, fd int, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
-	rest, ok := strings.CutPrefix(link, "/proc/")
-	if !ok || !strings.HasSuffix(rest, "/mem") {
+	if !strings.HasSuffix(link, "/mem") {
 		return false
+	}
+	rest, ok := strings.CutPrefix(link, "/proc/")
+	if !ok {
+		// Where proc(5) is mounted elsewhere, or for a program with another root, the
+		// name does not tell whose memory it is.
+		return unix.OnProc(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
 	}
 	pid, _, _ := strings.Cut(rest, "/")
 	n, err := strconv.Atoi(pid)
-	return err == nil && (s.procs[n] != nil || s.tasks[n] != nil)
+	return err == nil && (s.procs[n] != nil || s.tasks[n] != nil || n == unix.Getpid())
 }
 
 // hiddenFile is how the kernel names the files that monitor and variant host share.

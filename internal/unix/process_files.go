@@ -32,3 +32,9 @@ func StackLimit(pid int) (uint64, error) {
 	}
 	return l.Cur, err
 }
+
+// OnProc says whether the file of that name is one of proc(5), wherever that is mounted.
+func OnProc(path string) bool {
+	var st sys.Statfs_t
+	return sys.Statfs(path, &st) == nil && st.Type == sys.PROC_SUPER_MAGIC
+}
