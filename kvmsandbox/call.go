@@ -117,7 +117,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if t.leads() {
 		s.rewind(t, a.Nr, args)
 	}
-	if !a.Exit && t.call.finish == nil && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame {
+	if !a.Exit && t.call.finish == nil && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame && !waits(a.Nr) {
 		return s.runAndEnter(t, c)
 	}
 	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })

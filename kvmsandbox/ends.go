@@ -74,6 +74,9 @@ func (s *session) endedBefore(pid int) {
 	}
 }
 
+// waits says whether a call learns of the ends of processes.
+func waits(nr int64) bool { return nr == unix.SysWait4 || nr == unix.SysWaitid }
+
 // childEnded takes note of the process that t's call has found ended with result
 // ret.
 func (s *session) childEnded(t *task, ret int64) {

@@ -28,7 +28,7 @@ func (s *session) guestStopped(t *task) {
 	ran, reason := t.blk.Ran(), st.Reason()
 	switch {
 	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr():
-		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.readGate()
 		t.dirty = true
 		s.called(t)
 	case ran == ranFault:
@@ -39,7 +39,7 @@ func (s *session) guestStopped(t *task) {
 		s.failure(t.id, fmt.Errorf("run guest: %w", syscall.Errno(-ran)))
 	case reason == kvm.ExitIO && st.Port() == portCall:
 		t.place = inGate
-		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.readGate()
 		s.called(t)
 	case reason == kvm.ExitIO && st.Port() >= portVector && st.Port() < portVector+vectors:
 		s.vector(t, int(st.Port()-portVector))
@@ -67,7 +67,7 @@ func inStubs(ip uint64) bool {
 func (s *session) interrupted(t *task) {
 	switch ip := t.raw.RIP; {
 	case ip == s.gateAddr():
-		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.readGate()
 		if s.kvm.kind == kindPVM {
 			t.dirty = true
 		} else {
@@ -78,7 +78,7 @@ func (s *session) interrupted(t *task) {
 		return
 	case ip == ringAddr+stubCall+outSize:
 		t.place = inGate
-		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.readGate()
 	case ip == ringAddr+stubReturn:
 		t.place = inFrame
 		t.readFrame()
@@ -127,6 +127,13 @@ func (t *task) frame() frame {
 	return frame(t.proc.mm.region.Mem[end-frameSize : end])
 }
 
+// readGate takes from where a system call leaves it what of the program's registers
+// is not in place. Where ring 3 can jump to the gate by itself, it could have put
+// anything there.
+func (t *task) readGate() {
+	t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11&flagsOfProgram|flagIF|flagFixed
+}
+
 // readFrame takes from the frame what of the program's registers is there.
 func (t *task) readFrame() {
 	f := t.frame()
@@ -144,7 +151,8 @@ func (s *session) vector(t *task, number int) {
 	}
 	if number == vectorDebug && f.word(frameIP) == s.gateAddr() {
 		// A trap that was held back until the system call had entered ring 0.
-		t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = t.raw.RCX, t.raw.R11, f.word(frameSP)
+		t.readGate()
+		t.regs.RSP = f.word(frameSP)
 		s.called(t)
 		return
 	}
@@ -155,7 +163,7 @@ func (s *session) vector(t *task, number int) {
 	t.readFrame()
 	if s.kvm.kind == kindPVM && number == vectorPageFault && t.regs.RIP == s.gateAddr() &&
 		t.vcpu.state.Special().CR2() == s.gateAddr() {
-		t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11
+		t.readGate()
 		s.called(t)
 		return
 	}
@@ -205,4 +213,7 @@ const (
 	flagIF    = 1 << 9
 	flagDF    = 1 << 10
 	flagRF    = 1 << 16
+
+	// flagsOfProgram are those that ring 3 can set: CF PF AF ZF SF TF DF OF NT RF AC ID.
+	flagsOfProgram = 0x254dd5
 )

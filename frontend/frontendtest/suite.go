@@ -74,7 +74,7 @@ func (s *suite) compile(t *testing.T) string {
 	if err := os.WriteFile(src, source, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command(cc, "-O1", "-fPIE", "-pie", "-o", out, src).CombinedOutput(); err != nil {
+	if text, err := exec.Command(cc, "-O1", "-fPIE", "-pie", "-pthread", "-o", out, src).CombinedOutput(); err != nil {
 		t.Fatalf("compiling the programs: %v\n%s", err, text)
 	}
 	return out

@@ -4,12 +4,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +148,75 @@ static void suspended(void) {
     report(2, sigismember(&now, SIGUSR1));
 }
 
+// let_through sleeps in a call whose mask lets a pending signal through.
+static void let_through(const char *call) {
+    struct timespec limit = {60, 0};
+    sigset_t block, none, now;
+    long ret;
+    catch(SIGUSR1, 0);
+    sigemptyset(&none);
+    sigemptyset(&block);
+    sigaddset(&block, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &block, NULL);
+    kill(getpid(), SIGUSR1);
+    if (!strcmp(call, "ppoll"))
+        ret = ppoll(NULL, 0, &limit, &none);
+    else if (!strcmp(call, "pselect6"))
+        ret = pselect(0, NULL, NULL, NULL, &limit, &none);
+    else if (!strcmp(call, "epoll_pwait")) {
+        struct epoll_event event;
+        ret = epoll_pwait(epoll_create1(0), &event, 1, 60000, &none);
+    } else
+        ret = sigsuspend(&none);
+    report(1, ret == -1 ? errno : 0);
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    report(2, sigismember(&now, SIGUSR1));
+}
+
+static volatile sig_atomic_t hits;
+
+static void count(int sig) {
+    (void)sig;
+    hits++;
+}
+
+static void unblocked(void) {
+    sigset_t block;
+    int seen = 0;
+    signal(SIGUSR1, count);
+    sigemptyset(&block);
+    sigaddset(&block, SIGUSR1);
+    for (int i = 1; i <= 100; i++) {
+        sigprocmask(SIG_BLOCK, &block, NULL);
+        kill(getpid(), SIGUSR1);
+        sigprocmask(SIG_UNBLOCK, &block, NULL);
+        seen += hits == i;
+    }
+    report(1, seen);
+}
+
+static volatile pid_t cleared = -1;
+
+static void *leaves(void *unused) {
+    syscall(SYS_set_tid_address, &cleared);
+    return unused;
+}
+
+static void threads(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, leaves, NULL);
+    syscall(SYS_getppid);
+    report(1, cleared);
+}
+
+static void children(void) {
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        if (pid == 0) _exit(0);
+        report(2, waitpid(pid, NULL, 0));
+    }
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "probe")) probe();
@@ -155,6 +228,10 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "raised")) raised();
     if (!strcmp(name, "interrupted")) interrupted(argc > 2 ? SA_RESTART : 0);
     if (!strcmp(name, "suspended")) suspended();
+    if (!strcmp(name, "let")) let_through(argv[2]);
+    if (!strcmp(name, "unblocked")) unblocked();
+    if (!strcmp(name, "thread")) threads();
+    if (!strcmp(name, "children")) children();
     if (!strcmp(name, "wait")) for (;;) pause();
     if (!strcmp(name, "spin")) for (;;) asm volatile("");
     if (!strcmp(name, "calls")) for (;;) syscall(SYS_getppid);
