@@ -269,6 +269,9 @@ type Capabilities struct {
 	Executables bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
+	// ReservedStart up to ReservedEnd is what programs cannot map, where the
+	// front-end itself is in their processes; both are 0 when there is no such range.
+	ReservedStart, ReservedEnd uint64
 }
 
 // Spec is what a session runs.

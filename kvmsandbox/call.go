@@ -29,6 +29,7 @@ var ownCalls = map[int64]ownCall{
 	unix.SysRtSigprocmask: (*session).sigprocmask,
 	unix.SysSigaltstack:   (*session).sigaltstack,
 	unix.SysRtSigpending:  (*session).sigpending,
+	unix.SysMlockall:      func(s *session, t *task, args [6]uint64) (int64, error) { return s.lockAll(t, args[0]) },
 }
 
 // runCall carries out OpRun: the process makes the call.
@@ -54,9 +55,15 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
 		return s.done(t, ret)
 	}
+	if ret, hit, err := s.aroundSlot(t, a.Nr, args); err != nil {
+		return err
+	} else if hit {
+		return s.done(t, ret)
+	}
 	if row, ok := sysabi.Lookup(sysabi.AMD64, int(a.Nr)); ok {
 		var errno syscall.Errno
 		if args, errno = keepOut(row, args); errno != 0 {
+			s.log.Warn("a mapping where the variant host is was refused", "task", t.id.String(), "call", row.Name)
 			return s.done(t, -int64(errno))
 		}
 	}

@@ -76,6 +76,11 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 	}
 	mapped := v.Start <= addr && addr < v.End
 	if !mapped || !allows(v.Prot, want) {
+		if t.asking {
+			// The process refused what the tables had granted: they were not changed
+			// in time.
+			s.log.Warn("the guest's tables granted more than the process has", "task", t.id.String(), "address", addr, "code", code)
+		}
 		s.trap(t, vectorPageFault, code, addr, mapped)
 		return
 	}

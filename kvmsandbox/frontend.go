@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -84,6 +85,9 @@ func capabilities() frontend.Capabilities {
 		Twins:       true,
 		Executables: true,
 		Threads:     true,
+
+		ReservedStart: vhost.SlotStart,
+		ReservedEnd:   vhost.SlotEnd,
 	}
 }
 

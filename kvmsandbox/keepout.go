@@ -25,8 +25,16 @@ func keepOut(row *sysabi.Row, args [6]uint64) (out [6]uint64, errno syscall.Errn
 	case "brk":
 		// The heap ends where the next mapping begins.
 	case "mmap":
-		// The kernel refuses what is not aligned, before anything else.
-		if args[0] != 0 && args[0]%pageSize == 0 && touchesSlot(args[0], args[1]) {
+		switch {
+		case args[0] == 0 || !touchesSlot(args[0], args[1]):
+		case args[3]&(unix.MapFixed|unix.MapFixedNoreplace) == 0:
+			// A wish that cannot be fulfilled.
+			args[0] = 0
+		case args[0]%pageSize != 0:
+			// The kernel refuses what is not aligned, before anything else.
+		case args[3]&unix.MapFixedNoreplace != 0:
+			return args, syscall.EEXIST
+		default:
 			return args, syscall.ENOMEM
 		}
 	case "mremap":
@@ -43,6 +51,7 @@ func keepOut(row *sysabi.Row, args [6]uint64) (out [6]uint64, errno syscall.Errn
 		if touchesSlot(args[0], args[1]) {
 			args[0] = nowhere + args[0]%pageSize
 		}
+	// aroundSlot has made those that are partly outside.
 	case "munmap", "mprotect", "pkey_mprotect", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock":
 		size := (args[1] + pageSize - 1) &^ (pageSize - 1)
 		switch {
@@ -63,16 +72,6 @@ func keepOut(row *sysabi.Row, args [6]uint64) (out [6]uint64, errno syscall.Errn
 		}
 	}
 	return args, 0
-}
-
-// aboveSlot is the part above the slot of a range, given as a call does, that touches
-// it: empty where the kernel refuses the range.
-func aboveSlot(args [6]uint64) span {
-	addr, size := args[0], args[1]
-	if addr%pageSize != 0 || !touchesSlot(addr, size) || size > userEnd-addr || addr+size <= vhost.SlotEnd {
-		return span{}
-	}
-	return around(vhost.SlotEnd, addr+size-vhost.SlotEnd)
 }
 
 // touchesSlot says whether size bytes at addr, or the one there, lie in the slot in

@@ -34,6 +34,9 @@ func TestKeepOut(t *testing.T) {
 		{"mmap", [6]uint64{below, pageSize + 1, 3, 0x32}, [6]uint64{}, syscall.ENOMEM},
 		{"mmap", [6]uint64{pageSize, ^uint64(0), 3, 0x32}, [6]uint64{}, syscall.ENOMEM},
 		{"mmap", [6]uint64{below, pageSize, 3, 0x32}, [6]uint64{below, pageSize, 3, 0x32}, 0},
+		{"mmap", [6]uint64{in, 1, 3, 0x100022}, [6]uint64{}, syscall.EEXIST},
+		{"mmap", [6]uint64{in + 1, 1, 3, 0x22}, [6]uint64{0, 1, 3, 0x22}, 0},
+		{"mmap", [6]uint64{in + 1, 1, 3, 0x32}, [6]uint64{in + 1, 1, 3, 0x32}, 0},
 		{"mmap", [6]uint64{0, 1 << 46, 3, 0x22}, [6]uint64{0, 1 << 46, 3, 0x22}, 0},
 		{"munmap", [6]uint64{in, 1 << 40}, [6]uint64{away, pageSize}, 0},
 		{"munmap", [6]uint64{0, 1 << 47}, [6]uint64{0, vhost.SlotStart}, 0},
@@ -80,28 +83,6 @@ func TestKeepOutOfAllRows(t *testing.T) {
 					t.Errorf("%s: argument %d of %#x is %#x", row.Name, i, args, out[i])
 				}
 			}
-		}
-	}
-}
-
-// Unmapping takes both sides of the slot away.
-func TestAboveSlot(t *testing.T) {
-	for _, c := range []struct {
-		addr, size uint64
-		want       span
-	}{
-		{0, userEnd, span{vhost.SlotEnd, userEnd}},
-		{vhost.Blocks, vhost.SlotEnd - vhost.Blocks + 1, span{vhost.SlotEnd, vhost.SlotEnd + pageSize}},
-		{vhost.Blocks, vhost.SlotEnd - vhost.Blocks, span{}},
-		{0, vhost.SlotStart, span{}},
-		{1, userEnd - 1, span{}},
-		{0, userEnd + 1, span{}},
-		{0, ^uint64(0), span{}},
-		{vhost.SlotEnd, pageSize, span{}},
-		{1 << 63, 1 << 63, span{}},
-	} {
-		if got := aboveSlot([6]uint64{c.addr, c.size}); got != c.want {
-			t.Errorf("%#x at %#x: %#x, want %#x", c.size, c.addr, got, c.want)
 		}
 	}
 }

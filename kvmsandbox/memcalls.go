@@ -85,29 +85,31 @@ func shmdtChange(s *session, t *task, a [6]uint64) ([]span, error) {
 	return []span{{v.Start, v.End}}, nil
 }
 
-// runMemoryCall makes a call that changes memory.
-func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
-	m := t.proc.mm
+// clear takes the guest's entries for what a call may change.
+func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 	spans, err := change(s, t, args)
 	if err != nil {
 		return err
 	}
-	calls := []vhost.Call{{Nr: nr, Args: args}}
-	if above := aboveSlot(t.call.ranArgs); nr == unix.SysMunmap && above.start < above.end {
-		spans = append(spans, above)
-		calls[0].Flags |= vhost.Must
-		calls = append(calls, vhost.Call{Nr: nr, Args: [6]uint64{above.start, above.end - above.start}})
-	}
 	for _, r := range spans {
 		if r.start < r.end {
-			if err := m.space.Clear(r.start, min(r.end, guestmem.UserEnd)); err != nil {
+			if err := t.proc.mm.space.Clear(r.start, min(r.end, guestmem.UserEnd)); err != nil {
 				return err
 			}
 		}
 	}
-	s.post(t, calls, false, func() {
-		if ret := t.blk.Result(0); nr == unix.SysBrk && ret > 0 {
-			m.brk = uint64(ret)
+	return nil
+}
+
+// runMemoryCall makes a call that changes memory.
+func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
+	if err := s.clear(t, args, change); err != nil {
+		return err
+	}
+	s.post(t, []vhost.Call{{Nr: nr, Args: args}}, false, func() {
+		ret := t.blk.Result(0)
+		if nr == unix.SysBrk && ret > 0 {
+			t.proc.mm.brk = uint64(ret)
 		}
 		s.callMade(t)
 	})

@@ -38,10 +38,15 @@ func compile(t *testing.T, source string, args ...string) string {
 // run runs programs under a monitor that a test scripts.
 func run(t *testing.T, m *frontendtest.Script, variants int, args ...string) frontend.Outcome {
 	t.Helper()
+	return runOn(t, kvmsandbox.New(), m, variants, args...)
+}
+
+func runOn(t *testing.T, fe frontend.FrontEnd, m *frontendtest.Script, variants int, args ...string) frontend.Outcome {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
 	defer cancel()
 	before := frontendtest.OpenFiles(t)
-	o, err := kvmsandbox.New().Run(ctx, frontend.Spec{
+	o, err := fe.Run(ctx, frontend.Spec{
 		Programs: args[:1], Args: args, Variants: variants, Files: []*os.File{nil, nil, os.Stderr},
 	}, m.NewMonitor)
 	if err != nil {

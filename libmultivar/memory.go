@@ -209,7 +209,7 @@ func (e *Engine) note(err error) {
 }
 
 // fits reports whether a range of the leader lies in its slot or outside of all
-// slots as a whole.
+// slots as a whole, and outside of what the front-end keeps for itself.
 func (e *Engine) fits(a addrspace.Address, length uint64) bool {
 	end := a.Offset() + length
 	if end < length {
@@ -217,6 +217,9 @@ func (e *Engine) fits(a addrspace.Address, length uint64) bool {
 	}
 	if a.Relative() {
 		return end <= e.layout.Size()
+	}
+	if a.Offset() < e.caps.ReservedEnd && end > e.caps.ReservedStart {
+		return false
 	}
 	return end <= addrspace.BandStart || a.Offset() >= addrspace.BandEnd
 }

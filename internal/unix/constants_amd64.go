@@ -28,6 +28,16 @@ const (
 	SysMmap             = sys.SYS_MMAP
 	SysMprotect         = sys.SYS_MPROTECT
 	SysMadvise          = sys.SYS_MADVISE
+	SysMsync            = sys.SYS_MSYNC
+	SysMlock            = sys.SYS_MLOCK
+	SysMlock2           = sys.SYS_MLOCK2
+	SysMunlock          = sys.SYS_MUNLOCK
+	SysMlockall         = sys.SYS_MLOCKALL
+	SysMunlockall       = sys.SYS_MUNLOCKALL
+	SysMincore          = sys.SYS_MINCORE
+	SysMbind            = sys.SYS_MBIND
+	SysMseal            = sys.SYS_MSEAL
+	SysShmctl           = sys.SYS_SHMCTL
 	SysPkeyMprotect     = sys.SYS_PKEY_MPROTECT
 	SysRemapFilePages   = sys.SYS_REMAP_FILE_PAGES
 	SysBrk              = sys.SYS_BRK

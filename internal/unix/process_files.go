@@ -24,9 +24,14 @@ func NoExec(fd int) bool {
 }
 
 // StackLimit returns RLIMIT_STACK of process pid in bytes.
-func StackLimit(pid int) (uint64, error) {
+func StackLimit(pid int) (uint64, error) { return softLimit(pid, sys.RLIMIT_STACK) }
+
+// LockLimit returns RLIMIT_MEMLOCK of process pid in bytes.
+func LockLimit(pid int) (uint64, error) { return softLimit(pid, sys.RLIMIT_MEMLOCK) }
+
+func softLimit(pid, resource int) (uint64, error) {
 	var l sys.Rlimit
-	err := sys.Prlimit(pid, sys.RLIMIT_STACK, nil, &l)
+	err := sys.Prlimit(pid, resource, nil, &l)
 	if err == syscall.ESRCH {
 		return 0, err
 	}
