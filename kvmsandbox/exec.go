@@ -227,6 +227,7 @@ func (s *session) closesOnExec(t *task, fd int) bool {
 // openIn opens a program as t's process would: in its file system, directory and
 // with its identity.
 func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File, error) {
+	defer s.lift(t)()
 	if link, ok := s.programLink(t, dir, path); ok {
 		path = link
 	}

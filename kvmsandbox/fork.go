@@ -227,6 +227,7 @@ func (s *session) adopt(t, child *task) error {
 	if b.flags&cloneSetTLS != 0 {
 		fs = b.args[4]
 	}
+	defer s.lift(child)()
 	if b.flags&cloneVM != 0 {
 		if b.flags&cloneThread == 0 {
 			p.mm.users++

@@ -56,6 +56,7 @@ const maxStale = 1024
 // receive gives t's process a duplicate of f and returns its number there. The
 // descriptor is close-on-exec.
 func (s *session) receive(t *task, f frontend.File) (int, error) {
+	defer s.lift(t)()
 	v := t.proc.variant
 	x := t.scratch()
 	at := x.put(messageImage(t.blk.Addr(vhost.Scratch)))

@@ -69,6 +69,8 @@ type process struct {
 	alarm int
 	// siren is the other end of alarm in the process, inherited that of the parent.
 	siren, inherited int
+	// lifted is true while limits of the process are lifted.
+	lifted bool
 	// exe is the descriptor of the program's file in the process where the kernel
 	// does not know it, 0 where it does.
 	exe int

@@ -62,16 +62,12 @@ func (v *variant) newBlock(spin int) (*vhost.Block, error) {
 // hide moves descriptor fd of t's process to where programs do not look: beyond
 // the descriptors that they can have, if the system allows that.
 func (s *session) hide(t *task, fd int, closeOnExec bool) (int, error) {
-	restore, err := s.raiseLimit(t.proc.pid)
-	if err != nil {
-		return -1, err
-	}
-	defer restore()
+	defer s.lift(t)()
 	request := uint64(unix.FDupFD)
 	if closeOnExec {
 		request = unix.FDupFDCloexec
 	}
-	err = s.must(t, "hide descriptor",
+	err := s.must(t, "hide descriptor",
 		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, uint64(s.hiddenBase)}},
 		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
 	if err != nil {
@@ -83,20 +79,20 @@ func (s *session) hide(t *task, fd int, closeOnExec bool) (int, error) {
 // hiddenRoom is how many descriptors a process of the variant host may need.
 const hiddenRoom = 4096
 
-// raiseLimit lets a process have the hidden descriptors, until restore is called.
-func (s *session) raiseLimit(pid int) (restore func(), err error) {
-	soft, hard, err := unix.FileLimit(pid)
-	if err != nil {
-		return nil, fmt.Errorf("limit of descriptors: %w", err)
+// lift takes limits away that the variant host's own work would meet, descriptors
+// and memory, until restore is called: they are for what the program does. Between
+// the two nothing of the program runs, but for other threads.
+func (s *session) lift(t *task) (restore func()) {
+	if t.proc.lifted {
+		return func() {}
 	}
-	need := uint64(s.hiddenBase) + hiddenRoom
-	if soft >= need {
-		return func() {}, nil
+	p := t.proc
+	old := unix.LiftLimits(p.pid, uint64(s.hiddenBase)+hiddenRoom)
+	p.lifted = true
+	return func() {
+		p.lifted = false
+		unix.SetLimits(p.pid, old)
 	}
-	if err := unix.SetFileLimit(pid, min(need, hard), hard); err != nil {
-		return nil, fmt.Errorf("limit of descriptors: %w", err)
-	}
-	return func() { _ = unix.SetFileLimit(pid, soft, hard) }, nil
 }
 
 // chooseHiddenBase says where hidden descriptors begin: above the limit of

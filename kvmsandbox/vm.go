@@ -157,6 +157,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	if len(m.vcpus) == maxVCPUs {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
+	defer s.lift(t)()
 	ret, err := s.call1(t, unix.SysIoctl, uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus)))
 	if err == nil {
 		err = errnoResult("make virtual processor", ret)

@@ -91,8 +91,3 @@ func FileLimit(pid int) (soft, hard uint64, err error) {
 	err = sys.Prlimit(pid, sys.RLIMIT_NOFILE, nil, &l)
 	return l.Cur, l.Max, err
 }
-
-// SetFileLimit sets both.
-func SetFileLimit(pid int, soft, hard uint64) error {
-	return sys.Prlimit(pid, sys.RLIMIT_NOFILE, &sys.Rlimit{Cur: soft, Max: hard}, nil)
-}
