@@ -53,6 +53,9 @@ func (s *session) exception(t *task, vector int, code uint64) {
 		if s.instruction(t) {
 			return
 		}
+		if c, ok := s.forbiddenInterrupt(t); ok && vector == vectorOpcode {
+			vector, code = vectorGeneral, c
+		}
 	}
 	s.trap(t, vector, code, 0, false)
 }

@@ -116,9 +116,8 @@ func stackTop(i int) uint64 { return ringAddr + uint64(vcpuPage(i)) + pageSize }
 
 // special fills in the registers of virtual processor i that stands in ring 3.
 func special(s kvm.Special, i int, cr3 uint64, trapTSC bool, fsBase, gsBase uint64) {
-	const data, code, tss = 3, 11, 11
-	s.SetSegment(kvm.CS, kvm.Segment{Limit: 0xffffffff, Selector: userCS, Type: code, Present: 1, DPL: 3, S: 1, L: 1, G: 1})
-	s.SetSegment(kvm.SS, kvm.Segment{Limit: 0xffffffff, Selector: userSS, Type: data, Present: 1, DPL: 3, S: 1, DB: 1, G: 1})
+	const data, tss = 3, 11
+	userSegments(s)
 	for _, seg := range []int{kvm.DS, kvm.ES, kvm.FS, kvm.GS} {
 		s.SetSegment(seg, kvm.Segment{Limit: 0xffffffff, Type: data, Present: 1, DPL: 3, S: 1, DB: 1, G: 1})
 	}
@@ -132,4 +131,11 @@ func special(s kvm.Special, i int, cr3 uint64, trapTSC bool, fsBase, gsBase uint
 		control |= cr4TSD
 	}
 	s.SetControl(cr0, cr3, control, efer)
+}
+
+// userSegments lets the processor stand in ring 3.
+func userSegments(s kvm.Special) {
+	const data, code = 3, 11
+	s.SetSegment(kvm.CS, kvm.Segment{Limit: 0xffffffff, Selector: userCS, Type: code, Present: 1, DPL: 3, S: 1, L: 1, G: 1})
+	s.SetSegment(kvm.SS, kvm.Segment{Limit: 0xffffffff, Selector: userSS, Type: data, Present: 1, DPL: 3, S: 1, DB: 1, G: 1})
 }

@@ -37,3 +37,30 @@ func (s *session) instruction(t *task) bool {
 func (s *session) writeProgram(t *task, addr uint64, p []byte) (int, error) {
 	return s.WriteVariantMem(t.id, addr, p)
 }
+
+// forbiddenInterrupt says whether t stands at a software interrupt, and with which
+// error code it is refused. Linux lets programs use only three of those; the rest the
+// processor refuses as it refuses what is privileged, and a machine that emulates
+// takes for instructions that it does not know.
+func (s *session) forbiddenInterrupt(t *task) (code uint64, ok bool) {
+	var b [15]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
+	const inTable, size = 2, 8
+	number, ok := softwareInterrupt(b[:n])
+	return uint64(number)*size | inTable, ok
+}
+
+// softwareInterrupt decodes int n behind any prefixes with which it is one.
+func softwareInterrupt(code []byte) (number byte, ok bool) {
+	for i, c := range code {
+		switch {
+		case c == 0x66 || c == 0x67 || c == 0xf2 || c == 0xf3 || c == 0x2e || c == 0x36 || c == 0x3e ||
+			c == 0x26 || c == 0x64 || c == 0x65 || c&0xf0 == 0x40:
+			continue
+		case c == 0xcd && i+1 < len(code):
+			return code[i+1], true
+		}
+		return 0, false
+	}
+	return 0, false
+}

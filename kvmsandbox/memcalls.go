@@ -103,6 +103,7 @@ func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 
 // runMemoryCall makes a call that changes memory.
 func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
+	readable(nr, &args)
 	if err := s.clear(t, args, change); err != nil {
 		return err
 	}
@@ -114,4 +115,16 @@ func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memory
 		s.callMade(t)
 	})
 	return nil
+}
+
+// readable adds the right to read to memory that is to be written or executed only.
+// The processor can read such pages anyway, but the machine gets no page from the
+// kernel that the process may not read.
+func readable(nr int64, a *[6]uint64) {
+	switch nr {
+	case unix.SysMmap, unix.SysMprotect, unix.SysPkeyMprotect:
+		if a[2]&(protWrite|protExec) != 0 {
+			a[2] |= protRead
+		}
+	}
 }

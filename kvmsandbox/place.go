@@ -28,6 +28,7 @@ func (s *session) reportExec(t *task, old frontend.Task) {
 
 // place carries out OpPlace: it maps the program and starts it.
 func (s *session) place(t *task, pl *frontend.Placement) error {
+	defer s.lift(t)()
 	x := t.exec
 	defer t.dropExec()
 	placed, err := x.plan.Place(pl)
@@ -110,7 +111,9 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file
 		if g.Region == frontend.RegionStack {
 			flags |= unix.MapGrowsdown | unix.MapStack
 		}
-		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}})
+		args := [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}
+		readable(unix.SysMmap, &args)
+		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: args})
 		if len(calls) == vhost.MaxCalls-2 {
 			if err := flush(); err != nil {
 				return -1, err

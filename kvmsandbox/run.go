@@ -55,7 +55,10 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 	if t.vcpu == nil {
 		return errDead
 	}
-	if !canonical(t.regs.RIP) || !canonical(t.regs.RSP) && t.place == inFrame {
+	if t.place == inFrame && !canonical(t.regs.RSP) {
+		t.leaveRing0()
+	}
+	if !canonical(t.regs.RIP) {
 		s.later(t, func() { s.trap(t, vectorGeneral, 0, 0, false) })
 		return nil
 	}

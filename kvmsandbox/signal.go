@@ -359,6 +359,12 @@ func (s *session) sigreturn(t *task) error {
 			return err
 		}
 	}
+	if f, bad := signals.ReturnFault(&t.sig, &out.Registers); bad {
+		// Selectors that are not a program's, or no address to go on at.
+		t.state = running
+		s.later(t, func() { s.raise(t, f) })
+		return nil
+	}
 	exit := t.call.exit
 	t.call = call{exit: exit, nr: -1, landed: true, ip: t.regs.RIP, ret: t.regs.RAX}
 	t.state = atExit

@@ -70,6 +70,7 @@ func (s *session) holedCall(t *task, nr int64, args [6]uint64, h holed) (int64, 
 		parts = append(parts, span{vhost.SlotEnd, end})
 	}
 	result := h.ret
+	readable(nr, &args)
 	for _, p := range parts {
 		if p.start >= p.end {
 			continue

@@ -47,7 +47,7 @@ func (s *session) guestStopped(t *task) {
 		s.interrupted(t)
 	case reason == kvm.ExitInternalError && !inStubs(t.raw.RIP):
 		// An instruction that the machine would have to emulate and cannot.
-		s.trap(t, vectorOpcode, 0, 0, false)
+		s.exception(t, vectorOpcode, 0)
 	case reason == kvm.ExitShutdown:
 		// Nothing is left of the processor's state that the program could go on with.
 		s.check(t, s.dieOf(t, syscall.SIGSEGV))
@@ -161,8 +161,10 @@ func (s *session) vector(t *task, number int) {
 		return
 	}
 	t.readFrame()
-	if s.kvm.kind == kindPVM && number == vectorPageFault && t.regs.RIP == s.gateAddr() &&
-		t.vcpu.state.Special().CR2() == s.gateAddr() {
+	// Where the stack pointer is no address the second kind does not get as far as to
+	// look for the gate's page.
+	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() &&
+		(number == vectorPageFault && t.vcpu.state.Special().CR2() == s.gateAddr() || number == vectorOpcode) {
 		t.readGate()
 		s.called(t)
 		return
@@ -172,6 +174,15 @@ func (s *session) vector(t *task, number int) {
 
 // canonical says whether the processor takes an address in ring 3.
 func canonical(addr uint64) bool { return int64(addr<<16)>>16 == int64(addr) }
+
+// leaveRing0 puts t's processor into ring 3 by its registers: an emulated return does
+// not take every stack pointer that the processor does.
+func (t *task) leaveRing0() {
+	st := t.vcpu.state
+	userSegments(st.Special())
+	st.MarkSpecial()
+	t.place, t.dirty = inUser, true
+}
 
 // load puts the program's registers where the guest goes on with them.
 func (t *task) load() {
