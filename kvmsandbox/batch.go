@@ -46,6 +46,12 @@ func (s *session) await(t *task) error {
 			break
 		}
 	}
+	halt := false
+	defer func() {
+		if halt {
+			_ = unix.Kill(t.proc.pid, syscall.SIGSTOP)
+		}
+	}()
 	for waited := time.Duration(0); ; waited += patience {
 		seen := s.bell.Rung()
 		if t.blk.Reported() {
@@ -55,7 +61,7 @@ func (s *session) await(t *task) error {
 			// Who would let it go on may be waiting for the monitor. It stops again
 			// when it has reported.
 			_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
-			defer func() { _ = unix.Kill(t.proc.pid, syscall.SIGSTOP) }()
+			halt = true
 			waited = 0
 		}
 		if t.proc.gone || unix.Readable(t.proc.pidfd) {

@@ -155,13 +155,15 @@ func (s *session) opened(t *task) {
 		t.queue = append(t.queue, info)
 	}
 	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(int(fd))))
-	if err == nil && s.forbidden(t, int(fd), link) {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		err = nil // another thread has closed it
+	case err != nil || s.forbidden(t, int(fd), link):
+		// What cannot be looked at may be anything.
 		_, err = s.call1(t, unix.SysClose, uint64(fd))
 		fd = -int64(syscall.EACCES)
-	} else if err == nil {
+	default:
 		err = s.exchange(t, int(fd), link)
-	} else {
-		err = nil // another thread has closed it
 	}
 	if err == nil {
 		err = s.done(t, fd)

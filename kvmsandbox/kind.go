@@ -126,7 +126,8 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 	tr.state = kvm.State(mem)
 	tr.state.Synchronise()
 	tr.state.SetGeneral(&kvm.Registers{RIP: at, RFLAGS: flagFixed})
-	return tr, tr.enterAt(ringAddr + stubCall)
+	err = tr.enterAt(ringAddr + stubCall)
+	return tr, err
 }
 
 func (tr *trial) set(request uintptr, arg []byte) error {
@@ -230,6 +231,3 @@ func callMSRs(entry uint64) []byte {
 		kvm.MSR{Index: msrSFMASK, Value: callFlags},
 	)
 }
-
-// unmap gives back memory that the monitor mapped for a trial.
-func unmap(mem []byte) { _ = unix.Unmap(mem) }
