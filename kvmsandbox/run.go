@@ -13,6 +13,11 @@ import (
 
 // resume lets a task go on with the program, after the signals that wait for it.
 func (s *session) resume(t *task) error {
+	if f := t.fault; f != nil {
+		t.fault, t.state = nil, running
+		s.later(t, func() { s.raise(t, *f) })
+		return nil
+	}
 	for {
 		if info, ok := t.nextSignal(); ok {
 			s.later(t, func() { s.reportSignal(t, info) })

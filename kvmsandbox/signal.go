@@ -348,26 +348,22 @@ func (s *session) sigreturn(t *task) error {
 	})
 	t.setRegisters(&out.Registers)
 	t.sig = out.Thread
+	var bad *signals.Fault
 	if err != nil {
 		signals.Force(t.proc.actions, &t.sig, signals.SIGSEGV)
-		t.state = running
-		s.later(t, func() { s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}) })
-		return nil
+		bad = &signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)}
+	} else if f, ok := signals.ReturnFault(&t.sig, &out.Registers); ok {
+		// Selectors that are not a program's, or no address to go on at.
+		bad = &f
 	}
 	if out.State != nil {
 		if err := s.loadFPU(t, out.State); err != nil {
 			return err
 		}
 	}
-	if f, bad := signals.ReturnFault(&t.sig, &out.Registers); bad {
-		// Selectors that are not a program's, or no address to go on at.
-		t.state = running
-		s.later(t, func() { s.raise(t, f) })
-		return nil
-	}
 	exit := t.call.exit
 	t.call = call{exit: exit, nr: -1, landed: true, ip: t.regs.RIP, ret: t.regs.RAX}
-	t.state = atExit
+	t.state, t.fault = atExit, bad
 	if !exit {
 		return s.resume(t)
 	}

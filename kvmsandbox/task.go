@@ -100,6 +100,8 @@ type task struct {
 	mask      uint64
 	maskKnown bool
 	signal    *frontend.Signal
+	// fault is what the program meets when it goes on.
+	fault *signals.Fault
 	// born is the fork that the task was made by, bearing the one that it makes,
 	// until both have gone on.
 	born, bearing *birth
