@@ -50,7 +50,7 @@ type session struct {
 
 	vdso vdso
 
-	root    *task
+	root    *process
 	outcome frontend.Outcome
 	over    bool
 	failing bool

@@ -34,7 +34,7 @@ func (s *session) startAll() ([]*task, error) {
 		}
 		roots = append(roots, t)
 	}
-	s.root = roots[frontend.Leader]
+	s.root = roots[frontend.Leader].proc
 	return roots, nil
 }
 

@@ -255,7 +255,8 @@ func (s *session) finish(t *task, status unix.WaitStatus) {
 	} else {
 		st.Code = status.ExitStatus()
 	}
-	if t == s.root {
+	// The kernel reports the end of the first thread last, whichever task it is by then.
+	if t.proc == s.root && t.id.Host == t.proc.pid {
 		s.outcome = frontend.Outcome{Status: st, Ended: true}
 	}
 	s.apply(s.mon.OnExit(t.id, st))

@@ -29,6 +29,7 @@ var cases = []struct {
 	{"LateAnswer", "probe", testLateAnswer},
 	{"Memory", "memory", testMemory},
 	{"Forks", "forks", testForks},
+	{"ExecOfThread", "takeover", testExecOfThread},
 	{"Exec", "exec", testExec},
 	{"ExecFails", "exec", testExecFails},
 	{"ExecOfFile", "exec", testExecOfFile},
@@ -47,7 +48,9 @@ var cases = []struct {
 	{"ThreadEnds", "thread", testThreadEnds},
 	{"EndBeforeWait", "children", testEndBeforeWait},
 	{"FileForFollower", "mapfile", testFileForFollower},
+	{"SignalsInOrder", "queued", testSignalsInOrder},
 	{"Kill", "breed", testKill},
+	{"KillBusy", "spin", testKillBusy},
 	{"KillAmidFork", "breed", testKillAmidFork},
 	{"End", "breed", testEnd},
 	{"EndAmidFork", "breed", testEndAmidFork},
@@ -281,6 +284,51 @@ func testForks(t *testing.T, s *suite) {
 		if st := m.Ended[children[i]]; st.Code != code || st.Signal != 0 {
 			t.Errorf("child %d ended with %+v, want %d", i, st, code)
 		}
+	}
+}
+
+// Threads are tasks of the process that has them, and end when one of them executes
+// a program, which takes the process over.
+func testExecOfThread(t *testing.T, s *suite) {
+	if !s.fe.Capabilities().Threads {
+		t.Log("the front-end does not support threads")
+		return
+	}
+	m := &Script{}
+	var first frontend.Task
+	children := map[frontend.Task]bool{}
+	m.Start = func(id frontend.Task) []frontend.Action { first = id; return nil }
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name == "clone3" {
+			// The C library makes a clone then.
+			return Answer(id, -int64(syscall.ENOSYS))
+		}
+		return nil
+	}
+	m.Fork = func(parent, child frontend.Task, k frontend.ForkKind) []frontend.Action {
+		if k != frontend.Clone || parent != first || child.Variant != parent.Variant {
+			t.Errorf("%v made %v, kind %d", parent, child, k)
+		}
+		children[child] = true
+		return append(Resume(child), Resume(parent)...)
+	}
+	execs := 0
+	m.Exec = func(id, old frontend.Task, _ *frontend.Image) []frontend.Action {
+		if execs++; execs == 2 {
+			if id != first || !children[old] {
+				t.Errorf("%v was %v before its exec, the first task was %v", id, old, first)
+			}
+			if len(m.Alive) != 1 {
+				t.Errorf("%v are there after an exec of %v", m.Alive, id)
+			}
+		}
+		return Resume(id)
+	}
+	s.run(t, m, 1, "takeover", s.path("probe"), "probe").exited(t, done)
+	m.want(t, 30, 1, 1, 1)
+	m.want(t, 2, 1)
+	if execs != 2 || len(children) != 3 || len(m.Alive) != 0 {
+		t.Errorf("%d programs, threads %v, alive %v", execs, children, m.Alive)
 	}
 }
 

@@ -32,6 +32,22 @@ func testKill(t *testing.T, s *suite) {
 	}
 }
 
+// A process that computes is killed at once.
+func testKillBusy(t *testing.T, s *suite) {
+	m := &Script{}
+	m.Timer = func(time.Duration) []frontend.Action {
+		var all []frontend.Action
+		for id := range m.Alive {
+			all = append(all, frontend.Action{Op: frontend.OpKill, Task: id})
+		}
+		return all
+	}
+	s.run(t, m, 2, "spin").exited(t, frontend.Status{Signal: int(syscall.SIGKILL)})
+	if len(m.Ended) != 2 || len(m.Alive) != 0 {
+		t.Errorf("%v ended, %v are there", m.Ended, m.Alive)
+	}
+}
+
 // amidFork runs a program whose forks are let into the kernel together with a further
 // action. Nothing may have its files afterwards.
 func (s *suite) amidFork(t *testing.T, m *Script, further func(frontend.Task) frontend.Action) outcome {

@@ -58,6 +58,14 @@ func testRaised(t *testing.T, s *suite) {
 	}
 }
 
+// Signals from another process come as often as they were sent, and in their order.
+func testSignalsInOrder(t *testing.T, s *suite) {
+	m := &Script{}
+	s.run(t, m, 1, "queued").exited(t, done)
+	m.want(t, 1, 200)
+	m.want(t, 2, 200)
+}
+
 func testInterrupt(t *testing.T, s *suite) {
 	for _, tc := range []struct {
 		name    string

@@ -217,6 +217,52 @@ static void children(void) {
     }
 }
 
+// queued computes while another process sends it signals that may not get lost or
+// change their order.
+enum { QUEUED = 200 };
+static volatile int received, ordered;
+
+static void arrived(int sig, siginfo_t *info, void *context) {
+    (void)sig, (void)context;
+    ordered += info->si_value.sival_int == received;
+    received++;
+}
+
+static void queued(void) {
+    struct sigaction sa = {.sa_sigaction = arrived, .sa_flags = SA_SIGINFO};
+    sigaction(SIGRTMIN, &sa, NULL);
+    pid_t parent = getpid();
+    if (fork() == 0) {
+        for (int i = 0; i < QUEUED; i++) {
+            union sigval v = {.sival_int = i};
+            while (sigqueue(parent, SIGRTMIN, v) < 0) sched_yield();
+        }
+        _exit(0);
+    }
+    while (received < QUEUED) asm volatile("");
+    report(1, received);
+    report(2, ordered);
+}
+
+// takeover starts threads, of which the last executes another program.
+static pthread_barrier_t started;
+
+static void *worker(void *argument) {
+    char **argv = argument;
+    report(30, getpid() != syscall(SYS_gettid));
+    pthread_barrier_wait(&started);
+    if (argv) execv(argv[2], argv + 2);
+    for (;;) pause();
+}
+
+static void takeover(char **argv) {
+    pthread_t t;
+    pthread_barrier_init(&started, NULL, 4);
+    for (int i = 0; i < 3; i++) pthread_create(&t, NULL, worker, i == 2 ? argv : NULL);
+    pthread_barrier_wait(&started);
+    for (;;) pause();
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "probe")) probe();
@@ -232,6 +278,8 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "unblocked")) unblocked();
     if (!strcmp(name, "thread")) threads();
     if (!strcmp(name, "children")) children();
+    if (!strcmp(name, "queued")) queued();
+    if (!strcmp(name, "takeover")) takeover(argv);
     if (!strcmp(name, "wait")) for (;;) pause();
     if (!strcmp(name, "spin")) for (;;) asm volatile("");
     if (!strcmp(name, "calls")) for (;;) syscall(SYS_getppid);
