@@ -24,6 +24,7 @@ const (
 	cloneVfork   = 0x4000
 	cloneThread  = 0x10000
 	cloneSetTLS  = 0x80000
+	cloneNewPID  = 0x20000000
 	signalChild  = 17
 )
 
@@ -53,6 +54,10 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 		b.flags, b.args, b.kind = signalChild, [6]uint64{}, frontend.Fork
 	case unix.SysVfork:
 		b.flags, b.args = cloneVM|cloneVfork|signalChild, [6]uint64{}
+	}
+	if b.flags&cloneNewPID != 0 {
+		// The child would not know the ids by which the monitor knows it.
+		return s.done(t, -int64(syscall.EPERM))
 	}
 	if b.flags&cloneVfork != 0 {
 		b.kind = frontend.Vfork

@@ -212,6 +212,11 @@ func (s *session) arm(t *task) error {
 	fcntl := func(request, arg uint64) vhost.Call {
 		return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, arg}}
 	}
+	// Yama lets a process reach into its descendants only, which the children of one
+	// that has ended are not any more. Systems without it do not know the request.
+	if _, err := s.call1(t, unix.SysPrctl, unix.PrSetPtracer, uint64(unix.Getpid())); err != nil {
+		return err
+	}
 	return s.must(t, "let process die with the monitor",
 		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
 		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
