@@ -88,9 +88,8 @@ func TestBlockInC(t *testing.T) {
 		t.Error("the task has reported although it is its turn")
 	}
 
-	file := os.NewFile(uintptr(a.FD()), "arena")
 	cmd := command(t, program, "block", "3")
-	cmd.ExtraFiles = []*os.File{file}
+	cmd.ExtraFiles = []*os.File{file(t, a.FD())}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
