@@ -67,6 +67,11 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 			return s.done(t, -int64(errno))
 		}
 	}
+	if ret, hit, err := s.runLimit(t, a.Nr, args); err != nil {
+		return err
+	} else if hit {
+		return s.done(t, ret)
+	}
 	if own := ownCalls[a.Nr]; own != nil {
 		ret, err := own(s, t, args)
 		if err != nil {

@@ -196,7 +196,7 @@ func (s *session) adopt(t, child *task) error {
 		if err != nil {
 			return fmt.Errorf("open process: %w", err)
 		}
-		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.siren, mm: p.mm, exe: p.exe, actions: t.proc.actions, trapTSC: p.trapTSC}
+		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.siren, mm: p.mm, limits: p.limits, exe: p.exe, actions: t.proc.actions, trapTSC: p.trapTSC}
 		if b.flags&cloneFiles != 0 {
 			// The parent's is not a copy.
 			p.inherited = 0

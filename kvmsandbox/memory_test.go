@@ -23,10 +23,10 @@ var memorySource string
 // each program ends with 0, or with the number of the line that found otherwise.
 func TestMemory(t *testing.T) {
 	machines(t)
-	program := compile(t, memorySource, "-O1", "-Wall", "-Wextra", "-Werror")
+	program := compile(t, memorySource, "-static", "-O1", "-Wall", "-Wextra", "-Werror")
 	for _, name := range []string{
 		"exec-bit", "elsewhere", "down", "fork", "fixed", "discard", "remap", "shrink", "heap", "segment",
-		"stack", "guard", "truncated", "huge", "slot", "around-slot", "lock-all",
+		"stack", "guard", "truncated", "huge", "slot", "around-slot", "lock-all", "limits",
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := os.CreateTemp(t.TempDir(), "")

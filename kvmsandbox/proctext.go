@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+
+	"github.com/multivar/multivar/internal/unix"
 )
 
 // procView is what a process would look like if there were no variant host in it.
@@ -16,6 +18,8 @@ type procView struct {
 	// blocked are the signals that the task blocks; ignored and caught are those
 	// for which its process has such an action. Bit n-1 stands for signal n.
 	blocked, ignored, caught uint64
+	// limits are the hard limits of the process that the kernel does not know.
+	limits hardLimits
 }
 
 // procTexts are the files of /proc that show something of the variant host, with
@@ -27,6 +31,7 @@ var procTexts = map[string]func(v *procView, text []byte) []byte{
 	"status":    (*procView).status,
 	"stat":      (*procView).stat,
 	"statm":     (*procView).statm,
+	"limits":    (*procView).rlimits,
 }
 
 // hideMappings takes out what is about mappings in the slot: lines that begin with
@@ -120,4 +125,46 @@ func (v *procView) statm(text []byte) []byte {
 		return text
 	}
 	return fmt.Appendf(nil, "%d %s", size-min(size, v.slot/pageSize), rest)
+}
+
+// limitNames are the names of ownLimits in proc(5)'s limits.
+var limitNames = map[string]uint64{
+	"Max data size":     unix.RlimitData,
+	"Max open files":    unix.RlimitFiles,
+	"Max address space": unix.RlimitAddress,
+}
+
+// rlimits is proc(5)'s limits: columns of fixed width, the name's 26 characters wide,
+// those of soft and hard limit 21.
+func (v *procView) rlimits(text []byte) []byte {
+	const name, column = 26, 21
+	out := make([]byte, 0, len(text))
+	for line := range bytes.Lines(text) {
+		resource, ok := uint64(0), len(line) > name+2*column
+		if ok {
+			resource, ok = limitNames[string(bytes.TrimSpace(line[:name]))]
+		}
+		if !ok {
+			out = append(out, line...)
+			continue
+		}
+		l := v.limits.shown(resource, limit{parseLimit(line[name:][:column]), parseLimit(line[name+column:][:column])})
+		out = fmt.Appendf(out, "%s%-20s %-20s %s", line[:name], limitText(l.soft), limitText(l.hard), line[name+2*column:])
+	}
+	return out
+}
+
+func parseLimit(p []byte) uint64 {
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(p)), 10, 64)
+	if err != nil {
+		return infinite
+	}
+	return n
+}
+
+func limitText(n uint64) string {
+	if n == infinite {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
 }

@@ -3,9 +3,12 @@
 package kvmsandbox
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/multivar/multivar/internal/unix"
 )
 
 func TestHideMappings(t *testing.T) {
@@ -58,6 +61,20 @@ func TestStat(t *testing.T) {
 	}
 	if got := string(shown.statm([]byte("1300 472 441 5 0 93 0\n"))); got != "20 472 441 5 0 93 0\n" {
 		t.Errorf("statm %q", got)
+	}
+}
+
+func TestLimitsText(t *testing.T) {
+	in := "Limit                     Soft Limit           Hard Limit           Units     \n" +
+		"Max stack size            8388608              unlimited            bytes     \n" +
+		"Max open files            50                   20000                files     \n" +
+		"Max address space         4363190272           unlimited            bytes     \n" +
+		"Max realtime timeout      unlimited            unlimited            us        \n"
+	v := procView{limits: hardLimits{unix.RlimitFiles: 60}}
+	want := strings.Replace(in, "20000", "60   ", 1)
+	want = strings.Replace(want, "4363190272", fmt.Sprintf("%-10d", 4363190272-slotRoom), 1)
+	if got := string(v.rlimits([]byte(in))); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 

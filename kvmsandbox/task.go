@@ -69,6 +69,9 @@ type process struct {
 	alarm int
 	// siren is the other end of alarm in the process, inherited that of the parent.
 	siren, inherited int
+	// limits are the program's hard limits where they are not the kernel's; the map
+	// does not change.
+	limits hardLimits
 	// lifted is true while limits of the process are lifted.
 	lifted bool
 	// exe is the descriptor of the program's file in the process where the kernel

@@ -38,6 +38,9 @@ const (
 	SysMbind            = sys.SYS_MBIND
 	SysMseal            = sys.SYS_MSEAL
 	SysShmctl           = sys.SYS_SHMCTL
+	SysGetrlimit        = sys.SYS_GETRLIMIT
+	SysSetrlimit        = sys.SYS_SETRLIMIT
+	SysPrlimit64        = sys.SYS_PRLIMIT64
 	SysPkeyMprotect     = sys.SYS_PKEY_MPROTECT
 	SysRemapFilePages   = sys.SYS_REMAP_FILE_PAGES
 	SysBrk              = sys.SYS_BRK
@@ -71,6 +74,13 @@ const (
 	SysRtSigtimedwait   = sys.SYS_RT_SIGTIMEDWAIT
 	SysRtTgsigqueueinfo = sys.SYS_RT_TGSIGQUEUEINFO
 	SysSigaltstack      = sys.SYS_SIGALTSTACK
+)
+
+// Resources of setrlimit(2).
+const (
+	RlimitData    = sys.RLIMIT_DATA
+	RlimitFiles   = sys.RLIMIT_NOFILE
+	RlimitAddress = sys.RLIMIT_AS
 )
 
 // Arguments of those calls.

@@ -9,11 +9,13 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -526,6 +528,87 @@ static int lock_all(void)
 	return 0;
 }
 
+static unsigned long text_limit(const char *name, int hard)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/limits", "r");
+	unsigned long value = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)))
+			value = strtoul(line + (hard ? 47 : 26), NULL, 10);
+	fclose(f);
+	return value;
+}
+
+/* Lowered limits hold, in children and over an exec, where they cannot be raised
+ * again without privileges; what is used up does not keep a process from forking. */
+static int limits(void)
+{
+	static const unsigned long now = 64 * MEGA;
+	struct rlimit files = {50, 60}, memory = {now, 2 * now}, got;
+	int fd, status;
+
+	CHECK(getrlimit(RLIMIT_AS, &got) == 0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0 && setrlimit(RLIMIT_AS, &memory) == 0);
+	for (int generation = 0; generation < 2; generation++) {
+		CHECK(generation == 0 || close(49) == 0);
+		CHECK(getrlimit(RLIMIT_NOFILE, &got) == 0 && got.rlim_cur == 50 && got.rlim_max == 60);
+		CHECK(getrlimit(RLIMIT_AS, &got) == 0 && got.rlim_cur == now && got.rlim_max == 2 * now);
+		CHECK(text_limit("Max open files", 0) == 50 && text_limit("Max open files", 1) == 60);
+		CHECK(text_limit("Max address space", 0) == now && text_limit("Max address space", 1) == 2 * now);
+		void *p = map(NULL, now / 2, RW, 0);
+		CHECK(p != MAP_FAILED && map(NULL, now, PROT_NONE, 0) == MAP_FAILED && errno == ENOMEM);
+		CHECK(munmap(p, now / 2) == 0);
+		CHECK(getrlimit(77, &got) == -1 && errno == EINVAL && syscall(SYS_getrlimit, RLIMIT_AS, NULL) == -1 && errno == EFAULT);
+		CHECK(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 8, NULL) == -1 && errno == EFAULT);
+		struct rlimit odd = {61, 60};
+		CHECK(setrlimit(RLIMIT_NOFILE, &odd) == -1 && errno == EINVAL);
+		while ((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+			CHECK(fd < 50);
+		CHECK(errno == EMFILE);
+		pid_t child = generation ? vfork() : fork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			if (generation) {
+				execl("/proc/self/exe", "limited", "limited", "", NULL);
+				_exit(255);
+			}
+			continue;
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+		files.rlim_cur = 60;
+		CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+		CHECK((fd = open("/dev/null", O_RDONLY)) == 50);
+		return 0;
+	}
+	return 0;
+}
+
+static int limited(void)
+{
+	struct rlimit got;
+	int status;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &got) == 0 && got.rlim_cur == 50 && got.rlim_max == 60);
+	CHECK(getrlimit(RLIMIT_AS, &got) == 0 && got.rlim_cur == 64 * MEGA && got.rlim_max == 128 * MEGA);
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		if (setgid(65534) == 0 && setuid(65534) == 0) {
+			struct rlimit more = {50, 61};
+			CHECK(setrlimit(RLIMIT_NOFILE, &more) == -1 && errno == EPERM);
+			more.rlim_cur = more.rlim_max = 60;
+			CHECK(setrlimit(RLIMIT_NOFILE, &more) == 0);
+			more.rlim_cur = more.rlim_max = 70;
+			CHECK(setrlimit(RLIMIT_NOFILE, &more) == -1 && errno == EPERM);
+		}
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -536,6 +619,7 @@ int main(int argc, char **argv)
 		{"discard", discard}, {"remap", remap}, {"shrink", shrink}, {"heap", heap}, {"segment", segment},
 		{"stack", stack}, {"guard", guard}, {"truncated", truncated}, {"huge", huge}, {"slot", slot},
 		{"around-slot", around_slot}, {"lock-all", lock_all},
+		{"limits", limits}, {"limited", limited},
 	};
 	static char altstack[65536];
 	stack_t other = {.ss_sp = altstack, .ss_size = sizeof altstack};

@@ -1,0 +1,180 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// The limits of a process that concern what the variant host needs itself, files and
+// memory, are the program's only in part: the soft limit that the kernel has is the
+// program's, with room for the variant host's memory, but its hard limit stays what
+// it was. Otherwise a program that lowers it would keep the variant host from working
+// in that process and all that descend from it: few monitors may raise it again.
+
+const infinite = ^uint64(0)
+
+// hardLimits are hard limits that the program has lowered and the kernel does not
+// know, by resource; infinite stands for none.
+type hardLimits map[uint64]uint64
+
+// slotRoom is how much of the address space of a process is the variant host's: its
+// image, the bell, the gate, the tables and the blocks.
+const slotRoom = 16*pageSize + regionSize + vhost.MaxBlocks*vhost.BlockSize
+
+// ownLimits are the resources in question, with the room that is added to the
+// program's limit.
+var ownLimits = map[uint64]uint64{
+	unix.RlimitFiles:   0,
+	unix.RlimitData:    0,
+	unix.RlimitAddress: slotRoom,
+}
+
+// limit is a struct rlimit64.
+type limit struct{ soft, hard uint64 }
+
+const limitSize = 16
+
+func decodeLimit(b []byte) limit {
+	return limit{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+func (l limit) encode() []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, l.soft), l.hard)
+}
+
+// moreRoom and lessRoom add room to a value and take it away.
+func moreRoom(value, room uint64) uint64 {
+	if value >= infinite-room {
+		return infinite
+	}
+	return value + room
+}
+
+func lessRoom(value, room uint64) uint64 {
+	if value == infinite {
+		return infinite
+	}
+	return value - min(value, room)
+}
+
+// shown returns the limit that the program has where the kernel has l.
+func (h hardLimits) shown(resource uint64, l limit) limit {
+	room := ownLimits[resource]
+	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
+	if own, ok := h[resource]; ok {
+		l.hard = min(l.hard, own)
+	}
+	return l
+}
+
+// change works out what the kernel and the program's own hard limit are to be when
+// the program wants its limit to be want. The kernel has now; it says whether the
+// program may raise hard limits.
+func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel limit, own uint64, errno syscall.Errno) {
+	shown := h.shown(resource, now)
+	switch {
+	case want.soft > want.hard:
+		return limit{}, 0, syscall.EINVAL
+	case want.hard > shown.hard && !may:
+		return limit{}, 0, syscall.EPERM
+	}
+	room := ownLimits[resource]
+	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room))}, want.hard, 0
+}
+
+// runLimit carries out getrlimit(2), setrlimit(2) and prlimit(2) of ownLimits; ok is
+// false for others.
+func (s *session) runLimit(t *task, nr int64, args [6]uint64) (ret int64, ok bool, err error) {
+	var pid, resource, newAddr, oldAddr uint64
+	switch nr {
+	case unix.SysGetrlimit:
+		resource, oldAddr = args[0], args[1]
+	case unix.SysSetrlimit:
+		resource, newAddr = args[0], args[1]
+	case unix.SysPrlimit64:
+		pid, resource, newAddr, oldAddr = args[0], args[1], args[2], args[3]
+	default:
+		return 0, false, nil
+	}
+	resource = uint64(uint32(resource))
+	p := t.proc
+	if id := int(int32(pid)); id != 0 {
+		if o := s.tasks[id]; o != nil {
+			p = o.proc
+		} else if p = s.procs[id]; p == nil {
+			return 0, false, nil
+		}
+	}
+	// A null pointer of the older calls is a bad one.
+	if _, own := ownLimits[resource]; !own || nr != unix.SysPrlimit64 && newAddr == 0 && oldAddr == 0 {
+		return 0, false, nil
+	}
+	var want *limit
+	if newAddr != 0 {
+		b := make([]byte, limitSize)
+		if _, err := s.ReadVariantMem(t.id, newAddr, b); err != nil {
+			return -int64(syscall.EFAULT), true, nil
+		}
+		l := decodeLimit(b)
+		want = &l
+	}
+	now, ret, err := s.setLimit(t, p, resource, want)
+	if err != nil || ret < 0 || oldAddr == 0 {
+		return ret, true, err
+	}
+	if _, err := s.WriteVariantMem(t.id, oldAddr, now.encode()); err != nil {
+		ret = -int64(syscall.EFAULT)
+	}
+	return ret, true, nil
+}
+
+// setLimit gives process p the limit that t wants it to have, if want is not nil, and
+// returns the one before as the program knows it.
+func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (old limit, ret int64, err error) {
+	x := t.scratch()
+	at := x.put(make([]byte, limitSize))
+	ret, err = s.call1(t, unix.SysPrlimit64, uint64(p.pid), resource, 0, at)
+	if err != nil || ret < 0 {
+		return old, ret, err
+	}
+	now := decodeLimit(x.get(at, limitSize))
+	old = p.limits.shown(resource, now)
+	if want == nil {
+		return old, 0, nil
+	}
+	kernel, own, errno := p.limits.change(resource, now, *want, mayRaiseLimits(t.id.Host))
+	if errno != 0 {
+		return old, -int64(errno), nil
+	}
+	copy(x.get(at, limitSize), kernel.encode())
+	ret, err = s.call1(t, unix.SysPrlimit64, uint64(p.pid), resource, at, 0)
+	if err != nil || ret < 0 {
+		return old, ret, err
+	}
+	limits := hardLimits{resource: own}
+	for r, hard := range p.limits {
+		if r != resource {
+			limits[r] = hard
+		}
+	}
+	p.limits = limits
+	return old, 0, nil
+}
+
+// mayRaiseLimits says whether task tid has CAP_SYS_RESOURCE.
+func mayRaiseLimits(tid int) bool {
+	const sysResource = 24
+	b, err := os.ReadFile(procPath(tid, "status"))
+	if err != nil {
+		return false
+	}
+	caps, err := strconv.ParseUint(field(b, "CapEff:"), 16, 64)
+	return err == nil && caps>>sysResource&1 != 0
+}

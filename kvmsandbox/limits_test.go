@@ -1,0 +1,51 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// The program's hard limit goes down without the kernel's.
+func TestLimits(t *testing.T) {
+	const files, address = unix.RlimitFiles, unix.RlimitAddress
+	for _, c := range []struct {
+		resource  uint64
+		own       hardLimits
+		now, want limit
+		may       bool
+		kernel    limit
+		errno     syscall.Errno
+	}{
+		{files, nil, limit{1024, 4096}, limit{50, 60}, false, limit{50, 4096}, 0},
+		{files, hardLimits{files: 60}, limit{50, 4096}, limit{60, 60}, false, limit{60, 4096}, 0},
+		{files, hardLimits{files: 60}, limit{50, 4096}, limit{50, 61}, false, limit{}, syscall.EPERM},
+		{files, hardLimits{files: 60}, limit{50, 4096}, limit{70, 70}, true, limit{70, 4096}, 0},
+		{files, nil, limit{50, 4096}, limit{50, 8192}, true, limit{50, 8192}, 0},
+		{files, nil, limit{1024, 4096}, limit{61, 60}, true, limit{}, syscall.EINVAL},
+		{files, hardLimits{address: 1}, limit{1024, 4096}, limit{4096, 4096}, false, limit{4096, 4096}, 0},
+		{address, nil, limit{infinite, infinite}, limit{1 << 30, 1 << 31}, false, limit{1<<30 + slotRoom, infinite}, 0},
+		{address, hardLimits{address: 1 << 31}, limit{1<<30 + slotRoom, infinite}, limit{1 << 31, 1 << 31}, false, limit{1<<31 + slotRoom, infinite}, 0},
+		{address, hardLimits{address: 1 << 31}, limit{1<<30 + slotRoom, infinite}, limit{1 << 30, infinite}, false, limit{}, syscall.EPERM},
+		{address, nil, limit{infinite, infinite}, limit{infinite - 1, infinite}, false, limit{infinite, infinite}, 0},
+		{address, nil, limit{infinite, infinite}, limit{0, 0}, false, limit{slotRoom, infinite}, 0},
+	} {
+		kernel, own, errno := c.own.change(c.resource, c.now, c.want, c.may)
+		if errno != c.errno || kernel != c.kernel {
+			t.Errorf("%+v: %+v, %v", c, kernel, errno)
+			continue
+		}
+		if errno != 0 || c.want.soft == infinite-1 {
+			continue
+		}
+		if got := (hardLimits{c.resource: own}).shown(c.resource, kernel); got != c.want {
+			t.Errorf("%+v: the program then sees %+v", c, got)
+		}
+	}
+	if got := hardLimits(nil).shown(address, limit{1, infinite}); got != (limit{0, infinite}) {
+		t.Errorf("a limit below the variant host's need: %+v", got)
+	}
+}
