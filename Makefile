@@ -11,6 +11,7 @@ SVM_KERNEL    := .tools/svm
 # Bounds that keep a hang from lasting for ever; no test depends on them.
 TEST_TIMEOUT  ?= 20m
 SOAK_TIMEOUT  ?= 4h
+SVM_TIMEOUT   ?= 20m
 # More arguments for go test, e.g. TESTFLAGS='-v -run Fork'.
 TESTFLAGS     ?=
 
