@@ -4,10 +4,12 @@ package test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // proc is a process of the machine; start tells it from a later one with its id.
@@ -43,6 +45,7 @@ func marked(mark string) []proc {
 type statFields struct {
 	comm, state, start string
 	flags              uint64
+	used               time.Duration
 }
 
 // stat reads /proc/PID/stat; ok is false when there is no such process.
@@ -62,7 +65,20 @@ func stat(pid int) (f statFields, ok bool) {
 		return f, false
 	}
 	flags, err := strconv.ParseUint(rest[6], 10, 64)
-	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19], flags: flags}, err == nil
+	user, err1 := strconv.ParseInt(rest[11], 10, 64)
+	system, err2 := strconv.ParseInt(rest[12], 10, 64)
+	// Linux counts hundredths of a second here on every machine.
+	used := time.Duration(user+system) * (time.Second / 100)
+	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19], flags: flags, used: used}, errors.Join(err, err1, err2) == nil
+}
+
+// used returns the processor time that a process has used, nothing if it is gone.
+func (p proc) used() time.Duration {
+	f, ok := stat(p.pid)
+	if !ok || f.start != p.start {
+		return 0
+	}
+	return f.used
 }
 
 // doomed reports whether a process will never run another instruction of its

@@ -180,15 +180,17 @@ func TestSoakProgs(t *testing.T) {
 	})
 }
 
-// TestSoakKilledMonitor kills the monitor a hundred times as each user. How soon
-// the dead are gone is part of the test, so nothing else runs beside it.
+// TestSoakKilledMonitor kills the monitor a hundred times as each user, beside the
+// load.
 func TestSoakKilledMonitor(t *testing.T) {
 	const kills = 100
 	for _, as := range users(t) {
 		t.Run(as.name, func(t *testing.T) {
 			began := time.Now()
+			load := busy(t, 0)
 			killMonitor(t, as, kills)
-			say(t, "killed %d times, %v", kills, time.Since(began).Round(time.Second))
+			say(t, "killed %d times, %v; the load of nice 0 got %.0f%% of %d processors",
+				kills, time.Since(began).Round(time.Second), 100*load.end(t), runtime.NumCPU())
 		})
 	}
 }
