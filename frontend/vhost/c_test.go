@@ -29,6 +29,8 @@ func TestC(t *testing.T) {
 			cmd := command(t, program, name)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
+				// A test that fails leaves what it started to wait for it.
+				_ = cmd.Cancel()
 				if cmd.ProcessState.ExitCode() == statusMissing {
 					missing(t, strings.TrimSpace(string(out)))
 				}
