@@ -4,7 +4,6 @@ package kvmsandbox
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -123,13 +122,13 @@ func maskCPUID(c kvm.CPUID) kvm.CPUID {
 
 // ownAux returns the auxiliary vector of this process.
 func ownAux() ([]frontend.Aux, error) {
-	b, err := os.ReadFile("/proc/self/auxv")
+	words, err := unix.Auxv()
 	if err != nil {
 		return nil, fmt.Errorf("auxiliary vector: %w", err)
 	}
 	var aux []frontend.Aux
-	for ; len(b) >= 16; b = b[16:] {
-		aux = append(aux, frontend.Aux{Type: binary.LittleEndian.Uint64(b), Value: binary.LittleEndian.Uint64(b[8:])})
+	for _, w := range words {
+		aux = append(aux, frontend.Aux{Type: uint64(w[0]), Value: uint64(w[1])})
 	}
 	return aux, nil
 }

@@ -137,7 +137,8 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 		return nil, err
 	}
 	defer unix.Close(image)
-	pid, err := syscall.ForkExec(procPath(unix.Getpid(), fmt.Sprintf("fd/%d", image)), []string{"vhost"}, &syscall.ProcAttr{
+	// The child looks at itself: into the monitor it must not look.
+	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", image), []string{"vhost"}, &syscall.ProcAttr{
 		Dir: s.spec.Dir, Env: []string{vhost.Environment(first, first+1, blk, first+2, s.hostSpin)}, Files: files,
 		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: v.index != frontend.Leader},
 	})

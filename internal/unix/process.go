@@ -115,3 +115,7 @@ func ReadAt(fd int, p []byte, off int64) (int, error) { return sys.Pread(fd, p, 
 
 // WriteAt writes p at offset off.
 func WriteAt(fd int, p []byte, off int64) (int, error) { return sys.Pwrite(fd, p, off) }
+
+// Auxv returns the auxiliary vector of this process. Unlike /proc/self/auxv it is
+// there for an ordinary user whose process must not be looked at, too.
+func Auxv() ([][2]uintptr, error) { return sys.Auxv() }

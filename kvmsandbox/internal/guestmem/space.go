@@ -5,6 +5,7 @@ package guestmem
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/cpuid"
 	"gvisor.dev/gvisor/pkg/hostarch"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/ring0/pagetables"
 )
 
@@ -151,6 +153,9 @@ type window struct {
 
 // initialise readies the packages below, whose state is global.
 var initialise = sync.OnceFunc(func() {
+	// They would complain on standard error that an ordinary user's monitor cannot
+	// read its own auxiliary vector, which nobody asked for.
+	log.SetTarget(&log.Writer{Next: io.Discard})
 	cpuid.Initialize()
 	pagetables.DisableLA57()
 })
