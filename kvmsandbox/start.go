@@ -179,12 +179,12 @@ func (s *session) settle(t *task, first int) error {
 		// Later answers come through what was moved.
 		t.blk.SetControl(v.hidden.control)
 	}
-	err := s.must(t, "prepare process",
-		vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPdeathsig, 0}})
-	if err != nil {
+	if err := s.arm(t); err != nil {
 		return err
 	}
-	return s.arm(t)
+	// Until now it would have died with the thread that started it.
+	return s.must(t, "prepare process",
+		vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPdeathsig, 0}})
 }
 
 // arm makes the kernel kill t's process when the monitor is gone: a socket of which
