@@ -12,7 +12,11 @@ import (
 // reads of the time stamp counter, and calls of 32-bit programs.
 func (s *session) instruction(t *task) bool {
 	var code [3]byte
-	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, code[:])
+	n, err := s.ReadVariantMem(t.id, t.regs.RIP, code[:])
+	if isGone(err) {
+		// Killed meanwhile, which is reported by itself.
+		return true
+	}
 	ts := frontend.TimeStamp{IP: t.regs.RIP}
 	switch {
 	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
