@@ -113,17 +113,25 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 
 // exitThread ends one thread. The others must find that it has cleared its id in
 // memory once it is reported, so it is reported when it is gone.
+//
+// The last one ends the process, with its own status. Exiting would not do: the machine has a thread of
+// its own in the process (kvm-nx-lpage-recovery), and both would wait for each other.
 func (s *session) exitThread(t *task, args [6]uint64) error {
 	p := t.proc
-	if t.id.Host == p.pid {
-		p.status, p.hasStatus = frontend.Status{Code: int(args[0] & 0xff)}, true
-	}
-	s.post(t, []vhost.Call{{Nr: unix.SysExit, Args: args}}, false, func() {})
-	t.state = leaving
 	t.code = int(args[0] & 0xff)
-	if len(p.tasks) > 1 {
+	call := vhost.Call{Nr: unix.SysExit, Args: args}
+	last := true
+	for _, o := range p.tasks {
+		last = last && (o == t || o.state == leaving)
+	}
+	if last {
+		p.status, p.hasStatus = frontend.Status{Code: t.code}, true
+		call.Nr = unix.SysExitGroup
+	} else {
 		s.leavers = append(s.leavers, t)
 	}
+	s.post(t, []vhost.Call{call}, false, func() {})
+	t.state = leaving
 	return nil
 }
 

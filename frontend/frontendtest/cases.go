@@ -46,6 +46,7 @@ var cases = []struct {
 	{"MaskOfCall", "let", testMaskOfCall},
 	{"Unblocked", "unblocked", testUnblocked},
 	{"ThreadEnds", "thread", testThreadEnds},
+	{"LastThreadEnds", "alone", testLastThreadEnds},
 	{"EndBeforeWait", "children", testEndBeforeWait},
 	{"FileForFollower", "mapfile", testFileForFollower},
 	{"SignalsInOrder", "queued", testSignalsInOrder},

@@ -115,6 +115,11 @@ func testThreadEnds(t *testing.T, s *suite) {
 	m.want(t, 1, 0)
 }
 
+// A process ends with its last thread, however that ends.
+func testLastThreadEnds(t *testing.T, s *suite) {
+	s.run(t, &Script{}, 2, "alone").exited(t, frontend.Status{Code: 5})
+}
+
 // Whoever waits for a process learns of its end after the monitor.
 func testEndBeforeWait(t *testing.T, s *suite) {
 	for _, exit := range []bool{true, false} {

@@ -278,6 +278,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "unblocked")) unblocked();
     if (!strcmp(name, "thread")) threads();
     if (!strcmp(name, "children")) children();
+    if (!strcmp(name, "alone")) syscall(SYS_exit, 5);
     if (!strcmp(name, "queued")) queued();
     if (!strcmp(name, "takeover")) takeover(argv);
     if (!strcmp(name, "wait")) for (;;) pause();
