@@ -1,0 +1,24 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"syscall"
+	"testing"
+)
+
+// TestFewPrivileges runs what looks for itself in /proc as a root that may not tell
+// the kernel which program a process runs: front-ends that would have to have other
+// ways.
+func TestFewPrivileges(t *testing.T) {
+	if syscall.Getuid() != 0 {
+		t.Skip("an ordinary user's programs never have them")
+	}
+	drop := []string{tool(t, "setpriv"), "--bounding-set", "-sys_admin,-checkpoint_restore,-sys_resource"}
+	for _, name := range []string{"proc_self", "exec_argv0", "exec_big", "exec_script", "exec_errno", "id_rlimit", "reg_vfork"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			prog{name: name}.of(t, dynamic).same(t, Run{Wrap: drop}, 2)
+		})
+	}
+}
