@@ -159,6 +159,7 @@ func (s *session) executed(t *task) {
 	t.vcpuGone()
 	p.variant.leave(p.mm)
 	p.mm = nil
+	p.reach = &reach{}
 	p.exe = 0
 	p.actions = p.actions.Clone()
 	p.actions.Reset()

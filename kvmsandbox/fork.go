@@ -197,9 +197,11 @@ func (s *session) adopt(t, child *task) error {
 			return fmt.Errorf("open process: %w", err)
 		}
 		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.siren, mm: p.mm, limits: p.limits, exe: p.exe, actions: t.proc.actions, trapTSC: p.trapTSC}
+		p.reach = t.proc.reach.clone()
 		if b.flags&cloneFiles != 0 {
 			// The parent's is not a copy.
 			p.inherited = 0
+			p.reach = t.proc.reach
 		}
 		if b.flags&cloneSighand == 0 {
 			p.actions = p.actions.Clone()
@@ -268,9 +270,10 @@ func (s *session) ownMemory(t, child *task) error {
 	}
 	m.brk = old.brk
 	child.proc.mm = m
+	child.proc.reach = &reach{}
 	if child.born.flags&cloneFiles == 0 {
 		var calls []vhost.Call
-		for _, fd := range old.descriptors() {
+		for _, fd := range t.proc.machine() {
 			calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
 		}
 		for len(calls) > 0 {
@@ -319,10 +322,10 @@ func (s *session) prefill(child *task, old *memory) error {
 	return s.giveSlots(child, slots)
 }
 
-// descriptors are those of the machine and its processors in the process.
-func (m *memory) descriptors() []int {
-	fds := []int{m.vm}
-	for _, c := range m.vcpus {
+// machine returns the descriptors of the machine and its processors in p.
+func (p *process) machine() []int {
+	fds := []int{p.mm.vm}
+	for _, c := range p.reach.vcpus {
 		fds = append(fds, c.fd)
 	}
 	return fds

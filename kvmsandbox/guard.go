@@ -28,7 +28,7 @@ func (p *process) own() []int {
 		fds = append(fds, p.exe)
 	}
 	if p.mm != nil {
-		fds = append(fds, p.mm.descriptors()...)
+		fds = append(fds, p.machine()...)
 	}
 	slices.Sort(fds)
 	return fds

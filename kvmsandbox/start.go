@@ -145,7 +145,7 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{variant: v, pid: pid, alarm: -1, actions: &signals.Dispositions{}}
+	p := &process{variant: v, pid: pid, reach: &reach{}, alarm: -1, actions: &signals.Dispositions{}}
 	if p.pidfd, err = unix.PidfdOpen(pid); err != nil {
 		_ = unix.Kill(pid, syscall.SIGKILL)
 		_, _, _ = unix.Wait(pid)

@@ -52,6 +52,7 @@ type process struct {
 	pidfd   int
 	tasks   []*task
 	mm      *memory
+	reach   *reach
 	// actions are what the process does on signals; processes may share them.
 	actions *signals.Dispositions
 	image   frontend.File // the program's file, 0 when there is none

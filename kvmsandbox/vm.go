@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
@@ -147,12 +148,23 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 	return nil
 }
 
-// processor returns a virtual processor of m that no task uses.
+// reach is the descriptors of virtual processors that a process has: those that
+// were made in it, and before it was in those it descends from. A child of vfork(2)
+// has what its parent's memory has, but for what comes later.
+type reach struct {
+	vcpus []*vcpu
+}
+
+func (r *reach) clone() *reach { return &reach{vcpus: slices.Clone(r.vcpus)} }
+
+// processor returns a virtual processor of m that no task uses and t's process can
+// use.
 func (s *session) processor(t *task, m *memory) (*vcpu, error) {
-	if n := len(m.idle); n > 0 {
-		c := m.idle[n-1]
-		m.idle = m.idle[:n-1]
-		return c, nil
+	for i, c := range slices.Backward(m.idle) {
+		if slices.Contains(t.proc.reach.vcpus, c) {
+			m.idle = slices.Delete(m.idle, i, i+1)
+			return c, nil
+		}
 	}
 	if len(m.vcpus) == maxVCPUs {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
@@ -180,6 +192,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	}
 	c.state = kvm.State(c.mem)
 	m.vcpus = append(m.vcpus, c)
+	t.proc.reach.vcpus = append(t.proc.reach.vcpus, c)
 	return c, nil
 }
 

@@ -528,6 +528,34 @@ static int lock_all(void)
 	return 0;
 }
 
+/* A child that shares memory has such a child itself, and one with its own: the
+ * processors that they leave are none of their parents'. */
+static int vforks(void)
+{
+	static volatile int count;
+	int status;
+
+	for (int i = 1; i <= 3; i++) {
+		pid_t child = vfork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			pid_t grandchild = vfork();
+			if (grandchild == 0) {
+				count++;
+				_exit(1);
+			}
+			if (waitpid(grandchild, &status, 0) != grandchild || status != 1 << 8)
+				_exit(2);
+			grandchild = fork();
+			if (grandchild == 0)
+				_exit(3);
+			_exit(waitpid(grandchild, &status, 0) == grandchild && status == 3 << 8 ? 4 : 5);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 4 << 8 && count == i);
+	}
+	return 0;
+}
+
 static unsigned long text_limit(const char *name, int hard)
 {
 	char line[256];
@@ -619,7 +647,7 @@ int main(int argc, char **argv)
 		{"discard", discard}, {"remap", remap}, {"shrink", shrink}, {"heap", heap}, {"segment", segment},
 		{"stack", stack}, {"guard", guard}, {"truncated", truncated}, {"huge", huge}, {"slot", slot},
 		{"around-slot", around_slot}, {"lock-all", lock_all},
-		{"limits", limits}, {"limited", limited},
+		{"limits", limits}, {"vforks", vforks}, {"limited", limited},
 	};
 	static char altstack[65536];
 	stack_t other = {.ss_sp = altstack, .ss_size = sizeof altstack};
