@@ -535,7 +535,7 @@ static int vforks(void)
 	static volatile int count;
 	int status;
 
-	for (int i = 1; i <= 3; i++) {
+	for (volatile int i = 1; i <= 3; i++) {
 		pid_t child = vfork();
 		CHECK(child >= 0);
 		if (child == 0) {
