@@ -29,6 +29,9 @@ func (s *session) do(t *task, calls ...vhost.Call) error {
 	if t.proc.killed || t.proc.gone {
 		return errDead
 	}
+	if t.posted {
+		return fmt.Errorf("%v carries out another batch", t.id)
+	}
 	if err := t.blk.Post(calls, false); err != nil {
 		return err
 	}

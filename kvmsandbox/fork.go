@@ -81,7 +81,7 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 		return s.done(t, -int64(syscall.EAGAIN))
 	}
 	blk.Lend()
-	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: unborn}
+	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: unborn, posted: true}
 	child.then = func() { s.childStarted(child) }
 	s.active = append(s.active, child)
 	s.unborn = append(s.unborn, child)

@@ -96,7 +96,7 @@ func (s *session) transfer(
 		at := addr + uint64(n)
 		page := at &^ (pageSize - 1)
 		t := s.tasks[id.Host]
-		if page == grown || t == nil || t.state == running {
+		if page == grown || t == nil || t.posted {
 			break
 		}
 		v, err := s.mapping(t, at)

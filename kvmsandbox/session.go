@@ -223,7 +223,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.state = running
-	t.then = then
+	t.posted, t.then = true, then
 	if err := t.blk.Post(calls, run); err != nil {
 		s.failure(t.id, err)
 		return
@@ -233,6 +233,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 
 // handle takes a task's report.
 func (s *session) handle(t *task) {
+	t.posted = false
 	if then := t.then; then != nil && t.blk.Event() != vhost.Ran {
 		t.then = nil
 		then()

@@ -169,6 +169,12 @@ func (s *session) vector(t *task, number int) {
 		s.called(t)
 		return
 	}
+	if s.kvm.kind == kindPVM && number == vectorPageFault && code&faultFetch != 0 && t.vcpu.state.Special().CR2() == s.gateAddr() {
+		// The arrival of a call that has been made already: a signal came between it and
+		// the fault, which was raised all the same when the program went on.
+		s.check(t, s.enter(t, nil))
+		return
+	}
 	s.exception(t, number, code)
 }
 

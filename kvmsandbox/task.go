@@ -109,8 +109,10 @@ type task struct {
 	// born is the fork that the task was made by, bearing the one that it makes,
 	// until both have gone on.
 	born, bearing *birth
-	// then continues when the batch that was posted is done.
-	then func()
+	// posted is true from when a batch is posted until its report is handled: a parent
+	// is at its fork stop meanwhile. then continues when it is.
+	posted bool
+	then   func()
 	// loops counts faults in a row that changed nothing.
 	loops    int
 	lastPage uint64
