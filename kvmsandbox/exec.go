@@ -121,6 +121,13 @@ func (s *session) exec(t *task, x *execution, err error) error {
 	case err != nil:
 		return err
 	}
+	if fits, err := s.fits(t, x.plan); err != nil || !fits {
+		x.close()
+		if err == nil {
+			err = s.dieOf(t, syscall.SIGSEGV)
+		}
+		return err
+	}
 	t.exec = x
 	v := t.proc.variant
 	sc := t.scratch()
@@ -133,13 +140,33 @@ func (s *session) exec(t *task, x *execution, err error) error {
 	call := vhost.Call{Nr: unix.SysExecveat, Args: [6]uint64{
 		uint64(v.hidden.image), empty, vector(name), vector(env), unix.AtEmptyPath,
 	}}
-	s.post(t, []vhost.Call{call}, false, func() { s.executed(t) })
+	restore := s.lift(t)
+	s.post(t, []vhost.Call{call}, false, func() { s.executed(t, restore) })
 	t.state = starting
 	return nil
 }
 
-// executed goes on when the variant host has started anew, or could not.
-func (s *session) executed(t *task) {
+// fits says whether the kernel would map a program in t's process. When it finds that
+// it may not, the old program is gone already.
+func (s *session) fits(t *task, plan *loader.Plan) (bool, error) {
+	address, data, err := unix.MemoryLimits(t.proc.pid)
+	if err != nil {
+		return false, errDead
+	}
+	var all, writable uint64
+	for _, g := range plan.Segments {
+		all += g.Size
+		if g.Prot&protWrite != 0 && g.Region != frontend.RegionStack {
+			writable += g.Size
+		}
+	}
+	return all <= lessRoom(address, slotRoom) && writable <= data, nil
+}
+
+// executed goes on when the variant host has started anew, or could not. restore
+// gives the process its limits back.
+func (s *session) executed(t *task, restore func()) {
+	restore()
 	if t.blk.Event() != vhost.Ready {
 		t.dropExec()
 		s.check(t, s.done(t, t.blk.Result(0)))

@@ -20,9 +20,16 @@ import (
 
 const infinite = ^uint64(0)
 
-// hardLimits are hard limits that the program has lowered and the kernel does not
-// know, by resource; infinite stands for none.
-type hardLimits map[uint64]uint64
+// hardLimits are limits that the program has lowered and the kernel does not know, by
+// resource.
+type hardLimits map[uint64]hardLimit
+
+type hardLimit struct {
+	value uint64 // infinite stands for none
+	// soft0 is true when the program's soft limit is 0 and the kernel's is not: to
+	// the limit of data (mm/mmap.c, may_expand_vm) 0 means the hard limit.
+	soft0 bool
+}
 
 // slotRoom is how much of the address space of a process is the variant host's: its
 // image, the bell, the gate, the tables and the blocks.
@@ -33,6 +40,7 @@ const slotRoom = 16*pageSize + regionSize + vhost.MaxBlocks*vhost.BlockSize
 var ownLimits = map[uint64]uint64{
 	unix.RlimitFiles:   0,
 	unix.RlimitData:    0,
+	unix.RlimitStack:   0,
 	unix.RlimitAddress: slotRoom,
 }
 
@@ -69,7 +77,10 @@ func (h hardLimits) shown(resource uint64, l limit) limit {
 	room := ownLimits[resource]
 	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
 	if own, ok := h[resource]; ok {
-		l.hard = min(l.hard, own)
+		l.hard = min(l.hard, own.value)
+		if own.soft0 {
+			l.soft = 0
+		}
 	}
 	return l
 }
@@ -77,16 +88,21 @@ func (h hardLimits) shown(resource uint64, l limit) limit {
 // change works out what the kernel and the program's own hard limit are to be when
 // the program wants its limit to be want. The kernel has now; it says whether the
 // program may raise hard limits.
-func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel limit, own uint64, errno syscall.Errno) {
+func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
 	shown := h.shown(resource, now)
 	switch {
 	case want.soft > want.hard:
-		return limit{}, 0, syscall.EINVAL
+		return limit{}, own, syscall.EINVAL
 	case want.hard > shown.hard && !may:
-		return limit{}, 0, syscall.EPERM
+		return limit{}, own, syscall.EPERM
 	}
 	room := ownLimits[resource]
-	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room))}, want.hard, 0
+	own = hardLimit{value: want.hard}
+	if resource == unix.RlimitData && want.soft == 0 {
+		// Less than a page is nothing, but not the exception.
+		want.soft, own.soft0 = max(want.hard, 1), true
+	}
+	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}, own, 0
 }
 
 // runLimit carries out getrlimit(2), setrlimit(2) and prlimit(2) of ownLimits; ok is
@@ -145,6 +161,10 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 		return old, ret, err
 	}
 	now := decodeLimit(x.get(at, limitSize))
+	saved := p.savedLimit(resource)
+	if saved != nil {
+		now = limit{saved.Soft, saved.Hard}
+	}
 	old = p.limits.shown(resource, now)
 	if want == nil {
 		return old, 0, nil
@@ -154,8 +174,9 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 		return old, -int64(errno), nil
 	}
 	copy(x.get(at, limitSize), kernel.encode())
-	ret, err = s.call1(t, unix.SysPrlimit64, uint64(p.pid), resource, at, 0)
-	if err != nil || ret < 0 {
+	if saved != nil {
+		saved.Soft, saved.Hard = kernel.soft, kernel.hard
+	} else if ret, err = s.call1(t, unix.SysPrlimit64, uint64(p.pid), resource, at, 0); err != nil || ret < 0 {
 		return old, ret, err
 	}
 	limits := hardLimits{resource: own}
@@ -166,6 +187,17 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 	}
 	p.limits = limits
 	return old, 0, nil
+}
+
+// savedLimit returns the limit that p gets back when its limits are not lifted any
+// more, nil when this one is not lifted.
+func (p *process) savedLimit(resource uint64) *unix.Limit {
+	for i := range p.saved {
+		if p.saved[i].Resource == resource {
+			return &p.saved[i]
+		}
+	}
+	return nil
 }
 
 // mayRaiseLimits says whether task tid has CAP_SYS_RESOURCE.

@@ -131,6 +131,7 @@ func (v *procView) statm(text []byte) []byte {
 var limitNames = map[string]uint64{
 	"Max data size":     unix.RlimitData,
 	"Max open files":    unix.RlimitFiles,
+	"Max stack size":    unix.RlimitStack,
 	"Max address space": unix.RlimitAddress,
 }
 

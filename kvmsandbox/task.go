@@ -9,6 +9,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
@@ -73,8 +74,10 @@ type process struct {
 	// limits are the program's hard limits where they are not the kernel's; the map
 	// does not change.
 	limits hardLimits
-	// lifted is true while limits of the process are lifted.
+	// lifted is true while limits of the process are lifted; saved are those that it
+	// gets back.
 	lifted bool
+	saved  []unix.Limit
 	// exe is the descriptor of the program's file in the process where the kernel
 	// does not know it, 0 where it does.
 	exe int

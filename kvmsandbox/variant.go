@@ -81,17 +81,17 @@ const hiddenRoom = 4096
 
 // lift takes limits away that the variant host's own work would meet, descriptors
 // and memory, until restore is called: they are for what the program does. Between
-// the two nothing of the program runs, but for other threads.
+// the two nothing of the program runs, but for other threads and, during an exec, other
+// processes.
 func (s *session) lift(t *task) (restore func()) {
 	if t.proc.lifted {
 		return func() {}
 	}
 	p := t.proc
-	old := unix.LiftLimits(p.pid, uint64(s.hiddenBase)+hiddenRoom)
-	p.lifted = true
+	p.lifted, p.saved = true, unix.LiftLimits(p.pid, uint64(s.hiddenBase)+hiddenRoom)
 	return func() {
-		p.lifted = false
-		unix.SetLimits(p.pid, old)
+		unix.SetLimits(p.pid, p.saved)
+		p.lifted, p.saved = false, nil
 	}
 }
 

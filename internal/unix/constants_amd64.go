@@ -80,6 +80,7 @@ const (
 const (
 	RlimitData    = sys.RLIMIT_DATA
 	RlimitFiles   = sys.RLIMIT_NOFILE
+	RlimitStack   = sys.RLIMIT_STACK
 	RlimitAddress = sys.RLIMIT_AS
 )
 

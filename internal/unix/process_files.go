@@ -26,6 +26,14 @@ func NoExec(fd int) bool {
 // StackLimit returns RLIMIT_STACK of process pid in bytes.
 func StackLimit(pid int) (uint64, error) { return softLimit(pid, sys.RLIMIT_STACK) }
 
+// MemoryLimits returns RLIMIT_AS and RLIMIT_DATA of process pid in bytes.
+func MemoryLimits(pid int) (address, data uint64, err error) {
+	if address, err = softLimit(pid, sys.RLIMIT_AS); err == nil {
+		data, err = softLimit(pid, sys.RLIMIT_DATA)
+	}
+	return address, data, err
+}
+
 // LockLimit returns RLIMIT_MEMLOCK of process pid in bytes.
 func LockLimit(pid int) (uint64, error) { return softLimit(pid, sys.RLIMIT_MEMLOCK) }
 

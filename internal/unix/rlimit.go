@@ -17,35 +17,31 @@ func LimitCore(pid int, bytes uint64) error {
 
 // Limit is one of the limits of a process.
 type Limit struct {
-	resource int
-	values   sys.Rlimit
+	Resource   uint64
+	Soft, Hard uint64
 }
 
-// ownWork are the limits that keep a process from having another descriptor or
-// another mapping.
-var ownWork = []int{sys.RLIMIT_NOFILE, sys.RLIMIT_AS, sys.RLIMIT_DATA}
+// smallStack is enough for the start of a small program, in bytes.
+const smallStack = 1 << 20
 
 // LiftLimits lifts the limits of process pid on descriptors, to files at least, and
 // on memory, as far as the caller may. It returns those that were lower.
 func LiftLimits(pid int, files uint64) []Limit {
 	var old []Limit
-	for _, r := range ownWork {
-		l := Limit{resource: r}
-		if sys.Prlimit(pid, r, nil, &l.values) != nil {
+	for _, want := range []Limit{
+		{Resource: RlimitFiles, Soft: files},
+		{Resource: RlimitAddress, Soft: sys.RLIM_INFINITY},
+		{Resource: RlimitData, Soft: sys.RLIM_INFINITY},
+		{Resource: RlimitStack, Soft: smallStack},
+	} {
+		var now sys.Rlimit
+		if sys.Prlimit(pid, int(want.Resource), nil, &now) != nil || now.Cur >= want.Soft {
 			continue
 		}
-		need := uint64(sys.RLIM_INFINITY)
-		if r == sys.RLIMIT_NOFILE {
-			need = files
-		}
-		if l.values.Cur >= need {
-			continue
-		}
-		lifted := sys.Rlimit{Cur: need, Max: max(need, l.values.Max)}
-		err := sys.Prlimit(pid, r, &lifted, nil)
-		if err != nil && l.values.Cur < l.values.Max {
-			lifted = sys.Rlimit{Cur: min(need, l.values.Max), Max: l.values.Max}
-			err = sys.Prlimit(pid, r, &lifted, nil)
+		l := Limit{want.Resource, now.Cur, now.Max}
+		err := setLimit(pid, Limit{l.Resource, want.Soft, max(want.Soft, l.Hard)})
+		if err != nil && l.Soft < l.Hard {
+			err = setLimit(pid, Limit{l.Resource, min(want.Soft, l.Hard), l.Hard})
 		}
 		if err == nil {
 			old = append(old, l)
@@ -57,6 +53,10 @@ func LiftLimits(pid int, files uint64) []Limit {
 // SetLimits gives process pid back what LiftLimits lifted.
 func SetLimits(pid int, old []Limit) {
 	for _, l := range old {
-		_ = sys.Prlimit(pid, l.resource, &l.values, nil)
+		_ = setLimit(pid, l)
 	}
+}
+
+func setLimit(pid int, l Limit) error {
+	return sys.Prlimit(pid, int(l.Resource), &sys.Rlimit{Cur: l.Soft, Max: l.Hard}, nil)
 }
