@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(reaperEnv) != "" {
 		os.Exit(reap(os.Args[1:]))
 	}
+	if needsDevice() {
+		os.Exit(inNamespace())
+	}
 	os.Exit(mainStatus(m))
 }
 
@@ -52,6 +55,12 @@ func mainStatus(m *testing.M) int {
 		return 1
 	}
 	root = dir
+	if os.Getenv(deviceEnv) != "" {
+		if err := openDevice(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "test:", err)
+			return 1
+		}
+	}
 	remove := dir
 	if os.Getenv("MV_KEEP") != "" {
 		remove = ""

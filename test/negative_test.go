@@ -224,9 +224,15 @@ func TestEffectGetsOut(t *testing.T) {
 }
 
 // TestTakenOverLeader shows that a leader alone gets no further than opening the
-// memory of a process, although no policy makes the opening wait; variants that
-// all open it go on.
+// memory of a process, although no policy makes the opening wait. Variants that
+// all open it go on, but where the front-end's own code is in that memory: there
+// nobody opens it.
 func TestTakenOverLeader(t *testing.T) {
+	alone, status, together := "", 0, "ok reached\n"
+	if frontEnd == "kvm" {
+		alone = "FAIL proc_mem.c:15: fd >= 0 (errno 13 EACCES)\n"
+		status, together = 1, alone
+	}
 	taken, honest := program(t, "proc_mem", dynamic), program(t, "proc_mem", dynamic, "HONEST")
 	for n := 2; n <= 3; n++ {
 		dir := t.TempDir()
@@ -235,13 +241,13 @@ func TestTakenOverLeader(t *testing.T) {
 			flags = append(flags, "--variant", fmt.Sprintf("%d=%s", v, honest))
 		}
 		r := run(t, Run{N: n, Flags: flags, Args: []string{taken, dir}})
-		if r.Status != statusDivergence || r.Stdout != "" {
+		if r.Status != statusDivergence || r.Stdout != "" && r.Stdout != alone {
 			t.Errorf("N=%d: %s", n, r)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "after")); err == nil {
 			t.Errorf("N=%d: the leader went on alone", n)
 		}
-		if r := run(t, Run{N: n, Flags: flags[:2], Args: []string{taken, t.TempDir()}}); r.Status != 0 || r.Stdout != "ok reached\n" {
+		if r := run(t, Run{N: n, Flags: flags[:2], Args: []string{taken, t.TempDir()}}); r.Status != status || r.Stdout != together {
 			t.Errorf("N=%d, all variants: %s", n, r)
 		}
 	}
