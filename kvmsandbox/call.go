@@ -38,6 +38,9 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		t.setResult(errNoSys)
 		return s.resume(t)
 	}
+	if err := s.sweep(t); err != nil {
+		return err
+	}
 	t.call.exit = a.Exit
 	t.call.ranNr, t.call.ranArgs = a.Nr, a.Args
 	args := a.Args
@@ -119,6 +122,9 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		t.blk.SetMask(uint64(t.sig.Blocked))
 		t.pause = s.sleeping(t, a.Nr, args)
 	}
+	if opens(a.Nr) && t.shared() {
+		return s.openApart(t, c)
+	}
 	if opens(a.Nr) {
 		s.post(t, []vhost.Call{c}, false, func() { s.opened(t) })
 		return nil
@@ -159,11 +165,12 @@ func (s *session) opened(t *task) {
 	if info, ok := t.blk.Signal(); ok {
 		t.queue = append(t.queue, info)
 	}
-	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(int(fd))))
+	name := procPath(t.id.Host, "fd/"+strconv.FormatInt(fd, 10))
+	link, err := unix.ReadLink(name)
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		err = nil // another thread has closed it
-	case err != nil || s.forbidden(t, int(fd), link):
+	case err != nil || s.forbidden(name, link):
 		// What cannot be looked at may be anything.
 		_, err = s.call1(t, unix.SysClose, uint64(fd))
 		fd = -int64(syscall.EACCES)
@@ -186,6 +193,9 @@ func (s *session) closeRange(t *task, args [6]uint64) error {
 		}
 		if ret < 0 {
 			break
+		}
+		if args[2]&unix.CloseRangeUnshare != 0 {
+			t.unshare()
 		}
 	}
 	return s.done(t, ret)

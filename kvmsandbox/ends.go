@@ -40,6 +40,7 @@ func (s *session) processEnded(p *process) {
 	if p == s.root {
 		s.outcome = frontend.Outcome{Status: st, Ended: true}
 	}
+	p.leaveFiles()
 	for _, t := range slices.Clone(p.tasks) {
 		s.taskEnded(t, st)
 	}
@@ -99,8 +100,11 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	clean := t.state == leaving
 	t.state = ended
 	s.dropActive(t)
+	s.changed(t)
+	s.dropApart(t)
 	p := t.proc
 	p.tasks = without(p.tasks, t)
+	t.files.users--
 	delete(s.tasks, t.id.Host)
 	if clean {
 		t.retire()

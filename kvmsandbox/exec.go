@@ -173,6 +173,7 @@ func (s *session) executed(t *task, restore func()) {
 		return
 	}
 	old, p := t.id, t.proc
+	p.leaveFiles()
 	for _, o := range append([]*task(nil), p.tasks...) {
 		if o != t {
 			s.taskEnded(o, frontend.Status{})
@@ -186,7 +187,8 @@ func (s *session) executed(t *task, restore func()) {
 	t.vcpuGone()
 	p.variant.leave(p.mm)
 	p.mm = nil
-	p.reach = &reach{}
+	t.files.users--
+	t.files = newFiles()
 	p.exe = 0
 	p.actions = p.actions.Clone()
 	p.actions.Reset()

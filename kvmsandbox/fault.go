@@ -63,6 +63,11 @@ func (s *session) exception(t *task, vector int, code uint64) {
 // pageFault lets the guest have the page that it lacks if the process has it.
 func (s *session) pageFault(t *task, addr, code uint64) {
 	m := t.proc.mm
+	if m.changing > 0 {
+		m.parked = append(m.parked, t)
+		t.state = running
+		return
+	}
 	want := uint32(protRead)
 	if code&faultWrite != 0 {
 		want = protWrite

@@ -19,10 +19,12 @@ import (
 // Flags of clone(2) (include/uapi/linux/sched.h).
 const (
 	cloneVM      = 0x100
+	cloneFS      = 0x200
 	cloneFiles   = 0x400
 	cloneSighand = 0x800
 	cloneVfork   = 0x4000
 	cloneThread  = 0x10000
+	cloneSysVSem = 0x40000
 	cloneSetTLS  = 0x80000
 	cloneNewPID  = 0x20000000
 	signalChild  = 17
@@ -197,11 +199,9 @@ func (s *session) adopt(t, child *task) error {
 			return fmt.Errorf("open process: %w", err)
 		}
 		p = &process{variant: p.variant, pid: pid, pidfd: pidfd, alarm: -1, inherited: p.siren, mm: p.mm, limits: p.limits, exe: p.exe, actions: t.proc.actions, trapTSC: p.trapTSC}
-		p.reach = t.proc.reach.clone()
 		if b.flags&cloneFiles != 0 {
 			// The parent's is not a copy.
 			p.inherited = 0
-			p.reach = t.proc.reach
 		}
 		if b.flags&cloneSighand == 0 {
 			p.actions = p.actions.Clone()
@@ -221,6 +221,12 @@ func (s *session) adopt(t, child *task) error {
 	}
 	s.dropUnborn(child)
 	child.proc = p
+	if b.flags&cloneFiles != 0 {
+		child.files = t.files
+		child.files.users++
+	} else {
+		child.files = t.files.copied()
+	}
 	p.tasks = append(p.tasks, child)
 	s.tasks[child.id.Host] = child
 	child.sig = t.sig.Clone(b.flags&cloneVM != 0 && b.flags&cloneVfork == 0)
@@ -270,18 +276,9 @@ func (s *session) ownMemory(t, child *task) error {
 	}
 	m.brk = old.brk
 	child.proc.mm = m
-	child.proc.reach = &reach{}
-	if child.born.flags&cloneFiles == 0 {
-		var calls []vhost.Call
-		for _, fd := range t.proc.machine() {
-			calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
-		}
-		for len(calls) > 0 {
-			n := min(len(calls), vhost.MaxCalls)
-			if err := s.do(child, calls[:n]...); err != nil {
-				return err
-			}
-			calls = calls[n:]
+	if child.files != t.files {
+		if err := s.forget(t, child); err != nil {
+			return err
 		}
 	}
 	if err := s.build(child, m); err != nil {
@@ -320,15 +317,6 @@ func (s *session) prefill(child *task, old *memory) error {
 		}
 	}
 	return s.giveSlots(child, slots)
-}
-
-// machine returns the descriptors of the machine and its processors in p.
-func (p *process) machine() []int {
-	fds := []int{p.mm.vm}
-	for _, c := range p.reach.vcpus {
-		fds = append(fds, c.fd)
-	}
-	return fds
 }
 
 // bases returns the program's FS and GS bases.

@@ -17,23 +17,6 @@ import (
 // not the program's. What follows keeps calls away from both: for the program the
 // descriptors are not open, and the memory is not mapped.
 
-// own returns the descriptors of the variant host in p, ascending.
-func (p *process) own() []int {
-	var fds []int
-	for _, fd := range p.variant.hidden.each() {
-		fds = append(fds, *fd)
-	}
-	fds = append(fds, p.siren)
-	if p.exe != 0 {
-		fds = append(fds, p.exe)
-	}
-	if p.mm != nil {
-		fds = append(fds, p.machine()...)
-	}
-	slices.Sort(fds)
-	return fds
-}
-
 // guard looks at the arguments of one call.
 type guard struct {
 	s   *session
@@ -86,7 +69,7 @@ func (g *guard) hides(fd int) bool {
 	if g.fds == nil {
 		for _, p := range g.s.procs {
 			if p.variant == g.t.proc.variant {
-				g.fds = append(g.fds, p.own()...)
+				g.fds = append(g.fds, g.s.own(p)...)
 			}
 		}
 	}
@@ -99,10 +82,10 @@ func opens(nr int64) bool {
 	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
 }
 
-// forbidden says whether the file that the program has just opened as fd, by the
-// kernel's name of it, is the variant host's, or the memory of a process in which there
+// forbidden says whether the file that the program has just opened, which is at path in
+// /proc, by the kernel's name of it, is the variant host's, or the memory of a process in which there
 // is one, or the monitor's: through that file even its code could be changed.
-func (s *session) forbidden(t *task, fd int, link string) bool {
+func (s *session) forbidden(path, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
@@ -113,7 +96,7 @@ func (s *session) forbidden(t *task, fd int, link string) bool {
 	if !ok {
 		// Where proc(5) is mounted elsewhere, or for a program with another root, the
 		// name does not tell whose memory it is.
-		return unix.OnProc(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
+		return unix.OnProc(path)
 	}
 	pid, _, _ := strings.Cut(rest, "/")
 	n, err := strconv.Atoi(pid)
@@ -127,7 +110,7 @@ const hiddenFile = "/memfd:" + vhost.FilePrefix
 func (s *session) ranges(t *task, first, last uint32) [][2]uint32 {
 	var out [][2]uint32
 	from := uint64(first)
-	for _, fd := range t.proc.own() {
+	for _, fd := range s.own(t.proc) {
 		if uint64(fd) < from || uint64(fd) > uint64(last) {
 			continue
 		}

@@ -101,13 +101,17 @@ func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 	return nil
 }
 
-// runMemoryCall makes a call that changes memory.
+// runMemoryCall makes a call that changes memory. Until it is done the guest gets no
+// new entries: they would be made from what was mapped before, and stay.
 func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
 	readable(nr, &args)
 	if err := s.clear(t, args, change); err != nil {
 		return err
 	}
+	t.changes = t.proc.mm
+	t.changes.changing++
 	s.post(t, []vhost.Call{{Nr: nr, Args: args}}, false, func() {
+		s.changed(t)
 		ret := t.blk.Result(0)
 		if nr == unix.SysBrk && ret > 0 {
 			t.proc.mm.brk = uint64(ret)
@@ -115,6 +119,23 @@ func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memory
 		s.callMade(t)
 	})
 	return nil
+}
+
+// changed notes that t's call on memory has ended and lets tasks go on that waited for
+// it: they fault again.
+func (s *session) changed(t *task) {
+	m := t.changes
+	if m == nil {
+		return
+	}
+	t.changes = nil
+	if m.changing--; m.changing > 0 {
+		return
+	}
+	for _, o := range m.parked {
+		s.later(o, func() { s.check(o, s.enter(o, nil)) })
+	}
+	m.parked = nil
 }
 
 // readable adds the right to read to memory that is to be written or executed only.

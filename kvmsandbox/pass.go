@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -22,6 +23,7 @@ const (
 
 	payloadSize = 8
 	controlSize = 24
+	controlUsed = 20
 )
 
 func messageImage(addr uint64) []byte {
@@ -36,18 +38,32 @@ func messageImage(addr uint64) []byte {
 	return b
 }
 
+// rightsImage is the image for sendmsg(2) of a message with descriptor fd.
+func rightsImage(addr uint64, fd int) []byte {
+	b := messageImage(addr)
+	le := binary.LittleEndian
+	le.PutUint64(b[messageControl:], controlUsed)
+	le.PutUint32(b[messageControl+8:], unix.SolSocket)
+	le.PutUint32(b[messageControl+12:], unix.ScmRights)
+	le.PutUint32(b[messageControl+16:], uint32(fd))
+	return b
+}
+
 // parseMessage returns the number and the descriptor (-1 for none) of a message as
 // recvmsg left it.
 func parseMessage(b []byte) (number uint64, fd int) {
 	le := binary.LittleEndian
 	number, fd = le.Uint64(b[messagePayload:]), -1
 	c := b[messageControl:]
-	if le.Uint64(b[40:]) >= 20 && le.Uint64(c) >= 20 &&
+	if le.Uint64(b[40:]) >= controlUsed && le.Uint64(c) >= controlUsed &&
 		le.Uint32(c[8:]) == unix.SolSocket && le.Uint32(c[12:]) == unix.ScmRights {
 		fd = int(int32(le.Uint32(c[16:])))
 	}
 	return number, fd
 }
+
+// errNoDescriptor says that a process has no room for another descriptor.
+var errNoDescriptor = errors.New("no room for another descriptor")
 
 // maxStale bounds how many files of tasks that died before they took them are
 // cleared away at once.
@@ -57,6 +73,12 @@ const maxStale = 1024
 // descriptor is close-on-exec.
 func (s *session) receive(t *task, f frontend.File) (int, error) {
 	defer s.lift(t)()
+	return s.receiveLimited(t, f)
+}
+
+// receiveLimited is receive within the limits of the program: the error wraps
+// errNoDescriptor when it has no room for another descriptor.
+func (s *session) receiveLimited(t *task, f frontend.File) (int, error) {
 	v := t.proc.variant
 	x := t.scratch()
 	at := x.put(messageImage(t.blk.Addr(vhost.Scratch)))
@@ -75,7 +97,10 @@ func (s *session) receive(t *task, f frontend.File) (int, error) {
 			return -1, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
 		}
 		number, fd := parseMessage(x.get(at, messageSize))
-		if ret == payloadSize && number == v.sent && fd >= 0 {
+		if ret == payloadSize && number == v.sent {
+			if fd < 0 {
+				return -1, fmt.Errorf("%v: %w", t.id, errNoDescriptor)
+			}
 			return fd, nil
 		}
 		if fd >= 0 {

@@ -122,19 +122,8 @@ func (s *session) exchange(t *task, fd int, link string) error {
 	if err != nil {
 		return nil //nolint:nilerr // another thread has closed it
 	}
-	n := &snapshot{source: os.NewFile(uintptr(raw), link), link: link}
-	if err := s.makeSnapshot(n, f); err != nil {
-		// It can be opened but not read, as O_PATH does, or its process is gone.
-		n.close()
-		return nil //nolint:nilerr // the program has what the kernel gave it
-	}
-	if len(s.snapshots) == maxSnapshots {
-		s.snapshots[0].close()
-		s.snapshots = s.snapshots[1:]
-	}
-	s.snapshots = append(s.snapshots, n)
-	readOnly, err := os.Open(procPath(unix.Getpid(), fmt.Sprintf("fd/%d", n.text.Fd())))
-	if err != nil {
+	readOnly, err := s.snapshotOfText(f, raw, link)
+	if readOnly == nil {
 		return err
 	}
 	defer readOnly.Close()
@@ -154,6 +143,24 @@ func (s *session) exchange(t *task, fd int, link string) error {
 	return s.must(t, "show a text of /proc",
 		vhost.Call{Nr: unix.SysDup3, Args: [6]uint64{uint64(got), uint64(fd), how}},
 		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(got)}})
+}
+
+// snapshotOfText makes a snapshot of a file of /proc that is open in the monitor as
+// raw, which it takes, and returns an open file of it. That is nil for what can be
+// opened but not read, as O_PATH does it, or whose process is gone: the program may
+// have what the kernel gave it.
+func (s *session) snapshotOfText(f procFile, raw int, link string) (*os.File, error) {
+	n := &snapshot{source: os.NewFile(uintptr(raw), link), link: link}
+	if err := s.makeSnapshot(n, f); err != nil {
+		n.close()
+		return nil, nil //nolint:nilerr,nilnil // see above
+	}
+	if len(s.snapshots) == maxSnapshots {
+		s.snapshots[0].close()
+		s.snapshots = s.snapshots[1:]
+	}
+	s.snapshots = append(s.snapshots, n)
+	return os.Open(procPath(unix.Getpid(), fmt.Sprintf("fd/%d", n.text.Fd())))
 }
 
 func (n *snapshot) close() {
@@ -249,7 +256,7 @@ func (s *session) hiddenEntry(f procFile, name string) bool {
 		return err == nil && !slices.ContainsFunc(f.proc.tasks, func(t *task) bool { return t.id.Host == id })
 	default:
 		fd, err := strconv.Atoi(name)
-		return err == nil && slices.Contains(f.proc.own(), fd)
+		return err == nil && slices.Contains(s.own(f.proc), fd)
 	}
 }
 

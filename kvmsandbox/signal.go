@@ -162,18 +162,25 @@ func (s *session) collect(t *task) error {
 	if !t.leads() {
 		return nil
 	}
+	info, ok, err := s.pending(t, t.sig.Blocked)
+	if ok {
+		t.queue = append(t.queue, info)
+	}
+	return err
+}
+
+// pending takes a signal that is not among blocked from the kernel, one for the thread
+// of t or for its process.
+func (s *session) pending(t *task, blocked signals.Set) (info [128]byte, ok bool, err error) {
 	x := t.scratch()
-	set := x.put(binary.LittleEndian.AppendUint64(nil, ^uint64(t.sig.Blocked)))
-	info := x.put(make([]byte, signals.InfoSize))
+	set := x.put(binary.LittleEndian.AppendUint64(nil, ^uint64(blocked)))
+	at := x.put(make([]byte, signals.InfoSize))
 	none := x.put(make([]byte, 16))
-	ret, err := s.call1(t, unix.SysRtSigtimedwait, set, info, none, signals.SetSize)
-	if err != nil {
-		return err
+	ret, err := s.call1(t, unix.SysRtSigtimedwait, set, at, none, signals.SetSize)
+	if err != nil || ret <= 0 {
+		return info, false, err
 	}
-	if ret > 0 {
-		t.queue = append(t.queue, [128]byte(x.get(info, signals.InfoSize)))
-	}
-	return nil
+	return [128]byte(x.get(at, signals.InfoSize)), true, nil
 }
 
 // nextSignal takes the first signal of the queue that the program does not block.

@@ -145,7 +145,7 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{variant: v, pid: pid, reach: &reach{}, alarm: -1, actions: &signals.Dispositions{}}
+	p := &process{variant: v, pid: pid, alarm: -1, actions: &signals.Dispositions{}}
 	if p.pidfd, err = unix.PidfdOpen(pid); err != nil {
 		_ = unix.Kill(pid, syscall.SIGKILL)
 		_, _, _ = unix.Wait(pid)
@@ -155,7 +155,7 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 	if err := s.watch.add(p); err != nil {
 		return nil, err
 	}
-	t := &task{id: frontend.Task{Variant: v.index, Host: pid}, proc: p, blk: blk, state: starting}
+	t := &task{id: frontend.Task{Variant: v.index, Host: pid}, proc: p, blk: blk, files: newFiles(), state: starting}
 	p.tasks = append(p.tasks, t)
 	s.tasks[pid] = t
 	if err := s.await(t); err != nil {

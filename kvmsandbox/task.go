@@ -53,7 +53,6 @@ type process struct {
 	pidfd   int
 	tasks   []*task
 	mm      *memory
-	reach   *reach
 	// actions are what the process does on signals; processes may share them.
 	actions *signals.Dispositions
 	image   frontend.File // the program's file, 0 when there is none
@@ -90,6 +89,7 @@ type task struct {
 	state state
 	blk   *vhost.Block
 	vcpu  *vcpu
+	files *files
 
 	// regs are the program's registers while the task stands still; raw is what
 	// the guest's were.
@@ -123,6 +123,10 @@ type task struct {
 	// the process does not have.
 	asking  bool
 	tscSize uint64
+	// apart is the call under way that opens a file in a helper, nil for none.
+	apart *apart
+	// changes is the memory that the task's call may change, while it does.
+	changes *memory
 	exec    *execution
 	code    int // the exit status of a thread that leaves
 }

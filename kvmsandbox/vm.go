@@ -23,6 +23,10 @@ type memory struct {
 	idle   []*vcpu
 	maps   mapSource
 	brk    uint64 // the heap's end
+	// changing counts the calls under way that change what is mapped; parked are
+	// tasks that wait for the end of all of them.
+	changing int
+	parked   []*task
 }
 
 // vcpu is a virtual processor of a memory.
@@ -148,20 +152,11 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 	return nil
 }
 
-// reach is the descriptors of virtual processors that a process has: those that
-// were made in it, and before it was in those it descends from. A child of vfork(2)
-// has what its parent's memory has, but for what comes later.
-type reach struct {
-	vcpus []*vcpu
-}
-
-func (r *reach) clone() *reach { return &reach{vcpus: slices.Clone(r.vcpus)} }
-
-// processor returns a virtual processor of m that no task uses and t's process can
-// use.
+// processor returns a virtual processor of m that no task uses and of which t has the
+// descriptor.
 func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	for i, c := range slices.Backward(m.idle) {
-		if slices.Contains(t.proc.reach.vcpus, c) {
+		if slices.Contains(t.files.vcpus, c) {
 			m.idle = slices.Delete(m.idle, i, i+1)
 			return c, nil
 		}
@@ -192,7 +187,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	}
 	c.state = kvm.State(c.mem)
 	m.vcpus = append(m.vcpus, c)
-	t.proc.reach.vcpus = append(t.proc.reach.vcpus, c)
+	t.files.vcpus = append(t.files.vcpus, c)
 	return c, nil
 }
 

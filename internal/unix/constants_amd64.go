@@ -11,6 +11,7 @@ const (
 	SysMunmap       = sys.SYS_MUNMAP
 	SysMremap       = sys.SYS_MREMAP
 	SysRecvmsg      = sys.SYS_RECVMSG
+	SysSendmsg      = sys.SYS_SENDMSG
 	SysPrctl        = sys.SYS_PRCTL
 	SysSeccomp      = sys.SYS_SECCOMP
 	SysExecveat     = sys.SYS_EXECVEAT
@@ -113,6 +114,7 @@ const (
 	MapGrowsdown      = sys.MAP_GROWSDOWN
 	MapStack          = sys.MAP_STACK
 	FDupFD            = sys.F_DUPFD
+	CloseRangeUnshare = sys.CLOSE_RANGE_UNSHARE
 	FDupFDCloexec     = sys.F_DUPFD_CLOEXEC
 	FSetOwn           = sys.F_SETOWN
 	FSetSig           = 10

@@ -77,6 +77,25 @@ func SendFile(socket int, payload []byte, fd int) error {
 	return sys.Sendmsg(socket, payload, sys.UnixRights(fd), nil, sys.MSG_DONTWAIT|sys.MSG_NOSIGNAL)
 }
 
+// ReceiveFile takes a message of at most len(payload) bytes with one descriptor from a
+// socket, without waiting. The descriptor is close-on-exec.
+func ReceiveFile(socket int, payload []byte) (n, fd int, err error) {
+	control := make([]byte, sys.CmsgSpace(4))
+	n, size, _, _, err := sys.Recvmsg(socket, payload, control, sys.MSG_DONTWAIT|sys.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return 0, -1, err
+	}
+	messages, err := sys.ParseSocketControlMessage(control[:size])
+	if err != nil || len(messages) != 1 {
+		return n, -1, syscall.EBADMSG
+	}
+	fds, err := sys.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return n, -1, syscall.EBADMSG
+	}
+	return n, fds[0], nil
+}
+
 // ProcessTime returns the processor time that all threads of process pid have
 // used (clock_getcpuclockid(3)).
 func ProcessTime(pid int) (time.Duration, error) {

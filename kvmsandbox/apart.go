@@ -1,0 +1,326 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// What a program opens by name may be a file that it must not have, which is seen only
+// when it is open. Another task with the same table of descriptors could use it until
+// then. So where there are others, a helper opens the file: a thread of the process that
+// lives as long as the call, with a table of its own. The program gets the descriptor
+// from there when it is known what it is.
+
+// apart is a call under way that opens a file in a helper.
+type apart struct {
+	task   *task // whose call it is
+	helper *task
+	// calls are in the helper's batch, the one that opens being the last.
+	calls int
+	// over is true when the helper has nothing to do any more; ret is the call's result
+	// then, if that is no descriptor.
+	over bool
+	ret  int64
+	// infos are the signals that came meanwhile. poke is the one that was sent to the
+	// helper to interrupt it, because it came for the task, 0 for none.
+	infos [][128]byte
+	poke  int
+	// file is what was opened, in the monitor, 0 for nothing; it survives an exec of the
+	// program if keep is true.
+	file int
+	keep bool
+}
+
+// helperFlags make a thread that shares all with its maker. The table of descriptors
+// becomes its own when it closes what it does not need.
+const helperFlags = cloneVM | cloneFS | cloneFiles | cloneSighand | cloneThread | cloneSysVSem
+
+// openApart carries out a call that opens a file, in a helper.
+func (s *session) openApart(t *task, c vhost.Call) error {
+	// The kernel looks for room before it opens anything. What others may see of this
+	// is a file that nobody can change.
+	if err := s.do(t,
+		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFD}, Flags: vhost.Must},
+		vhost.Call{Nr: unix.SysClose, From: [6]uint8{1}},
+	); err != nil {
+		return err
+	}
+	if ret := t.blk.Result(0); ret < 0 {
+		return s.done(t, ret)
+	}
+	h, ret, err := s.helper(t)
+	if err != nil || ret < 0 {
+		if err == nil {
+			err = s.done(t, -int64(syscall.ENFILE))
+		}
+		return err
+	}
+	a := &apart{task: t, helper: h}
+	t.apart = a
+	h.blk.SetMask(uint64(t.sig.Blocked))
+	calls := append(s.closeOthers(t, c), c)
+	a.calls = len(calls)
+	s.post(h, calls, false, func() { s.check(t, s.openedApart(a)) })
+	return s.waitApart(a, c.Flags&vhost.Interruptible)
+}
+
+// helper makes a helper in t's process; ret is the error number of the kernel when it
+// made none.
+func (s *session) helper(t *task) (h *task, ret int64, err error) {
+	v := t.proc.variant
+	blk, err := v.newBlock(s.hostSpin)
+	if err != nil {
+		return nil, -int64(syscall.EAGAIN), nil //nolint:nilerr // it is full
+	}
+	blk.Lend()
+	if err := s.do(t, vhost.Call{Nr: unix.SysClone, Args: [6]uint64{helperFlags}, Child: blk}); err != nil {
+		return nil, 0, err
+	}
+	if ret := t.blk.Result(0); ret < 0 {
+		v.arena.FreeBlock(blk)
+		return nil, ret, nil
+	}
+	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running}
+	if err := s.await(h); err != nil {
+		return nil, 0, err
+	}
+	h.id.Host = blk.Thread()
+	return h, 0, nil
+}
+
+// closeOthers makes the calls by which a helper gets a table of its own, in which only
+// what call c and the helper need is left.
+func (s *session) closeOthers(t *task, c vhost.Call) []vhost.Call {
+	keep := []uint64{uint64(t.proc.variant.hidden.control)}
+	if row, ok := sysabi.Lookup(sysabi.AMD64, int(c.Nr)); ok {
+		for i, arg := range row.Resolve(c.Args).Args {
+			if fd := int32(c.Args[i]); (arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD) && fd >= 0 {
+				keep = append(keep, uint64(fd))
+			}
+		}
+	}
+	slices.Sort(keep)
+	const last = uint64(^uint32(0))
+	var calls []vhost.Call
+	from, flags := uint64(0), uint64(unix.CloseRangeUnshare)
+	for _, fd := range append(keep, last+1) {
+		if from < fd {
+			calls = append(calls, vhost.Call{Nr: unix.SysCloseRange, Args: [6]uint64{from, fd - 1, flags}, Flags: vhost.Must})
+			flags = 0
+		}
+		from = max(from, fd+1)
+	}
+	return calls
+}
+
+// waitApart lets a wait until its helper is ready, or one of the program's signals for
+// it comes if flags has vhost.Interruptible.
+func (s *session) waitApart(a *apart, flags uint32) error {
+	t := a.task
+	const futexWait = 0
+	binary.LittleEndian.PutUint32(t.blk.Bytes(vhost.Large, 4), 0)
+	t.blk.SetMask(uint64(t.sig.Blocked))
+	s.post(t, []vhost.Call{{
+		Nr: unix.SysFutex, Args: [6]uint64{t.blk.Addr(vhost.Large), futexWait}, Flags: flags,
+	}}, false, func() { s.check(t, s.waitedApart(a)) })
+	return nil
+}
+
+// waitedApart goes on when a does not wait any more: the helper has woken it, or a
+// signal, which is the helper's to be interrupted by.
+func (s *session) waitedApart(a *apart) error {
+	t := a.task
+	if a.over {
+		if info, ok := t.blk.Signal(); ok {
+			a.infos = append(a.infos, info)
+		}
+		return s.closeApart(a)
+	}
+	if info, ok := t.blk.Signal(); ok {
+		a.infos = append(a.infos, info)
+		a.poke = (*signals.Info)(&info).Signo()
+		if _, err := s.call1(t, unix.SysTgkill, uint64(t.proc.pid), uint64(a.helper.id.Host), uint64(a.poke)); err != nil {
+			return err
+		}
+	}
+	return s.waitApart(a, 0)
+}
+
+// note keeps a signal that the helper got, unless it is what interrupted it for the
+// program's thread.
+func (a *apart) note(info [128]byte) {
+	const tkill = -6
+	if i := (*signals.Info)(&info); a.poke != 0 && i.Signo() == a.poke && i.Code() == tkill && int(i.Sender()) == a.task.proc.pid {
+		a.poke = 0
+		return
+	}
+	a.infos = append(a.infos, info)
+}
+
+// openedApart takes what the helper has opened.
+func (s *session) openedApart(a *apart) error {
+	t, h := a.task, a.helper
+	last := h.blk.Done() - 1
+	if last != a.calls-1 {
+		return fmt.Errorf("open apart from %v: %d of %d calls made", t.id, last+1, a.calls)
+	}
+	a.ret = h.blk.Result(last)
+	if info, ok := h.blk.Signal(); ok {
+		a.note(info)
+	}
+	if a.ret >= 0 {
+		if err := s.takeApart(a); err != nil {
+			return err
+		}
+	}
+	info, ok, err := s.pending(h, t.sig.Blocked)
+	if err != nil {
+		return err
+	}
+	if ok {
+		a.note(info)
+	}
+	s.retireHelper(a)
+	if !t.posted {
+		return s.closeApart(a)
+	}
+	word := unix.Word(t.blk.Bytes(vhost.Large, 4), 0)
+	atomic.StoreUint32(word, 1)
+	unix.FutexWake(word)
+	return nil
+}
+
+// takeApart brings the file that the helper has open as a.ret into the monitor, as
+// a.file, unless it is forbidden; a.ret becomes an error then.
+func (s *session) takeApart(a *apart) error {
+	t, h := a.task, a.helper
+	defer s.lift(t)()
+	name := procPath(h.id.Host, "fd/"+strconv.FormatInt(a.ret, 10))
+	link, err := unix.ReadLink(name)
+	if err != nil || s.forbidden(name, link) {
+		// What cannot be looked at may be anything.
+		a.ret = -int64(syscall.EACCES)
+		return nil
+	}
+	x := h.scratch()
+	const getFlags, closeOnExec = 1, 1
+	at := x.put(rightsImage(h.blk.Addr(vhost.Scratch), int(a.ret)))
+	err = s.must(h, "hand over a file",
+		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(a.ret), getFlags}},
+		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(t.proc.variant.hidden.control), at, unix.MsgDontWait}})
+	if err != nil {
+		return err
+	}
+	keep := h.blk.Result(0)&closeOnExec == 0
+	_, fd, err := unix.ReceiveFile(t.proc.variant.socket, make([]byte, payloadSize))
+	if err != nil {
+		return fmt.Errorf("file of %v: %w", t.id, err)
+	}
+	if fd, err = s.textApart(fd, link); err != nil {
+		return err
+	}
+	a.file, a.keep = fd, keep
+	return nil
+}
+
+// textApart returns, in place of descriptor fd of the monitor, what the program is to
+// see of a file of /proc.
+func (s *session) textApart(fd int, link string) (int, error) {
+	f, ok := s.procFile(link)
+	if !ok {
+		return fd, nil
+	}
+	if listings[f.name] {
+		s.listed = true
+		return fd, nil
+	}
+	if procTexts[f.name] == nil {
+		return fd, nil
+	}
+	source, err := unix.Duplicate(fd, minFile)
+	if err != nil {
+		return fd, err
+	}
+	text, err := s.snapshotOfText(f, source, link)
+	if text == nil {
+		return fd, err
+	}
+	defer text.Close()
+	_ = unix.Close(fd)
+	return unix.Duplicate(int(text.Fd()), minFile)
+}
+
+// retireHelper lets the helper exit.
+func (s *session) retireHelper(a *apart) {
+	h := a.helper
+	a.over = true
+	h.state = ended
+	s.dropActive(h)
+	if !h.posted {
+		_ = h.blk.Post([]vhost.Call{{Nr: unix.SysExit}}, false)
+	}
+	v := h.proc.variant
+	v.dying = append(v.dying, dying{h.blk, h.proc.pid, h.id.Host})
+}
+
+// closeApart ends the call of a, whose helper is gone.
+func (s *session) closeApart(a *apart) error {
+	t := a.task
+	t.apart = nil
+	t.queue = append(t.queue, a.infos...)
+	ret := a.ret
+	if a.file != 0 {
+		fd, err := s.receiveLimited(t, frontend.File(a.file))
+		_ = unix.Close(a.file)
+		a.file = 0
+		switch {
+		case errors.Is(err, errNoDescriptor):
+			ret = -int64(syscall.EMFILE)
+		case err != nil:
+			return err
+		default:
+			ret = int64(fd)
+		}
+		if a.keep && ret >= 0 {
+			const setFlags = 2
+			if _, err := s.call1(t, unix.SysFcntl, uint64(ret), setFlags, 0); err != nil {
+				return err
+			}
+		}
+	}
+	if len(a.infos) > 0 && ret == -int64(syscall.EINTR) {
+		var err error
+		if ret, err = s.wasInterrupted(t); err != nil {
+			return err
+		}
+	}
+	return s.done(t, ret)
+}
+
+// dropApart gives up what t opens; t is gone.
+func (s *session) dropApart(t *task) {
+	a := t.apart
+	if a == nil {
+		return
+	}
+	t.apart = nil
+	if !a.over {
+		s.retireHelper(a)
+	}
+	if a.file != 0 {
+		_ = unix.Close(a.file)
+	}
+}

@@ -1,0 +1,302 @@
+/*
+ * Threads that try to be faster than what the monitor does for another thread. Each
+ * function returns 0, or the line at which a thread saw what it must not see.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define CHECK(c) do { if (!(c)) { \
+	fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #c, errno); exit(__LINE__ & 0xff ? __LINE__ & 0xff : 1); } } while (0)
+
+static const char *dir;
+static volatile int over;
+
+static __thread sigjmp_buf back;
+
+static void fault(int sig)
+{
+	(void)sig;
+	siglongjmp(back, 1);
+}
+
+/* A page that is executable now and then, and one that always is. phase is 4n+1 while
+ * the first is, 4n+3 while it is not, and even in between. */
+static char *code;
+static volatile unsigned phase;
+
+static int called(char *page)
+{
+	if (sigsetjmp(back, 1))
+		return 0;
+	((void (*)(void))(uintptr_t)page)();
+	return 1;
+}
+
+static void *caller(void *unused)
+{
+	unsigned long there = 0, gone = 0;
+
+	while (!over) {
+		CHECK(called(code + PAGE));
+		unsigned before = phase;
+		int ran = called(code);
+		unsigned after = phase;
+
+		if (before != after || before % 2 == 0)
+			continue;
+		CHECK(ran == (before % 4 == 1));
+		*(ran ? &there : &gone) += 1;
+	}
+	CHECK(there && gone);
+	return unused;
+}
+
+static int exec_bit(void)
+{
+	pthread_t t;
+
+	code = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(code != MAP_FAILED);
+	code[0] = code[PAGE] = (char)0xc3; /* ret */
+	CHECK(mprotect(code, 2 * PAGE, PROT_READ | PROT_EXEC) == 0);
+	CHECK(pthread_create(&t, NULL, caller, NULL) == 0);
+	for (int i = 0; i < 600; i++) {
+		/* Both are entered anew, while the second call is on its way. */
+		CHECK(mprotect(code, 2 * PAGE, PROT_READ | PROT_EXEC) == 0);
+		phase++;
+		if (i % 4 == 0)
+			usleep(300);
+		phase++;
+		CHECK(mprotect(code, PAGE, PROT_READ | PROT_WRITE) == 0);
+		phase++;
+		usleep(300);
+		phase++;
+	}
+	over = 1;
+	CHECK(pthread_join(t, NULL) == 0);
+	return 0;
+}
+
+/* What a thread reads through a descriptor that it guesses. */
+static const unsigned long secret = 0x5ec2e75ec2e75ec2;
+
+static void *guesser(void *unused)
+{
+	while (!over)
+		for (int fd = 3; fd < 8; fd++) {
+			unsigned long word = 0;
+
+			CHECK(pread(fd, &word, sizeof word, (off_t)(uintptr_t)&secret) != sizeof word || word != secret);
+		}
+	return unused;
+}
+
+static int opened(void)
+{
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, guesser, NULL) == 0);
+	for (int i = 0; i < 300; i++) {
+		int fd = open("/proc/self/mem", O_RDWR);
+
+		CHECK(fd == -1 && errno == EACCES);
+		CHECK((fd = open("/proc/self/maps", O_RDONLY)) >= 0 && close(fd) == 0);
+	}
+	over = 1;
+	CHECK(pthread_join(t, NULL) == 0);
+	return 0;
+}
+
+static void *sleeper(void *unused)
+{
+	while (!over)
+		usleep(1000);
+	return unused;
+}
+
+static void path(char *to, const char *name) { snprintf(to, 200, "%s/%s", dir, name); }
+
+/* What open answers when there are threads is what it always answers. */
+static int opens(void)
+{
+	char name[200], text[2000];
+	struct rlimit limit;
+	struct stat st;
+	pthread_t t;
+	int fd, at, i, low[8];
+
+	CHECK(pthread_create(&t, NULL, sleeper, NULL) == 0);
+	path(name, "file");
+	CHECK(open(name, O_RDONLY) == -1 && errno == ENOENT);
+	CHECK((fd = open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0640)) == 3);
+	CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0640);
+	CHECK(open(name, O_CREAT | O_EXCL | O_RDWR, 0640) == -1 && errno == EEXIST);
+	CHECK(write(fd, "text", 4) == 4 && lseek(fd, 0, SEEK_CUR) == 4);
+	CHECK((at = open(dir, O_PATH | O_DIRECTORY)) == 4 && fcntl(at, F_GETFD) == 0);
+	CHECK((fd = openat(at, "file", O_RDONLY)) == 5 && fcntl(fd, F_GETFD) == 0);
+	CHECK(read(fd, text, sizeof text) == 4 && memcmp(text, "text", 4) == 0);
+	CHECK(close(3) == 0 && openat(at, "file", O_APPEND | O_WRONLY) == 3 && (fcntl(3, F_GETFL) & O_APPEND));
+	CHECK(openat(77, "file", O_RDONLY) == -1 && errno == EBADF);
+	CHECK(openat(fd, "file", O_RDONLY) == -1 && errno == ENOTDIR);
+	CHECK(syscall(SYS_open, 8L, O_RDONLY) == -1 && errno == EFAULT);
+	CHECK((fd = open("/proc/self/maps", O_RDONLY)) == 6 && read(fd, text, sizeof text - 1) > 0);
+	CHECK(close(6) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 8;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	for (i = 6; i < 8; i++)
+		CHECK((low[i] = open("/dev/null", O_RDONLY)) == i);
+	path(name, "none");
+	CHECK(open(name, O_CREAT | O_RDWR, 0600) == -1 && errno == EMFILE);
+	CHECK(access(name, F_OK) == -1 && errno == ENOENT);
+	over = 1;
+	CHECK(pthread_join(t, NULL) == 0);
+	return 0;
+}
+
+static volatile int interrupts;
+
+static void interrupt(int sig)
+{
+	(void)sig;
+	interrupts++;
+}
+
+static volatile int opening;
+
+static void *fifo_reader(void *restart)
+{
+	char name[200], c;
+	int fd;
+
+	path(name, "fifo");
+	opening = (int)syscall(SYS_gettid);
+	fd = open(name, O_RDONLY);
+	if (!restart) {
+		CHECK(fd == -1 && errno == EINTR);
+		return NULL;
+	}
+	CHECK(fd >= 0 && read(fd, &c, 1) == 1 && c == 'x' && close(fd) == 0);
+	return NULL;
+}
+
+/* A call that waits for the other end of a pipe, for ever or until a signal. */
+static int fifo(void)
+{
+	char name[200];
+	pthread_t t;
+	int fd;
+
+	path(name, "fifo");
+	CHECK(mkfifo(name, 0600) == 0);
+	for (int restart = 0; restart < 2; restart++) {
+		struct sigaction sa = {.sa_handler = interrupt, .sa_flags = restart ? SA_RESTART : 0};
+
+		CHECK(sigaction(SIGUSR1, &sa, NULL) == 0);
+		interrupts = opening = 0;
+		CHECK(pthread_create(&t, NULL, fifo_reader, restart ? name : NULL) == 0);
+		while (!opening)
+			usleep(1000);
+		usleep(20000);
+		CHECK(pthread_kill(t, SIGUSR1) == 0);
+		if (restart) {
+			while (!interrupts)
+				usleep(1000);
+			usleep(20000);
+			CHECK((fd = open(name, O_WRONLY)) >= 0 && write(fd, "x", 1) == 1);
+		}
+		CHECK(pthread_join(t, NULL) == 0 && interrupts == 1);
+	}
+	return 0;
+}
+
+/* A process that ends, or executes, while one of its threads opens. */
+static int ends(void)
+{
+	char name[200];
+	int status;
+
+	path(name, "fifo");
+	CHECK(mkfifo(name, 0600) == 0);
+	for (int how = 0; how < 3; how++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			pthread_t t;
+
+			CHECK(pthread_create(&t, NULL, fifo_reader, name) == 0);
+			while (!opening)
+				usleep(1000);
+			usleep(10000);
+			if (how == 0)
+				exit(7);
+			if (how == 1)
+				raise(SIGKILL);
+			execl("/proc/self/exe", "races", "status", dir, (char *)NULL);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid);
+		CHECK(how == 1 ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 7);
+	}
+	return 0;
+}
+
+/* Tables of descriptors that processes share: what belongs to those that end goes. */
+static int tables(void)
+{
+	int status;
+
+	for (int i = 0; i < 30; i++) {
+		int fd;
+		pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+		CHECK(pid >= 0);
+		if (pid == 0)
+			_exit(open("/dev/null", O_RDONLY) == 3 ? 5 : 6);
+		CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 5);
+		CHECK((fd = open("/dev/zero", O_RDONLY)) == 4);
+		CHECK(close(3) == 0 && close(4) == 0);
+		syscall(SYS_lseek, -77, i, 1); /* for whoever counts descriptors */
+	}
+	return 0;
+}
+
+static int status(void) { return 7; }
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*f)(void);
+	} tests[] = {
+		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
+		{"tables", tables}, {"status", status},
+	};
+	struct sigaction sa = {.sa_handler = fault};
+
+	if (argc != 3 || sigaction(SIGSEGV, &sa, NULL) < 0)
+		return 255;
+	dir = argv[2];
+	while (fcntl(2, F_GETFD) == -1 || fcntl(1, F_GETFD) == -1 || fcntl(0, F_GETFD) == -1)
+		if (open("/dev/null", O_RDWR) < 0)
+			return 253;
+	for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
+		if (!strcmp(argv[1], tests[i].name))
+			return tests[i].f();
+	return 254;
+}
