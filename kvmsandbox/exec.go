@@ -95,7 +95,7 @@ const (
 // execPath carries out an execve or execveat of the program's.
 func (s *session) execPath(t *task, dir int, pathAddr, argv, envp uint64, flags int) error {
 	x, err := s.planPath(t, dir, pathAddr, argv, envp, flags)
-	return s.exec(t, x, err)
+	return s.exec(t, x, err, func() error { return s.execPath(t, dir, pathAddr, argv, envp, flags) })
 }
 
 // execFile carries out OpExec.
@@ -106,11 +106,17 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 	}
 	t.call.exit = true
 	x, err := s.planFile(t, a)
-	return s.exec(t, x, err)
+	own := *a
+	return s.exec(t, x, err, func() error { return s.execFile(t, &own) })
 }
 
-// exec gives up t's program for another, or answers with the errno in err.
-func (s *session) exec(t *task, x *execution, err error) error {
+// exec gives up t's program for another, or answers with the errno in err. Where a
+// lease has to be broken first, all that led here is done again by again.
+func (s *session) exec(t *task, x *execution, err error, again func() error) error {
+	if l, ok := isLeased(err); ok {
+		s.awaitLease(l, t, func() { s.check(t, again()) })
+		return nil
+	}
 	var bad *loader.Error
 	var errno syscall.Errno
 	switch {
@@ -282,16 +288,26 @@ func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File
 	if err != nil {
 		return nil, err
 	}
-	if err = s.mayExecute(t, int(fd)); err == nil || !isGone(err) {
-		if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
-			err = e
+	// Once the monitor has it open nobody gets a lease that others would wait for.
+	f, err := openProgram(own)
+	if _, ok := isLeased(err); !ok {
+		if refused := s.mayExecute(t, int(fd)); refused != nil {
+			if f != nil {
+				_ = f.Close()
+			}
+			f, err = nil, refused
 		}
 	}
-	if err != nil {
-		_ = unix.Close(own)
+	if isGone(err) {
 		return nil, err
 	}
-	return openProgram(own)
+	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
+		if f != nil {
+			_ = f.Close()
+		}
+		return nil, e
+	}
+	return f, err
 }
 
 // mayExecute asks the kernel whether t's process may execute what it has open as fd.

@@ -38,6 +38,7 @@ type session struct {
 	listed    bool
 
 	bell     *vhost.BellPage
+	letters  letters
 	watch    *watch
 	image    int // the variant host's file
 	variants []*variant
@@ -80,6 +81,8 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 		return frontend.Outcome{}, err
 	}
 	defer s.bell.Close()
+	s.letters.bell = s.bell
+	defer s.letters.close()
 	if s.image, err = unix.SealedFile(vhost.FilePrefix+"host", vhost.ImageBytes()); err != nil {
 		return frontend.Outcome{}, err
 	}
@@ -170,6 +173,7 @@ func (s *session) spinFor(seen uint32) bool {
 
 // step does what there is to do and says whether there was anything.
 func (s *session) step() bool {
+	s.ready = append(s.ready, s.letters.take()...)
 	if len(s.ready) > 0 {
 		s.doNext()
 		return true

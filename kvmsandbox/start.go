@@ -83,6 +83,10 @@ func (s *session) firstProgram(path string) (*execution, error) {
 		return openProgram(fd)
 	}
 	f, err := open(path)
+	for l, ok := isLeased(err); ok; l, ok = isLeased(err) {
+		l.wait()
+		f, err = open(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +229,7 @@ func (s *session) arm(t *task) error {
 }
 
 // openProgram opens the file behind the path descriptor fd, which it takes, to be
-// executed.
+// executed. The error may be a *leased.
 func openProgram(fd int) (*loader.File, error) {
 	defer unix.Close(fd)
 	self := procPath(unix.Getpid(), fmt.Sprintf("fd/%d", fd))
@@ -236,7 +240,7 @@ func openProgram(fd int) (*loader.File, error) {
 	if !st.Mode().IsRegular() || unix.NoExec(fd) {
 		return nil, syscall.EACCES
 	}
-	f, err := os.Open(self)
+	f, err := openUnleased(fd)
 	if errors.Is(err, syscall.EACCES) {
 		return nil, &loader.Error{Errno: syscall.EACCES, Refused: true, Reason: "it may be executed but not read"}
 	}

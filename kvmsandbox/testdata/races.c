@@ -276,6 +276,50 @@ static int tables(void)
 	return 0;
 }
 
+static volatile int asked;
+
+static void lease_asked(int sig)
+{
+	(void)sig;
+	asked = 1;
+}
+
+/* An exec that waits until another process gives up its lease on the program, for which
+ * that has to make calls. If nothing else, the kernel ends the lease after some time. */
+static int lease(void)
+{
+	char name[200], text[65536];
+	struct sigaction sa = {.sa_handler = lease_asked};
+	int in, out, status, ready[2];
+	ssize_t n;
+	pid_t holder, other;
+
+	path(name, "program");
+	CHECK((in = open("/proc/self/exe", O_RDONLY)) >= 0 && (out = open(name, O_CREAT | O_WRONLY, 0700)) >= 0);
+	while ((n = read(in, text, sizeof text)) > 0)
+		CHECK(write(out, text, (size_t)n) == n);
+	CHECK(close(in) == 0 && close(out) == 0 && pipe(ready) == 0 && sigaction(SIGIO, &sa, NULL) == 0);
+	CHECK((holder = fork()) >= 0);
+	if (holder == 0) {
+		int fd = open(name, O_RDONLY), calls = 0;
+
+		CHECK(fd >= 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && write(ready[1], "r", 1) == 1);
+		while (!asked)
+			usleep(1000);
+		while (calls++ < 100)
+			CHECK(getppid() > 0);
+		/* It is still there: what waits has not waited for the kernel to end it. */
+		CHECK(fcntl(fd, F_SETLEASE, F_UNLCK) == 0);
+		_exit(3);
+	}
+	CHECK(read(ready[0], text, 1) == 1 && (other = fork()) >= 0);
+	if (other == 0)
+		execl(name, "races", "status", dir, (char *)NULL);
+	CHECK(waitpid(other, &status, 0) == other && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	CHECK(waitpid(holder, &status, 0) == holder && WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	return 0;
+}
+
 static int status(void) { return 7; }
 
 int main(int argc, char **argv)
@@ -285,7 +329,7 @@ int main(int argc, char **argv)
 		int (*f)(void);
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
-		{"tables", tables}, {"status", status},
+		{"tables", tables}, {"lease", lease}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
