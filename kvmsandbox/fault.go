@@ -104,8 +104,11 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		return
 	}
 	var slots []guestmem.Slot
+	var calls []vhost.Call
 	if !t.asking {
-		slots, err = s.fill(t, page, v)
+		if slots, err = s.fill(t, page, v); err == nil && want == protWrite {
+			calls, err = s.populate(t, page, v)
+		}
 	} else if _, err = unix.ReadMemory(t.proc.pid, page, make([]byte, 1)); err == syscall.EFAULT {
 		s.noPage(t, addr)
 		return
@@ -113,7 +116,10 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		slots, err = s.fillRange(t, page, page+pageSize, guestmem.Prot(v.Prot))
 	}
 	if err == nil {
-		err = s.goOnWith(t, slots)
+		err = s.giveSlots(t, slots)
+	}
+	if err == nil {
+		err = s.enter(t, calls)
 	}
 	s.check(t, err)
 }

@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 	program := compile(t, memorySource, "-static", "-O1", "-Wall", "-Wextra", "-Werror")
 	for _, name := range []string{
 		"exec-bit", "elsewhere", "down", "fork", "fixed", "discard", "remap", "shrink", "heap", "segment",
-		"stack", "guard", "truncated", "huge", "slot", "around-slot", "lock-all", "limits", "vforks",
+		"stack", "guard", "truncated", "huge", "slot", "around-slot", "lock-all", "limits", "vforks", "ahead",
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := os.CreateTemp(t.TempDir(), "")

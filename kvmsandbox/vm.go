@@ -23,6 +23,7 @@ type memory struct {
 	idle   []*vcpu
 	maps   mapSource
 	brk    uint64 // the heap's end
+	ahead  ahead
 	// changing counts the calls under way that change what is mapped; parked are
 	// tasks that wait for the end of all of them.
 	changing int

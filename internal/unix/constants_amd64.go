@@ -105,6 +105,7 @@ const (
 	PrSetMM         = sys.PR_SET_MM
 	PrSetMMMap      = sys.PR_SET_MM_MAP
 
+	MadvPopulateWrite = sys.MADV_POPULATE_WRITE
 	MadvDontDump      = sys.MADV_DONTDUMP
 	MapSharedFlag     = sys.MAP_SHARED
 	MapPrivate        = sys.MAP_PRIVATE

@@ -613,6 +613,48 @@ static int limits(void)
 	return 0;
 }
 
+/* Pages of the program in memory. */
+static long resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long size, pages = -1;
+
+	if (f && fscanf(f, "%ld %ld", &size, &pages) != 2)
+		pages = -1;
+	if (f)
+		fclose(f);
+	return pages;
+}
+
+/* Memory that is filled from one end to the other, in both directions, has what was
+ * written; of memory that is touched here and there no more becomes resident. */
+static int ahead(void)
+{
+	const unsigned long size = 256 * MEGA;
+
+	for (int down = 0; down < 2; down++) {
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(p != MAP_FAILED && madvise(p, size, MADV_NOHUGEPAGE) == 0);
+		long before = resident();
+		for (unsigned long i = 0; i < size; i += 2 * MEGA)
+			p[down ? size - PAGE - i : i] = 1;
+		long sparse = resident() - before;
+		CHECK(before > 0 && sparse < 4 * (long)(size / (2 * MEGA)));
+		CHECK(munmap(p, size) == 0);
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(p != MAP_FAILED && madvise(p, size, MADV_NOHUGEPAGE) == 0);
+		for (unsigned long i = 0; i < size; i += PAGE) {
+			unsigned long at = down ? size - PAGE - i : i;
+			CHECK(p[at] == 0);
+			*(unsigned long *)(p + at) = at;
+		}
+		for (unsigned long i = 0; i < size; i += PAGE)
+			CHECK(*(unsigned long *)(p + i) == i && p[i + PAGE - 1] == 0);
+		CHECK(munmap(p, size) == 0);
+	}
+	return 0;
+}
+
 static int limited(void)
 {
 	struct rlimit got;
@@ -647,7 +689,7 @@ int main(int argc, char **argv)
 		{"discard", discard}, {"remap", remap}, {"shrink", shrink}, {"heap", heap}, {"segment", segment},
 		{"stack", stack}, {"guard", guard}, {"truncated", truncated}, {"huge", huge}, {"slot", slot},
 		{"around-slot", around_slot}, {"lock-all", lock_all},
-		{"limits", limits}, {"vforks", vforks}, {"limited", limited},
+		{"ahead", ahead}, {"limits", limits}, {"vforks", vforks}, {"limited", limited},
 	};
 	static char altstack[65536];
 	stack_t other = {.ss_sp = altstack, .ss_size = sizeof altstack};
