@@ -22,7 +22,7 @@ import (
 const (
 	enterLimit = 5 * time.Second
 	// interruptAfter is when a guest that hangs on purpose is called back.
-	interruptAfter = 10 * time.Millisecond
+	interruptAfter = 2 * time.Millisecond
 )
 
 // guest is a virtual machine with one virtual processor. All methods are called on
