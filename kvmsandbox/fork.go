@@ -260,10 +260,7 @@ func (s *session) adopt(t, child *task) error {
 			return err
 		}
 	}
-	if err := s.equip(child, c, fs, gs); err != nil {
-		return err
-	}
-	return s.loadFPU(child, b.fpu)
+	return s.equip(child, c, fs, gs, b.fpu)
 }
 
 // ownMemory gives the process of a forked child a machine of its own in place of

@@ -61,7 +61,7 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 	if err != nil {
 		return err
 	}
-	if err := s.equip(t, c, 0, 0); err != nil {
+	if err := s.equip(t, c, 0, 0, nil); err != nil {
 		return err
 	}
 	if t.leads() {

@@ -201,31 +201,34 @@ func (s *session) arm(t *task) error {
 	}
 	defer unix.Close(pair[0])
 	t.proc.alarm = pair[1]
-	if old := t.proc.inherited; old > 0 {
-		if _, err := s.call1(t, unix.SysClose, uint64(old)); err != nil {
-			return err
-		}
-	}
-	fd, err := s.receive(t, frontend.File(pair[0]))
+	defer s.lift(t)()
+	fd, err := s.receiveLimited(t, frontend.File(pair[0]))
 	if err != nil {
 		return err
 	}
-	if fd, err = s.hide(t, fd, false); err != nil {
-		return err
-	}
-	t.proc.siren = fd
+	dup := s.hideCall(false, [6]uint8{})
+	dup.Args[0] = uint64(fd)
 	fcntl := func(request, arg uint64) vhost.Call {
-		return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, arg}}
+		return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{0, request, arg}, From: result(0)}
 	}
-	// Yama lets a process reach into its descendants only, which the children of one
-	// that has ended are not any more. Systems without it do not know the request.
-	if _, err := s.call1(t, unix.SysPrctl, unix.PrSetPtracer, uint64(unix.Getpid())); err != nil {
-		return err
-	}
-	return s.must(t, "let process die with the monitor",
+	calls := []vhost.Call{
+		dup,
+		{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}},
 		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
 		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
-		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock))
+		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock),
+	}
+	if old := t.proc.inherited; old > 0 {
+		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(old)}})
+	}
+	if err := s.must(t, "let process die with the monitor", calls...); err != nil {
+		return err
+	}
+	t.proc.siren = int(t.blk.Result(0))
+	// Yama lets a process reach into its descendants only, which the children of one
+	// that has ended are not any more. Systems without it do not know the request.
+	_, err = s.call1(t, unix.SysPrctl, unix.PrSetPtracer, uint64(unix.Getpid()))
+	return err
 }
 
 // openProgram opens the file behind the path descriptor fd, which it takes, to be

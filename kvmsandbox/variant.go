@@ -63,18 +63,27 @@ func (v *variant) newBlock(spin int) (*vhost.Block, error) {
 // the descriptors that they can have, if the system allows that.
 func (s *session) hide(t *task, fd int, closeOnExec bool) (int, error) {
 	defer s.lift(t)()
-	request := uint64(unix.FDupFD)
-	if closeOnExec {
-		request = unix.FDupFDCloexec
-	}
-	err := s.must(t, "hide descriptor",
-		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(fd), request, uint64(s.hiddenBase)}},
-		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	dup := s.hideCall(closeOnExec, [6]uint8{})
+	dup.Args[0] = uint64(fd)
+	err := s.must(t, "hide descriptor", dup, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
 	if err != nil {
 		return -1, err
 	}
 	return int(t.blk.Result(0)), nil
 }
+
+// hideCall makes the call that duplicates the descriptor which is the first argument
+// to where programs do not look. Limits must be lifted for it.
+func (s *session) hideCall(closeOnExec bool, from [6]uint8) vhost.Call {
+	request := uint64(unix.FDupFD)
+	if closeOnExec {
+		request = unix.FDupFDCloexec
+	}
+	return vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{0, request, uint64(s.hiddenBase)}, From: from}
+}
+
+// result stands for a first argument that is the result of call i of the batch.
+func result(i int) [6]uint8 { return [6]uint8{uint8(i + 1)} }
 
 // hiddenRoom is how many descriptors a process of the variant host may need.
 const hiddenRoom = 4096

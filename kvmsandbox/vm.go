@@ -92,28 +92,27 @@ func (s *session) build(t *task, m *memory) error {
 	undumped := func(at, size uint64) vhost.Call {
 		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
 	}
+	defer s.lift(t)()
+	made, hidden := result(0), result(1)
 	err := s.must(t, "make virtual machine",
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+		s.hideCall(true, made),
+		vhost.Call{Nr: unix.SysClose, From: made},
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, tables}, From: hidden},
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, gate}, From: hidden},
 		undumped(tablesAddr, regionSize),
 		undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
 	)
-	if err != nil {
-		return err
-	}
-	if m.vm, err = s.hide(t, int(t.blk.Result(2)), true); err != nil {
-		return err
-	}
-	return s.must(t, "give memory to virtual machine",
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, tables}},
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.SetUserMemoryRegion, gate}},
-	)
+	m.vm = int(t.blk.Result(1))
+	return err
 }
 
 // equip gives t virtual processor c of its memory. Registers begin as those in
-// t.regs, with the given bases.
-func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
+// t.regs, with the given bases; vector registers as in fpu, or as they are when it is
+// empty.
+func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) error {
 	m := t.proc.mm
 	t.vcpu = c
 	t.blk.SetVCPU(c.fd)
@@ -134,19 +133,19 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64) error {
 		ioctl(kvm.SetXCRs, xcrs),
 	}
 	if !c.told {
-		copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), s.kvm.cpuid)
-		calls = append([]vhost.Call{ioctl(kvm.SetCPUID2, t.blk.Addr(vhost.Large))}, calls...)
+		calls = append([]vhost.Call{ioctl(kvm.SetCPUID2, x.put(s.kvm.cpuid))}, calls...)
 	}
+	if len(fpu) > 0 {
+		copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), fpu)
+		calls = append(calls, ioctl(kvm.SetXSave, t.blk.Addr(vhost.Large)))
+	}
+	calls = append(calls, ioctl(kvm.SetMSRs, msrs))
 	if err := s.must(t, "set up virtual processor", calls...); err != nil {
 		return err
 	}
 	c.told = true
-	ret, err := s.call1(t, unix.SysIoctl, fd, kvm.SetMSRs, msrs)
-	if err != nil {
-		return err
-	}
-	if ret != 3 {
-		return fmt.Errorf("set up virtual processor: the machine took %d of 3 special registers", ret)
+	if n := t.blk.Result(len(calls) - 1); n != 3 {
+		return fmt.Errorf("set up virtual processor: the machine took %d of 3 special registers", n)
 	}
 	c.state.Synchronise()
 	t.place, t.dirty, t.maskKnown = inUser, true, false
@@ -166,17 +165,15 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
 	defer s.lift(t)()
-	ret, err := s.call1(t, unix.SysIoctl, uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus)))
-	if err == nil {
-		err = errnoResult("make virtual processor", ret)
-	}
-	if err != nil {
+	made := result(0)
+	if err := s.must(t, "make virtual processor",
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
+		s.hideCall(true, made),
+		vhost.Call{Nr: unix.SysClose, From: made},
+	); err != nil {
 		return nil, err
 	}
-	c := &vcpu{number: len(m.vcpus)}
-	if c.fd, err = s.hide(t, int(ret), true); err != nil {
-		return nil, err
-	}
+	c := &vcpu{number: len(m.vcpus), fd: int(t.blk.Result(1))}
 	layVCPU(m.region.Mem, c.number)
 	own, err := t.grab(c.fd)
 	if err != nil {
