@@ -83,6 +83,7 @@ func TestSVM(t *testing.T) {
 		steps = append(steps, p.svmSteps(frontEnds)...)
 	}
 
+	cfg.Done = func(i int, r svmvm.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) }
 	for _, s := range steps {
 		s.command.Limit = svmStepLimit
 		cfg.Commands = append(cfg.Commands, s.command)
