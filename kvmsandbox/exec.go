@@ -157,7 +157,7 @@ func (s *session) executed(t *task) {
 		s.tasks[p.pid] = t
 	}
 	t.vcpuGone()
-	p.variant.leave(p.mm)
+	s.leave(p.variant, p.mm)
 	p.mm = nil
 	p.reach = &reach{}
 	p.exe = 0

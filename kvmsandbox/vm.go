@@ -34,6 +34,8 @@ type vcpu struct {
 	// told is true when the machine knows its features, which it takes only before
 	// the processor has run.
 	told bool
+	// count is the kernel's of its exits, nil where there is none.
+	count *hostCount
 }
 
 // newMemory lays out a machine's region. The machine itself is made in the process
@@ -193,7 +195,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	c.state = kvm.State(c.mem)
 	m.vcpus = append(m.vcpus, c)
 	t.proc.reach.vcpus = append(t.proc.reach.vcpus, c)
-	return c, nil
+	return c, s.countExits(t, c)
 }
 
 // retire takes back the virtual processor of a task that has ended.
@@ -204,14 +206,15 @@ func (t *task) retire() {
 	}
 }
 
-// leave gives up one task's use of m, whose process has ended or has other memory
-// now.
-func (v *variant) leave(m *memory) {
+// leave gives up one task's use of m, memory of variant v, whose process has ended
+// or has other memory now.
+func (s *session) leave(v *variant, m *memory) {
 	m.users--
 	if m.users > 0 {
 		return
 	}
 	for _, c := range m.vcpus {
+		s.takeCount(c)
 		_ = unix.Unmap(c.mem)
 	}
 	m.vcpus, m.idle = nil, nil
