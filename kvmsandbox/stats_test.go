@@ -12,7 +12,6 @@ import (
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/kvmsandbox/probe"
 	"github.com/multivar/multivar/libmultivar"
-	"github.com/multivar/multivar/libmultivar/policy"
 )
 
 // callsSource makes as many plain calls as its argument says.
@@ -36,15 +35,11 @@ func countCalls(t *testing.T, program string, variants, calls int) kvmsandbox.St
 	fe := kvmsandbox.New(kvmsandbox.WithStats(func(s kvmsandbox.Stats) { got = append(got, s) }))
 	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
 	defer cancel()
-	pol, err := policy.ByName(policy.Default)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out, err := fe.Run(ctx, frontend.Spec{
 		Programs: []string{program}, Args: []string{program, strconv.Itoa(calls)}, Variants: variants,
 		Files: []*os.File{nil, nil, os.Stderr},
 	}, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
-		return libmultivar.New(libmultivar.Config{Variants: variants, Policy: pol}, h, caps)
+		return libmultivar.New(libmultivar.Config{Variants: variants}, h, caps)
 	})
 	if err != nil || !out.Ended || out.Status != (frontend.Status{}) {
 		t.Fatalf("%+v, %v", out, err)
