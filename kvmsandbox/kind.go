@@ -188,7 +188,7 @@ func MeasureExits(n int) (time.Duration, error) {
 		return 0, err
 	}
 	defer m.close()
-	vm, err := unix.IoctlValue(m.fd, kvm.CreateVM, 0)
+	vm, err := unix.IoctlAgain(m.fd, kvm.CreateVM, 0)
 	if err != nil {
 		return 0, fmt.Errorf("make virtual machine: %w", err)
 	}

@@ -3,8 +3,10 @@
 package kvmsandbox
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
@@ -78,6 +80,9 @@ func (m *memory) mapRing() error {
 	return err
 }
 
+// makeRounds bounds how often making a machine may be interrupted.
+const makeRounds = 100
+
 // build makes the machine in t's process.
 func (s *session) build(t *task, m *memory) error {
 	x := t.scratch()
@@ -89,13 +94,20 @@ func (s *session) build(t *task, m *memory) error {
 	undumped := func(at, size uint64) vhost.Call {
 		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
 	}
-	err := s.must(t, "make virtual machine",
-		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
-		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
-		undumped(tablesAddr, regionSize),
-		undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
-	)
+	var err error
+	// A stop of the process comes in between as any signal would.
+	for range makeRounds {
+		err = s.must(t, "make virtual machine",
+			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
+			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
+			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+			undumped(tablesAddr, regionSize),
+			undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
+		)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func holdKeys() error {
 	if err != nil {
 		return fmt.Errorf("open /dev/kvm: %w", err)
 	}
-	vm, err := unix.IoctlValue(device, createVM, 0)
+	vm, err := unix.IoctlAgain(device, createVM, 0)
 	if err != nil {
 		return fmt.Errorf("make virtual machine: %w", err)
 	}

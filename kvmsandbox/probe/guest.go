@@ -47,6 +47,7 @@ type guest struct {
 
 // Requests that gokvm does not have (include/uapi/linux/kvm.h).
 const (
+	requestCreateVM      = 0xae01
 	requestRun           = 0xae80
 	requestSetSignalMask = 0x4004ae8b
 	requestGetXSave      = 0x9000aea4
@@ -96,11 +97,11 @@ func newGuest(device int) (_ *guest, err error) {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
 	lay(g.mem)
-	vm, err := kvm.CreateVM(uintptr(device))
-	if err != nil {
+	if g.vm, err = unix.IoctlAgain(device, requestCreateVM, 0); err != nil {
+		g.vm = -1
 		return nil, fmt.Errorf("create virtual machine: %w", err)
 	}
-	g.vm = int(vm)
+	vm := uintptr(g.vm)
 	// Older processors of Intel need three pages for real mode; others ignore it.
 	_ = kvm.SetTSSAddr(vm, 0xfffbd000)
 	if err := g.setMemory(0, base, g.mem); err != nil {
