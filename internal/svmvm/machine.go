@@ -79,7 +79,7 @@ var ErrMissing = errors.New("make deps-svm installs it")
 
 // parameters are the kernel's. Checks of timers fail at random under emulation, and
 // what protects against speculation only costs time.
-const parameters = "console=ttyS1 quiet panic=-1 no_timer_check nowatchdog mitigations=off rcupdate.rcu_cpu_stall_suppress=1 rcupdate.rcu_expedited=1"
+const parameters = "console=ttyS1 quiet panic=-1 no_timer_check nowatchdog mitigations=off rcupdate.rcu_cpu_stall_suppress=1"
 
 // processor is one with SVM and nested paging, without what the emulation does not
 // have.
