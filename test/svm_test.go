@@ -17,11 +17,12 @@ import (
 	"github.com/multivar/multivar/internal/svmvm"
 )
 
-// svmLimit bounds the machine, boot and all commands included, and svmStepLimit a
-// command. On an idle host they take a tenth of that.
+// svmLimit bounds the machine, boot and all commands included, svmSmallLimit with the
+// small set, and svmStepLimit a command. On an idle host they take a fifth of that.
 const (
-	svmLimit     = 15 * time.Minute
-	svmStepLimit = 3 * time.Minute
+	svmLimit      = 15 * time.Minute
+	svmSmallLimit = 5 * time.Minute
+	svmStepLimit  = 3 * time.Minute
 )
 
 // svmPackages are packages whose tests are run in the machine, too. They need
@@ -58,6 +59,10 @@ func TestSVM(t *testing.T) {
 			name:    "doctor",
 			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
 			check:   svmDoctor,
+		}, {
+			name:    "doctor, for people",
+			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor"}},
+			check:   svmDoctorText,
 		}},
 	}
 	set.addPackages(t)
@@ -75,7 +80,11 @@ func TestSVM(t *testing.T) {
 		// What hangs is the one after the last of these.
 		Done: func(i int, r svmvm.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), svmLimit, fmt.Errorf("the limit of %v is over", svmLimit))
+	limit := svmLimit
+	if testing.Short() {
+		limit = svmSmallLimit
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("the limit of %v is over", limit))
 	defer cancel()
 	results, err := svmvm.Run(ctx, cfg)
 	if errors.Is(err, svmvm.ErrMissing) {
@@ -207,6 +216,15 @@ func svmDoctor(t *testing.T, r svmvm.Result) {
 	}
 	if !d.OK {
 		t.Error("nothing can run")
+	}
+}
+
+// svmDoctorText checks that people are told the same.
+func svmDoctorText(t *testing.T, r svmvm.Result) {
+	for _, line := range []string{"kvm: can run here (kind: hardware)\n", "\n--frontend auto: kvm\n"} {
+		if !strings.Contains(string(r.Stdout), line) {
+			t.Errorf("%q is not in\n%s", line, r.Stdout)
+		}
 	}
 }
 
