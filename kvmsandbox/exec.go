@@ -191,7 +191,7 @@ func (s *session) executed(t *task, restore func()) {
 		s.tasks[p.pid] = t
 	}
 	t.vcpuGone()
-	p.variant.leave(p.mm)
+	s.leave(p.variant, p.mm)
 	p.mm = nil
 	t.files.users--
 	t.files = newFiles()

@@ -44,6 +44,7 @@ func hasErrorCode(vector int) bool {
 
 // exception handles an exception of the program.
 func (s *session) exception(t *task, vector int, code uint64) {
+	s.stats.Faults++
 	addr := t.vcpu.state.Special().CR2()
 	switch vector {
 	case vectorPageFault:

@@ -29,6 +29,8 @@ type FrontEnd struct {
 	log  *slog.Logger
 	tick time.Duration
 	spin time.Duration
+	// stats, if it is not nil, is told what each session counted.
+	stats func(Stats)
 }
 
 var _ frontend.FrontEnd = (*FrontEnd)(nil)
@@ -121,6 +123,10 @@ func (f *FrontEnd) Run(
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {
 		s.spin, s.hostSpin = 0, 0
+	}
+	s.counting = f.stats != nil || f.log.Enabled(ctx, slog.LevelInfo)
+	if s.counting {
+		defer s.tellStats(f.stats)
 	}
 	return s.run(newMonitor)
 }

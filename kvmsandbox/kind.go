@@ -3,7 +3,6 @@
 package kvmsandbox
 
 import (
-	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -177,7 +176,7 @@ func (tr *trial) findKind() (kind, error) {
 			}
 		}
 	}
-	return 0, errors.New("a system call of the guest does not arrive")
+	return 0, fmt.Errorf("a system call of the guest does not arrive: it stops for reason %d", tr.state.Reason())
 }
 
 // MeasureExits returns what it takes on this host to leave a virtual machine for a
@@ -189,7 +188,7 @@ func MeasureExits(n int) (time.Duration, error) {
 		return 0, err
 	}
 	defer m.close()
-	vm, err := unix.IoctlValue(m.fd, kvm.CreateVM, 0)
+	vm, err := unix.IoctlAgain(m.fd, kvm.CreateVM, 0)
 	if err != nil {
 		return 0, fmt.Errorf("make virtual machine: %w", err)
 	}

@@ -70,7 +70,7 @@ func (m *machine) examine() error {
 	if m.slots, err = unix.IoctlValue(m.fd, kvm.CheckExtension, capSlots); err != nil || m.slots < 64 {
 		return fmt.Errorf("%d memory slots: %w", m.slots, err)
 	}
-	vm, err := unix.IoctlValue(m.fd, kvm.CreateVM, 0)
+	vm, err := unix.IoctlAgain(m.fd, kvm.CreateVM, 0)
 	if err != nil {
 		return fmt.Errorf("make virtual machine: %w", err)
 	}

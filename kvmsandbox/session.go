@@ -24,6 +24,9 @@ type session struct {
 	spec frontend.Spec
 	mon  frontend.Monitor
 	kvm  *machine
+	// stats is what has been counted, the kernel's part of it only when counting.
+	stats    Stats
+	counting bool
 
 	started    time.Time
 	tick, spin time.Duration
@@ -299,7 +302,7 @@ func (s *session) closeProcess(p *process) {
 	}
 	p.dropProgram()
 	if p.mm != nil {
-		p.variant.leave(p.mm)
+		s.leave(p.variant, p.mm)
 		p.mm = nil
 	}
 	_ = unix.Close(p.pidfd)

@@ -240,6 +240,9 @@ func openProgram(fd int) (*loader.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if st.Mode()&os.ModeSymlink != 0 {
+		return nil, syscall.ELOOP
+	}
 	if !st.Mode().IsRegular() || unix.NoExec(fd) {
 		return nil, syscall.EACCES
 	}

@@ -20,6 +20,7 @@ const (
 
 // guestStopped finds out why t's guest stopped.
 func (s *session) guestStopped(t *task) {
+	s.stats.Exits++
 	st := t.vcpu.state
 	st.General(&t.raw)
 	t.regs = t.raw
@@ -100,6 +101,7 @@ func (s *session) called(t *task) {
 }
 
 func (s *session) begin(t *task, c frontend.Call, foreign bool) {
+	s.stats.Calls++
 	t.call = call{nr: c.Nr, args: c.Args, foreign: foreign, ranNr: c.Nr, ranArgs: c.Args}
 	t.state = atEntry
 	t.loops, t.asking = 0, false

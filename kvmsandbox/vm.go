@@ -3,8 +3,10 @@
 package kvmsandbox
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
@@ -39,6 +41,8 @@ type vcpu struct {
 	// told is true when the machine knows its features, which it takes only before
 	// the processor has run.
 	told bool
+	// count is the kernel's of its exits, nil where there is none.
+	count *hostCount
 }
 
 // newMemory lays out a machine's region. The machine itself is made in the process
@@ -81,6 +85,9 @@ func (m *memory) mapRing() error {
 	return err
 }
 
+// makeRounds bounds how often making a machine may be interrupted.
+const makeRounds = 100
+
 // build makes the machine in t's process.
 func (s *session) build(t *task, m *memory) error {
 	x := t.scratch()
@@ -94,17 +101,24 @@ func (s *session) build(t *task, m *memory) error {
 	}
 	defer s.lift(t)()
 	made, hidden := result(0), result(1)
-	err := s.must(t, "make virtual machine",
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
-		s.hideCall(true, made),
-		vhost.Call{Nr: unix.SysClose, From: made},
-		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
-		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, tables}, From: hidden},
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, gate}, From: hidden},
-		undumped(tablesAddr, regionSize),
-		undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
-	)
+	var err error
+	// A stop of the process comes in between as any signal would.
+	for range makeRounds {
+		err = s.must(t, "make virtual machine",
+			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
+			s.hideCall(true, made),
+			vhost.Call{Nr: unix.SysClose, From: made},
+			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
+			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
+			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, tables}, From: hidden},
+			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, gate}, From: hidden},
+			undumped(tablesAddr, regionSize),
+			undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
+		)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
 	m.vm = int(t.blk.Result(1))
 	return err
 }
@@ -186,7 +200,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	c.state = kvm.State(c.mem)
 	m.vcpus = append(m.vcpus, c)
 	t.files.vcpus = append(t.files.vcpus, c)
-	return c, nil
+	return c, s.countExits(t, c)
 }
 
 // retire takes back the virtual processor of a task that has ended.
@@ -197,14 +211,15 @@ func (t *task) retire() {
 	}
 }
 
-// leave gives up one task's use of m, whose process has ended or has other memory
-// now.
-func (v *variant) leave(m *memory) {
+// leave gives up one task's use of m, memory of variant v, whose process has ended
+// or has other memory now.
+func (s *session) leave(v *variant, m *memory) {
 	m.users--
 	if m.users > 0 {
 		return
 	}
 	for _, c := range m.vcpus {
+		s.takeCount(c)
 		_ = unix.Unmap(c.mem)
 	}
 	m.vcpus, m.idle = nil, nil

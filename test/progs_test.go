@@ -123,7 +123,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"end", "exec_chain", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "streams", "tree",
+	"calls", "end", "exec_chain", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "streams", "tree",
 }
 
 func standardInput() string {

@@ -13,6 +13,18 @@ func IoctlValue(fd int, request, arg uintptr) (int, error) {
 	return int(r), nil
 }
 
+// IoctlAgain is IoctlValue for a request that a signal may end before it has done
+// anything, such as making a virtual machine: it is made again until none does. Go's
+// runtime sends signals to its own threads at any time.
+func IoctlAgain(fd int, request, arg uintptr) (int, error) {
+	for {
+		r, err := IoctlValue(fd, request, arg)
+		if err != sys.EINTR {
+			return r, err
+		}
+	}
+}
+
 // IoctlWithoutTSC is IoctlValue while the calling thread may not read the time
 // stamp counter (PR_TSC_SIGSEGV, prctl(2)). Neither Go's runtime nor the vDSO's
 // clocks survive that, so all signals are blocked meanwhile, but for those that the

@@ -37,6 +37,7 @@ type guest struct {
 	flags   uint64    // RFLAGS of ring 3
 	set     kvm.Sregs
 	regs    kvm.Regs
+	offered uint64 // the extended state that there is
 	region  kvm.UserspaceMemoryRegion
 	xcrs    kvm.XCRS
 	xsave   []byte
@@ -46,6 +47,7 @@ type guest struct {
 
 // Requests that gokvm does not have (include/uapi/linux/kvm.h).
 const (
+	requestCreateVM      = 0xae01
 	requestRun           = 0xae80
 	requestSetSignalMask = 0x4004ae8b
 	requestGetXSave      = 0x9000aea4
@@ -95,11 +97,11 @@ func newGuest(device int) (_ *guest, err error) {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
 	lay(g.mem)
-	vm, err := kvm.CreateVM(uintptr(device))
-	if err != nil {
+	if g.vm, err = unix.IoctlAgain(device, requestCreateVM, 0); err != nil {
+		g.vm = -1
 		return nil, fmt.Errorf("create virtual machine: %w", err)
 	}
-	g.vm = int(vm)
+	vm := uintptr(g.vm)
 	// Older processors of Intel need three pages for real mode; others ignore it.
 	_ = kvm.SetTSSAddr(vm, 0xfffbd000)
 	if err := g.setMemory(0, base, g.mem); err != nil {
@@ -126,20 +128,20 @@ func newGuest(device int) (_ *guest, err error) {
 	return g, nil
 }
 
-// setUp brings the virtual processor into long mode, where ring 3 is about to run.
+// setUp tells the virtual processor its features, and works out what its registers
+// are to be in long mode, where ring 3 is about to run.
 func (g *guest) setUp(device uintptr) error {
 	const most = 256 // KVM_MAX_CPUID_ENTRIES
 	cpuid := &kvm.CPUID{Nent: most, Entries: make([]kvm.CPUIDEntry2, most)}
 	if err := kvm.GetSupportedCPUID(device, cpuid); err != nil {
 		return fmt.Errorf("ask for CPUID: %w", err)
 	}
-	offered := uint64(0)
 	for i := range cpuid.Entries {
 		switch e := &cpuid.Entries[i]; {
 		case e.Function == brandLeaf:
 			e.Eax = brandAnswer
 		case e.Function == 0xd && e.Index == 0:
-			offered = uint64(e.Eax)
+			g.offered = uint64(e.Eax)
 		}
 	}
 	if err := kvm.SetCPUID2(uintptr(g.vcpu), cpuid); err != nil {
@@ -161,13 +163,17 @@ func (g *guest) setUp(device uintptr) error {
 	s.GDT = kvm.Descriptor{Base: gdtAt, Limit: gdtSize - 1}
 	s.IDT = kvm.Descriptor{Base: idtAt, Limit: 16*vectors - 1}
 	s.CR0, s.CR2, s.CR3, s.CR4, s.CR8, s.EFER = cr0, 0, rootAt, cr4, 0, efer
+	return nil
+}
 
+// enterLongMode brings the virtual processor there.
+func (g *guest) enterLongMode() error {
 	g.set = g.special
 	if err := kvm.SetSregs(uintptr(g.vcpu), &g.set); err != nil {
-		return fmt.Errorf("enter long mode: %w", err)
+		return fmt.Errorf("set special registers: %w", err)
 	}
 	g.xcrs = kvm.XCRS{NrXRCS: 1}
-	g.xcrs.Registers[0].Value = offered & xcr0
+	g.xcrs.Registers[0].Value = g.offered & xcr0
 	if err := kvm.SetXCRS(uintptr(g.vcpu), &g.xcrs); err != nil {
 		return fmt.Errorf("enable vector registers: %w", err)
 	}
@@ -340,11 +346,18 @@ func (g *guest) enter(ctx context.Context, ioctl func(fd int, request, arg uintp
 	}
 }
 
+// exitError is an exit that ring 0 of the guest did not ask for.
+type exitError kvm.ExitType
+
+func (e exitError) Error() string {
+	return fmt.Sprintf("the virtual machine ended with exit %v", kvm.ExitType(e))
+}
+
 // stopped reads how the guest came back.
 func (g *guest) stopped() (stop, error) {
 	le := binary.LittleEndian
 	if reason := le.Uint32(g.state[stateReason:]); reason != reasonIO {
-		return stop{}, fmt.Errorf("the virtual machine ended with exit %v", kvm.ExitType(reason))
+		return stop{}, exitError(reason)
 	}
 	regs, err := kvm.GetRegs(uintptr(g.vcpu))
 	if err != nil {

@@ -78,8 +78,9 @@ func KVM(ctx context.Context) (Report, error) {
 	defer cancel()
 	go func() {
 		p := &prober{ctx: ctx, path: Path, host: thisHost}
-		defer p.close()
 		r, err := p.run()
+		// Whoever has the report has the descriptors back.
+		p.close()
 		done <- outcome{r, err}
 	}()
 	select {

@@ -265,3 +265,95 @@ func TestReadsHostFiles(t *testing.T) {
 		t.Errorf("name %q from no file", name)
 	}
 }
+
+// A KVM that does not let a processor into 64-bit mode is named by one line with what
+// to do, and nothing behind it is tested.
+func TestWithoutLongMode(t *testing.T) {
+	needKVM(t)
+	p := &prober{ctx: t.Context(), path: Path, host: func() hostFacts { return hostFacts{vmx: true, svm: true} }}
+	defer p.close()
+	// Paging of 64-bit mode without physical addresses of more than 32 bits.
+	p.spoil = func(g *guest) { g.special.CR4 &^= 1 << 5 }
+	r, err := p.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, text := state(t, r.Features, "long mode")
+	if s != frontend.FeatureMissing || !strings.HasPrefix(text, "64-bit mode cannot be entered: ") ||
+		!strings.HasSuffix(text, fixLongMode) || strings.ContainsRune(text, '\n') {
+		t.Errorf("long mode is %s: %q", s, text)
+	}
+	if s, _ := state(t, r.Features, "ring 3"); s != frontend.FeatureUntested {
+		t.Errorf("ring 3 is %s", s)
+	}
+	if f, lacks := r.Features.Obstacle(); !lacks || f.Name != "long mode" {
+		t.Errorf("obstacle %+v", f)
+	}
+	if r.Kind != None || r.Preferred() {
+		t.Errorf("kind %s, preferred %t", r.Kind, r.Preferred())
+	}
+}
+
+// Some accept the registers and refuse to run with them.
+func TestRefusal(t *testing.T) {
+	const io, shutdown, failEntry, internalError = 2, 8, 9, 17
+	for reason, want := range map[exitError]bool{failEntry: true, internalError: true, io: false, shutdown: false} {
+		if err := refusal(fmt.Errorf("run: %w", reason)); (err != nil) != want {
+			t.Errorf("exit %d: %v", reason, err)
+		}
+	}
+	for _, err := range []error{nil, errStuck} {
+		if got := refusal(err); got != nil {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
+
+// Kinds are told apart by how a call arrives, and by nothing else.
+func TestKinds(t *testing.T) {
+	const userFetch = faultUser | faultFetch
+	pvm := stop{port: portVector + vectorPageFault, cs: kernelCS, errorCode: userFetch, rip: callAt, cr2: callAt}
+	for _, c := range []struct {
+		name   string
+		change func(s *stop)
+		want   Kind
+	}{
+		{"ring 0's port of calls", func(s *stop) { *s = stop{port: portCall, cs: kernelCS} }, Hardware},
+		{"that port from ring 3", func(s *stop) { *s = stop{port: portCall, cs: userCS} }, None},
+		{"a fetch by ring 3 from the entry", func(*stop) {}, PVM},
+		{"a fetch by ring 0 from the entry", func(s *stop) { s.errorCode = faultFetch }, None},
+		{"a read of the entry", func(s *stop) { s.errorCode = faultUser }, None},
+		{"a fetch from elsewhere", func(s *stop) { s.rip, s.cr2 = codeAt, codeAt }, None},
+		{"another exception", func(s *stop) { s.port = portVector + vectorProtection }, None},
+	} {
+		s := pvm
+		c.change(&s)
+		got := None
+		for _, k := range []Kind{Hardware, PVM} {
+			if s.call(k) {
+				got = k
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// What the processor's flags say has no part in the kind.
+func TestKindWithoutFlags(t *testing.T) {
+	needKVM(t)
+	var kinds []Kind
+	for _, facts := range []hostFacts{{}, {vmx: true, module: "kvm_intel"}, {svm: true, module: "kvm_amd"}, {module: "kvm_pvm"}} {
+		p := &prober{ctx: t.Context(), path: Path, host: func() hostFacts { return facts }}
+		r, err := p.run()
+		p.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, r.Kind)
+	}
+	if len(slices.Compact(kinds)) != 1 || kinds[0] == None {
+		t.Errorf("kinds %v", kinds)
+	}
+}

@@ -26,9 +26,12 @@ const minMemorySlots = 509
 const (
 	fixKernel = "update this host's kernel: Linux 6.1 or newer is needed"
 	fixKVM    = "use --frontend ptrace: this host's KVM cannot run programs as it has to"
-	fixKind   = "nothing to repair: --frontend kvm runs here too; for its full speed take a host with VMX or SVM"
-	fixValues = "use --frontend ptrace for programs that read it, or a host with VMX or SVM"
-	fixCPUID  = "take a host with VMX or SVM for programs that behave by CPUID"
+	// fixLongMode is for a KVM with limits of its own, as when it is nested in one that
+	// hides the processor's 64 bits.
+	fixLongMode = "use --frontend ptrace: this host's KVM runs no 64-bit programs"
+	fixKind     = "nothing to repair: --frontend kvm runs here too; for its full speed take a host with VMX or SVM"
+	fixValues   = "use --frontend ptrace for programs that read it, or a host with VMX or SVM"
+	fixCPUID    = "take a host with VMX or SVM for programs that behave by CPUID"
 )
 
 // tests are made in this order.
@@ -36,6 +39,7 @@ var tests = []test{
 	{name: "device", required: true, gate: true, run: (*prober).testDevice},
 	{name: "interface", required: true, gate: true, run: (*prober).testVersion, fix: fixKernel},
 	{name: "virtual machine", required: true, gate: true, run: (*prober).testMachine, fix: fixKVM},
+	{name: "long mode", required: true, gate: true, run: (*prober).testLongMode, fix: fixLongMode},
 	{name: "memory slots", required: true, run: (*prober).testMemorySlots, fix: fixKernel},
 	{name: "immediate exit", required: true, run: (*prober).testImmediateExit, fix: fixKernel},
 	{name: "ring 3", required: true, gate: true, run: (*prober).testRing3, fix: fixKVM},
@@ -83,7 +87,30 @@ func (p *prober) testMachine() (string, error) {
 	if p.spoil != nil {
 		p.spoil(g)
 	}
-	return "memory, registers and CPUID are set", nil
+	return "memory and CPUID are set", nil
+}
+
+// testLongMode lets the processor have the registers of 64-bit mode and run there.
+func (p *prober) testLongMode() (string, error) {
+	err := p.guest.enterLongMode()
+	if err == nil {
+		_, err = p.guest.start(p.ctx, progCalls, nil)
+		err = refusal(err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("64-bit mode cannot be entered: %w", err)
+	}
+	return "64-bit mode is entered", nil
+}
+
+// refusal returns that part of what may come of the first run which says that the
+// processor's state was not accepted. What the program did then is for later tests.
+func refusal(err error) error {
+	var exit exitError
+	if errors.As(err, &exit) && (exit == exitError(kvm.EXITFAILENTRY) || exit == exitError(kvm.EXITINTERNALERROR)) {
+		return err
+	}
+	return nil
 }
 
 // extension returns what the device says of a capability, 0 if nothing.

@@ -149,6 +149,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			exit.Round(100*time.Nanosecond)); err != nil {
 			return err
 		}
+		if err := writeExits(ctx, out, dir); err != nil {
+			return err
+		}
 	}
 	return wholePrograms(ctx, out, progress, contenders, dir, *runs)
 }

@@ -1,0 +1,220 @@
+//go:build linux && amd64 && svm
+
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/internal/svmvm"
+)
+
+// svmSet collects what is to run in the machine, and the files for it.
+type svmSet struct {
+	frontEnds []string
+	files     map[string]string
+	steps     []svmStep
+}
+
+// add puts a static program of progs into the machine and returns where.
+func (s *svmSet) add(t *testing.T, name string, defines ...string) string {
+	t.Helper()
+	at := "/bin/" + strings.Join(append([]string{name}, defines...), ",")
+	s.files[at] = program(t, name, static, defines...)
+	return at
+}
+
+// dependent are the front-ends that depend on the kind of processor.
+func (s *svmSet) dependent() []string {
+	return slices.DeleteFunc(slices.Clone(s.frontEnds), func(name string) bool { return name == "ptrace" })
+}
+
+// svmSandboxed is a command of kvmsandbox.
+func svmSandboxed(frontEnd string, n int, args ...string) []string {
+	return append([]string{"kvmsandbox", "--frontend", frontEnd, "-n", strconv.Itoa(n)}, args...)
+}
+
+// svmThree are programs that also run as three variants.
+var svmThree = []string{
+	"mv_fork", "mv_rdtsc", "file_rw", "ipc_pipe", "mmap_fork", "sig_fault", "sig_child", "exec_script", "wait_kill", "thread_join",
+}
+
+// addPrograms adds the self-checking programs: natively, and as variants.
+func (s *svmSet) addPrograms(t *testing.T) {
+	t.Helper()
+	for _, p := range progs {
+		if testing.Short() && !slices.Contains(svmSmall, p.name) {
+			continue
+		}
+		s.add(t, p.name)
+		variants := []int{2}
+		if !testing.Short() && slices.Contains(svmThree, p.name) {
+			variants = append(variants, 3)
+		}
+		s.steps = append(s.steps, p.svmSteps(s.frontEnds, variants)...)
+	}
+}
+
+// svmSmallHostile is the hostile program of the small set.
+const svmSmallHostile = "hostile_stack"
+
+// addHostile adds the programs that misuse the system: they and the same with a
+// follower that differs in the last byte.
+func (s *svmSet) addHostile(t *testing.T) {
+	t.Helper()
+	for _, name := range hostile {
+		if testing.Short() && name != svmSmallHostile {
+			continue
+		}
+		at := s.add(t, name)
+		s.steps = append(s.steps, prog{name: name}.svmSteps(s.dependent(), []int{2})...)
+		m := mutation{kinds: []string{"data", "argument"}, call: "write", argument: "buf"}
+		s.addCaught("caught/"+name, m, at, s.add(t, name, "MUT=1"))
+	}
+}
+
+// addMutants adds followers that differ in one thing.
+func (s *svmSet) addMutants(t *testing.T) {
+	t.Helper()
+	none := s.add(t, "mutant", "MUT=none")
+	for _, m := range mutations {
+		if testing.Short() && m.name != "buffer" {
+			continue
+		}
+		s.addCaught("mutant/"+m.name, m, none, s.add(t, "mutant", "MUT="+m.name))
+	}
+}
+
+// addCaught adds a run of program in which variant 1 runs other, and which has to end
+// in the report that m is caught with.
+func (s *svmSet) addCaught(name string, m mutation, program, other string) {
+	for _, f := range s.dependent() {
+		dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
+		command := svmSandboxed(f, 2, "--policy", "comprehensive", "--report", "/tmp/report.json", "--hang-timeout", "3s",
+			"--variant", "1="+other, program, dir)
+		s.steps = append(s.steps, svmStep{
+			name: f + "/" + name,
+			// The report comes back as output, what the program wrote does not.
+			command: svmvm.Command{
+				Args: append([]string{"sh", "-c", `"$@" >/dev/null; s=$?; busybox cat /tmp/report.json; exit $s`, "sh"}, command...),
+				Env:  []string{"TZ=UTC", "TERM=dumb"},
+				Dir:  dir,
+			},
+			check: func(t *testing.T, r svmvm.Result) {
+				if r.Status != statusDivergence {
+					t.Fatalf("no divergence: status %d %v %s\n%s", r.Status, r.Signal, r.Err, clip(string(r.Stderr)))
+				}
+				var d divergence
+				if err := json.Unmarshal(r.Stdout, &d); err != nil {
+					t.Fatalf("report: %v\n%s", err, r.Stdout)
+				}
+				m.checkReport(t, d, 1)
+			},
+		})
+	}
+}
+
+// Calls of the two runs by which exits per call are counted, and by how many exits
+// more they may differ: signals of the host, faults.
+const (
+	svmFewCalls  = 200
+	svmManyCalls = 1200
+	svmNoise     = 50
+)
+
+// addExits adds runs that count how often virtual processors are left: a plain call
+// takes one exit to user space.
+func (s *svmSet) addExits(t *testing.T) {
+	t.Helper()
+	if !slices.Contains(s.frontEnds, "kvm") {
+		return
+	}
+	at := s.add(t, "calls")
+	for _, n := range []int{1, 2} {
+		var few exitCounts
+		step := func(calls int, check func(t *testing.T, c exitCounts)) {
+			args := svmSandboxed("kvm", n, "-v", at, strconv.Itoa(calls))
+			s.steps = append(s.steps, svmStep{
+				name:    fmt.Sprintf("exits/N=%d/%d", n, calls),
+				command: svmvm.Command{Args: args},
+				check:   func(t *testing.T, r svmvm.Result) { check(t, countedExits(t, r)) },
+			})
+		}
+		step(svmFewCalls, func(_ *testing.T, c exitCounts) { few = c })
+		step(svmManyCalls, func(t *testing.T, c exitCounts) { c.compare(t, few, n) })
+	}
+}
+
+// exitCounts is what kvmsandbox -v says about virtual processors.
+type exitCounts struct {
+	kind                    string
+	calls, exits, hostExits int
+}
+
+var exitLine = regexp.MustCompile(`msg="virtual processors" count\.kind=(\w+) count\.calls=(\d+) count\.faults=\d+ count\.exits=(\d+) count\.host-exits=(\d+)`)
+
+func countedExits(t *testing.T, r svmvm.Result) exitCounts {
+	t.Helper()
+	m := exitLine.FindStringSubmatch(string(r.Stderr))
+	if r.Status != 0 || m == nil {
+		t.Fatalf("status %d %v %s, no count in\n%s", r.Status, r.Signal, r.Err, clip(string(r.Stderr)))
+	}
+	number := func(i int) int {
+		n, err := strconv.Atoi(m[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return exitCounts{kind: m[1], calls: number(2), exits: number(3), hostExits: number(4)}
+}
+
+// compare checks what c has more than few, a run with fewer calls.
+func (c exitCounts) compare(t *testing.T, few exitCounts, n int) {
+	t.Helper()
+	calls, exits, host := c.calls-few.calls, c.exits-few.exits, c.hostExits-few.hostExits
+	t.Logf("kind %s, N=%d: %d calls, %d exits to user space, %d with those that the kernel deals with", c.kind, n, calls, exits, host)
+	if c.kind != "hardware" {
+		t.Errorf("kind %s", c.kind)
+	}
+	if want := n * (svmManyCalls - svmFewCalls); calls != want {
+		t.Errorf("%d calls, want %d", calls, want)
+	}
+	if exits < calls-svmNoise || exits > calls+svmNoise {
+		t.Errorf("%d exits for %d calls", exits, calls)
+	}
+	if c.hostExits < c.exits {
+		t.Errorf("the kernel counts %d exits, user space %d", c.hostExits, c.exits)
+	}
+}
+
+// addPackages adds the tests of packages.
+func (s *svmSet) addPackages(t *testing.T) {
+	t.Helper()
+	for _, pkg := range svmPackages {
+		at := "/bin/" + strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-") + ".test"
+		s.files[at] = svmBuild(t, "test", "-c", pkg)
+		s.steps = append(s.steps, svmStep{
+			name:    "package/" + filepath.Base(pkg),
+			command: svmvm.Command{Args: []string{at, "-test.v"}},
+			check:   svmPassed,
+		})
+	}
+}
+
+// commands are those of all steps.
+func (s *svmSet) commands(limit time.Duration) []svmvm.Command {
+	var list []svmvm.Command
+	for _, step := range s.steps {
+		step.command.Limit = limit
+		list = append(list, step.command)
+	}
+	return list
+}
