@@ -209,7 +209,7 @@ func (s *session) takeApart(a *apart) error {
 	t, h := a.task, a.helper
 	defer s.lift(t)()
 	name := procPath(h.id.Host, "fd/"+strconv.FormatInt(a.ret, 10))
-	link, err := unix.ReadLink(name)
+	link, err := fileName(name)
 	if err != nil || s.forbidden(name, link) {
 		// What cannot be looked at may be anything.
 		a.ret = -int64(syscall.EACCES)

@@ -166,7 +166,7 @@ func (s *session) opened(t *task) {
 		t.queue = append(t.queue, info)
 	}
 	name := procPath(t.id.Host, "fd/"+strconv.FormatInt(fd, 10))
-	link, err := unix.ReadLink(name)
+	link, err := fileName(name)
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		err = nil // another thread has closed it

@@ -22,6 +22,7 @@ const (
 	vectorBreakpoint = 3
 	vectorOverflow   = 4
 	vectorOpcode     = 6
+	vectorStack      = 12
 	vectorGeneral    = 13
 	vectorPageFault  = 14
 )
@@ -56,6 +57,12 @@ func (s *session) exception(t *task, vector int, code uint64) {
 		}
 		if c, ok := s.forbiddenInterrupt(t); ok && vector == vectorOpcode {
 			vector, code = vectorGeneral, c
+			break
+		}
+		fallthrough
+	case vectorStack:
+		if v := s.judge(t, vector, 0); v != vector {
+			vector, code = v, 0
 		}
 	}
 	s.trap(t, vector, code, 0, false)
@@ -89,6 +96,10 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 			// The process refused what the tables had granted: they were not changed
 			// in time.
 			s.log.Warn("the guest's tables granted more than the process has", "task", t.id.String(), "address", addr, "code", code)
+		}
+		if v := s.judge(t, vectorPageFault, addr); v != vectorPageFault {
+			s.trap(t, v, 0, 0, false)
+			return
 		}
 		s.trap(t, vectorPageFault, code, addr, mapped)
 		return
@@ -258,8 +269,11 @@ func (s *session) trap(t *task, vector int, code, addr uint64, mapped bool) {
 	x := signals.Exception{Vector: uint8(vector), ErrorCode: code, CR2: addr, Mapped: mapped}
 	switch vector {
 	case signals.VectorDebug:
-		// What else raises it are watchpoints, which programs cannot set.
-		x.DR6 = 1 << 14
+		var err error
+		if x.DR6, err = s.debugStatus(t); err != nil {
+			s.check(t, err)
+			return
+		}
 	case signals.VectorFloat, signals.VectorSIMD:
 		fpu, err := s.saveFPU(t)
 		if err != nil {
@@ -270,12 +284,30 @@ func (s *session) trap(t *task, vector int, code, addr uint64, mapped bool) {
 		x.MXCSR = binary.LittleEndian.Uint32(fpu[24:])
 	case signals.VectorPageFault:
 		// The tables are filled at other times than Linux's would be.
-		x.ErrorCode &^= faultPresent
+		x.ErrorCode &= faultWrite | faultUser | faultFetch
 		if mapped {
 			x.ErrorCode |= faultPresent
 		}
 	}
 	s.except(t, x)
+}
+
+// debugStatus reads the register that says what raised a debug exception, and takes
+// back what it says, as the kernel does: the processor only ever adds to it.
+func (s *session) debugStatus(t *task) (uint64, error) {
+	const nothing = 0xffff_0ff0
+	fd, x := uint64(t.vcpu.fd), t.scratch()
+	at := x.put(make([]byte, kvm.DebugSize))
+	if err := s.must(t, "debug registers", vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{fd, kvm.GetDebug, at}}); err != nil {
+		return 0, err
+	}
+	dr6 := x.get(at, kvm.DebugSize)[kvm.DebugStatus:][:8]
+	status := binary.LittleEndian.Uint64(dr6)
+	if status == nothing {
+		return status, nil
+	}
+	binary.LittleEndian.PutUint64(dr6, nothing)
+	return status, s.must(t, "debug registers", vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{fd, kvm.SetDebug, at}})
 }
 
 func (s *session) except(t *task, x signals.Exception) {

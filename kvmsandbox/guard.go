@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,6 +83,20 @@ func opens(nr int64) bool {
 	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
 }
 
+// overlong stands for the kernel's name of a file that is longer than readlink(2) gives
+// names.
+const overlong = "/..."
+
+// fileName returns the kernel's name of the open file that is at path in /proc.
+func fileName(path string) (string, error) {
+	link, err := unix.ReadLink(path)
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		// It lies deeper than any name is long, and what it is has to tell by itself.
+		return overlong, nil
+	}
+	return link, err
+}
+
 // forbidden says whether the file that the program has just opened, which is at path in
 // /proc, by the kernel's name of it, is the variant host's, or the memory of a process in which there
 // is one, or the monitor's: through that file even its code could be changed.
@@ -89,7 +104,7 @@ func (s *session) forbidden(path, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
-	if !strings.HasSuffix(link, "/mem") {
+	if link != overlong && !strings.HasSuffix(link, "/mem") {
 		return false
 	}
 	rest, ok := strings.CutPrefix(link, "/proc/")

@@ -28,6 +28,9 @@ type trial struct {
 	m       *machine
 	vm, cpu int
 	state   kvm.State
+	// code is the program, cr3 leads to the page tables.
+	code []byte
+	cr3  uint64
 	// mappings are given back in reverse order.
 	mappings [][]byte
 }
@@ -72,6 +75,7 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 		return tr, err
 	}
 	copy(code, trialCode)
+	tr.code = code
 	at := unix.AddressOf(code)
 	layGuest(region)
 	layVCPU(region, 0)
@@ -109,8 +113,9 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 	if err := unix.IoctlBytes(tr.cpu, kvm.GetSpecial, m.special); err != nil {
 		return tr, fmt.Errorf("registers of virtual processor: %w", err)
 	}
+	tr.cr3 = space.CR3()
 	sp := kvm.Special(append([]byte(nil), m.special...))
-	special(sp, 0, space.CR3(), false, 0, 0)
+	special(sp, 0, tr.cr3, false, 0, 0)
 	if err := tr.set(kvm.SetCPUID2, m.cpuid); err != nil {
 		return tr, err
 	}

@@ -39,6 +39,8 @@ type machine struct {
 	// execute a file (before Linux 6.14); what it would answer is found out without
 	// it, but for ETXTBSY.
 	noExecCheck bool
+	// probe is for judge.
+	probe probe
 }
 
 // Extensions (KVM_CHECK_EXTENSION).
@@ -60,7 +62,10 @@ func openMachine() (*machine, error) {
 	return m, nil
 }
 
-func (m *machine) close() { _ = unix.Close(m.fd) }
+func (m *machine) close() {
+	m.probe.close()
+	_ = unix.Close(m.fd)
+}
 
 func (m *machine) examine() error {
 	var err error

@@ -28,10 +28,13 @@ func (s *session) guestStopped(t *task) {
 	t.place = inUser
 	ran, reason := t.blk.Ran(), st.Reason()
 	switch {
-	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr():
+	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr() && inRing0(t.raw.RFLAGS):
 		t.readGate()
 		t.dirty = true
 		s.called(t)
+	case ran == ranFault && t.raw.RIP == s.gateAddr():
+		// The program has jumped there.
+		s.trap(t, vectorPageFault, faultUser|faultFetch, t.raw.RIP, false)
 	case ran == ranFault:
 		s.hostFault(t)
 	case ran == ranInterrupted:
@@ -46,6 +49,8 @@ func (s *session) guestStopped(t *task) {
 		s.vector(t, int(st.Port()-portVector))
 	case reason == kvm.ExitInterrupted:
 		s.interrupted(t)
+	case reason == kvm.ExitMMIO:
+		s.check(t, s.emulatedAccess(t))
 	case reason == kvm.ExitInternalError && !inStubs(t.raw.RIP):
 		// An instruction that the machine would have to emulate and cannot.
 		s.exception(t, vectorOpcode, 0)
@@ -57,6 +62,12 @@ func (s *session) guestStopped(t *task) {
 	}
 }
 
+// inRing0 says whether flags are those of a processor in ring 0, by its own account or
+// by what it was doing: whatever leads there clears the interrupt flag (callFlags, and
+// the kind of the vectors' gates), which ring 3 cannot. So a program that has jumped to
+// the entry code is told from one that a call or an exception has led there.
+func inRing0(flags uint64) bool { return flags&flagIF == 0 }
+
 // inStubs says whether a guest address is in the entry code.
 func inStubs(ip uint64) bool {
 	return ip >= ringAddr+offStubs && ip < ringAddr+offStubs+pageSize
@@ -67,6 +78,8 @@ func inStubs(ip uint64) bool {
 // entry.
 func (s *session) interrupted(t *task) {
 	switch ip := t.raw.RIP; {
+	case !inRing0(t.raw.RFLAGS):
+		// Wherever it has jumped, it has not arrived.
 	case ip == s.gateAddr():
 		t.readGate()
 		if s.kvm.kind == kindPVM {
@@ -151,7 +164,7 @@ func (s *session) vector(t *task, number int) {
 		off := vcpuPage(t.vcpu.number) + pageSize - frameSize - 8
 		code = binary.LittleEndian.Uint64(t.proc.mm.region.Mem[off:])
 	}
-	if number == vectorDebug && f.word(frameIP) == s.gateAddr() {
+	if number == vectorDebug && f.word(frameIP) == s.gateAddr() && inRing0(f.word(frameFlags)) {
 		// A trap that was held back until the system call had entered ring 0.
 		t.readGate()
 		t.regs.RSP = f.word(frameSP)
@@ -165,13 +178,13 @@ func (s *session) vector(t *task, number int) {
 	t.readFrame()
 	// Where the stack pointer is no address the second kind does not get as far as to
 	// look for the gate's page.
-	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() &&
+	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() && inRing0(t.regs.RFLAGS) &&
 		(number == vectorPageFault && t.vcpu.state.Special().CR2() == s.gateAddr() || number == vectorOpcode) {
 		t.readGate()
 		s.called(t)
 		return
 	}
-	if s.kvm.kind == kindPVM && number == vectorPageFault && code&faultFetch != 0 && t.vcpu.state.Special().CR2() == s.gateAddr() {
+	if s.kvm.kind == kindPVM && t.regs.RIP != s.gateAddr() && number == vectorPageFault && code&faultFetch != 0 && t.vcpu.state.Special().CR2() == s.gateAddr() {
 		// The arrival of a call that has been made already: a signal came between it and
 		// the fault, which was raised all the same when the program went on.
 		s.check(t, s.enter(t, nil))

@@ -194,3 +194,10 @@ func TestSoakKilledMonitor(t *testing.T) {
 		})
 	}
 }
+
+// TestSoakFuzzCode executes random bytes for an hour.
+func TestSoakFuzzCode(t *testing.T) {
+	began := time.Now()
+	pages := fuzzCode(t, time.Hour)
+	say(t, "%d pages of random code, %v", pages, time.Since(began).Round(time.Second))
+}

@@ -3,6 +3,8 @@
  * everything that the processor may make of them. The code lies at one address,
  * begins with known registers and finds nothing to ask what differs between
  * machines or processors, so that it does the same wherever it runs.
+ *
+ * hostile_random DIR [FIRST [COUNT]] takes COUNT seeds from FIRST on.
  */
 #include "hostile.h"
 #include <stddef.h>
@@ -49,6 +51,8 @@ __asm__(".text\n"
 	"2:	lea start(%rip), %r15\n"
 	"	mov 128(%r15), %rax\n"
 	"	mov 32(%r15), %rsp\n"
+	"	pushq $0x202\n" /* no signal frame brings all flags back */
+	"	popfq\n"
 	"	mov %rax, -128(%rsp)\n"
 	"	mov 120(%r15), %rax\n"
 	"	mov %rax, -120(%rsp)\n"
@@ -97,6 +101,13 @@ static void randomise(unsigned char *p, size_t n)
 		p[i] = (unsigned char)(next() >> 23);
 }
 
+/*
+ * Opcodes that are not to be executed. The nested-task flag is lost whenever a
+ * paravirtual KVM enters the guest, so nothing is to see it: pushf and iret. Loops of
+ * the counting instructions may end just before the time limit or just behind it.
+ */
+static const unsigned char no_first[] = {0x9c, 0xcf, 0xe0, 0xe1, 0xe2};
+
 static void tame(unsigned char *p)
 {
 	for (size_t i = 0; i + 1 < CODE_SIZE; i++) {
@@ -106,6 +117,9 @@ static void tame(unsigned char *p)
 		/* Bases of segments: thread-local storage is not alike. */
 		if (p[i] == 0x64 || p[i] == 0x65)
 			p[i] = 0x90;
+		for (size_t k = 0; k < sizeof no_first; k++)
+			if (p[i] == no_first[k])
+				p[i] = 0x90;
 		for (size_t k = 0; k < sizeof no_second; k++)
 			if (p[i] == 0x0f && p[i + 1] == no_second[k])
 				p[i + 1] = 0x0b;
@@ -165,9 +179,10 @@ static void child(unsigned long seed)
 	struct sigaction a = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
 		CHECK(sigaction(faults[i], &a, NULL) == 0);
-	/* Code that goes round in circles is killed. */
-	struct itimerval limit = {.it_value = {.tv_usec = 100000}};
-	CHECK(setitimer(ITIMER_VIRTUAL, &limit, NULL) == 0);
+	/* Code that goes round in circles is killed. What a machine emulates for it is the
+	 * kernel's time. */
+	struct itimerval limit = {.it_value = {.tv_usec = 200000}};
+	CHECK(setitimer(ITIMER_PROF, &limit, NULL) == 0);
 	shuffle();
 	launch();
 }
@@ -179,7 +194,9 @@ int main(int argc, char **argv)
 	fresh[0] = 0x7f, fresh[1] = 0x03;  /* x87 control word */
 	fresh[24] = 0x80, fresh[25] = 0x1f; /* MXCSR */
 	unsigned long all = 0;
-	for (unsigned long seed = 0; seed < SEEDS; seed++) {
+	unsigned long first = argc > 2 ? strtoul(argv[2], NULL, 0) : 0;
+	unsigned long count = argc > 3 ? strtoul(argv[3], NULL, 0) : SEEDS;
+	for (unsigned long seed = first; seed < first + count; seed++) {
 		int fds[2];
 		unsigned long hash = 0;
 		CHECK(pipe(fds) == 0);
@@ -195,12 +212,12 @@ int main(int argc, char **argv)
 		close(fds[1]);
 		CHECK(read(fds[0], &hash, sizeof hash) >= 0);
 		close(fds[0]);
-		char label[32];
+		char label[40];
 		snprintf(label, sizeof label, "seed %lu", seed);
 		show_end(label, pid);
 		printf("%016lx\n", hash);
 		all |= hash;
 	}
-	CHECK(all != 0);
+	CHECK(all != 0 || count < SEEDS);
 	return sting();
 }

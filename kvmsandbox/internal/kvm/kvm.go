@@ -23,6 +23,9 @@ const (
 	GetXSave2           = 0x9000aecf
 	GetSupportedCPUID   = 0xc008ae05
 	GetSpecial          = 0x8138ae83
+	SetEvents           = 0x4040aea0
+	GetDebug            = 0x8080aea1
+	SetDebug            = 0x4080aea2
 )
 
 // Reasons why a guest stopped.
@@ -53,6 +56,7 @@ const (
 	runExitReason    = 8
 	runDetail        = 32
 	runPort          = runDetail + 2
+	runWrites        = runDetail + 20
 	runValid         = 288
 	runDirty         = 296
 	runGeneral       = 304
@@ -61,6 +65,13 @@ const (
 	// GeneralSize and SpecialSize are the sizes of struct kvm_regs and kvm_sregs.
 	GeneralSize = 144
 	SpecialSize = 312
+
+	// DebugSize is the size of struct kvm_debugregs, DebugStatus where DR6 is in it.
+	DebugSize   = 128
+	DebugStatus = 32
+
+	// EventsSize is the size of struct kvm_vcpu_events.
+	EventsSize = 64
 
 	syncGeneral = 1
 	syncSpecial = 2
@@ -78,6 +89,18 @@ func (s State) Reason() uint32 { return le.Uint32(s[runExitReason:]) }
 
 // Port is the port of an ExitIO.
 func (s State) Port() uint16 { return le.Uint16(s[runPort:]) }
+
+// Writes says whether an ExitMMIO is a write; Detail(0) is where.
+func (s State) Writes() bool { return s[runWrites] != 0 }
+
+// ExitAtOnce says whether the kernel comes back before the guest runs, but after it has
+// finished what the guest had stopped in the middle of.
+func (s State) ExitAtOnce(yes bool) {
+	s[runImmediateExit] = 0
+	if yes {
+		s[runImmediateExit] = 1
+	}
+}
 
 // Detail returns word i of what the kernel says about the stop.
 func (s State) Detail(i int) uint64 { return le.Uint64(s[runDetail+8*i:]) }

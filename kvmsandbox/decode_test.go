@@ -1,0 +1,130 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"bytes"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+)
+
+// instructions are encodings with where their operand is, all registers being their
+// number times 0x1000.
+var instructions = []struct {
+	name     string
+	code     []byte
+	operand  uint64
+	memory   bool
+	stack    bool
+	harmless []byte
+}{
+	{"nop", []byte{0x90}, 0, false, false, []byte{0x90}},
+	{"mov (%rax), %eax", []byte{0x8b, 0x00, 0xcc}, 0, true, false, []byte{0x8b, 0x00, 0xcc}},
+	{"mov 8(%rbp), %eax", []byte{0x8b, 0x45, 8}, 0x5008, true, true, []byte{0x8b, 0x00}},
+	{"mov -8(%r13), %eax", []byte{0x41, 0x8b, 0x45, 0xf8}, 0xcff8, true, false, []byte{0x41, 0x8b, 0x00}},
+	{"mov %fs:(%rsp), %eax", []byte{0x64, 0x8b, 0x04, 0x24}, 0x4000, true, false, []byte{0x64, 0x8b, 0x00}},
+	{"mov (%rsp,%rcx,4), %eax", []byte{0x8b, 0x04, 0x8c}, 0x8000, true, true, []byte{0x8b, 0x00}},
+	{"mov 0x10(,%r9,2), %eax", []byte{0x42, 0x8b, 0x04, 0x4d, 0x10, 0, 0, 0}, 0x12010, true, false, []byte{0x42, 0x8b, 0x00}},
+	{"mov 0x20(%rip), %eax", []byte{0x8b, 0x05, 0x20, 0, 0, 0}, 0x10020, true, false, []byte{0x8b, 0x00}},
+	{"add $1, 0x100(%rbx)", []byte{0x83, 0x83, 0, 1, 0, 0, 1}, 0x3100, true, false, []byte{0x83, 0x00, 1}},
+	{"andps 0x37(%rdi), %xmm1", []byte{0x0f, 0x54, 0x4f, 0x37}, 0x7037, true, false, []byte{0x0f, 0x54, 0x08}},
+	{"pshufb (%rax), %xmm0", []byte{0x66, 0x0f, 0x38, 0x00, 0x00}, 0, true, false, []byte{0x66, 0x0f, 0x38, 0x00, 0x00}},
+	{"vmovaps 1(%rbp), %xmm0", []byte{0xc5, 0xf8, 0x28, 0x45, 1}, 0x5001, true, true, []byte{0xc5, 0xf8, 0x28, 0x00}},
+	{"vmovaps (%r8), %xmm0", []byte{0xc4, 0xc1, 0x78, 0x28, 0x00}, 0x8000, true, false, []byte{0xc4, 0xc1, 0x78, 0x28, 0x00}},
+	{"vmovaps (%rcx), %zmm0", []byte{0x62, 0xf1, 0x7c, 0x48, 0x28, 0x01}, 0x1000, true, false, []byte{0x62, 0xf1, 0x7c, 0x48, 0x28, 0x00}},
+	{"clzero", []byte{0x0f, 0x01, 0xfc}, 0, false, false, []byte{0x0f, 0x01, 0xfc}},
+	{"emms", []byte{0x0f, 0x77}, 0, false, false, []byte{0x0f, 0x77}},
+}
+
+func TestDecode(t *testing.T) {
+	r := kvm.Registers{
+		RCX: 0x1000, RDX: 0x2000, RBX: 0x3000, RSP: 0x4000, RBP: 0x5000, RSI: 0x6000, RDI: 0x7000, R8: 0x8000,
+		R9: 0x9000, R10: 0xa000, R11: 0xb000, R12: 0xc000, R13: 0xd000, R14: 0xe000, R15: 0xf000, RIP: 0x10000,
+	}
+	for _, i := range instructions {
+		e, ok := decode(i.code)
+		if !ok || e.hasMemory() != i.memory || e.inStack() != i.stack {
+			t.Errorf("%s: %t, memory %t, stack %t", i.name, ok, e.hasMemory(), e.inStack())
+			continue
+		}
+		if i.memory && e.address(&r) != i.operand {
+			t.Errorf("%s: operand at %#x, want %#x", i.name, e.address(&r), i.operand)
+		}
+		if got := e.harmless(); !bytes.Equal(got, i.harmless) {
+			t.Errorf("%s: harmless % x, want % x", i.name, got, i.harmless)
+		}
+	}
+}
+
+// Nothing makes the decoder fail.
+func TestDecodeAnything(t *testing.T) {
+	const seed, rounds = 1, 1 << 18
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for range rounds {
+		code := make([]byte, rnd.IntN(maxInstruction+1))
+		for i := range code {
+			code[i] = byte(rnd.Uint32())
+		}
+		e, ok := decode(code)
+		if !ok {
+			continue
+		}
+		e.address(&kvm.Registers{})
+		e.invalid()
+		e.notOfStack()
+		e.unknownToEmulator()
+		if n := len(e.harmless()); e.tail > len(code) || n > len(code) {
+			t.Fatalf("% x: ends at %d, %d bytes are harmless", code, e.tail, n)
+		}
+	}
+}
+
+// Every byte that ends an instruction early is no reason to look beyond it.
+func TestDecodeShort(t *testing.T) {
+	for _, i := range instructions {
+		for n := range i.code {
+			if e, ok := decode(i.code[:n]); ok && e.tail > n {
+				t.Errorf("%s: %d bytes: ends at %d", i.name, n, e.tail)
+			}
+		}
+	}
+}
+
+// TestProbe tries instructions in a machine of the monitor's own, one after the other.
+func TestProbe(t *testing.T) {
+	m, err := openMachine()
+	if err != nil {
+		t.Skip(err)
+	}
+	defer m.close()
+	s := &session{kvm: m, log: slog.New(slog.DiscardHandler)}
+	for range 3 {
+		for name, want := range map[string]struct {
+			code  []byte
+			valid bool
+		}{
+			"ud2":             {[]byte{0x0f, 0x0b}, false},
+			"ud1":             {[]byte{0x0f, 0xb9, 0x00}, false},
+			"push %es":        {[]byte{0x06}, false},
+			"nop":             {[]byte{0x90}, true},
+			"endless loop":    {[]byte{0xeb, 0xfe}, true},
+			"fistpll":         {[]byte{0xdf, 0x3c, 0x46}, true},
+			"andps unaligned": {[]byte{0x0f, 0x54, 0x4f, 0x37}, true},
+			"write":           {[]byte{0x89, 0x00}, true},
+			"syscall":         {[]byte{0x0f, 0x05}, true},
+			"popf":            {[]byte{0x9d}, true},
+			"no prefix ends":  {bytes.Repeat([]byte{0x66}, 14), true},
+		} {
+			e, ok := decode(append(want.code, bytes.Repeat([]byte{0x90}, maxInstruction-len(want.code))...))
+			if !ok {
+				t.Fatalf("%s: no instruction", name)
+			}
+			if got := m.probe.valid(s, &e); got != want.valid {
+				t.Errorf("%s: valid %t", name, got)
+			}
+		}
+	}
+}

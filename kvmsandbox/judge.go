@@ -1,0 +1,196 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"fmt"
+
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+)
+
+// A machine of kindPVM has ring 3 instructions emulated when they fail, to see whether
+// they are ring 0's, and the emulator knows less than the processor: an instruction
+// that it does not know at all becomes an invalid one, though what failed may have been
+// the address of a move to a vector register; others it takes apart in another order.
+// The program has to get what the processor would have told Linux.
+
+// judge returns the exception that the processor had for the instruction at which t
+// stands, where the machine says vector; addr is that of a page fault.
+func (s *session) judge(t *task, vector int, addr uint64) int {
+	if s.kvm.kind != kindPVM {
+		return vector
+	}
+	var b [maxInstruction]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
+	e, ok := decode(b[:n])
+	if !ok {
+		return vector
+	}
+	if e.invalid() {
+		return vectorOpcode
+	}
+	switch vector {
+	case vectorOpcode:
+		if e.unknownToEmulator() || s.kvm.probe.valid(s, &e) {
+			return e.refusal(&t.regs)
+		}
+	case vectorPageFault:
+		if !canonical(addr) {
+			return e.refusal(&t.regs)
+		}
+	case vectorStack:
+		if e.segment == 0x36 && e.notOfStack() {
+			return vectorGeneral
+		}
+	}
+	return vector
+}
+
+// refusal is the exception of a valid instruction that the processor does not carry
+// out with these registers.
+func (e *encoding) refusal(r *kvm.Registers) int {
+	if e.inStack() && !canonical(e.address(r)) {
+		return vectorStack
+	}
+	return vectorGeneral
+}
+
+// invalid says whether the processor knows no such instruction, which it finds out
+// before it looks at operands: moves to segment registers and control registers that
+// there are not, and MONITOR and MWAIT, which ring 3 has not.
+func (e *encoding) invalid() bool {
+	if e.vector || e.modrm < 0 {
+		return false
+	}
+	switch {
+	case e.table == 0 && e.opcode == 0x8e:
+		return e.reg() == 1 || e.reg() > 5
+	case e.table == 0x0f && (e.opcode == 0x20 || e.opcode == 0x22):
+		switch r := e.reg() | e.rex&4<<1; r {
+		case 0, 2, 3, 4, 8:
+			return false
+		}
+		return true
+	case e.table == 0x0f && e.opcode == 0x01:
+		return e.code[e.modrm] == 0xc8 || e.code[e.modrm] == 0xc9
+	}
+	return false
+}
+
+// unknownToEmulator says whether an instruction is one of ring 0's that fails in ring 3
+// whatever its operands are, so that trying it says nothing: XSAVES, XRSTORS, INVPCID.
+func (e *encoding) unknownToEmulator() bool {
+	if e.vector || !e.hasMemory() {
+		return false
+	}
+	return e.table == 0x0f && e.opcode == 0xc7 && (e.reg() == 3 || e.reg() == 5) ||
+		e.table == 0x38 && e.opcode == 0x82
+}
+
+// notOfStack says whether the memory operand cannot be one of the stack segment: the
+// prefix for it means nothing to the processor. Instructions that use the stack by
+// themselves are left out.
+func (e *encoding) notOfStack() bool {
+	if e.modrm >= 0 {
+		return e.hasMemory() && !e.inStack() &&
+			!(e.table == 0 && (e.opcode == 0x8f || e.opcode == 0xff && e.reg() >= 2))
+	}
+	switch e.opcode {
+	case 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xd7:
+		return e.table == 0
+	}
+	return false
+}
+
+// probe is a machine of the monitor's own in which instructions are tried.
+type probe struct {
+	tr *trial
+	vm int
+	// broken is true when there is no such machine; then none is valid.
+	broken bool
+}
+
+// probeAddress is where operands of a tried instruction are: nothing is there.
+const probeAddress = 16 << 20
+
+// valid says whether the processor knows the instruction: it is tried, with a harmless
+// operand, and everything but an invalid opcode says yes.
+func (p *probe) valid(s *session, e *encoding) bool {
+	if p.tr == nil && !p.broken {
+		if err := p.open(s.kvm); err != nil {
+			s.log.Warn("invalid instructions of programs are not looked at", "error", err)
+			p.close()
+			p.broken = true
+		}
+	}
+	if p.broken {
+		return false
+	}
+	known, err := p.try(s.kvm, e.harmless())
+	if err != nil {
+		s.log.Warn("an instruction could not be tried", "error", err)
+		p.close()
+	}
+	return known
+}
+
+// harmless returns the instruction with its memory operand, if it has one, replaced by
+// one at the first register, and without segment bases.
+func (e *encoding) harmless() []byte {
+	var out []byte
+	for i, c := range e.code {
+		switch {
+		case e.hasMemory() && i == e.modrm:
+			out = append(out, c&0x38)
+		case e.hasMemory() && i > e.modrm && i < e.tail:
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (p *probe) open(m *machine) error {
+	var err error
+	if p.vm, err = unix.IoctlValue(m.fd, kvm.CreateVM, 0); err != nil {
+		return fmt.Errorf("make virtual machine: %w", err)
+	}
+	if p.tr, err = m.newTrial(p.vm); err != nil {
+		return err
+	}
+	return p.tr.set(kvm.SetXCRs, kvm.XCR0(m.xcr0))
+}
+
+func (p *probe) close() {
+	if p.tr != nil {
+		p.tr.close()
+		_ = unix.Close(p.vm)
+	}
+	*p = probe{}
+}
+
+// try carries out one instruction.
+func (p *probe) try(m *machine, code []byte) (known bool, err error) {
+	const breakpoint = 0xcc
+	for i := range p.tr.code {
+		p.tr.code[i] = breakpoint
+	}
+	copy(p.tr.code, code)
+	sp := kvm.Special(append([]byte(nil), m.special...))
+	special(sp, 0, p.tr.cr3, true, 0, 0)
+	copy(p.tr.state.Special(), sp)
+	p.tr.state.MarkSpecial()
+	at := uint64(probeAddress)
+	p.tr.state.SetGeneral(&kvm.Registers{
+		RAX: at, RBX: at, RDX: at, RSI: at, RDI: at, RSP: at, RBP: at, R8: at, R9: at, R10: at, R11: at,
+		R12: at, R13: at, R14: at, R15: at, RIP: unix.AddressOf(p.tr.code), RFLAGS: flagFixed | flagIF | flagTF,
+	})
+	if _, err := p.tr.run(); err != nil {
+		return false, err
+	}
+	if reason := p.tr.state.Reason(); reason != kvm.ExitIO {
+		return false, fmt.Errorf("guest stopped for reason %d", reason)
+	}
+	return p.tr.state.Port() != portVector+vectorOpcode, nil
+}
