@@ -28,9 +28,15 @@ func TestMain(m *testing.M) {
 // failure where everything has to be there.
 func missing(t *testing.T, what string) {
 	t.Helper()
+	lacks(t, what, "MV_REQUIRE_ALL")
+}
+
+// lacks does that where the variable says whether it has to be there.
+func lacks(t *testing.T, what, required string) {
+	t.Helper()
 	absent.Add(1)
 	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if os.Getenv("MV_REQUIRE_ALL") == "1" {
+	if os.Getenv(required) == "1" {
 		t.Fatalf("MISSING: %s", what)
 	}
 	t.Skipf("MISSING: %s", what)
@@ -43,8 +49,8 @@ func machines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, lacks := r.Features.Obstacle(); lacks {
-		missing(t, fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix))
+	if f, obstacle := r.Features.Obstacle(); obstacle {
+		lacks(t, fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix), "MV_REQUIRE_KVM")
 	}
 }
 

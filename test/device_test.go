@@ -3,6 +3,7 @@
 package test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/multivar/multivar/kvmsandbox/probe"
 )
 
 // Tests that root runs also run programs as an ordinary user, who may use virtual
@@ -21,6 +24,22 @@ import (
 const deviceEnv = "MV_TEST_DEVICE"
 
 const devicePath = "/dev/kvm"
+
+// noMachines says what this machine lacks for tests on virtual machines, nothing when
+// they can run or another front-end is under test.
+func noMachines() string {
+	if frontEnd != "kvm" {
+		return ""
+	}
+	r, err := probe.KVM(context.Background())
+	if err != nil {
+		return err.Error()
+	}
+	if f, obstacle := r.Features.Obstacle(); obstacle {
+		return fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix)
+	}
+	return ""
+}
 
 // needsDevice says whether the tests have to move to a namespace of their own.
 func needsDevice() bool {

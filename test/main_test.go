@@ -39,6 +39,13 @@ func mainStatus(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "test:", err)
 		return 1
 	}
+	if what := noMachines(); what != "" {
+		fmt.Fprintf(os.Stderr, "MISSING: all tests on virtual machines: %s\n", what)
+		if os.Getenv("MV_REQUIRE_KVM") == "1" {
+			return 1
+		}
+		return 0
+	}
 	syscall.Umask(0o022)
 	// Started under nohup(1), the programs would ignore what tests send them.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)

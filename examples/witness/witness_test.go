@@ -232,7 +232,7 @@ func needFrontEnd(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	if f, lacks := r.Features.Obstacle(); lacks {
-		missing(t, fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix), "MV_REQUIRE_ALL")
+		missing(t, fmt.Sprintf("%s (%s): %s; %s", probe.Path, f.Name, f.Found, f.Fix), "MV_REQUIRE_KVM")
 	}
 }
 

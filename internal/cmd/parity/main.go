@@ -51,8 +51,15 @@ func run(out string, check bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	if lost := t.lost(string(b)); len(lost) > 0 {
-		return fmt.Errorf("these worked before:\n  %s", strings.Join(lost, "\n  "))
+	lost := t.lost(string(b))
+	for _, l := range lost {
+		fmt.Printf("--- %s on %s:\n%s", l.scenario, l.frontEnd, t.failures[l])
+	}
+	for _, f := range t.frontEnds {
+		fmt.Println(f + ": " + t.count(f))
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("%d scenarios fail that %s does not say fail", len(lost), out)
 	}
 	return nil
 }

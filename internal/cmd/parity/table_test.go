@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,10 +11,12 @@ import (
 const results = `{"Action":"run","Test":"TestProgs/a/dynamic/N=2"}
 some program's output
 {"Action":"pass","Test":"TestProgs/a/dynamic/N=2"}
+{"Action":"output","Test":"TestProgs/b/dynamic/N=2","Output":"what it says\n"}
 {"Action":"fail","Test":"TestProgs/b/dynamic/N=2"}
 {"Action":"pass","Test":"TestProgs/b/static/N=2"}
 {"Action":"skip","Test":"TestProgs/c"}
 {"Action":"pass","Test":"TestAlone"}
+{"Action":"fail","Test":"TestProgs"}
 {"Action":"output","Test":"TestProgs/d","Output":"pass"}
 `
 
@@ -28,6 +31,7 @@ func TestMarkdown(t *testing.T) {
 	want := head + `
 | scenario | ptrace | kvm |
 |---|---|---|
+| Alone | yes | yes |
 | Progs/a | yes | yes |
 | Progs/b | no | yes |
 | Progs/c | - | - |
@@ -38,13 +42,42 @@ func TestMarkdown(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
-	before := "| scenario | ptrace | kvm |\n|---|---|---|\n| Progs/a | yes | yes |\n| Progs/b | yes | no |\n| Progs/z | yes | yes |\n"
 	tab := newTable()
 	if err := tab.add("ptrace", strings.NewReader(results)); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]string{"Progs/b on ptrace"}, tab.lost(before)); d != "" {
-		t.Error(d)
+	const head = "| scenario | ptrace | kvm |\n|---|---|---|\n| Progs/a | yes | yes |\n| Progs/z | yes | yes |\n"
+	for before, want := range map[string][]failure{
+		head + "| Progs/b | yes | no |\n": {{"Progs/b", "ptrace"}},
+		head + "| Progs/b | no | no |\n":  nil,
+		// What is new has to work.
+		head: {{"Progs/b", "ptrace"}},
+	} {
+		if got := tab.lost(before); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", before, got, want)
+		}
+	}
+	if got := tab.failures[failure{"Progs/b", "ptrace"}]; got != "what it says\n" {
+		t.Errorf("what failed has printed %q", got)
+	}
+	if got := tab.count("ptrace"); got != "2 passed, 1 failed, 1 skipped" {
+		t.Error(got)
+	}
+}
+
+// A run that was broken off has no results of tests that were under way.
+func TestBroken(t *testing.T) {
+	tab := newTable()
+	broken := `{"Action":"run","Test":"TestProgs/a"}
+{"Action":"output","Package":"p","Output":"panic: test timed out\n"}
+{"Action":"fail","Package":"p"}
+`
+	if err := tab.add("kvm", strings.NewReader(broken)); err != nil {
+		t.Fatal(err)
+	}
+	want := []failure{{wholeRun, "kvm"}}
+	if got := tab.lost(""); !slices.Equal(got, want) || tab.failures[want[0]] != "panic: test timed out\n" {
+		t.Errorf("%v, %q", got, tab.failures)
 	}
 }
 
