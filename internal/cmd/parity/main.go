@@ -55,6 +55,7 @@ func run(out string, check bool, args []string) error {
 	for _, l := range lost {
 		fmt.Printf("--- %s on %s:\n%s", l.scenario, l.frontEnd, t.failures[l])
 	}
+	fmt.Print(strings.Join(t.missing, ""))
 	for _, f := range t.frontEnds {
 		fmt.Println(f + ": " + t.count(f))
 	}

@@ -28,6 +28,8 @@ type table struct {
 	results   map[string]map[string]result
 	// failures are what tests that failed have printed, by scenario and front-end.
 	failures map[failure]string
+	// missing are lines that tell what did not run for want of something.
+	missing []string
 }
 
 type failure struct{ scenario, frontEnd string }
@@ -57,6 +59,9 @@ func (t *table) add(frontEnd string, r io.Reader) error {
 				results[e.Test] = how
 			} else if e.Action == "output" {
 				printed[e.Test] += e.Output
+				if strings.HasPrefix(e.Output, "MISSING") {
+					t.missing = append(t.missing, e.Output)
+				}
 			}
 		}
 		switch err {

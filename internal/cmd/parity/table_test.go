@@ -14,6 +14,7 @@ some program's output
 {"Action":"output","Test":"TestProgs/b/dynamic/N=2","Output":"what it says\n"}
 {"Action":"fail","Test":"TestProgs/b/dynamic/N=2"}
 {"Action":"pass","Test":"TestProgs/b/static/N=2"}
+{"Action":"output","Test":"TestProgs/c","Output":"MISSING: a tool\n"}
 {"Action":"skip","Test":"TestProgs/c"}
 {"Action":"pass","Test":"TestAlone"}
 {"Action":"fail","Test":"TestProgs"}
@@ -59,6 +60,9 @@ func TestLost(t *testing.T) {
 	}
 	if got := tab.failures[failure{"Progs/b", "ptrace"}]; got != "what it says\n" {
 		t.Errorf("what failed has printed %q", got)
+	}
+	if got := strings.Join(tab.missing, ""); got != "MISSING: a tool\n" {
+		t.Errorf("missing: %q", got)
 	}
 	if got := tab.count("ptrace"); got != "2 passed, 1 failed, 1 skipped" {
 		t.Error(got)
