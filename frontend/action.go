@@ -17,9 +17,10 @@ const (
 	// OpAnswer (call entry): do not run the call, its result is Ret.
 	// (call exit): the result is Ret instead of the kernel's.
 	OpAnswer
-	// OpResume (call exit, exec, fork, signal): go on; a signal is suppressed.
+	// OpResume (call exit, exec, fork, signal, stop): go on; a signal is suppressed.
 	OpResume
-	// OpSignal (signal): deliver Signal. With Restart the call that the signal
+	// OpSignal (signal): deliver Signal. (stop, rdtsc): deliver Signal in front of the
+	// next instruction; the time stamp counter is read behind the handler. With Restart the call that the signal
 	// interrupted is executed again if no handler runs, whatever its result was.
 	OpSignal
 	// OpInterrupt (call entry): do not run the call; deliver Signal as if it had
@@ -43,6 +44,11 @@ const (
 	// OpKill (any stop, or running): kill the task's whole process at once. No
 	// further report of the task but OnExit.
 	OpKill
+	// OpStop (running in user mode): stop the task as soon as possible, wherever it
+	// computes. It is reported by OnStop, possibly after other reports. The task keeps
+	// running. It may also be done to a task that has made a call meanwhile, of which
+	// the program sees nothing.
+	OpStop
 	// OpEnd: kill everything and return from Run. Task is not used.
 	OpEnd
 )

@@ -240,6 +240,10 @@ type Monitor interface {
 	// OnSignal reports a signal that is about to be delivered.
 	OnSignal(t Task, s *Signal) []Action
 
+	// OnStop reports that t stands still in the middle of its program, because OpStop
+	// asked for it.
+	OnStop(t Task) []Action
+
 	// OnExit reports the end of a task; Host ids may be reused afterwards.
 	OnExit(t Task, st Status) []Action
 

@@ -23,6 +23,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	d.Variant = v
 	d.Variants = e.cfg.Variants
 	d.Policy = e.cfg.Policy.Name()
+	d.Inexact = e.inexact
 	d.Process = report.Process{Pid: th.proc.pid, Comm: th.proc.comm, Thread: th.tid}
 	if ev != nil {
 		d.EffectOut = ev.started && !ev.answered && !e.queued(ev)

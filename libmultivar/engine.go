@@ -113,6 +113,8 @@ type Engine struct {
 	twins     map[string]*twin
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
+	// inexact counts signals that were delivered in the middle of computations.
+	inexact   int
 	ended     bool
 	failure   error
 	verdict   *report.Divergence

@@ -74,7 +74,7 @@ func (e *Engine) followerMatch(th *thread, v int) {
 func (e *Engine) same(th *thread, v int, ev *record) bool {
 	s := &th.sides[v]
 	switch {
-	case ev.kind == event.Killed:
+	case ev.kind == event.Killed, ev.anywhere:
 		return true
 	case ev.kind == event.Signal && ev.before:
 		if s.stop == atEntry {
@@ -185,6 +185,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
 		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
+		return
+	case ev.anywhere:
+		e.followerHalted(th, v, ev)
 		return
 	case ev.kind == event.Signal && ev.before:
 		e.passed(ev, v)

@@ -17,8 +17,9 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		return e.take()
 	}
 	for _, th := range e.tasks {
+		e.halts(th)
 		if e.followers == 0 {
-			break
+			continue
 		}
 		e.endKilled(th)
 		if late, waiting := th.late(); late >= 0 {

@@ -142,7 +142,7 @@ func (e *Engine) published(th *thread, ev *record) {
 }
 
 func (s stop) stopped() bool {
-	return s == atEntry || s == atTimeStamp || s == atSignal || s == atExec
+	return s == atEntry || s == atTimeStamp || s == atSignal || s == atExec || s == atStop
 }
 
 // advance lets the leader go when nothing that ev must wait for is missing.

@@ -17,14 +17,15 @@ const (
 	unborn stop = iota
 	// running: in user mode, or in the kernel for a call that it was let into.
 	running
-	// atEntry, atExit, atTimeStamp, atSignal, atFork, atExec: stopped in front of
-	// the engine.
+	// atEntry, atExit, atTimeStamp, atSignal, atFork, atExec, atStop: stopped in front
+	// of the engine.
 	atEntry
 	atExit
 	atTimeStamp
 	atSignal
 	atFork
 	atExec
+	atStop
 	// ready: done with its stop, it goes on when it is its turn.
 	ready
 	// dead: its exit was reported.
@@ -57,6 +58,8 @@ type side struct {
 	watch          watch
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
+	// halting is true while the front-end has been asked to stop the task.
+	halting bool
 	// ending is true when the task's death would be no surprise; ended when it
 	// has left its domain.
 	ending, ended bool
@@ -104,6 +107,8 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
+	// heldSince is when the first of them arrived.
+	heldSince time.Duration
 }
 
 // process is one process of the program in all variants.
@@ -213,7 +218,11 @@ type record struct {
 	then   []*frontend.Signal
 	// before: the asynchronous signal is delivered before the call at hand.
 	before bool
-	deadly bool
+	// anywhere: the asynchronous signal was delivered in the middle of what the leader
+	// computes, at the time since.
+	anywhere bool
+	since    time.Duration
+	deadly   bool
 	// wholeProcess: all threads of the process end with the event.
 	wholeProcess bool
 	// sigMask finds the pointer to the mask that a waiting call uses.

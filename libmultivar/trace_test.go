@@ -65,6 +65,10 @@ func (m tracer) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	return m.log(fmt.Sprintf("exit %+v", st), t, m.inner.OnExit(t, st))
 }
 
+func (m tracer) OnStop(t frontend.Task) []frontend.Action {
+	return m.log("stop", t, m.inner.OnStop(t))
+}
+
 func (m tracer) OnTimer(now time.Duration) []frontend.Action { return m.inner.OnTimer(now) }
 
 func (m tracer) OnFailure(t frontend.Task, err error) []frontend.Action {

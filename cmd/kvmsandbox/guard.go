@@ -81,6 +81,10 @@ func (g *guard) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	return g.protect(func() []frontend.Action { return g.engine.OnExit(t, st) })
 }
 
+func (g *guard) OnStop(t frontend.Task) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnStop(t) })
+}
+
 func (g *guard) OnTimer(now time.Duration) []frontend.Action {
 	return g.protect(func() []frontend.Action { return g.engine.OnTimer(now) })
 }

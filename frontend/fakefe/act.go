@@ -37,6 +37,9 @@ func (s *session) act(a *frontend.Action) {
 	case t.state == dying:
 		// The monitor cannot know it yet.
 		return
+	case a.Op == frontend.OpStop && !t.state.stopped():
+		t.halting = true
+		return
 	case !t.state.stopped():
 		s.fault("operation %d for %s", a.Op, t.describe())
 		return
@@ -61,7 +64,15 @@ func (s *session) act(a *frontend.Action) {
 		t.signal = nil
 		t.proceed()
 	case a.Op == frontend.OpSignal && at == atSignal:
+		if t.signal.Synchronous && a.Signal != nil && !a.Signal.Synchronous {
+			// The instruction is executed again behind the handler.
+			t.top().pc--
+		}
 		s.signal(t, a)
+	case a.Op == frontend.OpSignal && (at == atStop || at == atTimeStamp):
+		s.signal(t, a)
+	case a.Op == frontend.OpResume && at == atStop:
+		t.proceed()
 	case a.Op == frontend.OpInterrupt && (at == atEntry || at == atExit):
 		s.interrupt(t, a)
 	case a.Op == frontend.OpExec && at == atEntry:

@@ -26,7 +26,7 @@ const (
 	OpFault
 	// OpDo runs Step.Do without any stop.
 	OpDo
-	// OpSpin computes for ever.
+	// OpSpin computes until Until says so, for ever when it is nil.
 	OpSpin
 )
 
@@ -47,6 +47,8 @@ type Step struct {
 	Addr   Arg
 	// Do is called with the task's frame.
 	Do func(*Frame)
+	// Until ends a computation.
+	Until func(*Frame) bool
 	// Again, when set, is what the program does when the kernel has it make the
 	// interrupted call again: its code may have been written to meanwhile.
 	Again *Step
@@ -85,6 +87,9 @@ func Do(fn func(*Frame)) Step { return Step{Op: OpDo, Do: fn} }
 
 // Spin returns the step of an endless loop without calls.
 func Spin() Step { return Step{Op: OpSpin} }
+
+// SpinUntil returns the step of a loop without calls that a handler ends.
+func SpinUntil(done func(*Frame) bool) Step { return Step{Op: OpSpin, Until: done} }
 
 // As returns the step with its result saved as a variable.
 func (s Step) As(name string) Step {

@@ -216,6 +216,9 @@ func (s *session) options() ([]Option, []func()) {
 			if !t.hung {
 				add(t, "run", s.step)
 			}
+			if t.halting {
+				add(t, "stop", s.reportStop)
+			}
 		case returning:
 			add(t, "return", s.reportExit)
 		case forking:
@@ -311,6 +314,10 @@ func (s *session) perform(t *task, step *Step) bool {
 		t.fresh = false
 		return false
 	case OpSpin:
+		if step.Until != nil && step.Until(view) {
+			t.top().pc++
+			return false
+		}
 		t.hung = true
 	case OpFault:
 		t.raise(step, view)
@@ -352,6 +359,14 @@ func (s *session) reportExit(t *task) {
 func (s *session) reportSignal(t *task) {
 	t.state = atSignal
 	s.stop(t, func() []frontend.Action { return s.mon.OnSignal(t.id, t.signal) })
+}
+
+// reportStop stops a task as it was asked to. A call that is made again after an
+// interruption is none that it computes in front of.
+func (s *session) reportStop(t *task) {
+	t.halting, t.hung = false, false
+	t.state = atStop
+	s.stop(t, func() []frontend.Action { return s.mon.OnStop(t.id) })
 }
 
 func (s *session) reportFork(t *task) {

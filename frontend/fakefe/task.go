@@ -30,6 +30,7 @@ const (
 	atSignal
 	atExec
 	atTimeStamp
+	atStop
 
 	// unborn is stopped before OnFork has told of it, dead after OnExit.
 	unborn
@@ -40,13 +41,13 @@ var stateNames = [...]string{
 	user: "in user mode", blocked: "asleep in the kernel", returning: "returning", forking: "forking",
 	execing: "executing a program", signalled: "taking a signal", dying: "dying",
 	atEntry: "stopped at a call", atExit: "stopped behind a call", atFork: "stopped at a fork", atBirth: "stopped at birth",
-	atSignal: "stopped at a signal", atExec: "stopped at an exec", atTimeStamp: "stopped at a time stamp",
+	atSignal: "stopped at a signal", atExec: "stopped at an exec", atTimeStamp: "stopped at a time stamp", atStop: "stopped as it was asked to",
 	unborn: "not born", dead: "dead",
 }
 
 func (s state) String() string { return stateNames[s] }
 
-func (s state) stopped() bool { return s >= atEntry && s <= atTimeStamp }
+func (s state) stopped() bool { return s >= atEntry && s <= atStop }
 
 // call is a call as the program made it.
 type call struct {
@@ -119,6 +120,8 @@ type task struct {
 	steps   int
 	spins   int
 	hung    bool
+	// halting: the monitor has asked for a stop.
+	halting bool
 }
 
 // process is one process.

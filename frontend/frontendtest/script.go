@@ -33,6 +33,7 @@ type Script struct {
 	Rdtsc  func(t frontend.Task, ts frontend.TimeStamp) []frontend.Action
 	Signal func(t frontend.Task, s *frontend.Signal) []frontend.Action
 	End    func(t frontend.Task, st frontend.Status) []frontend.Action
+	Stop   func(t frontend.Task) []frontend.Action
 	Timer  func(now time.Duration) []frontend.Action
 	Report func(t frontend.Task, what int, value uint64) []frontend.Action
 
@@ -205,6 +206,17 @@ func (m *Script) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action
 		}
 	}
 	return One(frontend.Action{Op: frontend.OpSignal, Task: t, Signal: s})
+}
+
+// OnStop implements frontend.Monitor.
+func (m *Script) OnStop(t frontend.Task) []frontend.Action {
+	m.known(t, "stop")
+	if m.Stop != nil {
+		if a := m.Stop(t); a != nil {
+			return a
+		}
+	}
+	return One(frontend.Action{Op: frontend.OpResume, Task: t})
 }
 
 // OnExit implements frontend.Monitor.

@@ -26,6 +26,7 @@ type (
 		Events        []jsonEntry `json:"events"`
 		Policy        string      `json:"policy"`
 		EffectOut     bool        `json:"effect_out"`
+		Inexact       int         `json:"inexact_signals"`
 		When          string      `json:"when,omitempty"`
 	}
 	jsonProcess struct {
@@ -78,6 +79,7 @@ func (d *Divergence) MarshalJSON() ([]byte, error) {
 		Events:        []jsonEntry{},
 		Policy:        clean(d.Policy),
 		EffectOut:     d.EffectOut,
+		Inexact:       d.Inexact,
 		When:          clean(d.When),
 	}
 	if j.Version == 0 {
@@ -122,6 +124,7 @@ func (d *Divergence) UnmarshalJSON(p []byte) error {
 		Other:         other,
 		Policy:        j.Policy,
 		EffectOut:     j.EffectOut,
+		Inexact:       j.Inexact,
 		When:          j.When,
 	}
 	for _, e := range j.Events {

@@ -108,6 +108,9 @@ type Divergence struct {
 	// EffectOut is true when the leader's call had run already when the
 	// difference was seen.
 	EffectOut bool
+	// Inexact is how many signals were delivered before in the middle of what the
+	// program computed, which cannot be at the same place in all variants.
+	Inexact int
 	// When is the time in the form of RFC 3339, empty when unknown.
 	When string
 }

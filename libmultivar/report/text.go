@@ -71,6 +71,9 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	if d.Policy != "" {
 		line("policy", "%s%s", d.Policy, d.effect())
 	}
+	if d.Inexact > 0 {
+		line("signals", "%d came in the middle of a computation, which is not at the same place in all variants: what they did may be all that differs", d.Inexact)
+	}
 	if d.When != "" {
 		line("time", "%s", d.When)
 	}

@@ -1,0 +1,103 @@
+package libmultivar
+
+import (
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+)
+
+// A signal with a handler is delivered in front of the leader's next call, where the
+// followers can be brought to. A program that waits for it without making one would
+// wait for ever, so after a bound its task is halted and gets the signal where it
+// computes. Followers get it between the same two events, but not behind the same
+// instruction: what they do from then on may differ without an attack. That is counted
+// and told with a divergence.
+
+// holdLimit is how long a signal waits for the leader's next call, and a follower's
+// computation for the end of it, before the task is halted.
+const holdLimit = 100 * time.Millisecond
+
+// halts asks for the halt of th's tasks that compute although a signal awaits them.
+func (e *Engine) halts(th *thread) {
+	lead := &th.sides[frontend.Leader]
+	if len(th.pending) > 0 && e.now-max(th.heldSince, lead.resumed) >= holdLimit {
+		e.halt(lead)
+	}
+	for v := 1; v < len(th.sides); v++ {
+		s := &th.sides[v]
+		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil && e.now-max(ev.since, s.resumed) >= holdLimit {
+			e.halt(s)
+		}
+	}
+}
+
+// halt asks the front-end to stop a task that computes.
+func (e *Engine) halt(s *side) {
+	if s.stop != running || s.inCall != nil || s.halting {
+		return
+	}
+	s.halting = true
+	e.act(frontend.Action{Op: frontend.OpStop, Task: s.task})
+}
+
+// OnStop implements frontend.Monitor.
+func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
+	th, s := e.find(t)
+	if th == nil {
+		return e.take()
+	}
+	s.stop, s.halting = atStop, false
+	s.since = e.now
+	if t.Variant == frontend.Leader {
+		e.leaderStop(th)
+	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {
+		e.followerArrives(th, t.Variant)
+	} else {
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
+	}
+	return e.take()
+}
+
+// leaderStop gives the leader the oldest signal that it does not block.
+func (e *Engine) leaderStop(th *thread) {
+	s := &th.sides[frontend.Leader]
+	e.settle(th)
+	if e.ended {
+		return
+	}
+	var sig *frontend.Signal
+	if s.inCall == nil && th.room() {
+		sig = e.nextPending(th)
+	}
+	if sig == nil {
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	}
+	ev := e.newRecord(th, event.Signal)
+	ev.name = "signal"
+	ev.anywhere, ev.since = true, e.now
+	ev.signal = sig
+	ev.started = true
+	ev.request = e.signalRequest(th, frontend.Leader, sig)
+	e.inexact++
+	s.ending = true
+	e.published(th, ev)
+	e.complete(ev)
+	e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+}
+
+// followerHalted gives follower v the signal of ev where it stands: at its next call,
+// or in the middle of what it computes.
+func (e *Engine) followerHalted(th *thread, v int, ev *record) {
+	s := &th.sides[v]
+	sig := e.signalFor(v, ev.signal)
+	at := s.stop
+	s.ending = true
+	e.passed(ev, v)
+	if at == atEntry {
+		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
+		return
+	}
+	e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+}
