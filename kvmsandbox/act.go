@@ -46,6 +46,8 @@ func (s *session) act(a *frontend.Action) error {
 		return nil
 	}
 	switch {
+	case a.Op == frontend.OpStop:
+		return s.halt(t)
 	case a.Op == frontend.OpRun && t.state == atEntry:
 		return s.runCall(t, a)
 	case a.Op == frontend.OpAnswer && (t.state == atEntry || t.state == atExit):
@@ -57,7 +59,7 @@ func (s *session) act(a *frontend.Action) error {
 		return s.execFile(t, a)
 	case a.Op == frontend.OpResume:
 		return s.goOn(t)
-	case a.Op == frontend.OpSignal && t.state == atSignal:
+	case a.Op == frontend.OpSignal && (t.state == atSignal || t.state == atStop || t.state == atTimeStamp):
 		return s.deliver(t, a)
 	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
 		return s.place(t, a.Place)
@@ -71,7 +73,7 @@ func (s *session) act(a *frontend.Action) error {
 // goOn carries out OpResume.
 func (s *session) goOn(t *task) error {
 	switch t.state {
-	case atExit, atSignal, atBirth:
+	case atExit, atSignal, atBirth, atStop:
 		return s.resume(t)
 	case atFork:
 		return s.parentGoesOn(t)

@@ -41,6 +41,9 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if err := s.sweep(t); err != nil {
 		return err
 	}
+	if err := s.takeKick(t); err != nil {
+		return err
+	}
 	t.call.exit = a.Exit
 	t.call.ranNr, t.call.ranArgs = a.Nr, a.Args
 	args := a.Args

@@ -82,6 +82,9 @@ func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error)
 	if t.leads() {
 		mask = uint64(t.sig.Blocked)
 	}
+	if !t.deaf {
+		mask &^= uint64(kickSet)
+	}
 	if t.maskKnown && t.mask == mask {
 		return calls, nil
 	}
@@ -106,9 +109,17 @@ func (s *session) notEntered(t *task) {
 			}
 		}
 	}
-	if err := s.collect(t); err != nil {
-		s.check(t, err)
-		return
+	s.goBack(t)
+}
+
+// goBack lets a task go on that a signal has kept from the guest, after that signal.
+func (s *session) goBack(t *task) {
+	err := s.collect(t)
+	if err == nil {
+		err = s.deafen(t)
 	}
-	s.check(t, s.resume(t))
+	if err == nil {
+		err = s.resume(t)
+	}
+	s.check(t, err)
 }

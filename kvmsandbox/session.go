@@ -230,7 +230,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.state = running
-	t.posted, t.then = true, then
+	t.posted, t.inGuest, t.then = true, run, then
 	if err := t.blk.Post(calls, run); err != nil {
 		s.failure(t.id, err)
 		return

@@ -100,7 +100,11 @@ func (s *session) interrupted(t *task) {
 		s.vector(t, int(ip-ringAddr-offStubs)/stubSize)
 		return
 	}
-	s.notEntered(t)
+	if t.kicked {
+		s.halted(t)
+		return
+	}
+	s.goBack(t)
 }
 
 // called reports a call.

@@ -26,6 +26,7 @@ const (
 	atExec                   // before the first instruction of a program
 	atSignal                 // a signal is about to be delivered
 	atTimeStamp              // an instruction that reads the time stamp counter
+	atStop                   // where it was asked to stop
 	starting                 // the variant host is being executed
 	unborn                   // the variant host has not reported its start
 	leaving                  // the last call has been posted
@@ -34,7 +35,7 @@ const (
 
 func (st state) String() string {
 	return [...]string{"running", "call entry", "call exit", "fork", "birth", "exec", "signal",
-		"time stamp", "starting", "unborn", "leaving", "ended"}[st]
+		"time stamp", "stop", "starting", "unborn", "leaving", "ended"}[st]
 }
 
 // place is how the guest came to stand still, which decides how it goes on.
@@ -116,6 +117,9 @@ type task struct {
 	// is at its fork stop meanwhile. then continues when it is.
 	posted bool
 	then   func()
+	// inGuest is true when the batch enters the guest. kicked is true from when the
+	// guest was asked to stop until it has; deaf when it cannot be asked.
+	inGuest, kicked, deaf bool
 	// loops counts faults in a row that changed nothing.
 	loops    int
 	lastPage uint64

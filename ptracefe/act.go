@@ -45,6 +45,10 @@ func (s *session) act(a *frontend.Action) error {
 		return nil
 	}
 	switch {
+	case a.Op == frontend.OpStop:
+		return s.halt(t)
+	case a.Op == frontend.OpSignal && t.state == atStop:
+		return s.signalAtStop(t, a)
 	case a.Op == frontend.OpRun && t.state == atEntry:
 		return s.runCall(t, a)
 	case a.Op == frontend.OpAnswer && t.state == atEntry:
@@ -57,7 +61,7 @@ func (s *session) act(a *frontend.Action) error {
 		return s.execFile(t, a)
 	case a.Op == frontend.OpResume:
 		return s.goOn(t)
-	case a.Op == frontend.OpSignal && t.state == atSignal:
+	case a.Op == frontend.OpSignal && (t.state == atSignal || t.state == atTimeStamp):
 		return s.signal(t, a)
 	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
 		return s.place(t, a.Place)
@@ -71,7 +75,7 @@ func (s *session) act(a *frontend.Action) error {
 // goOn carries out OpResume.
 func (s *session) goOn(t *task) error {
 	switch t.state {
-	case atExit, atExec:
+	case atExit, atExec, atStop:
 		return t.resume(unix.Continue, 0)
 	case atSignal:
 		if len(t.deferred) > 0 {

@@ -75,6 +75,9 @@ func (s *session) callBegins(t *task) error {
 	if t.interrupt != nil {
 		return fmt.Errorf("signal %d did not arrive: it is blocked", t.interrupt.signal.Number)
 	}
+	if t.halting && t.info.IP&^(pageSize-1) != vsyscallPage {
+		return t.rewind()
+	}
 	t.foreign = t.info.Arch != unix.AuditArchX8664 || t.info.RetData != nativeCall || t.info.IP&^(pageSize-1) == vsyscallPage
 	t.call = pending{fd: -1}
 	t.last.valid = false
@@ -149,6 +152,9 @@ func (s *session) closeIn(t *task, fd int) error {
 
 // groupStop handles the stop of a whole process by a signal, or its end.
 func (s *session) groupStop(t *task, sig syscall.Signal) error {
+	if sig == syscall.SIGTRAP && t.halting {
+		return s.halted(t)
+	}
 	switch sig {
 	case syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
 		if t.leads() {

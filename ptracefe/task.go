@@ -23,13 +23,14 @@ const (
 	atExec            // before the first instruction of a program
 	atSignal          // a signal is about to be delivered
 	atTimeStamp       // an instruction that reads the time stamp counter
+	atStop            // where it was asked to stop
 	listening         // in a group-stop
 	ended
 )
 
 func (st state) String() string {
 	return [...]string{"running", "call entry", "call exit", "fork", "birth", "exec", "signal",
-		"time stamp", "stopped", "ended"}[st]
+		"time stamp", "stop", "stopped", "ended"}[st]
 }
 
 // process is what the tasks of one process share.
@@ -78,6 +79,7 @@ type task struct {
 	sent    uint64
 	signal  unix.SigInfo
 	tscSize uint64 // of the instruction of an atTimeStamp stop
+	halting bool   // from when it is asked to stop until it has
 
 	image    loaded            // of the program that the task executed last
 	forkKind frontend.ForkKind // of an atFork stop

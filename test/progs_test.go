@@ -100,6 +100,7 @@ var progs = []prog{
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
 	{name: "sig_compute"},
+	{name: "sig_spin"},
 	{name: "sig_child"},
 	{name: "sig_pipe"},
 	{name: "sig_restart"},

@@ -107,6 +107,9 @@ func PtraceSetOptions(pid int, options int) error {
 	return ptrace(sys.PTRACE_SETOPTIONS, pid, 0, uintptr(options))
 }
 
+// PtraceInterrupt stops a running tracee (EventStop).
+func PtraceInterrupt(pid int) error { return ptrace(sys.PTRACE_INTERRUPT, pid, 0, 0) }
+
 // PtraceResume lets a stopped tracee go on, with signal sig unless that is 0.
 func PtraceResume(r Request, pid int, sig int) error {
 	return ptrace(int(r), pid, 0, uintptr(sig))

@@ -263,6 +263,29 @@ static void takeover(char **argv) {
     for (;;) pause();
 }
 
+static volatile int flag;
+
+static void set_flag(int signal) { flag = signal; }
+
+// flagged computes, without a call, until its handler has run.
+static void flagged(void) {
+    signal(SIGUSR1, set_flag);
+    report(1, 0);
+    for (unsigned i = 0; !flag; i++) asm volatile("");
+    report(2, flag);
+}
+
+// sleeps computes between calls that must not be cut short.
+static void sleeps(void) {
+    struct timespec nap = {0, 1000000};
+    int bad = 0;
+    for (int i = 0; i < 100; i++) {
+        for (volatile int k = 0; k < 100000; k++) {}
+        bad += syscall(SYS_ppoll, NULL, 0, &nap, NULL, 8) != 0;
+    }
+    report(1, bad);
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "probe")) probe();
@@ -283,6 +306,8 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "takeover")) takeover(argv);
     if (!strcmp(name, "wait")) for (;;) pause();
     if (!strcmp(name, "spin")) for (;;) asm volatile("");
+    if (!strcmp(name, "flagged")) flagged();
+    if (!strcmp(name, "sleeps")) sleeps();
     if (!strcmp(name, "calls")) for (;;) syscall(SYS_getppid);
     if (!strcmp(name, "exec")) {
         execv(argv[2], argv + 2);
