@@ -63,7 +63,7 @@ func (s *svmSet) addPrograms(t *testing.T) {
 }
 
 // svmSmallHostile is the hostile program of the small set.
-const svmSmallHostile = "hostile_io"
+const svmSmallHostile = "hostile_code"
 
 // svmWithoutHostile are the hostile programs that are left out, with the reason.
 var svmWithoutHostile = map[string]string{
