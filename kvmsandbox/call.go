@@ -160,6 +160,10 @@ func (s *session) opened(t *task) {
 		t.queue = append(t.queue, info)
 	}
 	link, err := unix.ReadLink(procPath(t.id.Host, "fd/"+strconv.Itoa(int(fd))))
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		// It lies deeper than any name is long, and what it is has to tell by itself.
+		link, err = overlong, nil
+	}
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		err = nil // another thread has closed it

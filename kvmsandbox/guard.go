@@ -99,6 +99,10 @@ func opens(nr int64) bool {
 	return ok && (row.Handler == sysabi.HandlerOpen || row.Name == "pidfd_getfd")
 }
 
+// overlong stands for the kernel's name of a file that is longer than readlink(2) gives
+// names.
+const overlong = "/..."
+
 // forbidden says whether the file that the program has just opened as fd, by the
 // kernel's name of it, is the variant host's, or the memory of a process in which there
 // is one, or the monitor's: through that file even its code could be changed.
@@ -106,7 +110,7 @@ func (s *session) forbidden(t *task, fd int, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
-	if !strings.HasSuffix(link, "/mem") {
+	if link != overlong && !strings.HasSuffix(link, "/mem") {
 		return false
 	}
 	rest, ok := strings.CutPrefix(link, "/proc/")
