@@ -64,14 +64,24 @@ func lessRoom(value, room uint64) uint64 {
 	return value - min(value, room)
 }
 
+// room is what is added to the program's limit where its hard one is own and the
+// kernel's is hard. A soft limit of data of 0 is none for the kernel as long as the hard
+// one has room (may_expand_vm); one of a byte means what the program wants.
+func room(resource, own, hard uint64) uint64 {
+	if resource == unix.RlimitData && own < pageSize && own < hard {
+		return 1
+	}
+	return ownLimits[resource]
+}
+
 // shown returns the limit that the program has where the kernel has l.
 func (h hardLimits) shown(resource uint64, l limit) limit {
-	room := ownLimits[resource]
-	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
-	if own, ok := h[resource]; ok {
-		l.hard = min(l.hard, own)
+	own, ok := h[resource]
+	if !ok {
+		own = infinite
 	}
-	return l
+	room := room(resource, own, l.hard)
+	return limit{lessRoom(l.soft, room), min(lessRoom(l.hard, room), own)}
 }
 
 // change works out what the kernel and the program's own hard limit are to be when
@@ -85,7 +95,7 @@ func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel l
 	case want.hard > shown.hard && !may:
 		return limit{}, 0, syscall.EPERM
 	}
-	room := ownLimits[resource]
+	room := room(resource, want.hard, now.hard)
 	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room))}, want.hard, 0
 }
 

@@ -11,7 +11,7 @@ import (
 
 // The program's hard limit goes down without the kernel's.
 func TestLimits(t *testing.T) {
-	const files, address = unix.RlimitFiles, unix.RlimitAddress
+	const files, address, data = unix.RlimitFiles, unix.RlimitAddress, unix.RlimitData
 	for _, c := range []struct {
 		resource  uint64
 		own       hardLimits
@@ -32,6 +32,11 @@ func TestLimits(t *testing.T) {
 		{address, hardLimits{address: 1 << 31}, limit{1<<30 + slotRoom, infinite}, limit{1 << 30, infinite}, false, limit{}, syscall.EPERM},
 		{address, nil, limit{infinite, infinite}, limit{infinite - 1, infinite}, false, limit{infinite, infinite}, 0},
 		{address, nil, limit{infinite, infinite}, limit{0, 0}, false, limit{slotRoom, infinite}, 0},
+		{data, nil, limit{infinite, infinite}, limit{0, 0}, false, limit{1, infinite}, 0},
+		{data, nil, limit{infinite, infinite}, limit{1, 1}, false, limit{2, infinite}, 0},
+		{data, nil, limit{infinite, infinite}, limit{0, infinite}, false, limit{0, infinite}, 0},
+		{data, nil, limit{infinite, infinite}, limit{pageSize, pageSize}, false, limit{pageSize, infinite}, 0},
+		{data, nil, limit{0, 0}, limit{0, 0}, false, limit{0, 0}, 0},
 	} {
 		kernel, own, errno := c.own.change(c.resource, c.now, c.want, c.may)
 		if errno != c.errno || kernel != c.kernel {
