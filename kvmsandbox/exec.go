@@ -133,7 +133,12 @@ func (s *session) exec(t *task, x *execution, err error) error {
 	call := vhost.Call{Nr: unix.SysExecveat, Args: [6]uint64{
 		uint64(v.hidden.image), empty, vector(name), vector(env), unix.AtEmptyPath,
 	}}
-	s.post(t, []vhost.Call{call}, false, func() { s.executed(t) })
+	// The variant host maps what it needs before it can be told anything.
+	restore := s.lift(t)
+	s.post(t, []vhost.Call{call}, false, func() {
+		restore()
+		s.executed(t)
+	})
 	t.state = starting
 	return nil
 }
