@@ -228,3 +228,18 @@ func TestUnplaceable(t *testing.T) {
 		t.Errorf("not one line: %s", r)
 	}
 }
+
+// TestScattered runs a program that uses more parts of its address space than a virtual
+// machine has memory slots: it runs, or one line says why not.
+func TestScattered(t *testing.T) {
+	argv := []string{program(t, "scattered", dynamic), "20000"}
+	want := run(t, Run{Args: argv})
+	for _, n := range []int{1, 2} {
+		r := run(t, Run{N: n, Args: argv})
+		refused := frontEnd == "kvm" && r.Status == statusFailed && r.Stdout == "" &&
+			strings.Count(r.Stderr, "\n") == 1 && strings.Contains(r.Stderr, "guest memory is full")
+		if !refused && (r.Status != want.Status || r.Stdout != want.Stdout) {
+			t.Errorf("N=%d: %s\nnatively: %s", n, r, want)
+		}
+	}
+}

@@ -123,7 +123,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "streams", "tree",
+	"end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "streams", "tree",
 }
 
 func standardInput() string {
