@@ -36,15 +36,8 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 	call := row.Resolve(args)
 	for i, arg := range call.Args {
 		word := args[i]
-		switch arg.Kind {
-		case sysabi.FD, sysabi.DirFD:
-			if g.hides(int(int32(word))) {
-				return -int64(syscall.EBADF), true
-			}
-		default:
-			if pointers[arg.Kind] && inSlot(word) {
-				return -int64(syscall.EFAULT), true
-			}
+		if (arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD) && g.hides(int(int32(word))) {
+			return -int64(syscall.EBADF), true
 		}
 	}
 	if (nr == unix.SysDup2 || nr == unix.SysDup3) && g.hides(int(int32(args[1]))) {

@@ -21,6 +21,12 @@ const mremapFlags = 7
 // mremap(2) moved or duplicated from there would be the program's, blocks included.
 // It returns the arguments with which the call can be made, or what it answers.
 func keepOut(row *sysabi.Row, args [6]uint64) (out [6]uint64, errno syscall.Errno) {
+	for i, arg := range row.Resolve(args).Args {
+		// Whether the kernel gets as far as to follow it is the kernel's affair.
+		if pointers[arg.Kind] && inSlot(args[i]) {
+			args[i] = nowhere + args[i]%pageSize
+		}
+	}
 	switch row.Name {
 	case "brk":
 		// The heap ends where the next mapping begins.

@@ -98,7 +98,7 @@ func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel l
 	}
 	room := ownLimits[resource]
 	own = hardLimit{value: want.hard}
-	if resource == unix.RlimitData && want.soft == 0 {
+	if resource == unix.RlimitData && want.soft == 0 && want.hard < now.hard {
 		// Less than a page is nothing, but not the exception.
 		want.soft, own.soft0 = max(want.hard, 1), true
 	}

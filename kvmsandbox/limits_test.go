@@ -35,6 +35,8 @@ func TestLimits(t *testing.T) {
 		// No data at all, and as much as the hard limit allows.
 		{data, nil, limit{infinite, infinite}, limit{0, 0}, false, limit{1, infinite}, 0},
 		{data, nil, limit{infinite, infinite}, limit{0, 1 << 20}, false, limit{1 << 20, infinite}, 0},
+		{data, nil, limit{infinite, infinite}, limit{0, infinite}, false, limit{0, infinite}, 0},
+		{data, nil, limit{0, 0}, limit{0, 0}, false, limit{0, 0}, 0},
 		{data, hardLimits{data: {1 << 20, true}}, limit{1 << 20, infinite}, limit{4096, 8192}, false, limit{4096, infinite}, 0},
 	} {
 		kernel, own, errno := c.own.change(c.resource, c.now, c.want, c.may)

@@ -4,7 +4,9 @@ package kvmsandbox
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -12,6 +14,7 @@ import (
 	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/loader"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
 
 // reportExec reports the program that a task is about to begin.
@@ -44,6 +47,15 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		return err
 	}
 	file, err := s.mapProgram(t, x, placed)
+	if errors.Is(err, syscall.ENOMEM) {
+		// It is too late for execve to answer (load_elf_binary): the new program dies of
+		// what it would be if its first instruction failed, in all variants.
+		t.call, t.state = call{}, running
+		s.later(t, func() {
+			s.raise(t, signals.Fault{Signal: signals.SIGSEGV, Info: signals.KernelInfo(signals.SIGSEGV)})
+		})
+		return nil
+	}
 	if err != nil {
 		return err
 	}

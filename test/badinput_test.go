@@ -188,3 +188,58 @@ func TestFullDisk(t *testing.T) {
 		Case{Args: []string{sh, "-c", script}, Status: 3}.same(t, Run{Wrap: []string{sh, "-c", `exec "$@" ` + to, "sh"}}, 2)
 	}
 }
+
+// TestMalformedPrograms executes programs with headers, interpreters and #! lines that
+// make no sense, as a program: it gets what the kernel answers.
+func TestMalformedPrograms(t *testing.T) {
+	args := []string{program(t, "exec_malformed", dynamic), "DIR"}
+	if frontEnd == "kvm" {
+		args = append(args, "all")
+	}
+	Case{Args: args}.same(t, Run{}, 1, 2, 3)
+}
+
+// TestUnplaceable runs a program that lies where variants do: one clear line.
+func TestUnplaceable(t *testing.T) {
+	dir := scratch(t)
+	huge := elfHeader(2, 62)
+	const pageSize, programs, load = 4096, 64, 1
+	h := append([]byte(huge), make([]byte, pageSize-len(huge))...)
+	binary.LittleEndian.PutUint64(h[24:], 0x10000000)
+	binary.LittleEndian.PutUint64(h[32:], programs)
+	binary.LittleEndian.PutUint16(h[52:], 64)
+	binary.LittleEndian.PutUint16(h[54:], 56)
+	binary.LittleEndian.PutUint16(h[56:], 1)
+	p := h[programs:]
+	binary.LittleEndian.PutUint32(p, load)
+	binary.LittleEndian.PutUint32(p[4:], 5)
+	for i, v := range []uint64{0, 0x10000000, 0, pageSize, 1 << 46, pageSize} {
+		binary.LittleEndian.PutUint64(p[8+8*i:], v)
+	}
+	withFiles(map[string]string{"huge": string(h)})(t, dir)
+	if err := os.Chmod(filepath.Join(dir, "huge"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, Run{N: 2, Dir: dir, Args: []string{"./huge"}})
+	if r.Status != statusFailed && r.Status != statusCannotRun {
+		t.Error(r)
+	}
+	if !strings.HasPrefix(r.Stderr, "kvmsandbox: ") || strings.Count(r.Stderr, "\n") != 1 || r.Stdout != "" {
+		t.Errorf("not one line: %s", r)
+	}
+}
+
+// TestScattered runs a program that uses more parts of its address space than a virtual
+// machine has memory slots: it runs, or one line says why not.
+func TestScattered(t *testing.T) {
+	argv := []string{program(t, "scattered", dynamic), "20000"}
+	want := run(t, Run{Args: argv})
+	for _, n := range []int{1, 2} {
+		r := run(t, Run{N: n, Args: argv})
+		refused := frontEnd == "kvm" && r.Status == statusFailed && r.Stdout == "" &&
+			strings.Count(r.Stderr, "\n") == 1 && strings.Contains(r.Stderr, "guest memory is full")
+		if !refused && (r.Status != want.Status || r.Stdout != want.Stdout) {
+			t.Errorf("N=%d: %s\nnatively: %s", n, r, want)
+		}
+	}
+}

@@ -124,7 +124,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"calls", "end", "exec_chain", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "streams", "tree",
+	"calls", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "streams", "tree",
 }
 
 func standardInput() string {
