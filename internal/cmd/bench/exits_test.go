@@ -22,3 +22,15 @@ func TestWriteExits(t *testing.T) {
 		}
 	}
 }
+
+func TestOpensslRate(t *testing.T) {
+	rate, err := opensslRate("options: bn(64,64)\ntype           8192 bytes\nsha256         2049134.86k\n")
+	if err != nil || rate != 2049134.86e3 {
+		t.Errorf("%v, %v", rate, err)
+	}
+	for _, out := range []string{"", "sha256 none\n", "sha256 0k\n"} {
+		if rate, err := opensslRate(out); err == nil {
+			t.Errorf("%q: %v", out, rate)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -55,6 +56,17 @@ func main() {
 type contender struct {
 	name   string
 	prefix []string
+	// variants is their number, 0 without kvmsandbox.
+	variants int
+}
+
+// variants is the contender of a front-end with n variants.
+func variants(sandbox, frontEnd string, n int) contender {
+	return contender{
+		name:     fmt.Sprintf("%s N=%d", frontEnd, n),
+		prefix:   []string{sandbox, "--frontend", frontEnd, "-n", strconv.Itoa(n)},
+		variants: n,
+	}
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -99,17 +111,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 
 	contenders := []contender{
-		{"native", nil},
-		{"strace -f", []string{strace, "-f", "-o", "/dev/null"}},
-		{"ptrace N=1", []string{sandbox, "--frontend", "ptrace", "-n", "1"}},
-		{"ptrace N=2", []string{sandbox, "--frontend", "ptrace", "-n", "2"}},
-		{"ptrace N=3", []string{sandbox, "--frontend", "ptrace", "-n", "3"}},
+		{name: "native"},
+		{name: "strace -f", prefix: []string{strace, "-f", "-o", "/dev/null"}},
+		variants(sandbox, "ptrace", 1), variants(sandbox, "ptrace", 2), variants(sandbox, "ptrace", 3),
 	}
 	exit, err := bareExits(*runs)
 	if err == nil {
-		contenders = append(contenders,
-			contender{"kvm N=1", []string{sandbox, "--frontend", "kvm", "-n", "1"}},
-			contender{"kvm N=2", []string{sandbox, "--frontend", "kvm", "-n", "2"}})
+		contenders = append(contenders, variants(sandbox, "kvm", 1), variants(sandbox, "kvm", 2))
 	} else {
 		fmt.Fprintf(progress, "bench: without virtual machines: %v\n", err)
 	}
