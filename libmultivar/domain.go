@@ -103,7 +103,7 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s := &th.sides[a.Task.Variant]
 	s.stop = running
 	s.resumed = e.now
-	s.watch = watch{}
+	s.watch, s.computes = watch{}, watch{}
 	e.act(a)
 }
 

@@ -12,24 +12,42 @@ import (
 // wait for ever, so after a bound its task is halted and gets the signal where it
 // computes. Followers get it between the same two events, but not behind the same
 // instruction: what they do from then on may differ without an attack. That is counted
-// and told with a divergence.
+// and told with a divergence. The bound is so large that a program which only computes
+// for a while before its next call does not reach it.
 
-// holdLimit is how long a signal waits for the leader's next call, and a follower's
-// computation for the end of it, before the task is halted.
-const holdLimit = 100 * time.Millisecond
+// holdLimit is how much processor time the leader uses at most before it gets a signal
+// that waits for its next call.
+const holdLimit = 500 * time.Millisecond
 
-// halts asks for the halt of th's tasks that compute although a signal awaits them.
+// halts halts th's tasks that compute although a signal awaits them: the leader after
+// the bound, a follower when it has used as much processor time as the leader had.
 func (e *Engine) halts(th *thread) {
 	lead := &th.sides[frontend.Leader]
-	if len(th.pending) > 0 && e.now-max(th.heldSince, lead.resumed) >= holdLimit {
+	if len(th.pending) > 0 && e.used(lead, holdLimit) {
 		e.halt(lead)
 	}
 	for v := 1; v < len(th.sides); v++ {
 		s := &th.sides[v]
-		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil && e.now-max(ev.since, s.resumed) >= holdLimit {
+		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil && e.used(s, ev.computed) {
 			e.halt(s)
 		}
 	}
+}
+
+// used reports whether a task that computes has used so much processor time since it
+// was first asked about it.
+func (e *Engine) used(s *side, limit time.Duration) bool {
+	if s.stop != running || s.inCall != nil {
+		return false
+	}
+	cpu, err := e.host.CPUTime(s.task)
+	if err != nil {
+		return false
+	}
+	if !s.computes.active {
+		s.computes = watch{active: true, cpu: cpu}
+	}
+	return cpu-s.computes.cpu >= limit
 }
 
 // halt asks the front-end to stop a task that computes.
@@ -76,7 +94,10 @@ func (e *Engine) leaderStop(th *thread) {
 	}
 	ev := e.newRecord(th, event.Signal)
 	ev.name = "signal"
-	ev.anywhere, ev.since = true, e.now
+	ev.anywhere = true
+	// What it did before it was first asked about is not known; the tick of the clock
+	// before that is a good guess.
+	ev.computed = min(max(e.now-s.resumed, 0), holdLimit)
 	ev.signal = sig
 	ev.started = true
 	ev.request = e.signalRequest(th, frontend.Leader, sig)

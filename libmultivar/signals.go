@@ -193,9 +193,6 @@ func (e *Engine) hold(th *thread, sig *frontend.Signal) {
 		e.notice("pending", fmt.Sprintf("more than %d real-time signals arrived between two calls; the rest is dropped", maxPending))
 		return
 	}
-	if len(th.pending) == 0 {
-		th.heldSince = e.now
-	}
 	th.pending = append(th.pending, sig)
 }
 

@@ -58,6 +58,8 @@ type side struct {
 	watch          watch
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
+	// computes is from when on its processor time counts towards a halt.
+	computes watch
 	// halting is true while the front-end has been asked to stop the task.
 	halting bool
 	// ending is true when the task's death would be no surprise; ended when it
@@ -107,8 +109,6 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// heldSince is when the first of them arrived.
-	heldSince time.Duration
 }
 
 // process is one process of the program in all variants.
@@ -219,9 +219,9 @@ type record struct {
 	// before: the asynchronous signal is delivered before the call at hand.
 	before bool
 	// anywhere: the asynchronous signal was delivered in the middle of what the leader
-	// computes, at the time since.
+	// computes; computed is for how long it had, as far as that is known.
 	anywhere bool
-	since    time.Duration
+	computed time.Duration
 	deadly   bool
 	// wholeProcess: all threads of the process end with the event.
 	wholeProcess bool
