@@ -218,6 +218,9 @@ func (s *session) callMade(t *task) {
 	}
 	if info, ok := t.blk.Signal(); ok {
 		t.queue = append(t.queue, info)
+		if ret == vhost.NotExecuted && s.cameToWait(t, info) {
+			ret = -int64(syscall.EINTR)
+		}
 		if ret == -int64(syscall.EINTR) {
 			var err error
 			if ret, err = s.wasInterrupted(t); err != nil {

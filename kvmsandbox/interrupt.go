@@ -51,6 +51,19 @@ func (s *session) wasInterrupted(t *task) (int64, error) {
 	return code, nil
 }
 
+// cameToWait says whether a signal that came before t's call had begun interrupts it
+// all the same, because the kernel would have found it pending there: the program has
+// looked already at what its handler notes, and would wait for ever. Any other call is
+// made behind the handler.
+func (s *session) cameToWait(t *task, info [128]byte) bool {
+	row, ok := sysabi.Lookup(sysabi.AMD64, int(t.call.ranNr))
+	if !ok || !row.AwaitsEvents {
+		return false
+	}
+	mask := s.maskOf(t, t.call.ranNr, t.call.ranArgs)
+	return mask == nil || !mask.Has((*signals.Info)(&info).Signo())
+}
+
 // maskOf returns the mask that a call has instead of the program's while it sleeps,
 // nil for none.
 func (s *session) maskOf(t *task, nr int64, args [6]uint64) *signals.Set {

@@ -315,12 +315,11 @@ func (e *Engine) thenFor(v int, ev *record) []*frontend.Signal {
 // looked before the signal was delivered. Any other call is made after the
 // handler.
 func (e *Engine) waitCode(s *side, sig *frontend.Signal) int64 {
-	call := e.row(&s.call).Resolve(s.call.Args)
-	switch call.Name {
-	case "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "pause", "rt_sigsuspend":
-	default:
+	row := e.row(&s.call)
+	if !row.AwaitsEvents {
 		return restartNoIntr
 	}
+	call := row.Resolve(s.call.Args)
 	if mask := e.waitMask(&call); mask != nil {
 		if set := mask(s); set != nil && *set>>(sig.Number-1)&1 != 0 {
 			return restartNoIntr

@@ -118,6 +118,9 @@ type Row struct {
 	Exec Exec
 	// Blocks is true when the call may sleep for long in the kernel.
 	Blocks bool
+	// AwaitsEvents is true when the call sleeps until something happens of which a
+	// signal may be the notice: EINTR is an answer that programs expect of it.
+	AwaitsEvents bool
 	// Signals is true when the call may raise a signal for its own caller
 	// before it returns (kill, a mask change, a write to a closed pipe).
 	Signals bool
