@@ -36,7 +36,7 @@ func fuzzTime(t *testing.T) time.Duration {
 
 // fuzzRun compares one run from seed first on with the same run natively.
 func fuzzRun(t *testing.T, first uint64, n int) {
-	t.Run(fmt.Sprintf("%d/N=%d", first, n), func(t *testing.T) {
+	t.Run(fmt.Sprintf("pages/from_%d/N=%d", first, n), func(t *testing.T) {
 		c := Case{Args: []string{
 			program(t, "hostile_random", dynamic), "DIR", strconv.FormatUint(first, 10), strconv.Itoa(fuzzSeeds),
 		}}
@@ -47,20 +47,23 @@ func fuzzRun(t *testing.T, first uint64, n int) {
 	})
 }
 
-// fuzzCode executes random bytes for so long and returns how many pages of them; a
-// failure ends it.
-func fuzzCode(t *testing.T, d time.Duration) (pages uint64) {
+// fuzzCode executes the random bytes of at most so many seeds, from first on, for at
+// most so long, and returns how many pages that were; a failure ends it.
+func fuzzCode(t *testing.T, first, most uint64, d time.Duration) (pages uint64) {
 	t.Helper()
-	first := uint64(time.Now().UnixMilli()) * fuzzSeeds
-	for end, n := time.Now().Add(d), 1; time.Now().Before(end) && !t.Failed(); n = n%3 + 1 {
+	for end, n := time.Now().Add(d), 1; pages < most && time.Now().Before(end) && !t.Failed(); n = n%3 + 1 {
 		fuzzRun(t, first+pages, n)
 		pages += fuzzSeeds
 	}
 	return pages
 }
 
-// TestFuzzCode executes random bytes in ring 3, new ones each time: what becomes of
-// them is what becomes of them natively.
+// fuzzPages bounds what TestFuzzCode executes.
+const fuzzPages = 1600
+
+// TestFuzzCode executes random bytes in ring 3: what becomes of them is what becomes of
+// them natively. They are the same each time, so that a failure is the change's; the
+// soak test executes new ones.
 func TestFuzzCode(t *testing.T) {
 	if text := os.Getenv(fuzzSeed); text != "" {
 		first, err := strconv.ParseUint(text, 0, 64)
@@ -72,5 +75,5 @@ func TestFuzzCode(t *testing.T) {
 		}
 		return
 	}
-	t.Logf("%d pages", fuzzCode(t, fuzzTime(t)))
+	t.Logf("%d pages", fuzzCode(t, 1, fuzzPages, fuzzTime(t)))
 }

@@ -195,9 +195,10 @@ func TestSoakKilledMonitor(t *testing.T) {
 	}
 }
 
-// TestSoakFuzzCode executes random bytes for an hour.
+// TestSoakFuzzCode executes new random bytes for an hour.
 func TestSoakFuzzCode(t *testing.T) {
 	began := time.Now()
-	pages := fuzzCode(t, time.Hour)
+	first := uint64(began.UnixMilli()) * fuzzSeeds
+	pages := fuzzCode(t, first, 1<<40, time.Hour)
 	say(t, "%d pages of random code, %v", pages, time.Since(began).Round(time.Second))
 }
