@@ -93,8 +93,8 @@ func (e *encoding) unknownToEmulator() bool {
 // themselves are left out.
 func (e *encoding) notOfStack() bool {
 	if e.modrm >= 0 {
-		return e.hasMemory() && !e.inStack() &&
-			!(e.table == 0 && (e.opcode == 0x8f || e.opcode == 0xff && e.reg() >= 2))
+		pushes := e.table == 0 && (e.opcode == 0x8f || e.opcode == 0xff && e.reg() >= 2)
+		return e.hasMemory() && !e.inStack() && !pushes
 	}
 	switch e.opcode {
 	case 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xd7:
