@@ -45,9 +45,10 @@ const (
 	// further report of the task but OnExit.
 	OpKill
 	// OpStop (running in user mode): stop the task as soon as possible, wherever it
-	// computes. It is reported by OnStop, possibly after other reports. The task keeps
-	// running. It may also be done to a task that has made a call meanwhile, of which
-	// the program sees nothing.
+	// computes. It is reported by OnStop, possibly after other reports, or not at all
+	// where that is not possible now: monitors ask again. The task keeps running. It may
+	// also be done to a task that has made a call meanwhile, of which the program sees
+	// nothing.
 	OpStop
 	// OpEnd: kill everything and return from Run. Task is not used.
 	OpEnd

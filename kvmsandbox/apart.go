@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -53,7 +54,7 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 	// The kernel looks for room before it opens anything. What others may see of this
 	// is a file that nobody can change.
 	if err := s.do(t,
-		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFD}, Flags: vhost.Must},
+		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFDCloexec}, Flags: vhost.Must},
 		vhost.Call{Nr: unix.SysClose, From: [6]uint8{1}},
 	); err != nil {
 		return err
@@ -61,6 +62,7 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 	if ret := t.blk.Result(0); ret < 0 {
 		return s.done(t, ret)
 	}
+	s.nameThread(t, &c)
 	h, ret, err := s.helper(t)
 	if err != nil || ret < 0 {
 		if err == nil {
@@ -75,6 +77,29 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 	a.calls = len(calls)
 	s.post(h, calls, false, func() { s.check(t, s.openedApart(a)) })
 	return s.waitApart(a, c.Flags&vhost.Interruptible)
+}
+
+// nameThread gives a path that begins with the link to the calling thread in proc(5) the
+// thread's name: for the helper the link leads to the helper.
+func (s *session) nameThread(t *task, c *vhost.Call) {
+	const link = "/proc/thread-self"
+	row, ok := sysabi.Lookup(sysabi.AMD64, int(c.Nr))
+	if !ok {
+		return
+	}
+	for i, arg := range row.Args {
+		if arg.Kind != sysabi.Path {
+			continue
+		}
+		name, err := s.text(t, c.Args[i], maxPath, 0)
+		if err != nil {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(string(name), link); ok && (rest == "" || rest[0] == '/') {
+			x := &scratch{blk: t.blk, used: maxPath}
+			c.Args[i] = x.put(fmt.Appendf(nil, "/proc/self/task/%d%s\x00", t.id.Host, rest))
+		}
+	}
 }
 
 // helper makes a helper in t's process; ret is the error number of the kernel when it
@@ -212,20 +237,30 @@ func (s *session) takeApart(a *apart) error {
 	link, err := fileName(name)
 	if err != nil || s.forbidden(name, link) {
 		// What cannot be looked at may be anything.
+		_, err := s.call1(h, unix.SysClose, uint64(a.ret))
 		a.ret = -int64(syscall.EACCES)
-		return nil
+		return err
 	}
 	x := h.scratch()
 	const getFlags, closeOnExec = 1, 1
-	at := x.put(rightsImage(h.blk.Addr(vhost.Scratch), int(a.ret)))
-	err = s.must(h, "hand over a file",
+	v := t.proc.variant
+	v.asked++
+	at := x.put(rightsImage(h.blk.Addr(vhost.Scratch), v.asked, int(a.ret)))
+	// The helper's own must be closed when the program has the file.
+	err = s.do(h,
 		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(a.ret), getFlags}},
-		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(t.proc.variant.hidden.control), at, unix.MsgDontWait}})
+		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(v.hidden.control), at, unix.MsgDontWait}},
+		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(a.ret)}})
 	if err != nil {
 		return err
 	}
+	if h.blk.Result(1) < 0 {
+		// A user may have only so many descriptors under way.
+		a.ret = -int64(syscall.ENFILE)
+		return nil
+	}
 	keep := h.blk.Result(0)&closeOnExec == 0
-	_, fd, err := unix.ReceiveFile(t.proc.variant.socket, make([]byte, payloadSize))
+	fd, err := v.takeFile(v.asked)
 	if err != nil {
 		return fmt.Errorf("file of %v: %w", t.id, err)
 	}

@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -67,13 +68,31 @@ func (s *session) await(t *task) error {
 			halt = true
 			waited = 0
 		}
-		if t.proc.gone || unix.Readable(t.proc.pidfd) {
+		if t.proc.gone || unix.Readable(t.proc.pidfd) || s.superseded(t) {
+			return errDead
+		}
+		if s.ctx.Err() != nil {
+			s.fail(context.Cause(s.ctx))
 			return errDead
 		}
 		if err := s.bell.Wait(seen, patience); err != nil {
 			return err
 		}
 	}
+}
+
+// superseded says whether a thread has gone although its process lives on: another one
+// has executed a program.
+func (s *session) superseded(t *task) bool {
+	if id := t.id.Host; id != 0 && unix.Tgkill(t.proc.pid, id, 0) == syscall.ESRCH {
+		return true
+	}
+	for _, o := range t.proc.tasks {
+		if o != t && o.state == starting && o.blk.Reported() && o.blk.Event() == vhost.Ready {
+			return true
+		}
+	}
+	return false
 }
 
 // stopped says whether process pid is stopped by a signal.

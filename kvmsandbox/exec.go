@@ -94,8 +94,40 @@ const (
 
 // execPath carries out an execve or execveat of the program's.
 func (s *session) execPath(t *task, dir int, pathAddr, argv, envp uint64, flags int) error {
-	x, err := s.planPath(t, dir, pathAddr, argv, envp, flags)
-	return s.exec(t, x, err, func() error { return s.execPath(t, dir, pathAddr, argv, envp, flags) })
+	path, err := s.text(t, pathAddr, maxPath, syscall.ENAMETOOLONG)
+	if err != nil {
+		return s.exec(t, nil, err, nil)
+	}
+	return s.execAs(t, dir, string(path), flags, s.vectors(t, argv, envp))
+}
+
+// execAs carries out the execution of a path. What it is and which strings it gets is
+// read once: the program may write over them while a lease is waited for.
+func (s *session) execAs(t *task, dir int, path string, flags int, vectors func(*loader.Request) error) error {
+	x, err := s.planAt(t, dir, path, flags, vectors)
+	if errors.Is(err, errLeased) {
+		if err := vectors(&loader.Request{}); isGone(err) {
+			return err
+		}
+	}
+	return s.exec(t, x, err, func() error { return s.execAs(t, dir, path, flags, vectors) })
+}
+
+// vectors returns what gives a request the strings of an exec, which it reads when it is
+// first called.
+func (s *session) vectors(t *task, argv, envp uint64) func(*loader.Request) error {
+	var args, env [][]byte
+	known := false
+	return func(req *loader.Request) (err error) {
+		if !known {
+			if args, err = s.strings(t, argv); err == nil {
+				env, err = s.strings(t, envp)
+			}
+			known = err == nil
+		}
+		req.Args, req.Env = args, env
+		return err
+	}
 }
 
 // execFile carries out OpExec.
@@ -113,8 +145,8 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 // exec gives up t's program for another, or answers with the errno in err. Where a
 // lease has to be broken first, all that led here is done again by again.
 func (s *session) exec(t *task, x *execution, err error, again func() error) error {
-	if l, ok := isLeased(err); ok {
-		s.awaitLease(l, t, func() { s.check(t, again()) })
+	if errors.Is(err, errLeased) {
+		s.awaitLease(t, func() { s.check(t, again()) })
 		return nil
 	}
 	var bad *loader.Error
@@ -206,21 +238,6 @@ func (s *session) executed(t *task, restore func()) {
 // but may be open in others that share the memory.
 func (t *task) vcpuGone() { t.retire() }
 
-// planPath plans the execution of a file of the program's.
-func (s *session) planPath(t *task, dir int, pathAddr, argv, envp uint64, flags int) (*execution, error) {
-	path, err := s.text(t, pathAddr, maxPath, syscall.ENAMETOOLONG)
-	if err != nil {
-		return nil, err
-	}
-	return s.planAt(t, dir, string(path), flags, func(req *loader.Request) error {
-		var err error
-		if req.Args, err = s.strings(t, argv); err == nil {
-			req.Env, err = s.strings(t, envp)
-		}
-		return err
-	})
-}
-
 // planAt plans the execution of a file that t's process has. vectors reads the
 // strings, which are none when it is nil.
 func (s *session) planAt(t *task, dir int, path string, flags int, vectors func(*loader.Request) error) (*execution, error) {
@@ -290,7 +307,7 @@ func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File
 	}
 	// Once the monitor has it open nobody gets a lease that others would wait for.
 	f, err := openProgram(own)
-	if _, ok := isLeased(err); !ok {
+	if !errors.Is(err, errLeased) {
 		if refused := s.mayExecute(t, int(fd)); refused != nil {
 			if f != nil {
 				_ = f.Close()

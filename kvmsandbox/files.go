@@ -52,7 +52,7 @@ func (p *process) tables() []*files {
 
 // machine returns the descriptors of p's machine and its processors in f.
 func (f *files) machine(p *process) []int {
-	if p.mm == nil {
+	if p.mm == nil || p.mm.vm < 0 {
 		return nil
 	}
 	fds := []int{p.mm.vm}
@@ -84,9 +84,15 @@ func (s *session) own(p *process) []int {
 }
 
 // private returns the descriptors in f that the variant host has for p alone.
-func (p *process) private(f *files) []int {
-	fds := append(f.machine(p), p.siren)
-	if p.exe != 0 {
+func (p *process) private(f *files) []int { return append(f.machine(p), p.personal()...) }
+
+// personal are those that have nothing to do with the memory.
+func (p *process) personal() []int {
+	var fds []int
+	if p.siren > 0 {
+		fds = append(fds, p.siren)
+	}
+	if p.exe > 0 {
 		fds = append(fds, p.exe)
 	}
 	return fds
@@ -102,8 +108,13 @@ func (p *process) leaveFiles() {
 				users++
 			}
 		}
-		if f.users > users {
-			f.stale = append(f.stale, p.private(f)...)
+		if f.users <= users {
+			continue
+		}
+		f.stale = append(f.stale, p.personal()...)
+		if p.mm != nil && p.mm.users == 1 {
+			// Nobody else has the memory to which the machine belongs.
+			f.stale = append(f.stale, f.machine(p)...)
 		}
 	}
 }

@@ -5,7 +5,6 @@ package kvmsandbox
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -91,24 +90,21 @@ func fileName(path string) (string, error) {
 }
 
 // forbidden says whether the file that the program has just opened, which is at path in
-// /proc, by the kernel's name of it, is the variant host's, or the memory of a process in which there
-// is one, or the monitor's: through that file even its code could be changed.
+// /proc, by the kernel's name of it, is the variant host's, or the memory of a process:
+// through that even code could be changed. Whose memory it is makes no difference.
+// There are threads of this session, of the kernel's own and of the monitor that have
+// numbers of which nobody tells, and children that nobody has heard of.
 func (s *session) forbidden(path, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
+	// The memory of a process stays when the thread has gone by which it was opened.
+	link = strings.TrimSuffix(link, " (deleted)")
 	if link != overlong && !strings.HasSuffix(link, "/mem") {
 		return false
 	}
-	rest, ok := strings.CutPrefix(link, "/proc/")
-	if !ok {
-		// Where proc(5) is mounted elsewhere, or for a program with another root, the
-		// name does not tell whose memory it is.
-		return unix.OnProc(path)
-	}
-	pid, _, _ := strings.Cut(rest, "/")
-	n, err := strconv.Atoi(pid)
-	return err == nil && (s.procs[n] != nil || s.tasks[n] != nil || n == unix.Getpid())
+	// proc(5) may be mounted elsewhere, or have another name behind another root.
+	return strings.HasPrefix(link, "/proc/") || unix.OnProc(path)
 }
 
 // hiddenFile is how the kernel names the files that monitor and variant host share.

@@ -26,8 +26,18 @@ func (s *session) halt(t *task) error {
 		return nil
 	}
 	err := unix.Tgkill(t.proc.pid, t.id.Host, kickSignal)
-	if err == syscall.ESRCH {
+	if err == syscall.EAGAIN {
+		// The program lets itself have no signal queued.
+		old := unix.LiftSignals(t.proc.pid)
+		err = unix.Tgkill(t.proc.pid, t.id.Host, kickSignal)
+		unix.SetLimits(t.proc.pid, old)
+	}
+	switch err {
+	case syscall.ESRCH:
 		return errDead
+	case syscall.EAGAIN:
+		// Its user may have none queued. It is asked again.
+		return nil
 	}
 	t.kicked = err == nil
 	return err

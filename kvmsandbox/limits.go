@@ -41,6 +41,7 @@ var ownLimits = map[uint64]uint64{
 	unix.RlimitFiles:   0,
 	unix.RlimitData:    0,
 	unix.RlimitStack:   0,
+	unix.RlimitSignals: 0,
 	unix.RlimitAddress: slotRoom,
 }
 

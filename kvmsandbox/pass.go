@@ -38,10 +38,11 @@ func messageImage(addr uint64) []byte {
 	return b
 }
 
-// rightsImage is the image for sendmsg(2) of a message with descriptor fd.
-func rightsImage(addr uint64, fd int) []byte {
+// rightsImage is the image for sendmsg(2) of a message with a number and descriptor fd.
+func rightsImage(addr, number uint64, fd int) []byte {
 	b := messageImage(addr)
 	le := binary.LittleEndian
+	le.PutUint64(b[messagePayload:], number)
 	le.PutUint64(b[messageControl:], controlUsed)
 	le.PutUint32(b[messageControl+8:], unix.SolSocket)
 	le.PutUint32(b[messageControl+12:], unix.ScmRights)
@@ -64,6 +65,25 @@ func parseMessage(b []byte) (number uint64, fd int) {
 
 // errNoDescriptor says that a process has no room for another descriptor.
 var errNoDescriptor = errors.New("no room for another descriptor")
+
+// takeFile takes the file of message number from a variant's process; those of tasks
+// that died before theirs were taken are closed.
+func (v *variant) takeFile(number uint64) (int, error) {
+	for range maxStale {
+		var payload [payloadSize]byte
+		n, fd, err := unix.ReceiveFile(v.socket, payload[:])
+		if err != nil && fd < 0 && n == 0 {
+			return -1, err
+		}
+		if err == nil && n == payloadSize && binary.LittleEndian.Uint64(payload[:]) == number {
+			return fd, nil
+		}
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	return -1, syscall.EBADMSG
+}
 
 // maxStale bounds how many files of tasks that died before they took them are
 // cleared away at once.

@@ -129,10 +129,12 @@ func (v *procView) statm(text []byte) []byte {
 
 // limitNames are the names of ownLimits in proc(5)'s limits.
 var limitNames = map[string]uint64{
-	"Max data size":     unix.RlimitData,
-	"Max open files":    unix.RlimitFiles,
-	"Max stack size":    unix.RlimitStack,
-	"Max address space": unix.RlimitAddress,
+	"Max data size":  unix.RlimitData,
+	"Max open files": unix.RlimitFiles,
+	"Max stack size": unix.RlimitStack,
+
+	"Max pending signals": unix.RlimitSignals,
+	"Max address space":   unix.RlimitAddress,
 }
 
 // rlimits is proc(5)'s limits: columns of fixed width, the name's 26 characters wide,

@@ -113,9 +113,6 @@ func (s *session) ExecRefusal(id frontend.Task, dirfd int, path string, flags in
 		x.close()
 		return 0, ""
 	}
-	if l, ok := isLeased(err); ok {
-		_ = unix.Close(l.path)
-	}
 	var bad *loader.Error
 	if !errors.As(err, &bad) || !bad.Refused {
 		return 0, ""

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
@@ -19,7 +18,7 @@ import (
 var racesSource string
 
 // races are the programs of testdata/races.c.
-var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease"}
+var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed"}
 
 // No thread is faster than what the monitor does for another one, and calls that are
 // made apart for that reason answer what they always do.
@@ -54,9 +53,9 @@ func TestRacesNative(t *testing.T) {
 	for _, name := range races {
 		t.Run(name, func(t *testing.T) {
 			out, err := exec.Command(program, name, t.TempDir()).CombinedOutput()
-			if name == "opened" && os.Getuid() == 0 {
-				if err == nil || !strings.Contains(string(out), "word != secret") && !strings.Contains(string(out), "EACCES") {
-					t.Errorf("%v\n%s", err, out)
+			if name == "opened" || name == "memories" {
+				if err == nil {
+					t.Errorf("memory cannot be opened: this finds nothing\n%s", out)
 				}
 			} else if err != nil {
 				t.Errorf("%v\n%s", err, out)

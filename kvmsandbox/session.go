@@ -41,7 +41,6 @@ type session struct {
 	listed    bool
 
 	bell     *vhost.BellPage
-	letters  letters
 	watch    *watch
 	image    int // the variant host's file
 	variants []*variant
@@ -58,6 +57,8 @@ type session struct {
 	leavers []*task
 	// ready is what is to be done before the next report is looked at.
 	ready []deferred
+	// leasing is what waits until leases on programs are broken.
+	leasing []deferred
 	// steps counts what the loop has done.
 	steps uint
 
@@ -84,8 +85,6 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 		return frontend.Outcome{}, err
 	}
 	defer s.bell.Close()
-	s.letters.bell = s.bell
-	defer s.letters.close()
 	if s.image, err = unix.SealedFile(vhost.FilePrefix+"host", vhost.ImageBytes()); err != nil {
 		return frontend.Outcome{}, err
 	}
@@ -98,6 +97,9 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 	defer s.ringWhenDone()()
 	defer s.release()
 	roots, err := s.startAll()
+	if s.err != nil {
+		err = s.err
+	}
 	if err != nil {
 		return frontend.Outcome{}, err
 	}
@@ -140,6 +142,7 @@ func (s *session) loop() {
 		}
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
 			s.lastTick = now
+			s.tryLeased()
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
 			continue
 		}
@@ -176,7 +179,6 @@ func (s *session) spinFor(seen uint32) bool {
 
 // step does what there is to do and says whether there was anything.
 func (s *session) step() bool {
-	s.ready = append(s.ready, s.letters.take()...)
 	if len(s.ready) > 0 {
 		s.doNext()
 		return true

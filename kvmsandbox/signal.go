@@ -163,7 +163,9 @@ func (s *session) collect(t *task) error {
 		return nil
 	}
 	info, ok, err := s.pending(t, t.sig.Blocked)
-	if ok {
+	if ok && s.isKick(info) {
+		t.kicked = false
+	} else if ok {
 		t.queue = append(t.queue, info)
 	}
 	return err

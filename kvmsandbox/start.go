@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -83,8 +84,8 @@ func (s *session) firstProgram(path string) (*execution, error) {
 		return openProgram(fd)
 	}
 	f, err := open(path)
-	for l, ok := isLeased(err); ok; l, ok = isLeased(err) {
-		l.wait()
+	for errors.Is(err, errLeased) && s.ctx.Err() == nil {
+		time.Sleep(s.tick)
 		f, err = open(path)
 	}
 	if err != nil {
@@ -232,7 +233,7 @@ func (s *session) arm(t *task) error {
 }
 
 // openProgram opens the file behind the path descriptor fd, which it takes, to be
-// executed. The error may be a *leased.
+// executed. The error may wrap errLeased.
 func openProgram(fd int) (*loader.File, error) {
 	defer unix.Close(fd)
 	self := procPath(unix.Getpid(), fmt.Sprintf("fd/%d", fd))

@@ -21,6 +21,8 @@ type variant struct {
 	hidden hidden
 	// sent numbers the files sent through the control socket.
 	sent uint64
+	// asked numbers those that its processes send.
+	asked uint64
 	// blocks of threads that have been told to end and may not have yet.
 	dying []dying
 }

@@ -119,8 +119,11 @@ func (s *session) build(t *task, m *memory) error {
 			break
 		}
 	}
+	if err != nil {
+		return err
+	}
 	m.vm = int(t.blk.Result(1))
-	return err
+	return nil
 }
 
 // equip gives t virtual processor c of its memory. Registers begin as those in

@@ -50,12 +50,11 @@ func (e *Engine) used(s *side, limit time.Duration) bool {
 	return cpu-s.computes.cpu >= limit
 }
 
-// halt asks the front-end to stop a task that computes.
+// halt asks the front-end to stop a task that computes, at each tick until it has.
 func (e *Engine) halt(s *side) {
-	if s.stop != running || s.inCall != nil || s.halting {
+	if s.stop != running || s.inCall != nil {
 		return
 	}
-	s.halting = true
 	e.act(frontend.Action{Op: frontend.OpStop, Task: s.task})
 }
 
@@ -65,7 +64,7 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 	if th == nil {
 		return e.take()
 	}
-	s.stop, s.halting = atStop, false
+	s.stop = atStop
 	s.since = e.now
 	if t.Variant == frontend.Leader {
 		e.leaderStop(th)

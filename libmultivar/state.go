@@ -60,8 +60,6 @@ type side struct {
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt.
 	computes watch
-	// halting is true while the front-end has been asked to stop the task.
-	halting bool
 	// ending is true when the task's death would be no surprise; ended when it
 	// has left its domain.
 	ending, ended bool

@@ -82,6 +82,7 @@ const (
 	RlimitData    = sys.RLIMIT_DATA
 	RlimitFiles   = sys.RLIMIT_NOFILE
 	RlimitStack   = sys.RLIMIT_STACK
+	RlimitSignals = sys.RLIMIT_SIGPENDING
 	RlimitAddress = sys.RLIMIT_AS
 )
 

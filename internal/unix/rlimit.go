@@ -50,6 +50,19 @@ func LiftLimits(pid int, files uint64) []Limit {
 	return old
 }
 
+// LiftSignals lifts the limit of process pid on signals that are queued, as far as it may
+// do so itself. It returns the limit if that was lower.
+func LiftSignals(pid int) []Limit {
+	var now sys.Rlimit
+	if sys.Prlimit(pid, sys.RLIMIT_SIGPENDING, nil, &now) != nil || now.Cur >= now.Max {
+		return nil
+	}
+	if setLimit(pid, Limit{RlimitSignals, now.Max, now.Max}) != nil {
+		return nil
+	}
+	return []Limit{{RlimitSignals, now.Cur, now.Max}}
+}
+
 // SetLimits gives process pid back what LiftLimits lifted.
 func SetLimits(pid int, old []Limit) {
 	for _, l := range old {

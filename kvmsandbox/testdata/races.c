@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -155,6 +156,8 @@ static int opens(void)
 	CHECK(openat(77, "file", O_RDONLY) == -1 && errno == EBADF);
 	CHECK(openat(fd, "file", O_RDONLY) == -1 && errno == ENOTDIR);
 	CHECK(syscall(SYS_open, 8L, O_RDONLY) == -1 && errno == EFAULT);
+	CHECK((fd = open("/proc/thread-self/comm", O_RDWR)) == 6 && write(fd, "me", 2) == 2 && close(fd) == 0);
+	CHECK((fd = open("/proc/thread-self/fd/3", O_RDONLY)) == 6 && close(fd) == 0);
 	CHECK((fd = open("/proc/self/maps", O_RDONLY)) == 6 && read(fd, text, sizeof text - 1) > 0);
 	CHECK(close(6) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = 8;
@@ -225,6 +228,12 @@ static int fifo(void)
 	return 0;
 }
 
+static int exits_with_3(void *unused)
+{
+	(void)unused;
+	_exit(3);
+}
+
 /* A process that ends, or executes, while one of its threads opens. */
 static int ends(void)
 {
@@ -273,6 +282,95 @@ static int tables(void)
 		CHECK(close(3) == 0 && close(4) == 0);
 		syscall(SYS_lseek, -77, i, 1); /* for whoever counts descriptors */
 	}
+	return 0;
+}
+
+static void *opener(void *unused)
+{
+	for (;;)
+		close(open("/dev/null", O_RDONLY));
+	return unused;
+}
+
+/* An exec that ends threads in the middle of their opens, over and over. */
+static int execs(void)
+{
+	const char *so_far = getenv("ROUND");
+	int round = so_far ? atoi(so_far) : 0;
+	char text[20];
+	pthread_t t;
+
+	if (round == 30)
+		return 0;
+	for (int i = 0; i < 3; i++)
+		CHECK(pthread_create(&t, NULL, opener, NULL) == 0);
+	usleep(2000);
+	snprintf(text, sizeof text, "%d", round + 1);
+	CHECK(setenv("ROUND", text, 1) == 0);
+	execl("/proc/self/exe", "races", "execs", dir, (char *)NULL);
+	CHECK(0);
+	return 1;
+}
+
+/* A child that shares memory and descriptors takes nothing along when it ends. */
+static int sharing(void)
+{
+	static char stack[65536];
+
+	for (int i = 0; i < 5; i++) {
+		int status;
+		pid_t pid = clone(exits_with_3, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, NULL);
+
+		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 3);
+		CHECK((pid = fork()) >= 0);
+		if (pid == 0)
+			_exit(4);
+		CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 4);
+	}
+	return 0;
+}
+
+/* The memory of whatever thread there is, of which some have numbers that nobody tells:
+ * one opens a pipe meanwhile. */
+static int memories(void)
+{
+	char name[200];
+	pthread_t t;
+
+	path(name, "fifo");
+	CHECK(mkfifo(name, 0600) == 0);
+	CHECK(pthread_create(&t, NULL, fifo_reader, name) == 0);
+	while (!opening)
+		usleep(1000);
+	usleep(20000);
+	for (int id = getpid() - 30; id < getpid() + 60; id++)
+		for (int how = 0; how < 2; how++) {
+			snprintf(name, sizeof name, "/proc/%d/mem", id);
+			CHECK(open(name, how ? O_RDWR : O_RDONLY) == -1);
+			snprintf(name, sizeof name, "/proc/self/task/%d/mem", id);
+			CHECK(open(name, how ? O_RDWR : O_RDONLY) == -1);
+		}
+	path(name, "fifo");
+	int fd = open(name, O_WRONLY);
+	CHECK(fd >= 0 && write(fd, "x", 1) == 1 && pthread_join(t, NULL) == 0);
+	return 0;
+}
+
+/* What is closed is closed: a lock that went with its file is free again. */
+static int closed(void)
+{
+	char name[200];
+	pthread_t t;
+
+	path(name, "locked");
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&t, NULL, sleeper, NULL) == 0);
+	for (int i = 0; i < 200; i++) {
+		int fd = open(name, O_CREAT | O_RDWR, 0600);
+
+		CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && close(fd) == 0);
+	}
+	over = 1;
 	return 0;
 }
 
@@ -329,7 +427,8 @@ int main(int argc, char **argv)
 		int (*f)(void);
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
-		{"tables", tables}, {"lease", lease}, {"status", status},
+		{"tables", tables}, {"lease", lease}, {"execs", execs},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
