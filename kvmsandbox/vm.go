@@ -175,7 +175,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 			return c, nil
 		}
 	}
-	if len(m.vcpus) == maxVCPUs {
+	if len(m.vcpus) >= s.kvm.vcpus {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
 	defer s.lift(t)()
