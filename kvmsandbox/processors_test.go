@@ -17,7 +17,7 @@ import (
 var processorsSource string
 
 // A program that has more threads than its memory has processors is told so and goes
-// on, and gets those back that it does not use any more.
+// on, and gets those back that it does not use any more, however their tasks ended.
 func TestProcessorsOut(t *testing.T) {
 	machines(t)
 	const processors, threads = 6, 40
@@ -29,6 +29,7 @@ func TestProcessorsOut(t *testing.T) {
 	}{
 		{"threads", processors, []int64{processors - 1, processors - 1}},
 		{"threads", threads + 1, []int64{threads, threads}},
+		{"children", 2, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if out, err := exec.Command(program, c.name).CombinedOutput(); err != nil {
