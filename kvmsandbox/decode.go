@@ -9,6 +9,10 @@ type encoding struct {
 	code []byte
 	// segment is the last segment prefix, 0 for none; rex the REX prefix.
 	segment, rex byte
+	// repeat is the last prefix of REP and REPNE, 0 for none; wide and locked say
+	// whether there is an operand size prefix and LOCK.
+	repeat       byte
+	wide, locked bool
 	// vector is true for the encodings VEX and EVEX.
 	vector bool
 	// table is the opcode's: 0 for one byte, 0x0f, 0x38 or 0x3a.
@@ -38,6 +42,14 @@ func decode(code []byte) (e encoding, ok bool) {
 		case c == 0x66 || c == 0x67 || c == 0xf0 || c == 0xf2 || c == 0xf3:
 			// In front of another prefix, REX is none.
 			e.rex = 0
+			switch c {
+			case 0x66:
+				e.wide = true
+			case 0xf0:
+				e.locked = true
+			case 0xf2, 0xf3:
+				e.repeat = c
+			}
 		case c&0xf0 == 0x40:
 			e.rex = c
 		default:

@@ -59,6 +59,44 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// What the emulator takes for something else than the processor does.
+func TestJudged(t *testing.T) {
+	for _, c := range []struct {
+		name                    string
+		code                    []byte
+		invalid, unknown, locks bool
+	}{
+		{"mov %rax, %dr0", []byte{0x0f, 0x23, 0xc0}, false, false, false},
+		{"mov %rax, %dr8", []byte{0x44, 0x0f, 0x23, 0xc0}, true, false, false},
+		{"mov %dr8, %rax", []byte{0x4e, 0x0f, 0x21, 0xc0}, true, false, false},
+		{"mov %dr0, %rax, REX lost", []byte{0x44, 0x66, 0x0f, 0x21, 0xc0}, false, false, false},
+		{"mov %cr0, %rax", []byte{0x0f, 0x20, 0xc0}, false, false, false},
+		{"mov %cr1, %rax", []byte{0x0f, 0x20, 0xc8}, true, false, false},
+		{"lock mov %cr0, %rax", []byte{0xf0, 0x0f, 0x20, 0xc0}, false, false, true},
+		{"lock mov %rax, %cr0", []byte{0xf0, 0x48, 0x0f, 0x22, 0xc0}, false, false, true},
+		{"lock mov %cr8, %rax", []byte{0xf0, 0x44, 0x0f, 0x20, 0xc0}, false, false, false},
+		{"lock mov %cr2, %rax", []byte{0xf0, 0x0f, 0x20, 0xd0}, false, false, false},
+		{"xsetbv", []byte{0x48, 0x0f, 0x01, 0xd1}, false, false, false},
+		{"data16 xsetbv", []byte{0x66, 0x0f, 0x01, 0xd1}, true, false, false},
+		{"repz xsetbv", []byte{0xf3, 0x0f, 0x01, 0xd1}, true, false, false},
+		{"lock xsetbv", []byte{0xf0, 0x0f, 0x01, 0xd1}, true, false, false},
+		{"monitor", []byte{0x0f, 0x01, 0xc8}, true, false, false},
+		{"xrstors", []byte{0x48, 0x0f, 0xc7, 0x18}, false, true, false},
+		{"data16 xrstors", []byte{0x66, 0x0f, 0xc7, 0x18}, false, false, false},
+		{"repnz xsaves", []byte{0xf2, 0x0f, 0xc7, 0x28}, false, false, false},
+		{"lock xsaves", []byte{0xf0, 0x0f, 0xc7, 0x28}, false, false, false},
+		{"invpcid", []byte{0x66, 0x0f, 0x38, 0x82, 0x00}, false, true, false},
+		{"invpcid without its prefix", []byte{0x0f, 0x38, 0x82, 0x00}, false, false, false},
+		{"repz invpcid", []byte{0x66, 0xf3, 0x0f, 0x38, 0x82, 0x00}, false, false, false},
+		{"vmovaps %xmm1, %xmm0", []byte{0xc5, 0xf8, 0x28, 0xc1}, false, false, false},
+	} {
+		e, ok := decode(c.code)
+		if !ok || e.invalid() != c.invalid || e.unknownToEmulator() != c.unknown || e.locksControl() != c.locks {
+			t.Errorf("%s: %t, invalid %t, unknown %t, locks %t", c.name, ok, e.invalid(), e.unknownToEmulator(), e.locksControl())
+		}
+	}
+}
+
 // Nothing makes the decoder fail.
 func TestDecodeAnything(t *testing.T) {
 	const seed, rounds = 1, 1 << 18
@@ -74,6 +112,7 @@ func TestDecodeAnything(t *testing.T) {
 		}
 		e.address(&kvm.Registers{})
 		e.invalid()
+		e.locksControl()
 		e.notOfStack()
 		e.unknownToEmulator()
 		if n := len(e.harmless()); e.tail > len(code) || n > len(code) {

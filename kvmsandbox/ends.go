@@ -96,8 +96,9 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	if t.state == ended {
 		return
 	}
-	// A virtual processor that was in the guest may hold half of an exception.
-	clean := t.state == leaving
+	if t.vcpu != nil && t.state != leaving {
+		t.vcpu.used = true
+	}
 	t.state = ended
 	s.dropActive(t)
 	s.changed(t)
@@ -106,10 +107,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	p.tasks = without(p.tasks, t)
 	t.files.users--
 	delete(s.tasks, t.id.Host)
-	if clean {
-		t.retire()
-	}
-	t.vcpu = nil
+	t.retire()
 	t.dropExec()
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
 	s.apply(s.mon.OnExit(t.id, st))

@@ -39,18 +39,27 @@ type birth struct {
 	// fpu is the parent's XSAVE area.
 	fpu []byte
 	// vcpu is the child's where it shares the parent's memory. It is made in the
-	// parent, so that both have its descriptor.
+	// parent, so that both have its descriptor. mm is that memory.
 	vcpu *vcpu
+	mm   *memory
 	// told is true when the monitor knows of the child and has let the parent go
 	// on; result holds the call's result when it came earlier.
 	told, returned bool
 	result         int64
 }
 
+// giveBack gives up the virtual processor of a child that has not got it.
+func (b *birth) giveBack() {
+	if b.vcpu != nil {
+		b.mm.idle = append(b.mm.idle, b.vcpu)
+		b.vcpu = nil
+	}
+}
+
 // fork carries out a call that makes a task. The child is a real one of the
 // process; it begins in the variant host, which reports it.
 func (s *session) fork(t *task, nr int64, args [6]uint64) error {
-	b := &birth{parent: t, flags: args[0], args: args, kind: frontend.Clone}
+	b := &birth{parent: t, flags: args[0], args: args, kind: frontend.Clone, mm: t.proc.mm}
 	switch nr {
 	case unix.SysFork:
 		b.flags, b.args, b.kind = signalChild, [6]uint64{}, frontend.Fork
@@ -80,6 +89,7 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 	v := t.proc.variant
 	blk, err := v.newBlock(s.hostSpin)
 	if err != nil {
+		b.giveBack()
 		return s.done(t, -int64(syscall.EAGAIN))
 	}
 	blk.Lend()
@@ -106,9 +116,7 @@ func (s *session) cloneReturned(t, child *task) {
 		s.dropActive(child)
 		s.dropUnborn(child)
 		child.proc.variant.arena.FreeBlock(child.blk)
-		if b.vcpu != nil {
-			t.proc.mm.idle = append(t.proc.mm.idle, b.vcpu)
-		}
+		b.giveBack()
 		s.check(t, s.done(t, b.result))
 		return
 	}
@@ -127,6 +135,9 @@ func (s *session) childStarted(child *task) {
 	}
 	child.id.Host = child.blk.Thread()
 	if err := s.adopt(t, child); isGone(err) && s.tasks[child.id.Host] == child {
+		if child.vcpu == nil {
+			b.giveBack()
+		}
 		// It died before it was ready. The monitor is told of it all the same, and of
 		// its end next.
 		s.log.Debug("a task died at its birth", "task", child.id.String())
@@ -154,6 +165,7 @@ func (s *session) parentGoesOn(t *task) error {
 // meanwhile, and waits until it is gone.
 func (s *session) abandon(child *task) {
 	child.state = ended
+	child.born.giveBack()
 	s.dropUnborn(child)
 	pid := child.blk.Process()
 	child.proc.variant.dying = append(child.proc.variant.dying, dying{child.blk, pid, child.blk.Thread()})

@@ -31,6 +31,8 @@ type FrontEnd struct {
 	spin time.Duration
 	// stats, if it is not nil, is told what each session counted.
 	stats func(Stats)
+	// vcpus, if it is not 0, is how many virtual processors a memory has at most.
+	vcpus int
 }
 
 var _ frontend.FrontEnd = (*FrontEnd)(nil)
@@ -111,6 +113,9 @@ func (f *FrontEnd) Run(
 		return frontend.Outcome{}, err
 	}
 	defer m.close()
+	if f.vcpus > 0 {
+		m.vcpus = min(m.vcpus, f.vcpus)
+	}
 	// The kernel kills a process whose parent thread ends before it is armed.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -32,7 +32,7 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	}
 	switch vector {
 	case vectorOpcode:
-		if e.unknownToEmulator() || s.kvm.probe.valid(s, &e) {
+		if e.unknownToEmulator() || e.locksControl() && s.kvm.locksCR8() || s.kvm.probe.valid(s, &e) {
 			return e.refusal(&t.regs)
 		}
 	case vectorPageFault:
@@ -57,8 +57,9 @@ func (e *encoding) refusal(r *kvm.Registers) int {
 }
 
 // invalid says whether the processor knows no such instruction, which it finds out
-// before it looks at operands: moves to segment registers and control registers that
-// there are not, and MONITOR and MWAIT, which ring 3 has not.
+// before it looks at operands: moves to segment registers, control registers and debug
+// registers that there are not, MONITOR and MWAIT, which ring 3 has not, and XSETBV with
+// prefixes, which the emulator overlooks.
 func (e *encoding) invalid() bool {
 	if e.vector || e.modrm < 0 {
 		return false
@@ -72,8 +73,15 @@ func (e *encoding) invalid() bool {
 			return false
 		}
 		return true
+	case e.table == 0x0f && (e.opcode == 0x21 || e.opcode == 0x23):
+		return e.rex&4 != 0
 	case e.table == 0x0f && e.opcode == 0x01:
-		return e.code[e.modrm] == 0xc8 || e.code[e.modrm] == 0xc9
+		switch e.code[e.modrm] {
+		case 0xc8, 0xc9:
+			return true
+		case 0xd1:
+			return e.wide || e.repeat != 0 || e.locked
+		}
 	}
 	return false
 }
@@ -81,11 +89,24 @@ func (e *encoding) invalid() bool {
 // unknownToEmulator says whether an instruction is one of ring 0's that fails in ring 3
 // whatever its operands are, so that trying it says nothing: XSAVES, XRSTORS, INVPCID.
 func (e *encoding) unknownToEmulator() bool {
-	if e.vector || !e.hasMemory() {
+	if e.vector || !e.hasMemory() || e.repeat != 0 || e.locked {
 		return false
 	}
-	return e.table == 0x0f && e.opcode == 0xc7 && (e.reg() == 3 || e.reg() == 5) ||
-		e.table == 0x38 && e.opcode == 0x82
+	return e.table == 0x0f && e.opcode == 0xc7 && (e.reg() == 3 || e.reg() == 5) && !e.wide ||
+		e.table == 0x38 && e.opcode == 0x82 && e.wide
+}
+
+// locksControl says whether an instruction is a move of CR0 with LOCK, which is one of
+// CR8 where the processor has that.
+func (e *encoding) locksControl() bool {
+	return !e.vector && e.table == 0x0f && (e.opcode == 0x20 || e.opcode == 0x22) && e.locked && e.reg() == 0 && e.rex&4 == 0
+}
+
+// locksCR8 says whether LOCK makes CR8 of CR0 (AltMovCr8, AMD64 manual, volume 3).
+func (m *machine) locksCR8() bool {
+	const features, ecx, altMovCR8 = 0x80000001, 2, 1 << 4
+	leaf, ok := m.cpuid.Leaf(features, 0)
+	return ok && leaf[ecx]&altMovCR8 != 0
 }
 
 // notOfStack says whether the memory operand cannot be one of the stack segment: the

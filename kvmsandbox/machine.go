@@ -25,8 +25,10 @@ type machine struct {
 	kind    kind
 	runSize int
 	slots   int
-	cpuid   kvm.CPUID
-	xcr0    uint64
+	// vcpus is how many virtual processors a memory has at most.
+	vcpus int
+	cpuid kvm.CPUID
+	xcr0  uint64
 	// special are the special registers of a fresh virtual processor.
 	special kvm.Special
 	getFPU  uint64 // the request that reads vector registers
@@ -46,6 +48,7 @@ type machine struct {
 // Extensions (KVM_CHECK_EXTENSION).
 const (
 	capSlots  = 10
+	capVCPUs  = 66
 	capXSave2 = 208
 )
 
@@ -75,6 +78,10 @@ func (m *machine) examine() error {
 	if m.slots, err = unix.IoctlValue(m.fd, kvm.CheckExtension, capSlots); err != nil || m.slots < 64 {
 		return fmt.Errorf("%d memory slots: %w", m.slots, err)
 	}
+	if m.vcpus, err = unix.IoctlValue(m.fd, kvm.CheckExtension, capVCPUs); err != nil || m.vcpus < 1 {
+		return fmt.Errorf("%d virtual processors: %w", m.vcpus, err)
+	}
+	m.vcpus = min(m.vcpus, maxVCPUs)
 	vm, err := unix.IoctlAgain(m.fd, kvm.CreateVM, 0)
 	if err != nil {
 		return fmt.Errorf("make virtual machine: %w", err)

@@ -41,6 +41,9 @@ type vcpu struct {
 	// told is true when the machine knows its features, which it takes only before
 	// the processor has run.
 	told bool
+	// used is true when a task was killed that may have been in the guest: the
+	// processor may hold half of an instruction or an exception.
+	used bool
 	// count is the kernel's of its exits, nil where there is none.
 	count *hostCount
 }
@@ -133,6 +136,15 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 	m := t.proc.mm
 	t.vcpu = c
 	t.blk.SetVCPU(c.fd)
+	if c.used {
+		if err := s.dropInstruction(t); err != nil {
+			return err
+		}
+		if _, err := s.debugStatus(t); err != nil {
+			return err
+		}
+		c.used = false
+	}
 	sp := kvm.Special(make([]byte, kvm.SpecialSize))
 	copy(sp, s.kvm.special)
 	special(sp, c.number, m.space.CR3(), t.proc.trapTSC, fsBase, gsBase)
@@ -178,7 +190,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 			return c, nil
 		}
 	}
-	if len(m.vcpus) == maxVCPUs {
+	if len(m.vcpus) >= s.kvm.vcpus {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
 	defer s.lift(t)()

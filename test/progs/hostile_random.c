@@ -89,10 +89,10 @@ static void shuffle(void)
  * Second bytes, behind 0x0f, of what is not to be executed: system calls, and what
  * depends on the machine, the processor, the time or chance (descriptor tables,
  * limits of segments, time stamps, counters, bases of segments and saved state,
- * identification, random numbers).
+ * identification, random numbers, prefetches of registers).
  */
 static const unsigned char no_second[] = {
-	0x00, 0x01, 0x02, 0x03, 0x05, 0x07, 0x31, 0x33, 0x34, 0x35, 0x37, 0xa2, 0xae, 0xc7,
+	0x00, 0x01, 0x02, 0x03, 0x05, 0x07, 0x0d, 0x31, 0x33, 0x34, 0x35, 0x37, 0xa2, 0xae, 0xc7,
 };
 
 static void randomise(unsigned char *p, size_t n)
@@ -108,6 +108,31 @@ static void randomise(unsigned char *p, size_t n)
  */
 static const unsigned char no_first[] = {0x9c, 0xcf, 0xe0, 0xe1, 0xe2};
 
+/*
+ * Second bytes that are not to be executed behind certain prefixes: no-operations (LOCK),
+ * movnti and movntq (operand size, REP). The processor knows no such instructions, but a
+ * paravirtual KVM, which emulates whatever is invalid, carries them out without their
+ * prefixes and goes on, so that no front-end hears of it. Neither does one of prefetches
+ * of registers, which are invalid on some processors only.
+ */
+static const unsigned char no_prefixed[] = {0x19, 0x1c, 0x1d, 0x1f, 0xc3, 0xe7};
+
+/* Whether the instruction whose opcode is at i has one of those prefixes. */
+static int prefixed(const unsigned char *p, size_t i)
+{
+	while (i-- > 0) {
+		switch (p[i]) {
+		case 0x66: case 0xf0: case 0xf2: case 0xf3:
+			return 1;
+		case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x67:
+			continue;
+		}
+		if ((p[i] & 0xf0) != 0x40)
+			return 0;
+	}
+	return 0;
+}
+
 static void tame(unsigned char *p)
 {
 	for (size_t i = 0; i + 1 < CODE_SIZE; i++) {
@@ -122,6 +147,9 @@ static void tame(unsigned char *p)
 				p[i] = 0x90;
 		for (size_t k = 0; k < sizeof no_second; k++)
 			if (p[i] == 0x0f && p[i + 1] == no_second[k])
+				p[i + 1] = 0x0b;
+		for (size_t k = 0; k < sizeof no_prefixed; k++)
+			if (p[i] == 0x0f && p[i + 1] == no_prefixed[k] && prefixed(p, i))
 				p[i + 1] = 0x0b;
 	}
 	p[CODE_SIZE - 1] = 0xcc;
