@@ -67,12 +67,13 @@ const svmSmallHostile = "hostile_code"
 
 // svmWithoutHostile are the hostile programs that are left out, with the reason.
 var svmWithoutHostile = map[string]string{
-	"hostile_children": "its hundreds of processes take more than a minute",
-	"hostile_exec":     "its hundreds of processes take more than a minute",
-	"hostile_limits":   "it runs programs that the machine does not have",
-	"hostile_process":  "known to differ now and then: whether memory can still be mapped under a lowered limit",
-	"hostile_flags":    "known to fail: a program that single-steps itself gets no further there, on kvm",
-	"hostile_random":   "known to fail: an instruction fetch faults with an unexpected code segment there, on kvm",
+	"hostile_children":     "its hundreds of processes take more than a minute",
+	"hostile_exec":         "its hundreds of processes take more than a minute",
+	"hostile_limits":       "it runs programs that the machine does not have",
+	"hostile_process":      "known to differ now and then: whether memory can still be mapped under a lowered limit",
+	"hostile_instructions": "the emulated processor raises other exceptions than a real one, natively, too",
+	"hostile_flags":        "known to fail: a program that single-steps itself gets no further there, on kvm",
+	"hostile_random":       "known to fail: an instruction fetch faults with an unexpected code segment there, on kvm",
 }
 
 // addHostile adds the programs that misuse the system: they and the same with a
