@@ -19,9 +19,10 @@ const (
 	OpAnswer
 	// OpResume (call exit, exec, fork, signal, stop): go on; a signal is suppressed.
 	OpResume
-	// OpSignal (signal): deliver Signal. (stop, rdtsc): deliver Signal in front of the
-	// next instruction; the time stamp counter is read behind the handler. With Restart the call that the signal
+	// OpSignal (signal): deliver Signal. With Restart the call that the signal
 	// interrupted is executed again if no handler runs, whatever its result was.
+	// (stop, rdtsc): deliver Signal in front of the next instruction; the time stamp
+	// counter is read behind the handler.
 	OpSignal
 	// OpInterrupt (call entry): do not run the call; deliver Signal as if it had
 	// come in the middle of it, with Ret as the kernel's result. (call exit): the

@@ -264,15 +264,13 @@ func (s *session) takeApart(a *apart) error {
 	if err != nil {
 		return fmt.Errorf("file of %v: %w", t.id, err)
 	}
-	if fd, err = s.textApart(fd, link); err != nil {
-		return err
-	}
-	a.file, a.keep = fd, keep
-	return nil
+	a.keep = keep
+	a.file, err = s.textApart(fd, link)
+	return err
 }
 
 // textApart returns, in place of descriptor fd of the monitor, what the program is to
-// see of a file of /proc.
+// see of a file of /proc. After an error that is fd itself.
 func (s *session) textApart(fd int, link string) (int, error) {
 	f, ok := s.procFile(link)
 	if !ok {
@@ -294,8 +292,12 @@ func (s *session) textApart(fd int, link string) (int, error) {
 		return fd, err
 	}
 	defer text.Close()
+	shown, err := unix.Duplicate(int(text.Fd()), minFile)
+	if err != nil {
+		return fd, err
+	}
 	_ = unix.Close(fd)
-	return unix.Duplicate(int(text.Fd()), minFile)
+	return shown, nil
 }
 
 // retireHelper lets the helper exit.

@@ -174,7 +174,7 @@ func (e *encoding) harmless() []byte {
 
 func (p *probe) open(m *machine) error {
 	var err error
-	if p.vm, err = unix.IoctlValue(m.fd, kvm.CreateVM, 0); err != nil {
+	if p.vm, err = unix.IoctlAgain(m.fd, kvm.CreateVM, 0); err != nil {
 		return fmt.Errorf("make virtual machine: %w", err)
 	}
 	if p.tr, err = m.newTrial(p.vm); err != nil {

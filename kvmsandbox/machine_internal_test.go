@@ -3,7 +3,6 @@
 package kvmsandbox
 
 import (
-	"errors"
 	"runtime"
 	"sync"
 	"syscall"
@@ -15,9 +14,7 @@ import (
 // Signals to this process, which Go's runtime sends itself at any time, do not keep
 // virtual machines from being made.
 func TestMachineUnderSignals(t *testing.T) {
-	if _, err := MeasureExits(1); errors.Is(err, ErrUnavailable) {
-		t.Skipf("MISSING: %v", err)
-	}
+	NeedMachines(t)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pid, tid := unix.Getpid(), unix.Gettid()

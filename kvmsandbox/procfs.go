@@ -283,7 +283,7 @@ func (s *session) runListing(t *task, c vhost.Call) bool {
 func (s *session) listedEntries(t *task, c vhost.Call, f procFile) {
 	ret := t.blk.Result(0)
 	if ret > 0 {
-		list := make([]byte, ret)
+		list := make([]byte, min(ret, int64(uint32(c.Args[2]))))
 		if _, err := s.ReadVariantMem(t.id, c.Args[1], list); err != nil {
 			s.check(t, err)
 			return

@@ -91,6 +91,9 @@ func ReceiveFile(socket int, payload []byte) (n, fd int, err error) {
 	}
 	fds, err := sys.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
+		for _, fd := range fds {
+			_ = sys.Close(fd)
+		}
 		return n, -1, syscall.EBADMSG
 	}
 	return n, fds[0], nil
