@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -16,7 +17,7 @@ type domain struct {
 	sides []domainSide
 	// schedule are the leader's choices that not all followers have repeated;
 	// schedule[0] has number first.
-	schedule []*thread
+	schedule []choice
 	first    uint64
 }
 
@@ -27,9 +28,19 @@ type domainSide struct {
 	ready []turn
 	// next is the number of the choice that this variant repeats next.
 	next uint64
+	// turn is what the leader chose last.
+	turn choice
 	// streak counts how often the leader chose the same thread in a row.
 	streak int
 	last   *thread
+}
+
+// choice is a turn that the leader gave: to a thread that had had all events before
+// seq. Followers give it at the same place, so a turn that one side takes and the other
+// does not is found here, and not by what comes of it.
+type choice struct {
+	thread *thread
+	seq    uint64
 }
 
 // turn is an action that lets a task go on in user mode.
@@ -87,6 +98,27 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 	e.pump(d, v)
 }
 
+// handle lets the leader's thread th run a handler. It may have its turn already,
+// when its call was over before it was known that a signal came with it.
+func (e *Engine) handle(th *thread, a frontend.Action) {
+	if s := &th.domain.sides[frontend.Leader]; s.live > 1 && s.runner == th && s.turn == (choice{th, th.position()}) {
+		e.letGo(th, a)
+		return
+	}
+	e.goOn(th, a)
+}
+
+// withdraw takes back the turn that th of the leader got for the end of a call which
+// is not over after all: it will be chosen anew. No follower can have repeated it,
+// because the call's event is open.
+func (e *Engine) withdraw(th *thread) {
+	d := th.domain
+	d.yield(frontend.Leader, th)
+	if n := len(d.schedule); n > 0 && d.schedule[n-1] == (choice{th, th.position()}) {
+		d.schedule = d.schedule[:n-1]
+	}
+}
+
 // enter lets the kernel run a call of th. Other threads may run meanwhile only
 // when the call may sleep.
 func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
@@ -129,11 +161,17 @@ func (e *Engine) pump(d *domain, v int) {
 	if s.live > 1 {
 		s.runner = t.thread
 		if v == frontend.Leader {
+			c := choice{t.thread, t.thread.position()}
 			if e.followers > 0 {
-				d.schedule = append(d.schedule, t.thread)
+				d.schedule = append(d.schedule, c)
 			}
+			s.turn = c
 			s.last = t.thread
 		} else {
+			if c := d.schedule[s.next-d.first]; c.seq != t.thread.sides[v].next {
+				e.fail(fmt.Errorf("%v: its turn is that before event %d, not %d", t.action.Task, c.seq, t.thread.sides[v].next))
+				return
+			}
 			s.next++
 			d.trim()
 		}
@@ -169,7 +207,7 @@ func (s *domainSide) repeat(d *domain) int {
 		return -1
 	}
 	for i := range s.ready {
-		if s.ready[i].thread == d.schedule[n] {
+		if s.ready[i].thread == d.schedule[n].thread {
 			return i
 		}
 	}
@@ -183,7 +221,7 @@ func (d *domain) trim() {
 		low = min(low, s.next)
 	}
 	for d.first < low && len(d.schedule) > 0 {
-		d.schedule[0] = nil
+		d.schedule[0] = choice{}
 		d.schedule = d.schedule[1:]
 		d.first++
 	}

@@ -104,7 +104,7 @@ func (e *Engine) leaderStop(th *thread) {
 	s.ending = true
 	e.published(th, ev)
 	e.complete(ev)
-	e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+	e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
 }
 
 // followerHalted gives follower v the signal of ev where it stands: at its next call,
@@ -112,12 +112,11 @@ func (e *Engine) leaderStop(th *thread) {
 func (e *Engine) followerHalted(th *thread, v int, ev *record) {
 	s := &th.sides[v]
 	sig := e.signalFor(v, ev.signal)
-	at := s.stop
+	a := frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig}
+	if s.stop == atEntry {
+		a = frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr}
+	}
 	s.ending = true
 	e.passed(ev, v)
-	if at == atEntry {
-		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr})
-		return
-	}
-	e.letGo(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
+	e.goOn(th, a)
 }

@@ -143,6 +143,9 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	case fateIgnored:
 		if open != nil && (open.interrupted || open.ret == -eINTR) {
 			// Without the monitor the call would not have noticed the signal.
+			if !open.interrupted {
+				e.withdraw(th)
+			}
 			open.interrupted = true
 			pass.Restart = true
 		}
@@ -173,7 +176,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		th.chainIP = th.proc.handlers.entry[sig.Number]
 		s.inCall = nil
 		s.ending = true
-		e.letGo(th, pass)
+		e.handle(th, pass)
 	}
 }
 

@@ -308,7 +308,7 @@ func (e *Engine) attach(th *thread, t frontend.Task) {
 // published.
 func (e *Engine) newRecord(th *thread, kind event.Kind) *record {
 	e.seq++
-	ev := &record{serial: e.seq, thread: th, kind: kind, seq: th.first + uint64(len(th.events))}
+	ev := &record{serial: e.seq, thread: th, kind: kind, seq: th.position()}
 	th.events = append(th.events, ev)
 	e.recent = append(e.recent, ev)
 	if len(e.recent) > recentEvents {
@@ -317,6 +317,9 @@ func (e *Engine) newRecord(th *thread, kind event.Kind) *record {
 	}
 	return ev
 }
+
+// position is the number of the event that the leader's task makes next.
+func (th *thread) position() uint64 { return th.first + uint64(len(th.events)) }
 
 // event returns the event that follower v of th meets next, nil when the leader
 // is not there yet.

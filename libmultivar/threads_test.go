@@ -48,6 +48,69 @@ func TestThreadsInterleaveAlike(t *testing.T) {
 	}
 }
 
+// A handler runs in its thread's turn, also when the signal ends or interrupts a call
+// in which the thread sleeps while others run.
+func TestHandlersInterleaveAlike(t *testing.T) {
+	const steps = 60
+	interrupted := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		count := func(n int) fakefe.Step {
+			return fakefe.Do(func(f *fakefe.Frame) { f.Set("shared", f.Var("shared")*7+uint64(n)) })
+		}
+		report := func(n int) fakefe.Step { return fakefe.Call(nr("lseek"), num(n), fakefe.Var("shared"), num(0)) }
+		sleeps := []fakefe.Step{
+			fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))),
+			fakefe.Call(nr("write"), num(1), fakefe.String("x"), num(1)),
+			fakefe.Call(nr("unlink"), fakefe.String("/a")),
+			report(9),
+		}
+		// A call that does not block by the table may be interrupted all the same.
+		world, asked := newTableKernel(1), map[string]int{}
+		slow := fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			if c.Nr == nr("unlink") {
+				if asked[c.Process]++; asked[c.Process]%3 != 0 {
+					return 0, false
+				}
+			}
+			return world.Call(c)
+		})
+		work := func(id int) []fakefe.Step {
+			var out []fakefe.Step
+			for i := range steps {
+				out = append(out, count(id), report(id), sleeps[(i+id)%len(sleeps)])
+			}
+			return out
+		}
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: [][]fakefe.Step{{count(100), report(100), count(101)}}}
+		flags := rapid.SampledFrom([]uint64{0, 0x10000000}).Draw(rt, "flags")
+		prog.Steps = append(prog.Steps, sigaction(sigUsr2, 0, flags, 0))
+		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
+			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
+		}
+		prog.Steps = append(prog.Steps, work(0)...)
+		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		var injections []fakefe.Injection
+		for range rapid.IntRange(1, 6).Draw(rt, "signals") {
+			injections = append(injections, fakefe.Injection{
+				Process: "0", After: rapid.IntRange(1, 3*steps).Draw(rt, "after"),
+				Signal: rapid.SampledFrom([]int{sigUsr2, sigUsr2, sigChld}).Draw(rt, "signal"),
+			})
+		}
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{
+			Programs: []*fakefe.Program{prog}, Choose: genChooser(rt), Injections: injections, Kernel: slow,
+		}, world)
+		s.agreed(rt)
+		for path, list := range s.record.Seen[frontend.Leader] {
+			if path != "0" {
+				interrupted += len(results(list)[fakefe.SawSignal])
+			}
+		}
+	})
+	if interrupted == 0 {
+		t.Error("no thread but the first got a signal")
+	}
+}
+
 // exit_group of one thread ends all of them, in all variants.
 func TestExitGroupEndsThreads(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
