@@ -1,12 +1,14 @@
 package libmultivar_test
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
 )
 
 // Threads that share memory see each other's writes in the same order in all
@@ -108,6 +110,46 @@ func TestHandlersInterleaveAlike(t *testing.T) {
 	})
 	if interrupted == 0 {
 		t.Error("no thread but the first got a signal")
+	}
+}
+
+// A signal that is ignored while a thread sleeps gives that thread no turn.
+func TestIgnoredSignalGivesNoTurn(t *testing.T) {
+	call := func(n int) fakefe.Step { return fakefe.Call(nr("lseek"), num(n), num(0), num(0)) }
+	prog := &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
+		fakefe.Thread(fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))), call(1), call(2)),
+		fakefe.Call(nr("rt_sigprocmask"), num(0), fakefe.Words(num(1<<(sigChld-1))), num(0), num(8)),
+	}}
+	for i := range 20 {
+		prog.Steps = append(prog.Steps, call(3+i))
+	}
+	prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+	asleep, sent := 0, 0
+	world := newTableKernel(1)
+	s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+		Programs:   []*fakefe.Program{prog},
+		Injections: []fakefe.Injection{{Process: "0", Signal: sigChld}, {Process: "0", Signal: sigChld, After: 40}},
+		Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			if c.Nr == nr("epoll_wait") {
+				if asleep++; asleep < 60 {
+					return 0, false
+				}
+			}
+			return world.Call(c)
+		}),
+		Choose: func(options []fakefe.Option) int {
+			for i, o := range options {
+				if o.What == "inject" && asleep > 20*(sent+1) {
+					sent++
+					return i
+				}
+			}
+			return leaderFirst(slices.DeleteFunc(slices.Clone(options), func(o fakefe.Option) bool { return o.What == "inject" }))
+		},
+	}, world)
+	s.agreed(t)
+	if sent == 0 || asleep < 60 {
+		t.Errorf("%d signals, asked %d times", sent, asleep)
 	}
 }
 
