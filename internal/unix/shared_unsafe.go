@@ -3,6 +3,7 @@
 package unix
 
 import (
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -35,9 +36,29 @@ const (
 // FutexWait sleeps until somebody wakes word, it no longer holds value, a signal
 // comes, or timeout has passed.
 func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
+	// Go's scheduler is told of the wait only if it lasts: taking note of a call that
+	// sleeps, and of its end, wakes another thread each time. Until then it finds the
+	// goroutine running, and sends a signal to interrupt what it wants stopped.
+	if short := min(timeout, untold); runtime.GOMAXPROCS(0) > 1 {
+		ts := sys.NsecToTimespec(int64(short))
+		_, _, e := sys.RawSyscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait, uintptr(value),
+			uintptr(unsafe.Pointer(&ts)), 0, 0)
+		if timeout -= short; e != syscall.ETIMEDOUT || timeout <= 0 {
+			return waitError(e)
+		}
+	}
 	ts := sys.NsecToTimespec(int64(timeout))
 	_, _, e := sys.Syscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait, uintptr(value),
 		uintptr(unsafe.Pointer(&ts)), 0, 0)
+	return waitError(e)
+}
+
+// untold is how long a wait lasts at most of which Go's scheduler is not told. It
+// interrupts goroutines that run for 10 ms.
+const untold = 5 * time.Millisecond
+
+// waitError returns what is an error of a wait.
+func waitError(e syscall.Errno) error {
 	switch e {
 	case 0, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT:
 		return nil
