@@ -24,6 +24,8 @@ type encoding struct {
 	// for no register, 16 for the instruction pointer as base.
 	base, index, scale int
 	disp               int64
+	// compressed is true when the displacement is multiplied by a size that EVEX implies.
+	compressed bool
 }
 
 // maxInstruction is how long an instruction is at most.
@@ -86,6 +88,7 @@ func (e *encoding) findOpcode(i int) int {
 		e.vector, e.table, e.opcode = true, tables[at(i+1)&3], at(i+3)
 		return i + 4
 	case c == 0x62:
+		e.compressed = true
 		inverted(at(i + 1))
 		e.vector, e.table, e.opcode = true, tables[at(i+1)&3], at(i+4)
 		return i + 5
@@ -165,6 +168,7 @@ func (e *encoding) findOperand(i int) bool {
 	if size > 0 {
 		e.disp = e.disp << (64 - 8*size) >> (64 - 8*size)
 	}
+	e.compressed = e.compressed && mod == 1
 	e.tail = i + size
 	return true
 }

@@ -33,14 +33,14 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	switch vector {
 	case vectorOpcode:
 		if e.unknownToEmulator() || e.locksControl() && s.kvm.locksCR8() || s.kvm.probe.valid(s, &e) {
-			return e.refusal(&t.regs)
+			return s.refusal(&e, &t.regs)
 		}
 	case vectorPageFault:
 		if !canonical(addr) {
-			return e.refusal(&t.regs)
+			return s.refusal(&e, &t.regs)
 		}
 	case vectorStack:
-		if e.segment == 0x36 && e.notOfStack() {
+		if e.segment == 0x36 && e.notOfStack() || s.misaligned(&e, &t.regs) {
 			return vectorGeneral
 		}
 	}
@@ -49,11 +49,33 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 
 // refusal is the exception of a valid instruction that the processor does not carry
 // out with these registers.
-func (e *encoding) refusal(r *kvm.Registers) int {
-	if e.inStack() && !canonical(e.address(r)) {
+func (s *session) refusal(e *encoding, r *kvm.Registers) int {
+	if e.inStack() && !canonical(e.address(r)) && !s.misaligned(e, r) {
 		return vectorStack
 	}
 	return vectorGeneral
+}
+
+// misaligned says whether the processor refuses the memory operand for its alignment,
+// which it looks at first: the emulator looks last.
+func (s *session) misaligned(e *encoding, r *kvm.Registers) bool {
+	if !e.hasMemory() {
+		return false
+	}
+	off := e.address(r)
+	if e.compressed {
+		// What the displacement is multiplied by is a multiple of the alignment.
+		off -= uint64(e.disp)
+	}
+	if off %= vectorSize; off == 0 {
+		return false
+	}
+	aligned, ok := s.kvm.probe.outcome(s, e, probeAddress)
+	if !ok || aligned != vectorPageFault {
+		return false
+	}
+	moved, ok := s.kvm.probe.outcome(s, e, probeAddress+off)
+	return ok && moved != vectorPageFault
 }
 
 // invalid says whether the processor knows no such instruction, which it finds out
@@ -135,9 +157,20 @@ type probe struct {
 // probeAddress is where operands of a tried instruction are: nothing is there.
 const probeAddress = 16 << 20
 
-// valid says whether the processor knows the instruction: it is tried, with a harmless
-// operand, and everything but an invalid opcode says yes.
+// vectorSize is that of the largest vector register, in bytes: no operand has to be
+// aligned to more.
+const vectorSize = 64
+
+// valid says whether the processor knows the instruction: everything but an invalid
+// opcode says yes.
 func (p *probe) valid(s *session, e *encoding) bool {
+	vector, ok := p.outcome(s, e, probeAddress)
+	return ok && vector != vectorOpcode
+}
+
+// outcome tries the instruction with a harmless operand at address at, if it has one
+// in memory, and returns the exception; ok is false when it cannot be tried.
+func (p *probe) outcome(s *session, e *encoding, at uint64) (vector int, ok bool) {
 	if p.tr == nil && !p.broken {
 		if err := p.open(s.kvm); err != nil {
 			s.log.Warn("invalid instructions of programs are not looked at", "error", err)
@@ -146,14 +179,15 @@ func (p *probe) valid(s *session, e *encoding) bool {
 		}
 	}
 	if p.broken {
-		return false
+		return 0, false
 	}
-	known, err := p.try(s.kvm, e.harmless())
+	vector, err := p.try(s.kvm, e.harmless(), at)
 	if err != nil {
 		s.log.Warn("an instruction could not be tried", "error", err)
 		p.close()
+		return 0, false
 	}
-	return known
+	return vector, true
 }
 
 // harmless returns the instruction with its memory operand, if it has one, replaced by
@@ -191,8 +225,8 @@ func (p *probe) close() {
 	*p = probe{}
 }
 
-// try carries out one instruction.
-func (p *probe) try(m *machine, code []byte) (known bool, err error) {
+// try carries out one instruction, in registers that are at, and returns the exception.
+func (p *probe) try(m *machine, code []byte, at uint64) (vector int, err error) {
 	const breakpoint = 0xcc
 	for i := range p.tr.code {
 		p.tr.code[i] = breakpoint
@@ -202,16 +236,15 @@ func (p *probe) try(m *machine, code []byte) (known bool, err error) {
 	special(sp, 0, p.tr.cr3, true, 0, 0)
 	copy(p.tr.state.Special(), sp)
 	p.tr.state.MarkSpecial()
-	at := uint64(probeAddress)
 	p.tr.state.SetGeneral(&kvm.Registers{
 		RAX: at, RBX: at, RDX: at, RSI: at, RDI: at, RSP: at, RBP: at, R8: at, R9: at, R10: at, R11: at,
 		R12: at, R13: at, R14: at, R15: at, RIP: unix.AddressOf(p.tr.code), RFLAGS: flagFixed | flagIF | flagTF,
 	})
 	if _, err := p.tr.run(); err != nil {
-		return false, err
+		return 0, err
 	}
 	if reason := p.tr.state.Reason(); reason != kvm.ExitIO {
-		return false, fmt.Errorf("guest stopped for reason %d", reason)
+		return 0, fmt.Errorf("guest stopped for reason %d", reason)
 	}
-	return p.tr.state.Port() != portVector+vectorOpcode, nil
+	return int(p.tr.state.Port()) - portVector, nil
 }

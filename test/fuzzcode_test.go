@@ -35,8 +35,8 @@ func fuzzTime(t *testing.T) time.Duration {
 }
 
 // fuzzRun compares one run from seed first on with the same run natively.
-func fuzzRun(t *testing.T, first uint64, n int) {
-	t.Run(fmt.Sprintf("pages/from_%d/N=%d", first, n), func(t *testing.T) {
+func fuzzRun(t *testing.T, first uint64, n int) (good bool) {
+	return t.Run(fmt.Sprintf("pages/from_%d/N=%d", first, n), func(t *testing.T) {
 		c := Case{Args: []string{
 			program(t, "hostile_random", dynamic), "DIR", strconv.FormatUint(first, 10), strconv.Itoa(fuzzSeeds),
 		}}
@@ -48,11 +48,15 @@ func fuzzRun(t *testing.T, first uint64, n int) {
 }
 
 // fuzzCode executes the random bytes of at most so many seeds, from first on, for at
-// most so long, and returns how many pages that were; a failure ends it.
+// most so long, and returns how many pages that were; so many failures end it.
 func fuzzCode(t *testing.T, first, most uint64, d time.Duration) (pages uint64) {
 	t.Helper()
-	for end, n := time.Now().Add(d), 1; pages < most && time.Now().Before(end) && !t.Failed(); n = n%3 + 1 {
-		fuzzRun(t, first+pages, n)
+	const enough = 10
+	failures := 0
+	for end, n := time.Now().Add(d), 1; pages < most && time.Now().Before(end) && failures < enough; n = n%3 + 1 {
+		if !fuzzRun(t, first+pages, n) {
+			failures++
+		}
 		pages += fuzzSeeds
 	}
 	return pages
