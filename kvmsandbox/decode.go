@@ -186,11 +186,21 @@ func (e *encoding) inStack() bool {
 	return e.hasMemory() && (e.base == sp || e.base == bp) && e.segment != 0x64 && e.segment != 0x65
 }
 
+// general lists the registers by number, and the instruction pointer.
+func general(r *kvm.Registers) [17]uint64 {
+	return [...]uint64{r.RAX, r.RCX, r.RDX, r.RBX, r.RSP, r.RBP, r.RSI, r.RDI,
+		r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, r.RIP}
+}
+
+// operand is the register operand that ModRM names in place of memory.
+func (e *encoding) operand(r *kvm.Registers) uint64 {
+	return general(r)[int(e.code[e.modrm]&7)|int(e.rex&1)<<3]
+}
+
 // address is where the memory operand is, but for a segment's base and what an EVEX
 // displacement is multiplied by.
 func (e *encoding) address(r *kvm.Registers) uint64 {
-	regs := [...]uint64{r.RAX, r.RCX, r.RDX, r.RBX, r.RSP, r.RBP, r.RSI, r.RDI,
-		r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, r.RIP}
+	regs := general(r)
 	at := uint64(e.disp)
 	if e.base >= 0 {
 		at += regs[e.base]

@@ -59,6 +59,10 @@ func (s *session) exception(t *task, vector int, code uint64) {
 			vector, code = vectorGeneral, c
 			break
 		}
+		if c, ok := s.refusedSelector(t); ok && vector == vectorOpcode {
+			vector, code = vectorGeneral, c
+			break
+		}
 		fallthrough
 	case vectorStack:
 		if v := s.judge(t, vector, 0); v != vector {

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/multivar/multivar/internal/unix"
@@ -116,6 +117,36 @@ func (e *encoding) unknownToEmulator() bool {
 	}
 	return e.table == 0x0f && e.opcode == 0xc7 && (e.reg() == 3 || e.reg() == 5) && !e.wide ||
 		e.table == 0x38 && e.opcode == 0x82 && e.wide
+}
+
+// refusedSelector says whether t stands at a load of a segment register, which an
+// emulator takes for no instruction when the prefix REX makes the register's number too
+// large, and with which error code it is refused: the processor takes no notice of that
+// bit, so it has been refused for its selector.
+func (s *session) refusedSelector(t *task) (code uint64, ok bool) {
+	if s.kvm.kind != kindPVM {
+		return 0, false
+	}
+	var b [maxInstruction]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
+	e, ok := decode(b[:n])
+	const rexR, ofTable = 4, 0xfffc
+	if !ok || e.vector || e.table != 0 || e.opcode != 0x8e || e.rex&rexR == 0 || e.locked || e.invalid() {
+		return 0, false
+	}
+	if !e.hasMemory() {
+		return e.operand(&t.regs) & ofTable, true
+	}
+	at := e.address(&t.regs)
+	const instructionPointer = 16
+	if e.base == instructionPointer {
+		at += uint64(e.tail)
+	}
+	var selector [2]byte
+	if _, err := s.ReadVariantMem(t.id, at, selector[:]); err != nil {
+		return 0, false
+	}
+	return uint64(binary.LittleEndian.Uint16(selector[:])) & ofTable, true
 }
 
 // locksControl says whether an instruction is a move of CR0 with LOCK, which is one of

@@ -131,6 +131,31 @@ static void try(const char *name, const unsigned char *bytes, size_t size, const
 	       from((unsigned long)text, from((unsigned long)data, at, sizeof data), PAGE));
 }
 
+/* Loads of segment registers, with a prefix that means nothing to them and without. FS is
+ * the C library's. */
+static void selectors(void)
+{
+	static const struct {
+		const char *name;
+		unsigned char bytes[15];
+		size_t size;
+	} loads[] = {
+		I(0x8e, 0xd0), I(0x44, 0x8e, 0xd0), I(0x4c, 0x8e, 0xd0), I(0x44, 0x8e, 0xc0), I(0x44, 0x8e, 0xd8), I(0x44, 0x8e, 0xe8),
+		I(0x44, 0x8e, 0xc8), I(0x44, 0x8e, 0xf0), I(0xf0, 0x44, 0x8e, 0xd0), I(0x66, 0x44, 0x8e, 0xd0),
+	};
+	static const unsigned long values[] = {0, 3, 8, 0x10, 0x2b, 0x33, 0xaaab, 0x1fff8, 0xffff};
+	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++)
+		for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
+			char label[20];
+			snprintf(label, sizeof label, "%lx", values[k]);
+			try(loads[i].name, loads[i].bytes, loads[i].size, label, values[k]);
+		}
+	/* From memory. */
+	static const unsigned char load[] = {0x44, 0x8e, 0x10};
+	static unsigned short word = 0xaaab;
+	try("0x44, 0x8e, 0x10", load, sizeof load, "a bad one", (unsigned long)&word);
+}
+
 /* What is emulated because it fails reads memory that is not there. */
 static int beyond_the_end(void)
 {
@@ -167,6 +192,7 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < sizeof avx / sizeof *avx; i++)
 			for (size_t k = 0; k < sizeof places / sizeof *places; k++)
 				try(avx[i].name, avx[i].bytes, avx[i].size, places[k].name, places[k].value);
+	selectors();
 	CHILD("beyond the end", beyond_the_end());
 	return sting();
 }
