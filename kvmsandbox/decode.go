@@ -186,6 +186,19 @@ func (e *encoding) inStack() bool {
 	return e.hasMemory() && (e.base == sp || e.base == bp) && e.segment != 0x64 && e.segment != 0x65
 }
 
+// third is the number of the register that VEX and EVEX name besides ModRM, without
+// what EVEX has more.
+func (e *encoding) third() byte {
+	at := 1
+	for e.code[at-1] != 0xc5 && e.code[at-1] != 0xc4 && e.code[at-1] != 0x62 {
+		at++
+	}
+	if e.code[at-1] != 0xc5 {
+		at++
+	}
+	return ^e.code[at] >> 3 & 15
+}
+
 // general lists the registers by number, and the instruction pointer.
 func general(r *kvm.Registers) [17]uint64 {
 	return [...]uint64{r.RAX, r.RCX, r.RDX, r.RBX, r.RSP, r.RBP, r.RSI, r.RDI,

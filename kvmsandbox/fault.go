@@ -55,6 +55,9 @@ func (s *session) exception(t *task, vector int, code uint64) {
 		if s.instruction(t) {
 			return
 		}
+		if vector == vectorOpcode && s.lend(t) {
+			return
+		}
 		if c, ok := s.forbiddenInterrupt(t); ok && vector == vectorOpcode {
 			vector, code = vectorGeneral, c
 			break

@@ -26,6 +26,9 @@ func (s *session) guestStopped(t *task) {
 	t.regs = t.raw
 	t.dirty = false
 	t.place = inUser
+	if !inRing0(t.raw.RFLAGS) {
+		t.takeBack()
+	}
 	ran, reason := t.blk.Ran(), st.Reason()
 	switch {
 	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr() && inRing0(t.raw.RFLAGS):
@@ -151,12 +154,14 @@ func (t *task) frame() frame {
 // anything there.
 func (t *task) readGate() {
 	t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11&flagsOfProgram|flagIF|flagFixed
+	t.takeBack()
 }
 
 // readFrame takes from the frame what of the program's registers is there.
 func (t *task) readFrame() {
 	f := t.frame()
 	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+	t.takeBack()
 }
 
 // vector handles an exception.
@@ -170,8 +175,8 @@ func (s *session) vector(t *task, number int) {
 	}
 	if number == vectorDebug && f.word(frameIP) == s.gateAddr() && inRing0(f.word(frameFlags)) {
 		// A trap that was held back until the system call had entered ring 0.
-		t.readGate()
 		t.regs.RSP = f.word(frameSP)
+		t.readGate()
 		s.called(t)
 		return
 	}
@@ -179,7 +184,18 @@ func (s *session) vector(t *task, number int) {
 		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
 		return
 	}
+	lent := t.loan
 	t.readFrame()
+	if lent != nil {
+		t.refused = 0
+		switch {
+		case number == vectorDebug && lent.trap == 0:
+			s.check(t, s.enter(t, nil))
+			return
+		case number == vectorOpcode:
+			t.refused = t.regs.RIP
+		}
+	}
 	// Where the stack pointer is no address the second kind does not get as far as to
 	// look for the gate's page.
 	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() && inRing0(t.regs.RFLAGS) &&

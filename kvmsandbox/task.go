@@ -127,6 +127,10 @@ type task struct {
 	// the process does not have.
 	asking  bool
 	tscSize uint64
+	// loan is not nil while the program has a stack pointer that is lent; refused is
+	// where an instruction was invalid all the same, 0 for nowhere.
+	loan    *loan
+	refused uint64
 	// apart is the call under way that opens a file in a helper, nil for none.
 	apart *apart
 	// changes is the memory that the task's call may change, while it does.

@@ -4,6 +4,7 @@
  */
 #include "hostile.h"
 #include <sched.h>
+#include <sys/time.h>
 
 static void handler(int n) { UNUSED(n); }
 
@@ -79,6 +80,36 @@ static int maps(unsigned long sp)
 	return 5;
 }
 
+static volatile int rung __attribute__((used));
+static void ring(int n)
+{
+	UNUSED(n);
+	rung = 1;
+}
+
+/* What does not use the stack is computed as ever when it has been interrupted. */
+static int computes(unsigned long sp)
+{
+	static char alternative[16 * PAGE];
+	stack_t stack = {.ss_sp = alternative, .ss_size = sizeof alternative};
+	CHECK(sigaltstack(&stack, NULL) == 0);
+	struct sigaction a = {.sa_handler = ring, .sa_flags = SA_ONSTACK};
+	CHECK(sigaction(SIGALRM, &a, NULL) == 0);
+	struct itimerval soon = {.it_value = {.tv_usec = 5000}};
+	CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	double sum = 0;
+	long sums[2] = {1, 1};
+	long n = 0;
+	__asm__ volatile("movups %[sums], %%xmm0\n\tmov %%rsp, %%r12\n\tmov %[sp], %%rsp\n\tfninit\n\tfldz\n\tpxor %%xmm1, %%xmm1\n"
+			 "1:	fld1\n\tfaddp\n\tpaddq %%xmm0, %%xmm1\n\tinc %[n]\n\tcmpl $0, rung(%%rip)\n\tje 1b\n"
+			 "	mov %%r12, %%rsp\n\tfstpl %[sum]\n\tmovups %%xmm1, %[sums]"
+			 : [sum] "+m"(sum), [sums] "+m"(sums), [n] "+r"(n)
+			 : [sp] "r"(sp)
+			 : "r12", "xmm0", "xmm1", "memory", "cc");
+	CHECK(n > 0 && sum == (double)n && sums[0] == n && sums[1] == n);
+	return 6;
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -98,5 +129,7 @@ int main(int argc, char **argv)
 		CHILD("mmap", maps(sp));
 		CHILD("exit", raw_at(sp, SYS_exit_group, 11, 0, 0, 0));
 	}
+	CHILD("computation", computes(0x800000000000));
+	CHILD("computation somewhere", computes(0x7000000000));
 	return sting();
 }
