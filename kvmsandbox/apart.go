@@ -52,16 +52,23 @@ const helperFlags = cloneVM | cloneFS | cloneFiles | cloneSighand | cloneThread 
 // openApart carries out a call that opens a file, in a helper.
 func (s *session) openApart(t *task, c vhost.Call) error {
 	// The kernel looks for room before it opens anything. What others may see of this
-	// is a file that nobody can change.
-	if err := s.do(t,
-		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFDCloexec}, Flags: vhost.Must},
-		vhost.Call{Nr: unix.SysClose, From: [6]uint8{1}},
-	); err != nil {
-		return err
-	}
-	if ret := t.blk.Result(0); ret < 0 {
-		return s.done(t, ret)
-	}
+	// is a file that nobody can change; what is closed may be one that another task has
+	// put in its place.
+	s.post(t, []vhost.Call{
+		{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFDCloexec}, Flags: vhost.Must},
+		{Nr: unix.SysClose, From: [6]uint8{1}},
+	}, false, func() {
+		if ret := t.blk.Result(0); ret < 0 {
+			s.check(t, s.done(t, ret))
+			return
+		}
+		s.check(t, s.openInHelper(t, c))
+	})
+	return nil
+}
+
+// openInHelper is openApart for a task that has room for a descriptor.
+func (s *session) openInHelper(t *task, c vhost.Call) error {
 	s.nameThread(t, &c)
 	h, ret, err := s.helper(t)
 	if err != nil || ret < 0 {
@@ -206,11 +213,21 @@ func (s *session) openedApart(a *apart) error {
 	if info, ok := h.blk.Signal(); ok {
 		a.note(info)
 	}
-	if a.ret >= 0 {
-		if err := s.takeApart(a); err != nil {
-			return err
-		}
+	if a.ret < 0 {
+		return s.leaveApart(a)
 	}
+	fd := int(a.ret)
+	if err := s.takeApart(a); err != nil {
+		return err
+	}
+	// The helper's own must be closed when the program has the file.
+	s.closeThen(h, []int{fd}, func() { s.check(t, s.leaveApart(a)) })
+	return nil
+}
+
+// leaveApart ends the helper of a, which has nothing to do any more.
+func (s *session) leaveApart(a *apart) error {
+	t, h := a.task, a.helper
 	info, ok, err := s.pending(h, t.sig.Blocked)
 	if err != nil {
 		return err
@@ -237,20 +254,17 @@ func (s *session) takeApart(a *apart) error {
 	link, err := fileName(name)
 	if err != nil || s.forbidden(name, link) {
 		// What cannot be looked at may be anything.
-		_, err := s.call1(h, unix.SysClose, uint64(a.ret))
 		a.ret = -int64(syscall.EACCES)
-		return err
+		return nil
 	}
 	x := h.scratch()
 	const getFlags, closeOnExec = 1, 1
 	v := t.proc.variant
 	v.asked++
 	at := x.put(rightsImage(h.blk.Addr(vhost.Scratch), v.asked, int(a.ret)))
-	// The helper's own must be closed when the program has the file.
 	err = s.do(h,
 		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(a.ret), getFlags}},
-		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(v.hidden.control), at, unix.MsgDontWait}},
-		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(a.ret)}})
+		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(v.hidden.control), at, unix.MsgDontWait}})
 	if err != nil {
 		return err
 	}
@@ -260,7 +274,7 @@ func (s *session) takeApart(a *apart) error {
 		return nil
 	}
 	keep := h.blk.Result(0)&closeOnExec == 0
-	fd, err := v.takeFile(v.asked)
+	fd, err := v.takeFile(&s.closer, v.asked)
 	if err != nil {
 		return fmt.Errorf("file of %v: %w", t.id, err)
 	}
@@ -296,7 +310,7 @@ func (s *session) textApart(fd int, link string) (int, error) {
 	if err != nil {
 		return fd, err
 	}
-	_ = unix.Close(fd)
+	s.closer.closeFD(fd)
 	return shown, nil
 }
 
@@ -319,9 +333,11 @@ func (s *session) closeApart(a *apart) error {
 	t.apart = nil
 	t.queue = append(t.queue, a.infos...)
 	ret := a.ret
+	var gone <-chan struct{}
 	if a.file != 0 {
 		fd, err := s.receiveLimited(t, frontend.File(a.file))
-		_ = unix.Close(a.file)
+		// So must the monitor's.
+		gone = s.closer.closeFD(a.file)
 		a.file = 0
 		switch {
 		case errors.Is(err, errNoDescriptor):
@@ -344,7 +360,11 @@ func (s *session) closeApart(a *apart) error {
 			return err
 		}
 	}
-	return s.done(t, ret)
+	if gone == nil {
+		return s.done(t, ret)
+	}
+	s.whenClosed(t, gone, func() { s.check(t, s.done(t, ret)) })
+	return nil
 }
 
 // dropApart gives up what t opens; t is gone.
@@ -358,6 +378,6 @@ func (s *session) dropApart(t *task) {
 		s.retireHelper(a)
 	}
 	if a.file != 0 {
-		_ = unix.Close(a.file)
+		s.closer.closeFD(a.file)
 	}
 }

@@ -30,7 +30,7 @@ func (s *session) tryLeased() {
 
 // openUnleased opens the regular file behind the path descriptor fd, for reading. The
 // error wraps errLeased where that would have to wait.
-func openUnleased(fd int) (*os.File, error) {
+func (c *closer) openUnleased(fd int) (*os.File, error) {
 	self := procPath(unix.Getpid(), "fd/"+strconv.Itoa(fd))
 	f, err := os.OpenFile(self, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -41,7 +41,7 @@ func openUnleased(fd int) (*os.File, error) {
 	}
 	// The program's mappings and readers share the flag.
 	if err := syscall.SetNonblock(int(f.Fd()), false); err != nil {
-		_ = f.Close()
+		c.close(f)
 		return nil, err
 	}
 	return f, nil

@@ -117,6 +117,7 @@ const (
 	MapStack          = sys.MAP_STACK
 	FDupFD            = sys.F_DUPFD
 	CloseRangeUnshare = sys.CLOSE_RANGE_UNSHARE
+	CloseRangeCloexec = sys.CLOSE_RANGE_CLOEXEC
 	FDupFDCloexec     = sys.F_DUPFD_CLOEXEC
 	FSetOwn           = sys.F_SETOWN
 	FSetSig           = 10
