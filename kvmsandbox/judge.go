@@ -128,9 +128,16 @@ func (e *encoding) notOfStack() bool {
 type probe struct {
 	tr *trial
 	vm int
-	// broken is true when there is no such machine; then none is valid.
+	// stops is how often an instruction has stopped it in a way that leaves it useless.
+	stops int
+	// broken is true when there is no such machine, or there shall be none; then no
+	// instruction is valid.
 	broken bool
 }
+
+// maxStops is how often another machine is made for one that is useless: the program
+// chooses the instructions.
+const maxStops = 4
 
 // probeAddress is where operands of a tried instruction are: nothing is there.
 const probeAddress = 16 << 20
@@ -138,22 +145,30 @@ const probeAddress = 16 << 20
 // valid says whether the processor knows the instruction: it is tried, with a harmless
 // operand, and everything but an invalid opcode says yes.
 func (p *probe) valid(s *session, e *encoding) bool {
-	if p.tr == nil && !p.broken {
-		if err := p.open(s.kvm); err != nil {
-			s.log.Warn("invalid instructions of programs are not looked at", "error", err)
-			p.close()
-			p.broken = true
-		}
-	}
 	if p.broken {
 		return false
 	}
+	if p.tr == nil {
+		if err := p.open(s.kvm); err != nil {
+			p.giveUp(s, err)
+			return false
+		}
+	}
 	known, err := p.try(s.kvm, e.harmless())
 	if err != nil {
-		s.log.Warn("an instruction could not be tried", "error", err)
 		p.close()
+		if p.stops++; p.stops == maxStops {
+			p.giveUp(s, err)
+		}
 	}
 	return known
+}
+
+// giveUp tries no more instructions, because of err.
+func (p *probe) giveUp(s *session, err error) {
+	s.log.Warn("invalid instructions of programs are not looked at any more", "error", err)
+	p.close()
+	p.broken = true
 }
 
 // harmless returns the instruction with its memory operand, if it has one, replaced by
@@ -187,8 +202,8 @@ func (p *probe) close() {
 	if p.tr != nil {
 		p.tr.close()
 		_ = unix.Close(p.vm)
+		p.tr = nil
 	}
-	*p = probe{}
 }
 
 // try carries out one instruction.
