@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -62,20 +63,28 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 			s.check(t, s.done(t, ret))
 			return
 		}
-		s.check(t, s.openInHelper(t, c))
+		s.nameThread(t, &c)
+		s.check(t, s.openInHelper(t, c, time.Now().Add(slotLimit)))
 	})
 	return nil
 }
 
-// openInHelper is openApart for a task that has room for a descriptor.
-func (s *session) openInHelper(t *task, c vhost.Call) error {
-	s.nameThread(t, &c)
+// openInHelper is openApart for a task that has room for a descriptor, and waits for a
+// process slot until end if others have it that open.
+func (s *session) openInHelper(t *task, c vhost.Call, end time.Time) error {
 	h, ret, err := s.helper(t)
-	if err != nil || ret < 0 {
-		if err == nil {
-			err = s.done(t, -int64(syscall.ENFILE))
-		}
+	if err == nil && ret < 0 && s.takeSlot(t.files) {
+		h, ret, err = s.helper(t)
+	}
+	switch {
+	case err != nil:
 		return err
+	case ret < 0 && s.opensApart(t.files) && time.Now().Before(end):
+		t.files.wanted = true
+		s.awaitTick(t, func() { s.check(t, s.openInHelper(t, c, end)) })
+		return nil
+	case ret < 0:
+		return s.done(t, -int64(syscall.ENFILE))
 	}
 	a := &apart{task: t, helper: h}
 	t.apart = a
@@ -118,19 +127,43 @@ func (s *session) helper(t *task) (h *task, ret int64, err error) {
 		return nil, -int64(syscall.EAGAIN), nil //nolint:nilerr // it is full
 	}
 	blk.Lend()
-	if err := s.do(t, vhost.Call{Nr: unix.SysClone, Args: [6]uint64{helperFlags}, Child: blk}); err != nil {
+	clone := vhost.Call{Nr: unix.SysClone, Args: [6]uint64{helperFlags}, Child: blk}
+	err = s.do(t, clone)
+	if ret = t.blk.Result(0); err == nil && ret == -int64(syscall.EAGAIN) {
+		ret, err = s.withoutLimit(t, unix.RlimitProcesses, clone)
+	}
+	if err != nil {
 		return nil, 0, err
 	}
-	if ret := t.blk.Result(0); ret < 0 {
+	if ret < 0 {
 		v.arena.FreeBlock(blk)
 		return nil, ret, nil
 	}
-	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running}
+	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running, files: t.files}
 	if err := s.await(h); err != nil {
 		return nil, 0, err
 	}
 	h.id.Host = blk.Thread()
 	return h, 0, nil
+}
+
+// withoutLimit makes a call while the process has lifted a limit as far as it may itself:
+// the monitor may not where that has another user.
+func (s *session) withoutLimit(t *task, resource uint64, c vhost.Call) (ret int64, err error) {
+	const self = 0
+	x := t.scratch()
+	at := x.put(make([]byte, limitSize))
+	if ret, err = s.call1(t, unix.SysPrlimit64, self, resource, 0, at); err != nil || ret < 0 {
+		return ret, err
+	}
+	old := decodeLimit(x.get(at, limitSize))
+	set := func(l limit) vhost.Call {
+		return vhost.Call{Nr: unix.SysPrlimit64, Args: [6]uint64{self, resource, x.put(l.encode())}}
+	}
+	if err := s.do(t, set(limit{old.hard, old.hard}), c, set(old)); err != nil {
+		return 0, err
+	}
+	return t.blk.Result(1), nil
 }
 
 // closeOthers makes the calls by which a helper gets a table of its own, in which only
@@ -314,15 +347,24 @@ func (s *session) textApart(fd int, link string) (int, error) {
 	return shown, nil
 }
 
-// retireHelper lets the helper exit.
+// retireHelper lets the helper exit, or keep the process slot that it has.
 func (s *session) retireHelper(a *apart) {
 	h := a.helper
 	a.over = true
-	h.state = ended
-	s.dropActive(h)
+	if f := h.files; !h.posted && f.keeper == nil && f.users > 1 && !h.proc.killed && !h.proc.gone {
+		s.keep(h)
+		return
+	}
 	if !h.posted {
 		_ = h.blk.Post([]vhost.Call{{Nr: unix.SysExit}}, false)
 	}
+	s.helperGone(h)
+}
+
+// helperGone gives back what a helper had that has been told to exit, or has been killed.
+func (s *session) helperGone(h *task) {
+	h.state = ended
+	s.dropActive(h)
 	v := h.proc.variant
 	v.dying = append(v.dying, dying{h.blk, h.proc.pid, h.id.Host})
 }

@@ -146,7 +146,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 // lease has to be broken first, all that led here is done again by again.
 func (s *session) exec(t *task, x *execution, err error, again func() error) error {
 	if errors.Is(err, errLeased) {
-		s.tidy(t, func() { s.awaitLease(t, func() { s.check(t, again()) }) })
+		s.tidy(t, func() { s.awaitTick(t, func() { s.check(t, again()) }) })
 		return nil
 	}
 	var bad *loader.Error

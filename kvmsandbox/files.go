@@ -19,6 +19,10 @@ type files struct {
 	// stale are descriptors of processes that have left the table, to be closed; closing
 	// are those that are being closed.
 	stale, closing []int
+	// keeper keeps a process slot for a helper, nil for none. It is wanted when an open
+	// waits for it.
+	keeper *task
+	wanted bool
 }
 
 func newFiles() *files { return &files{users: 1} }
@@ -111,6 +115,7 @@ func (p *process) personal() []int {
 // leaves behind in tables that others have as well.
 func (s *session) leaveFiles(p *process) {
 	for _, f := range p.tables() {
+		s.dropKeeper(f, p)
 		users := 0
 		for _, t := range p.tasks {
 			if t.files == f {

@@ -75,6 +75,14 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 	} else if b.flags&0xff == signalChild && b.flags&cloneVM == 0 {
 		b.kind = frontend.Fork
 	}
+	if b.flags&cloneFiles != 0 {
+		if kept, err := s.keepSlot(t); err != nil || !kept {
+			if err == nil {
+				err = s.done(t, -int64(syscall.EAGAIN))
+			}
+			return err
+		}
+	}
 	var err error
 	if b.fpu, err = s.saveFPU(t); err != nil {
 		return err

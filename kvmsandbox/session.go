@@ -62,8 +62,8 @@ type session struct {
 	// closer closes files of programs; closings is what waits for that.
 	closer   closer
 	closings []awaited
-	// leasing is what waits until leases on programs are broken.
-	leasing []deferred
+	// waiting is what waits for the next tick.
+	waiting []deferred
 	// steps counts what the loop has done.
 	steps uint
 
@@ -149,7 +149,7 @@ func (s *session) loop() {
 		}
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
 			s.lastTick = now
-			s.tryLeased()
+			s.tryAgain()
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
 			continue
 		}

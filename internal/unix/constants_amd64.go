@@ -79,11 +79,12 @@ const (
 
 // Resources of setrlimit(2).
 const (
-	RlimitData    = sys.RLIMIT_DATA
-	RlimitFiles   = sys.RLIMIT_NOFILE
-	RlimitStack   = sys.RLIMIT_STACK
-	RlimitSignals = sys.RLIMIT_SIGPENDING
-	RlimitAddress = sys.RLIMIT_AS
+	RlimitData      = sys.RLIMIT_DATA
+	RlimitFiles     = sys.RLIMIT_NOFILE
+	RlimitStack     = sys.RLIMIT_STACK
+	RlimitSignals   = sys.RLIMIT_SIGPENDING
+	RlimitProcesses = sys.RLIMIT_NPROC
+	RlimitAddress   = sys.RLIMIT_AS
 )
 
 // Arguments of those calls.

@@ -517,6 +517,61 @@ static int lingers(void)
 	return 0;
 }
 
+static void *opens_often(void *unused)
+{
+	for (int i = 0; i < 100; i++) {
+		int fd = open("/dev/null", O_RDONLY);
+
+		CHECK(fd >= 0 && close(fd) == 0);
+	}
+	return unused;
+}
+
+/* A user who may have no more processes opens files all the same. */
+static int slots(void)
+{
+	struct rlimit none = {1, 1};
+	pthread_t t[2], more;
+	int failed;
+
+	/* Root may have any number. */
+	if (getuid() == 0)
+		CHECK(syscall(SYS_setresuid, 54321L, 54321L, 54321L) == 0);
+	CHECK(pthread_create(&t[0], NULL, sleeper, NULL) == 0);
+	CHECK(pthread_create(&t[1], NULL, opens_often, NULL) == 0);
+	CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+	CHECK((failed = pthread_create(&more, NULL, sleeper, NULL)) == EAGAIN);
+	opens_often(NULL);
+	CHECK(pthread_join(t[1], NULL) == 0);
+	CHECK((failed = pthread_create(&more, NULL, sleeper, NULL)) == EAGAIN);
+	over = 1;
+	return 0;
+}
+
+/* As many threads as there may be, all of which open files. */
+static int crowd(void)
+{
+	pthread_t t[64];
+	int n = 0;
+
+	CHECK(syscall(SYS_setresuid, 54321L, 54321L, 54321L) == 0);
+	for (;;) {
+		int error;
+
+		CHECK(n < 64);
+		error = pthread_create(&t[n], NULL, opens_often, NULL);
+		if (error) {
+			CHECK(error == EAGAIN && n > 2);
+			break;
+		}
+		n++;
+	}
+	opens_often(NULL);
+	while (n > 0)
+		CHECK(pthread_join(t[--n], NULL) == 0);
+	return 0;
+}
+
 static int status(void) { return 7; }
 
 int main(int argc, char **argv)
@@ -527,7 +582,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
 		{"tables", tables}, {"lease", lease}, {"execs", execs},
-		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"status", status},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"crowd", crowd}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
