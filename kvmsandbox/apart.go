@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
@@ -52,23 +53,38 @@ const helperFlags = cloneVM | cloneFS | cloneFiles | cloneSighand | cloneThread 
 // openApart carries out a call that opens a file, in a helper.
 func (s *session) openApart(t *task, c vhost.Call) error {
 	// The kernel looks for room before it opens anything. What others may see of this
-	// is a file that nobody can change.
-	if err := s.do(t,
-		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFDCloexec}, Flags: vhost.Must},
-		vhost.Call{Nr: unix.SysClose, From: [6]uint8{1}},
-	); err != nil {
-		return err
-	}
-	if ret := t.blk.Result(0); ret < 0 {
-		return s.done(t, ret)
-	}
-	s.nameThread(t, &c)
-	h, ret, err := s.helper(t)
-	if err != nil || ret < 0 {
-		if err == nil {
-			err = s.done(t, -int64(syscall.ENFILE))
+	// is a file that nobody can change; what is closed may be one that another task has
+	// put in its place.
+	s.post(t, []vhost.Call{
+		{Nr: unix.SysFcntl, Args: [6]uint64{uint64(t.proc.variant.hidden.image), unix.FDupFDCloexec}, Flags: vhost.Must},
+		{Nr: unix.SysClose, From: [6]uint8{1}},
+	}, false, func() {
+		if ret := t.blk.Result(0); ret < 0 {
+			s.check(t, s.done(t, ret))
+			return
 		}
+		s.nameThread(t, &c)
+		s.check(t, s.openInHelper(t, c, time.Now().Add(slotLimit)))
+	})
+	return nil
+}
+
+// openInHelper is openApart for a task that has room for a descriptor, and waits for a
+// process slot until end if others have it that open.
+func (s *session) openInHelper(t *task, c vhost.Call, end time.Time) error {
+	h, ret, err := s.helper(t)
+	if err == nil && ret < 0 && s.takeSlot(t.files) {
+		h, ret, err = s.helper(t)
+	}
+	switch {
+	case err != nil:
 		return err
+	case ret < 0 && s.opensApart(t.files) && time.Now().Before(end):
+		t.files.wanted = true
+		s.awaitTick(t, func() { s.check(t, s.openInHelper(t, c, end)) })
+		return nil
+	case ret < 0:
+		return s.done(t, -int64(syscall.ENFILE))
 	}
 	a := &apart{task: t, helper: h}
 	t.apart = a
@@ -111,19 +127,43 @@ func (s *session) helper(t *task) (h *task, ret int64, err error) {
 		return nil, -int64(syscall.EAGAIN), nil //nolint:nilerr // it is full
 	}
 	blk.Lend()
-	if err := s.do(t, vhost.Call{Nr: unix.SysClone, Args: [6]uint64{helperFlags}, Child: blk}); err != nil {
+	clone := vhost.Call{Nr: unix.SysClone, Args: [6]uint64{helperFlags}, Child: blk}
+	err = s.do(t, clone)
+	if ret = t.blk.Result(0); err == nil && ret == -int64(syscall.EAGAIN) {
+		ret, err = s.withoutLimit(t, unix.RlimitProcesses, clone)
+	}
+	if err != nil {
 		return nil, 0, err
 	}
-	if ret := t.blk.Result(0); ret < 0 {
+	if ret < 0 {
 		v.arena.FreeBlock(blk)
 		return nil, ret, nil
 	}
-	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running}
+	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running, files: t.files}
 	if err := s.await(h); err != nil {
 		return nil, 0, err
 	}
 	h.id.Host = blk.Thread()
 	return h, 0, nil
+}
+
+// withoutLimit makes a call while the process has lifted a limit as far as it may itself:
+// the monitor may not where that has another user.
+func (s *session) withoutLimit(t *task, resource uint64, c vhost.Call) (ret int64, err error) {
+	const self = 0
+	x := t.scratch()
+	at := x.put(make([]byte, limitSize))
+	if ret, err = s.call1(t, unix.SysPrlimit64, self, resource, 0, at); err != nil || ret < 0 {
+		return ret, err
+	}
+	old := decodeLimit(x.get(at, limitSize))
+	set := func(l limit) vhost.Call {
+		return vhost.Call{Nr: unix.SysPrlimit64, Args: [6]uint64{self, resource, x.put(l.encode())}}
+	}
+	if err := s.do(t, set(limit{old.hard, old.hard}), c, set(old)); err != nil {
+		return 0, err
+	}
+	return t.blk.Result(1), nil
 }
 
 // closeOthers makes the calls by which a helper gets a table of its own, in which only
@@ -206,11 +246,21 @@ func (s *session) openedApart(a *apart) error {
 	if info, ok := h.blk.Signal(); ok {
 		a.note(info)
 	}
-	if a.ret >= 0 {
-		if err := s.takeApart(a); err != nil {
-			return err
-		}
+	if a.ret < 0 {
+		return s.leaveApart(a)
 	}
+	fd := int(a.ret)
+	if err := s.takeApart(a); err != nil {
+		return err
+	}
+	// The helper's own must be closed when the program has the file.
+	s.closeThen(h, []int{fd}, func() { s.check(t, s.leaveApart(a)) })
+	return nil
+}
+
+// leaveApart ends the helper of a, which has nothing to do any more.
+func (s *session) leaveApart(a *apart) error {
+	t, h := a.task, a.helper
 	info, ok, err := s.pending(h, t.sig.Blocked)
 	if err != nil {
 		return err
@@ -237,20 +287,17 @@ func (s *session) takeApart(a *apart) error {
 	link, err := fileName(name)
 	if err != nil || s.forbidden(name, link) {
 		// What cannot be looked at may be anything.
-		_, err := s.call1(h, unix.SysClose, uint64(a.ret))
 		a.ret = -int64(syscall.EACCES)
-		return err
+		return nil
 	}
 	x := h.scratch()
 	const getFlags, closeOnExec = 1, 1
 	v := t.proc.variant
 	v.asked++
 	at := x.put(rightsImage(h.blk.Addr(vhost.Scratch), v.asked, int(a.ret)))
-	// The helper's own must be closed when the program has the file.
 	err = s.do(h,
 		vhost.Call{Nr: unix.SysFcntl, Args: [6]uint64{uint64(a.ret), getFlags}},
-		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(v.hidden.control), at, unix.MsgDontWait}},
-		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(a.ret)}})
+		vhost.Call{Nr: unix.SysSendmsg, Args: [6]uint64{uint64(v.hidden.control), at, unix.MsgDontWait}})
 	if err != nil {
 		return err
 	}
@@ -260,7 +307,7 @@ func (s *session) takeApart(a *apart) error {
 		return nil
 	}
 	keep := h.blk.Result(0)&closeOnExec == 0
-	fd, err := v.takeFile(v.asked)
+	fd, err := v.takeFile(&s.closer, v.asked)
 	if err != nil {
 		return fmt.Errorf("file of %v: %w", t.id, err)
 	}
@@ -296,19 +343,28 @@ func (s *session) textApart(fd int, link string) (int, error) {
 	if err != nil {
 		return fd, err
 	}
-	_ = unix.Close(fd)
+	s.closer.closeFD(fd)
 	return shown, nil
 }
 
-// retireHelper lets the helper exit.
+// retireHelper lets the helper exit, or keep the process slot that it has.
 func (s *session) retireHelper(a *apart) {
 	h := a.helper
 	a.over = true
-	h.state = ended
-	s.dropActive(h)
+	if f := h.files; !h.posted && f.keeper == nil && f.users > 1 && !h.proc.killed && !h.proc.gone {
+		s.keep(h)
+		return
+	}
 	if !h.posted {
 		_ = h.blk.Post([]vhost.Call{{Nr: unix.SysExit}}, false)
 	}
+	s.helperGone(h)
+}
+
+// helperGone gives back what a helper had that has been told to exit, or has been killed.
+func (s *session) helperGone(h *task) {
+	h.state = ended
+	s.dropActive(h)
 	v := h.proc.variant
 	v.dying = append(v.dying, dying{h.blk, h.proc.pid, h.id.Host})
 }
@@ -319,9 +375,11 @@ func (s *session) closeApart(a *apart) error {
 	t.apart = nil
 	t.queue = append(t.queue, a.infos...)
 	ret := a.ret
+	var gone <-chan struct{}
 	if a.file != 0 {
 		fd, err := s.receiveLimited(t, frontend.File(a.file))
-		_ = unix.Close(a.file)
+		// So must the monitor's.
+		gone = s.closer.closeFD(a.file)
 		a.file = 0
 		switch {
 		case errors.Is(err, errNoDescriptor):
@@ -344,7 +402,11 @@ func (s *session) closeApart(a *apart) error {
 			return err
 		}
 	}
-	return s.done(t, ret)
+	if gone == nil {
+		return s.done(t, ret)
+	}
+	s.whenClosed(t, gone, func() { s.check(t, s.done(t, ret)) })
+	return nil
 }
 
 // dropApart gives up what t opens; t is gone.
@@ -358,6 +420,6 @@ func (s *session) dropApart(t *task) {
 		s.retireHelper(a)
 	}
 	if a.file != 0 {
-		_ = unix.Close(a.file)
+		s.closer.closeFD(a.file)
 	}
 }

@@ -5,8 +5,10 @@ package kvmsandbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,9 +21,9 @@ import (
 // then it looks whether the task is still there.
 const patience = 5 * time.Millisecond
 
-// stoppedAfter is how long a report may take before the monitor looks whether the
-// process has been stopped.
-const stoppedAfter = 20 * patience
+// lateAfter is how long a report may take before the monitor looks whether the process
+// has been stopped or is on its way out.
+const lateAfter = 20 * patience
 
 // do makes a task that stands still carry out calls and waits for the results.
 // Calls that may sleep must not be made this way. The error wraps ErrGone when the
@@ -61,7 +63,10 @@ func (s *session) await(t *task) error {
 		if t.blk.Reported() {
 			return nil
 		}
-		if waited > stoppedAfter && stopped(t.proc.pid) {
+		if waited > lateAfter && t.exiting() {
+			return errDead
+		}
+		if waited > lateAfter && stopped(t.proc.pid) {
 			// Who would let it go on may be waiting for the monitor. It stops again
 			// when it has reported.
 			_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
@@ -103,6 +108,37 @@ func stopped(pid int) bool {
 	}
 	_, rest, ok := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
 	return ok && strings.HasPrefix(rest, "T")
+}
+
+// exiting says whether t's thread has been killed and is on its way out, which may take
+// as long as the files that it has open like; one that is not known yet goes with the
+// others of its process.
+func (t *task) exiting() bool {
+	if t.id.Host != 0 {
+		return exiting(t.proc.pid, t.id.Host)
+	}
+	for _, o := range t.proc.tasks {
+		if o.id.Host != 0 && !exiting(t.proc.pid, o.id.Host) {
+			return false
+		}
+	}
+	return true
+}
+
+// exiting says whether a thread of process pid makes no more calls. The kernel shows its
+// flags (include/linux/sched.h) in proc(5)'s stat.
+func exiting(pid, tid int) bool {
+	const flags, exitingFlag = 9 - 3, 0x4
+	b, err := os.ReadFile(procPath(pid, "task/"+strconv.Itoa(tid)+"/stat"))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	words := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(words) <= flags {
+		return false
+	}
+	word, err := strconv.ParseUint(words[flags], 10, 64)
+	return err == nil && word&exitingFlag != 0
 }
 
 // must is do for calls that have to succeed.

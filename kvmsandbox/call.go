@@ -5,6 +5,8 @@ package kvmsandbox
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -38,9 +40,6 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		t.setResult(errNoSys)
 		return s.resume(t)
 	}
-	if err := s.sweep(t); err != nil {
-		return err
-	}
 	if err := s.takeKick(t); err != nil {
 		return err
 	}
@@ -55,7 +54,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		if err != nil {
 			return err
 		}
-		t.call.received = append(t.call.received, fd)
+		t.litter = append(t.litter, fd)
 		args[a.FileArg] = uint64(fd)
 	}
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
@@ -138,7 +137,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if t.leads() {
 		s.rewind(t, a.Nr, args)
 	}
-	if !a.Exit && t.call.finish == nil && len(t.call.received) == 0 && len(t.queue) == 0 && t.place != inFrame && !waits(a.Nr) {
+	if !a.Exit && t.call.finish == nil && !t.untidy() && len(t.queue) == 0 && t.place != inFrame && !waits(a.Nr) {
 		return s.runAndEnter(t, c)
 	}
 	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })
@@ -175,8 +174,8 @@ func (s *session) opened(t *task) {
 		err = nil // another thread has closed it
 	case err != nil || s.forbidden(name, link):
 		// What cannot be looked at may be anything.
-		_, err = s.call1(t, unix.SysClose, uint64(fd))
-		fd = -int64(syscall.EACCES)
+		t.litter = append(t.litter, int(fd))
+		fd, err = -int64(syscall.EACCES), nil
 	default:
 		err = s.exchange(t, int(fd), link)
 	}
@@ -188,20 +187,66 @@ func (s *session) opened(t *task) {
 
 // closeRange is close_range(2) around the variant host's descriptors.
 func (s *session) closeRange(t *task, args [6]uint64) error {
-	var ret int64
-	for _, r := range s.ranges(t, uint32(args[0]), uint32(args[1])) {
-		var err error
-		if ret, err = s.call1(t, unix.SysCloseRange, uint64(r[0]), uint64(r[1]), args[2]); err != nil {
+	first, last, flags := uint32(args[0]), uint32(args[1]), args[2]
+	// Where nothing is, the kernel looks at the flags, and makes the table t's own.
+	const nowhere = uint64(^uint32(0))
+	ret, err := s.call1(t, unix.SysCloseRange, nowhere, nowhere, flags)
+	if err != nil {
+		return err
+	}
+	if ret < 0 {
+		return s.done(t, ret)
+	}
+	if flags&unix.CloseRangeUnshare != 0 {
+		t.unshare()
+	}
+	if flags&unix.CloseRangeCloexec == 0 {
+		return s.closeBetween(t, first, last)
+	}
+	for _, r := range s.ranges(t, first, last) {
+		if ret, err = s.call1(t, unix.SysCloseRange, uint64(r[0]), uint64(r[1]), unix.CloseRangeCloexec); err != nil {
 			return err
-		}
-		if ret < 0 {
-			break
-		}
-		if args[2]&unix.CloseRangeUnshare != 0 {
-			t.unshare()
 		}
 	}
 	return s.done(t, ret)
+}
+
+// closeBetween closes the program's descriptors from first to last.
+func (s *session) closeBetween(t *task, first, last uint32) error {
+	done := func() { s.check(t, s.done(t, 0)) }
+	if !t.shared() {
+		var calls []vhost.Call
+		for _, r := range s.ranges(t, first, last) {
+			calls = append(calls, vhost.Call{Nr: unix.SysCloseRange, Args: [6]uint64{uint64(r[0]), uint64(r[1])}})
+		}
+		s.interruptibly(t, calls, done)
+		return nil
+	}
+	// Meanwhile the others may get descriptors of the variant host's, in between those
+	// that are there now.
+	fds, err := t.descriptors(first, last)
+	if err != nil {
+		return err
+	}
+	own := s.own(t.proc)
+	fds = slices.DeleteFunc(fds, func(fd int) bool { return slices.Contains(own, fd) })
+	s.interruptibly(t, closeCalls(fds), done)
+	return nil
+}
+
+// descriptors returns those that are open in t's table, from first to last.
+func (t *task) descriptors(first, last uint32) ([]int, error) {
+	entries, err := os.ReadDir(procPath(t.id.Host, "fd"))
+	if err != nil {
+		return nil, errDead
+	}
+	var fds []int
+	for _, e := range entries {
+		if fd, err := strconv.ParseUint(e.Name(), 10, 32); err == nil && uint32(fd) >= first && uint32(fd) <= last {
+			fds = append(fds, int(fd))
+		}
+	}
+	return fds, nil
 }
 
 // callMade takes the result of a call that the process made.
@@ -237,12 +282,6 @@ func (s *session) callMade(t *task) {
 
 // done ends a call with its raw result, which the monitor is told if it asked.
 func (s *session) done(t *task, ret int64) error {
-	for _, fd := range t.call.received {
-		if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
-			return err
-		}
-	}
-	t.call.received = nil
 	t.setResult(ret)
 	t.state = atExit
 	if !t.call.exit {

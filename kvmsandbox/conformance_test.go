@@ -36,3 +36,9 @@ func TestConformance(t *testing.T) {
 	machines(t)
 	frontendtest.Run(t, kvmsandbox.New(), frontendtest.Options{Missing: missing})
 }
+
+// lacksRoot ends a test that only root can do in the same way.
+func lacksRoot(t *testing.T, why string) {
+	t.Helper()
+	kvmsandbox.Lacks(t, "root, "+why, "MV_REQUIRE_ROOT")
+}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 )
 
@@ -129,6 +130,42 @@ func TestDecodeShort(t *testing.T) {
 				t.Errorf("%s: %d bytes: ends at %d", i.name, n, e.tail)
 			}
 		}
+	}
+}
+
+// A program whose instructions make the machine useless, in which they are tried, does not
+// get another one each time, and the user one line.
+func TestProbeStops(t *testing.T) {
+	NeedMachines(t)
+	m, err := openMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	var log bytes.Buffer
+	s := &session{kvm: m, log: slog.New(slog.NewTextHandler(&log, nil))}
+	e, ok := decode(bytes.Repeat([]byte{0x90}, maxInstruction))
+	if !ok {
+		t.Fatal("no instruction")
+	}
+	made := 0
+	for range 100 {
+		if p := &m.probe; p.tr != nil {
+			// Entering it fails.
+			if err := unix.Close(p.tr.cpu); err != nil {
+				t.Fatal(err)
+			}
+			p.tr.cpu = -1
+		}
+		if before := m.probe.tr; m.probe.valid(s, &e) && before == nil {
+			made++
+		}
+	}
+	if made != maxStops || !m.probe.broken || m.probe.tr != nil {
+		t.Errorf("%d machines, broken: %t", made, m.probe.broken)
+	}
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n != 1 {
+		t.Errorf("%d lines:\n%s", n, &log)
 	}
 }
 

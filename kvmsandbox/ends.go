@@ -40,7 +40,7 @@ func (s *session) processEnded(p *process) {
 	if p == s.root {
 		s.outcome = frontend.Outcome{Status: st, Ended: true}
 	}
-	p.leaveFiles()
+	s.leaveFiles(p)
 	for _, t := range slices.Clone(p.tasks) {
 		s.taskEnded(t, st)
 	}

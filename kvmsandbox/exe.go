@@ -20,7 +20,7 @@ import (
 // the system that look, and the program's file can be written to meanwhile.
 
 // nameProgram makes /proc/PID/exe name the program, which is open in t's process as
-// fd, and closes fd or hides it. limits is the rest of what the kernel is told.
+// fd, and which becomes litter or, hidden, stays. limits is the rest of what the kernel is told.
 func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int) error {
 	if err := s.do(t, mm(uint32(fd))); err != nil {
 		return err
@@ -30,14 +30,17 @@ func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int) e
 			return err
 		}
 		if t.leads() {
-			hidden, err := s.hide(t, fd, true)
-			t.proc.exe = hidden
+			dup := s.hideCall(true, [6]uint8{})
+			dup.Args[0] = uint64(fd)
+			if err := s.must(t, "hide program", dup); err != nil {
+				return err
+			}
+			t.proc.exe = int(t.blk.Result(0))
 			s.unnamed = true
-			return err
 		}
 	}
-	_, err := s.call1(t, unix.SysClose, uint64(fd))
-	return err
+	t.litter = append(t.litter, fd)
+	return nil
 }
 
 // leadToPrograms replaces paths in the arguments of a call that name the link to a

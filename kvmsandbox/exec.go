@@ -146,7 +146,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 // lease has to be broken first, all that led here is done again by again.
 func (s *session) exec(t *task, x *execution, err error, again func() error) error {
 	if errors.Is(err, errLeased) {
-		s.awaitLease(t, func() { s.check(t, again()) })
+		s.tidy(t, func() { s.awaitTick(t, func() { s.check(t, again()) }) })
 		return nil
 	}
 	var bad *loader.Error
@@ -211,7 +211,7 @@ func (s *session) executed(t *task, restore func()) {
 		return
 	}
 	old, p := t.id, t.proc
-	p.leaveFiles()
+	s.leaveFiles(p)
 	for _, o := range append([]*task(nil), p.tasks...) {
 		if o != t {
 			s.taskEnded(o, frontend.Status{})
@@ -227,6 +227,8 @@ func (s *session) executed(t *task, restore func()) {
 	p.mm = nil
 	t.files.users--
 	t.files = newFiles()
+	// All of it was close-on-exec.
+	t.litter = nil
 	p.exe = 0
 	p.actions = p.actions.Clone()
 	p.actions.Reset()
@@ -278,7 +280,8 @@ func (s *session) closesOnExec(t *task, fd int) bool {
 }
 
 // openIn opens a program as t's process would: in its file system, directory and
-// with its identity.
+// with its identity. What it opens there is close-on-exec, and litter until then: another
+// thread may have put a file in its place that takes long to be closed.
 func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File, error) {
 	defer s.lift(t)()
 	if link, ok := s.programLink(t, dir, path); ok {
@@ -301,28 +304,21 @@ func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File
 	if fd < 0 {
 		return nil, syscall.Errno(-fd)
 	}
+	t.litter = append(t.litter, int(fd))
 	own, err := t.grab(int(fd))
 	if err != nil {
 		return nil, err
 	}
 	// Once the monitor has it open nobody gets a lease that others would wait for.
-	f, err := openProgram(own)
-	if !errors.Is(err, errLeased) {
-		if refused := s.mayExecute(t, int(fd)); refused != nil {
-			if f != nil {
-				_ = f.Close()
-			}
-			f, err = nil, refused
-		}
-	}
-	if isGone(err) {
+	f, err := s.closer.openProgram(own)
+	if errors.Is(err, errLeased) {
 		return nil, err
 	}
-	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
+	if refused := s.mayExecute(t, int(fd)); refused != nil {
 		if f != nil {
 			_ = f.Close()
 		}
-		return nil, e
+		return nil, refused
 	}
 	return f, err
 }

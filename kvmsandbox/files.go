@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/multivar/multivar/frontend/vhost"
-	"github.com/multivar/multivar/internal/unix"
 )
 
 // files is a table of descriptors: what tasks that were made with CLONE_FILES share,
@@ -17,15 +16,29 @@ type files struct {
 	// that were made by a task with the table or, before, with one that it is a copy
 	// of.
 	vcpus []*vcpu
-	// stale are descriptors of processes that have left the table, to be closed.
-	stale []int
+	// stale are descriptors of processes that have left the table, to be closed; closing
+	// are those that are being closed.
+	stale, closing []int
+	// keeper keeps a process slot for a helper, nil for none. It is wanted when an open
+	// waits for it.
+	keeper *task
+	wanted bool
 }
 
 func newFiles() *files { return &files{users: 1} }
 
+// closed notes that descriptors in closing have been closed.
+func (f *files) closed(fds []int) {
+	for _, fd := range fds {
+		if i := slices.Index(f.closing, fd); i >= 0 {
+			f.closing = slices.Delete(f.closing, i, i+1)
+		}
+	}
+}
+
 // copied returns the table of a task that gets a copy of f.
 func (f *files) copied() *files {
-	return &files{users: 1, vcpus: slices.Clone(f.vcpus), stale: slices.Clone(f.stale)}
+	return &files{users: 1, vcpus: slices.Clone(f.vcpus), stale: slices.Concat(f.stale, f.closing)}
 }
 
 // shared says whether other tasks have t's table of descriptors.
@@ -72,7 +85,7 @@ func (s *session) own(p *process) []int {
 		fds = append(fds, *fd)
 	}
 	for _, f := range p.tables() {
-		fds = append(fds, f.stale...)
+		fds = append(append(fds, f.stale...), f.closing...)
 		for _, o := range s.procs {
 			if o == p || slices.Contains(o.tables(), f) {
 				fds = append(fds, o.private(f)...)
@@ -100,8 +113,9 @@ func (p *process) personal() []int {
 
 // leaveFiles notes what p, which is about to be gone or to become another program,
 // leaves behind in tables that others have as well.
-func (p *process) leaveFiles() {
+func (s *session) leaveFiles(p *process) {
 	for _, f := range p.tables() {
+		s.dropKeeper(f, p)
 		users := 0
 		for _, t := range p.tasks {
 			if t.files == f {
@@ -111,7 +125,11 @@ func (p *process) leaveFiles() {
 		if f.users <= users {
 			continue
 		}
-		f.stale = append(f.stale, p.personal()...)
+		for _, fd := range p.personal() {
+			if fd != p.exe || !s.sharesExe(p, f) {
+				f.stale = append(f.stale, fd)
+			}
+		}
 		if p.mm != nil && p.mm.users == 1 {
 			// Nobody else has the memory to which the machine belongs.
 			f.stale = append(f.stale, f.machine(p)...)
@@ -119,21 +137,21 @@ func (p *process) leaveFiles() {
 	}
 }
 
-// sweep closes what is stale in t's table.
-func (s *session) sweep(t *task) error {
-	stale := t.files.stale
-	t.files.stale = nil
-	return s.closeAll(t, stale)
+// sharesExe says whether another process with table f runs the program that p has there.
+func (s *session) sharesExe(p *process, f *files) bool {
+	for _, o := range s.procs {
+		if o != p && o.exe == p.exe && slices.Contains(o.tables(), f) {
+			return true
+		}
+	}
+	return false
 }
 
-// closeAll closes descriptors in t's process.
+// closeAll closes descriptors of the variant host in t's process, which does not take
+// long.
 func (s *session) closeAll(t *task, fds []int) error {
-	for some := range slices.Chunk(fds, vhost.MaxCalls) {
-		var calls []vhost.Call
-		for _, fd := range some {
-			calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
-		}
-		if err := s.do(t, calls...); err != nil {
+	for some := range slices.Chunk(closeCalls(fds), vhost.MaxCalls) {
+		if err := s.do(t, some...); err != nil {
 			return err
 		}
 	}
@@ -142,9 +160,10 @@ func (s *session) closeAll(t *task, fds []int) error {
 
 // forget closes, in the table of a forked child, the descriptors that belong to its
 // parent and to those with whom the parent shares descriptors, but for what child
-// gives up itself. None is of use for another process.
+// gives up itself. None is of use for another process. Programs, which are files like
+// any other, are closed later, with what is stale.
 func (s *session) forget(parent, child *task) error {
-	var fds []int
+	var fds, exes []int
 	for _, c := range parent.files.vcpus {
 		fds = append(fds, c.fd)
 	}
@@ -153,11 +172,17 @@ func (s *session) forget(parent, child *task) error {
 		case p == parent.proc:
 			fds = append(fds, p.mm.vm)
 		case p != child.proc && slices.Contains(p.tables(), parent.files):
-			fds = append(fds, p.private(parent.files)...)
+			fds = append(fds, parent.files.machine(p)...)
+			if p.siren > 0 {
+				fds = append(fds, p.siren)
+			}
+			if p.exe > 0 && p.exe != child.proc.exe {
+				exes = append(exes, p.exe)
+			}
 		}
 	}
-	fds = append(fds, child.files.stale...)
-	child.files.vcpus, child.files.stale = nil, nil
+	child.files.vcpus = nil
+	child.files.stale = append(child.files.stale, exes...)
 	slices.Sort(fds)
 	return s.closeAll(child, slices.Compact(fds))
 }

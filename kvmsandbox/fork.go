@@ -75,6 +75,14 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 	} else if b.flags&0xff == signalChild && b.flags&cloneVM == 0 {
 		b.kind = frontend.Fork
 	}
+	if b.flags&cloneFiles != 0 {
+		if kept, err := s.keepSlot(t); err != nil || !kept {
+			if err == nil {
+				err = s.done(t, -int64(syscall.EAGAIN))
+			}
+			return err
+		}
+	}
 	var err error
 	if b.fpu, err = s.saveFPU(t); err != nil {
 		return err
@@ -86,6 +94,12 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 			return err
 		}
 	}
+	s.tidy(t, func() { s.check(t, s.clone(t, b)) })
+	return nil
+}
+
+// clone makes the task of b.
+func (s *session) clone(t *task, b *birth) error {
 	v := t.proc.variant
 	blk, err := v.newBlock(s.hostSpin)
 	if err != nil {
@@ -162,7 +176,7 @@ func (s *session) parentGoesOn(t *task) error {
 }
 
 // abandon ends a child that nobody will hear of, because its parent has ended
-// meanwhile, and waits until it is gone.
+// meanwhile. That it is gone is awaited at the end of the session.
 func (s *session) abandon(child *task) {
 	child.state = ended
 	child.born.giveBack()
@@ -177,9 +191,14 @@ func (s *session) abandon(child *task) {
 	if err != nil {
 		return
 	}
-	defer unix.Close(pidfd)
 	_ = unix.Kill(pid, syscall.SIGKILL)
-	_ = unix.WaitReadable(pidfd)
+	s.abandoned = append(slices.DeleteFunc(s.abandoned, func(fd int) bool {
+		gone := unix.Readable(fd)
+		if gone {
+			_ = unix.Close(fd)
+		}
+		return gone
+	}), pidfd)
 }
 
 // hangUpLimit bounds the wait for processes of which the monitor knows nothing yet.
@@ -224,7 +243,7 @@ func (s *session) adopt(t, child *task) error {
 		}
 		s.procs[pid] = p
 		s.dropUnborn(child)
-		if err := p.setProgram(t.proc.image, t.proc.interp); err != nil {
+		if err := s.setProgram(p, t.proc.image, t.proc.interp); err != nil {
 			return err
 		}
 		if err := s.watch.add(p); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -197,13 +198,29 @@ func (t *task) grab(fd int) (int, error) {
 	return unix.PidfdGetfd(thread, fd)
 }
 
+// grabMade is grab for a descriptor of the kernel's module that t has just made. Another
+// task with the same table may have put a file of its own in its place, from which the
+// monitor must not take anything.
+func (s *session) grabMade(t *task, fd int, kind string) (int, error) {
+	own, err := t.grab(fd)
+	if err != nil {
+		return -1, err
+	}
+	if link, err := unix.ReadLink(procPath(unix.Getpid(), "fd/"+strconv.Itoa(own))); err != nil || !strings.HasPrefix(link, "anon_inode:"+kind) {
+		s.closer.closeFD(own)
+		return -1, fmt.Errorf("descriptor %d of %v: %q is none of %s", fd, t.id, link, kind)
+	}
+	return own, nil
+}
+
 // CloseFile implements frontend.Host.
 func (s *session) CloseFile(f frontend.File) error {
 	if f < minFile {
 		return fmt.Errorf("close file %d: %w", f, syscall.EINVAL)
 	}
 	s.dropInterp(f)
-	return unix.Close(int(f))
+	s.closer.closeFD(int(f))
+	return nil
 }
 
 // FilePath implements frontend.Host.

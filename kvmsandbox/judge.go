@@ -181,9 +181,16 @@ func (e *encoding) notOfStack() bool {
 type probe struct {
 	tr *trial
 	vm int
-	// broken is true when there is no such machine; then none is valid.
+	// stops is how often an instruction has stopped it in a way that leaves it useless.
+	stops int
+	// broken is true when there is no such machine, or there shall be none; then no
+	// instruction is valid.
 	broken bool
 }
+
+// maxStops is how often another machine is made for one that is useless: the program
+// chooses the instructions.
+const maxStops = 4
 
 // probeAddress is where operands of a tried instruction are: nothing is there.
 const probeAddress = 16 << 20
@@ -202,23 +209,31 @@ func (p *probe) valid(s *session, e *encoding) bool {
 // outcome tries the instruction with a harmless operand at address at, if it has one
 // in memory, and returns the exception; ok is false when it cannot be tried.
 func (p *probe) outcome(s *session, e *encoding, at uint64) (vector int, ok bool) {
-	if p.tr == nil && !p.broken {
-		if err := p.open(s.kvm); err != nil {
-			s.log.Warn("invalid instructions of programs are not looked at", "error", err)
-			p.close()
-			p.broken = true
-		}
-	}
 	if p.broken {
 		return 0, false
 	}
+	if p.tr == nil {
+		if err := p.open(s.kvm); err != nil {
+			p.giveUp(s, err)
+			return 0, false
+		}
+	}
 	vector, err := p.try(s.kvm, e.harmless(), at)
 	if err != nil {
-		s.log.Warn("an instruction could not be tried", "error", err)
 		p.close()
+		if p.stops++; p.stops == maxStops {
+			p.giveUp(s, err)
+		}
 		return 0, false
 	}
 	return vector, true
+}
+
+// giveUp tries no more instructions, because of err.
+func (p *probe) giveUp(s *session, err error) {
+	s.log.Warn("invalid instructions of programs are not looked at any more", "error", err)
+	p.close()
+	p.broken = true
 }
 
 // harmless returns the instruction with its memory operand, if it has one, replaced by
@@ -252,8 +267,8 @@ func (p *probe) close() {
 	if p.tr != nil {
 		p.tr.close()
 		_ = unix.Close(p.vm)
+		p.tr = nil
 	}
-	*p = probe{}
 }
 
 // try carries out one instruction, in registers that are at, and returns the exception.

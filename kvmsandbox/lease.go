@@ -16,21 +16,21 @@ import (
 // takes it away after some time, an open would have to wait.
 var errLeased = errors.New("somebody has a lease on the program")
 
-// awaitLease does again when the clock has ticked, which may find the lease broken. The
-// session goes on meanwhile: the holder may be one of its tasks.
-func (s *session) awaitLease(t *task, again func()) {
-	s.leasing = append(s.leasing, deferred{t, again})
+// awaitTick does again when the clock has ticked, which may find a lease broken or a
+// process slot free. The session goes on meanwhile: who has it may be one of its tasks.
+func (s *session) awaitTick(t *task, again func()) {
+	s.waiting = append(s.waiting, deferred{t, again})
 }
 
-// tryLeased puts what waits for leases on the list of what is to be done.
-func (s *session) tryLeased() {
-	s.ready = append(s.ready, s.leasing...)
-	s.leasing = nil
+// tryAgain puts what waits for a tick on the list of what is to be done.
+func (s *session) tryAgain() {
+	s.ready = append(s.ready, s.waiting...)
+	s.waiting = nil
 }
 
 // openUnleased opens the regular file behind the path descriptor fd, for reading. The
 // error wraps errLeased where that would have to wait.
-func openUnleased(fd int) (*os.File, error) {
+func (c *closer) openUnleased(fd int) (*os.File, error) {
 	self := procPath(unix.Getpid(), "fd/"+strconv.Itoa(fd))
 	f, err := os.OpenFile(self, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -41,7 +41,7 @@ func openUnleased(fd int) (*os.File, error) {
 	}
 	// The program's mappings and readers share the flag.
 	if err := syscall.SetNonblock(int(f.Fd()), false); err != nil {
-		_ = f.Close()
+		c.close(f)
 		return nil, err
 	}
 	return f, nil

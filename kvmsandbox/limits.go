@@ -12,8 +12,8 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 )
 
-// The limits of a process that concern what the variant host needs itself, files and
-// memory, are the program's only in part: the soft limit that the kernel has is the
+// The limits of a process that concern what the variant host needs itself, files, memory
+// and threads, are the program's only in part: the soft limit that the kernel has is the
 // program's, with room for the variant host's memory, but its hard limit stays what
 // it was. Otherwise a program that lowers it would keep the variant host from working
 // in that process and all that descend from it: few monitors may raise it again.
@@ -38,11 +38,12 @@ const slotRoom = 16*pageSize + regionSize + vhost.MaxBlocks*vhost.BlockSize
 // ownLimits are the resources in question, with the room that is added to the
 // program's limit.
 var ownLimits = map[uint64]uint64{
-	unix.RlimitFiles:   0,
-	unix.RlimitData:    0,
-	unix.RlimitStack:   0,
-	unix.RlimitSignals: 0,
-	unix.RlimitAddress: slotRoom,
+	unix.RlimitFiles:     0,
+	unix.RlimitData:      0,
+	unix.RlimitStack:     0,
+	unix.RlimitSignals:   0,
+	unix.RlimitProcesses: 0,
+	unix.RlimitAddress:   slotRoom,
 }
 
 // limit is a struct rlimit64.

@@ -67,8 +67,8 @@ func parseMessage(b []byte) (number uint64, fd int) {
 var errNoDescriptor = errors.New("no room for another descriptor")
 
 // takeFile takes the file of message number from a variant's process; those of tasks
-// that died before theirs were taken are closed.
-func (v *variant) takeFile(number uint64) (int, error) {
+// that died before theirs were taken c closes.
+func (v *variant) takeFile(c *closer, number uint64) (int, error) {
 	for range maxStale {
 		var payload [payloadSize]byte
 		n, fd, err := unix.ReceiveFile(v.socket, payload[:])
@@ -79,7 +79,7 @@ func (v *variant) takeFile(number uint64) (int, error) {
 			return fd, nil
 		}
 		if fd >= 0 {
-			_ = unix.Close(fd)
+			c.closeFD(fd)
 		}
 	}
 	return -1, syscall.EBADMSG
@@ -124,9 +124,7 @@ func (s *session) receiveLimited(t *task, f frontend.File) (int, error) {
 			return fd, nil
 		}
 		if fd >= 0 {
-			if _, err := s.call1(t, unix.SysClose, uint64(fd)); err != nil {
-				return -1, err
-			}
+			t.litter = append(t.litter, fd)
 		}
 		copy(x.get(at, messageSize), messageImage(at))
 	}

@@ -20,7 +20,7 @@ import (
 // reportExec reports the program that a task is about to begin.
 func (s *session) reportExec(t *task, old frontend.Task) {
 	p := t.proc
-	if err := p.setProgram(t.exec.file(loader.Program), t.exec.file(loader.Interpreter)); err != nil {
+	if err := s.setProgram(p, t.exec.file(loader.Program), t.exec.file(loader.Interpreter)); err != nil {
 		s.failure(t.id, err)
 		return
 	}
@@ -89,7 +89,8 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		}
 		slots = append(slots, more...)
 	}
-	return s.goOnWith(t, slots)
+	s.tidy(t, func() { s.check(t, s.goOnWith(t, slots)) })
+	return nil
 }
 
 // maxEager is how much of a segment is entered into the tables before the program
@@ -126,15 +127,13 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file
 		args := [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}
 		readable(unix.SysMmap, &args)
 		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: args})
-		if len(calls) == vhost.MaxCalls-2 {
+		if len(calls) == vhost.MaxCalls {
 			if err := flush(); err != nil {
 				return -1, err
 			}
 		}
 	}
-	for _, fd := range fds[1:] {
-		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
-	}
+	t.litter = append(t.litter, fds[1:]...)
 	if err := flush(); err != nil {
 		return -1, err
 	}
@@ -159,7 +158,7 @@ const (
 
 // describe tells the kernel where the parts of the program are, so that /proc shows
 // them as it should, names the task and traps the time stamp counter. The program is
-// open in t's process as file, which is closed.
+// open in t's process as file, which becomes litter.
 func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, file int) error {
 	b := make([]byte, 0, mmMapSize)
 	for _, v := range []uint64{

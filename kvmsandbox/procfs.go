@@ -229,7 +229,8 @@ func (s *session) snapshotOf(t *task, fd int) *snapshot {
 	if err != nil {
 		return nil
 	}
-	defer unix.Close(own)
+	// By now it may be anything.
+	defer s.closer.closeFD(own)
 	_, inode, _, _, err := unix.FileStat(own)
 	if err != nil {
 		return nil

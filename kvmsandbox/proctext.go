@@ -133,6 +133,7 @@ var limitNames = map[string]uint64{
 	"Max open files": unix.RlimitFiles,
 	"Max stack size": unix.RlimitStack,
 
+	"Max processes":       unix.RlimitProcesses,
 	"Max pending signals": unix.RlimitSignals,
 	"Max address space":   unix.RlimitAddress,
 }

@@ -15,8 +15,8 @@ var _ frontend.Executables = (*session)(nil)
 
 // setProgram says what p runs from now on. It duplicates both files, of which the
 // interpreter may be 0.
-func (p *process) setProgram(image, interp frontend.File) error {
-	p.dropProgram()
+func (s *session) setProgram(p *process, image, interp frontend.File) error {
+	s.dropProgram(p)
 	for _, f := range []struct {
 		to   *frontend.File
 		from frontend.File
@@ -33,10 +33,10 @@ func (p *process) setProgram(image, interp frontend.File) error {
 	return nil
 }
 
-func (p *process) dropProgram() {
+func (s *session) dropProgram(p *process) {
 	for _, f := range []*frontend.File{&p.image, &p.interp} {
 		if *f != 0 {
-			_ = unix.Close(int(*f))
+			s.closer.closeFD(int(*f))
 			*f = 0
 		}
 	}
@@ -54,8 +54,8 @@ func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
 	// Who executes the file shall get the same interpreter, whatever is in its place
 	// in his file system.
 	var own process
-	if err := own.setProgram(t.proc.image, t.proc.interp); err != nil {
-		own.dropProgram()
+	if err := s.setProgram(&own, t.proc.image, t.proc.interp); err != nil {
+		s.dropProgram(&own)
 		return 0, fmt.Errorf("program of %v: %w", id, err)
 	}
 	if own.interp != 0 {
@@ -67,7 +67,7 @@ func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
 // dropInterp closes the interpreter that belongs to a program of the monitor's.
 func (s *session) dropInterp(f frontend.File) {
 	if i, ok := s.interps[f]; ok {
-		_ = unix.Close(int(i))
+		s.closer.closeFD(int(i))
 		delete(s.interps, f)
 	}
 }
@@ -79,7 +79,7 @@ func (s *session) planFile(t *task, a *frontend.Action) (*execution, error) {
 		if err != nil {
 			return nil, err
 		}
-		return openProgram(fd)
+		return s.closer.openProgram(fd)
 	}
 	f, err := reopen(a.File)
 	if err != nil {

@@ -8,17 +8,19 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/frontendtest"
+	"github.com/multivar/multivar/internal/unix"
 )
 
 //go:embed testdata/races.c
 var racesSource string
 
 // races are the programs of testdata/races.c.
-var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed"}
+var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed", "lingers", "slots"}
 
 // No thread is faster than what the monitor does for another one, and calls that are
 // made apart for that reason answer what they always do.
@@ -44,6 +46,32 @@ func TestRaces(t *testing.T) {
 				t.Errorf("descriptors: %v", open)
 			}
 		})
+	}
+}
+
+// Where a user has as many threads as it may have by a limit that nobody can lift, its
+// threads open files all the same.
+func TestOpensAtLimit(t *testing.T) {
+	machines(t)
+	if os.Getuid() != 0 {
+		lacksRoot(t, "to become a user without processes")
+	}
+	const limited = "MV_TEST_LIMITED"
+	if os.Getenv(limited) == "" {
+		// A limit may be for ever.
+		c := exec.Command(os.Args[0], "-test.run=^TestOpensAtLimit$")
+		c.Env = append(os.Environ(), limited+"=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	program := compile(t, racesSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+	if err := syscall.Setrlimit(unix.RlimitProcesses, &syscall.Rlimit{Cur: 8, Max: 8}); err != nil {
+		t.Fatal(err)
+	}
+	if o := run(t, &frontendtest.Script{}, 1, program, "crowd", t.TempDir()); o.Status != (frontend.Status{}) {
+		t.Errorf("%+v", o)
 	}
 }
 

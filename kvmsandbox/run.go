@@ -13,6 +13,10 @@ import (
 
 // resume lets a task go on with the program, after the signals that wait for it.
 func (s *session) resume(t *task) error {
+	if t.untidy() {
+		s.tidy(t, func() { s.check(t, s.resume(t)) })
+		return nil
+	}
 	if f := t.fault; f != nil {
 		t.fault, t.state = nil, running
 		s.later(t, func() { s.raise(t, *f) })

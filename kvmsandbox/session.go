@@ -53,12 +53,17 @@ type session struct {
 	active []*task
 	// unborn are tasks that are being made and have not reported yet.
 	unborn []*task
+	// abandoned are the killed processes of which the monitor was never told.
+	abandoned []int
 	// leavers are threads that have been told to exit and may not have yet.
 	leavers []*task
 	// ready is what is to be done before the next report is looked at.
 	ready []deferred
-	// leasing is what waits until leases on programs are broken.
-	leasing []deferred
+	// closer closes files of programs; closings is what waits for that.
+	closer   closer
+	closings []awaited
+	// waiting is what waits for the next tick.
+	waiting []deferred
 	// steps counts what the loop has done.
 	steps uint
 
@@ -94,6 +99,8 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 	}
 	go s.watch.run()
 	defer s.watch.stop()
+	s.closer.ring(s.bell)
+	defer s.closer.stop(s.log)
 	defer s.ringWhenDone()()
 	defer s.release()
 	roots, err := s.startAll()
@@ -142,7 +149,7 @@ func (s *session) loop() {
 		}
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
 			s.lastTick = now
-			s.tryLeased()
+			s.tryAgain()
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
 			continue
 		}
@@ -179,7 +186,7 @@ func (s *session) spinFor(seen uint32) bool {
 
 // step does what there is to do and says whether there was anything.
 func (s *session) step() bool {
-	if len(s.ready) > 0 {
+	if s.takeClosed() || len(s.ready) > 0 {
 		s.doNext()
 		return true
 	}
@@ -302,7 +309,7 @@ func (s *session) closeProcess(p *process) {
 		_ = unix.Close(p.alarm)
 		p.alarm = -1
 	}
-	p.dropProgram()
+	s.dropProgram(p)
 	if p.mm != nil {
 		s.leave(p.variant, p.mm)
 		p.mm = nil
@@ -317,14 +324,26 @@ func statusOf(w unix.WaitStatus) frontend.Status {
 	return frontend.Status{Code: w.ExitStatus()}
 }
 
+// goneLimit bounds the wait for the processes of a session that is over: where a file
+// system does not answer, the kernel cannot end them.
+const goneLimit = 30 * time.Second
+
+// awaitGone waits until a process that has been killed is gone, at most until end.
+func (s *session) awaitGone(pidfd int, end time.Time) {
+	if gone, err := unix.WaitReadable(pidfd, time.Until(end)); !gone {
+		s.log.Warn("a process of the program was killed and does not end", "error", err)
+	}
+}
+
 // release kills what is left, waits until it is gone, and gives everything back.
 func (s *session) release() {
+	end := time.Now().Add(goneLimit)
 	for _, p := range s.procs {
 		p.killed = true
 		_ = unix.Kill(p.pid, syscall.SIGKILL)
 	}
 	for _, p := range s.procs {
-		_ = unix.WaitReadable(p.pidfd)
+		s.awaitGone(p.pidfd, end)
 		_, _ = unix.Reap(p.pid)
 		for _, t := range p.tasks {
 			t.retire()
@@ -333,15 +352,22 @@ func (s *session) release() {
 		s.closeProcess(p)
 	}
 	for _, f := range s.interps {
-		_ = unix.Close(int(f))
+		s.closer.closeFD(int(f))
 	}
 	for _, n := range s.snapshots {
 		n.close()
 	}
 	for _, v := range s.variants {
 		s.endUnborn(v)
+	}
+	for _, fd := range s.abandoned {
+		s.awaitGone(fd, end)
+		_ = unix.Close(fd)
+	}
+	for _, v := range s.variants {
 		if v.socket >= 0 {
-			_ = unix.Close(v.socket)
+			// Files may be on their way.
+			s.closer.closeFD(v.socket)
 		}
 		if v.arena != nil {
 			_ = v.arena.Close()

@@ -81,7 +81,7 @@ func (s *session) firstProgram(path string) (*execution, error) {
 			_ = unix.Close(fd)
 			return nil, err
 		}
-		return openProgram(fd)
+		return s.closer.openProgram(fd)
 	}
 	f, err := open(path)
 	for errors.Is(err, errLeased) && s.ctx.Err() == nil {
@@ -207,6 +207,7 @@ func (s *session) arm(t *task) error {
 	if err != nil {
 		return err
 	}
+	t.litter = append(t.litter, fd)
 	dup := s.hideCall(false, [6]uint8{})
 	dup.Args[0] = uint64(fd)
 	fcntl := func(request, arg uint64) vhost.Call {
@@ -214,7 +215,6 @@ func (s *session) arm(t *task) error {
 	}
 	calls := []vhost.Call{
 		dup,
-		{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}},
 		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
 		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
 		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock),
@@ -234,8 +234,8 @@ func (s *session) arm(t *task) error {
 
 // openProgram opens the file behind the path descriptor fd, which it takes, to be
 // executed. The error may wrap errLeased.
-func openProgram(fd int) (*loader.File, error) {
-	defer unix.Close(fd)
+func (c *closer) openProgram(fd int) (*loader.File, error) {
+	defer c.closeFD(fd)
 	self := procPath(unix.Getpid(), fmt.Sprintf("fd/%d", fd))
 	st, err := os.Stat(self)
 	if err != nil {
@@ -247,7 +247,7 @@ func openProgram(fd int) (*loader.File, error) {
 	if !st.Mode().IsRegular() || unix.NoExec(fd) {
 		return nil, syscall.EACCES
 	}
-	f, err := openUnleased(fd)
+	f, err := c.openUnleased(fd)
 	if errors.Is(err, syscall.EACCES) {
 		return nil, &loader.Error{Errno: syscall.EACCES, Refused: true, Reason: "it may be executed but not read"}
 	}
@@ -256,10 +256,10 @@ func openProgram(fd int) (*loader.File, error) {
 	}
 	name, err := unix.ReadLink(self)
 	if err != nil {
-		_ = f.Close()
+		c.close(f)
 		return nil, err
 	}
 	gains := os.Geteuid() != 0 &&
 		(st.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 || unix.HasFileCapabilities(self))
-	return &loader.File{ReaderAt: f, Size: st.Size(), Name: name, GainsPrivileges: gains, Closer: f}, nil
+	return &loader.File{ReaderAt: f, Size: st.Size(), Name: name, GainsPrivileges: gains, Closer: handedOver{f, c}}, nil
 }

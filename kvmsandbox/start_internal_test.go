@@ -25,7 +25,7 @@ func TestOpenProgramRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openProgram(fd); !errors.Is(err, want) {
+		if _, err := new(closer).openProgram(fd); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 	}

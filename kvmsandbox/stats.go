@@ -79,7 +79,8 @@ func (s *session) countExits(t *task, c *vcpu) error {
 	if err != nil || fd < 0 {
 		return err
 	}
-	own, err := t.grab(int(fd))
+	t.litter = append(t.litter, int(fd))
+	own, err := s.grabMade(t, int(fd), "kvm-vcpu-stats:")
 	if err == nil {
 		file := os.NewFile(uintptr(own), "statistics")
 		if offset, err := kvm.FindStat(file, "exits"); err == nil {
@@ -88,9 +89,6 @@ func (s *session) countExits(t *task, c *vcpu) error {
 			s.log.Debug("exits are not counted", "error", err)
 			_ = file.Close()
 		}
-	}
-	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
-		return e
 	}
 	return nil
 }

@@ -133,6 +133,9 @@ type task struct {
 	refused uint64
 	// apart is the call under way that opens a file in a helper, nil for none.
 	apart *apart
+	// litter are descriptors in the process that are to be closed before the program
+	// goes on.
+	litter []int
 	// changes is the memory that the task's call may change, while it does.
 	changes *memory
 	exec    *execution
@@ -141,11 +144,10 @@ type task struct {
 
 // call is the system call at which a task stands, or which it makes.
 type call struct {
-	nr       int64
-	args     [6]uint64
-	exit     bool // report the result
-	foreign  bool
-	received []int // descriptors to close when the call is done
+	nr      int64
+	args    [6]uint64
+	exit    bool // report the result
+	foreign bool
 	// finish, if it is not nil, takes the result and returns the program's.
 	finish func(ret int64) int64
 	// ranNr is the number of the call that was made in its place.

@@ -110,7 +110,6 @@ func (s *session) build(t *task, m *memory) error {
 		err = s.must(t, "make virtual machine",
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
 			s.hideCall(true, made),
-			vhost.Call{Nr: unix.SysClose, From: made},
 			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
 			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, tables}, From: hidden},
@@ -125,6 +124,7 @@ func (s *session) build(t *task, m *memory) error {
 	if err != nil {
 		return err
 	}
+	t.litter = append(t.litter, int(t.blk.Result(0)))
 	m.vm = int(t.blk.Result(1))
 	return nil
 }
@@ -182,7 +182,7 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 }
 
 // processor returns a virtual processor of m that no task uses and of which t has the
-// descriptor.
+// descriptor. What was made on the way is litter in t's process.
 func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	for i, c := range slices.Backward(m.idle) {
 		if slices.Contains(t.files.vcpus, c) {
@@ -198,13 +198,13 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	if err := s.must(t, "make virtual processor",
 		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
 		s.hideCall(true, made),
-		vhost.Call{Nr: unix.SysClose, From: made},
 	); err != nil {
 		return nil, err
 	}
+	t.litter = append(t.litter, int(t.blk.Result(0)))
 	c := &vcpu{number: len(m.vcpus), fd: int(t.blk.Result(1))}
 	layVCPU(m.region.Mem, c.number)
-	own, err := t.grab(c.fd)
+	own, err := s.grabMade(t, c.fd, "kvm-vcpu:")
 	if err != nil {
 		return nil, fmt.Errorf("share virtual processor: %w", err)
 	}

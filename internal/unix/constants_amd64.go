@@ -79,11 +79,12 @@ const (
 
 // Resources of setrlimit(2).
 const (
-	RlimitData    = sys.RLIMIT_DATA
-	RlimitFiles   = sys.RLIMIT_NOFILE
-	RlimitStack   = sys.RLIMIT_STACK
-	RlimitSignals = sys.RLIMIT_SIGPENDING
-	RlimitAddress = sys.RLIMIT_AS
+	RlimitData      = sys.RLIMIT_DATA
+	RlimitFiles     = sys.RLIMIT_NOFILE
+	RlimitStack     = sys.RLIMIT_STACK
+	RlimitSignals   = sys.RLIMIT_SIGPENDING
+	RlimitProcesses = sys.RLIMIT_NPROC
+	RlimitAddress   = sys.RLIMIT_AS
 )
 
 // Arguments of those calls.
@@ -117,6 +118,7 @@ const (
 	MapStack          = sys.MAP_STACK
 	FDupFD            = sys.F_DUPFD
 	CloseRangeUnshare = sys.CLOSE_RANGE_UNSHARE
+	CloseRangeCloexec = sys.CLOSE_RANGE_CLOEXEC
 	FDupFDCloexec     = sys.F_DUPFD_CLOEXEC
 	FSetOwn           = sys.F_SETOWN
 	FSetSig           = 10

@@ -40,12 +40,14 @@ func Pipe() ([2]int, error) {
 	return p, err
 }
 
-// WaitReadable sleeps until fd is readable.
-func WaitReadable(fd int) error {
+// WaitReadable sleeps until fd is readable, at most for timeout, and says whether it is.
+func WaitReadable(fd int, timeout time.Duration) (bool, error) {
 	p := []sys.PollFd{{Fd: int32(fd), Events: sys.POLLIN}}
-	for {
-		if _, err := sys.Poll(p, -1); err != syscall.EINTR {
-			return err
+	for end := time.Now().Add(timeout); ; {
+		left := max(time.Until(end), 0)
+		n, err := sys.Poll(p, int((left+time.Millisecond-1)/time.Millisecond))
+		if err != syscall.EINTR {
+			return n > 0, err
 		}
 	}
 }

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -418,6 +420,158 @@ static int lease(void)
 	return 0;
 }
 
+/* A socket that is full, and waits for an hour when it is closed, unless its other end
+ * goes, which is at. */
+static int full_socket(int *at)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct linger hour = {1, 3600};
+	socklen_t size = sizeof a;
+	static char text[65536];
+	int from = socket(AF_INET, SOCK_STREAM, 0), s = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(bind(from, (struct sockaddr *)&a, sizeof a) == 0 && listen(from, 1) == 0);
+	CHECK(getsockname(from, (struct sockaddr *)&a, &size) == 0);
+	CHECK(connect(s, (struct sockaddr *)&a, sizeof a) == 0 && (*at = accept(from, NULL, NULL)) >= 0);
+	CHECK(close(from) == 0);
+	while (send(s, text, sizeof text, MSG_DONTWAIT) > 0)
+		;
+	CHECK(errno == EAGAIN && setsockopt(s, SOL_SOCKET, SO_LINGER, &hour, sizeof hour) == 0);
+	return s;
+}
+
+/* Whether the socket with this port is being closed: it has a FIN to send. */
+static int is_closing(int port)
+{
+	char line[512], own[16];
+	FILE *f = fopen("/proc/net/tcp", "r");
+	int found = 0;
+
+	CHECK(f);
+	snprintf(own, sizeof own, ":%04X ", port);
+	while (fgets(line, sizeof line, f)) {
+		char *at = strstr(line, own);
+
+		found |= at && at < line + 24 && strncmp(at + 6 + 14, "04", 2) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+static void nothing(int sig) { (void)sig; }
+
+/* How long a close takes concerns nobody but who makes it. */
+static int lingers(void)
+{
+	struct sigaction sa = {.sa_handler = nothing};
+
+	CHECK(sigaction(SIGUSR1, &sa, NULL) == 0);
+	for (int how = 0; how < 9; how++) {
+		int peer, s = full_socket(&peer), go[2], status;
+		struct sockaddr_in a;
+		socklen_t size = sizeof a;
+		char c;
+		pid_t pid;
+
+		CHECK(getsockname(s, (struct sockaddr *)&a, &size) == 0 && pipe(go) == 0);
+		CHECK((pid = fork()) >= 0);
+		if (pid == 0) {
+			pthread_t t;
+
+			CHECK(close(peer) == 0 && read(go[0], &c, 1) == 1);
+			if (how >= 5)
+				CHECK(pthread_create(&t, NULL, sleeper, NULL) == 0);
+			switch (how % 5) {
+			case 0:
+				CHECK(close(s) == 0);
+				break;
+			case 1:
+				CHECK(dup2(0, s) == s);
+				break;
+			case 2:
+				CHECK(syscall(SYS_close_range, s, s, 0) == 0);
+				break;
+			case 3:
+				CHECK(syscall(SYS_close_range, s, ~0U, 0) == 0 && fcntl(s, F_GETFD) == -1);
+				break;
+			case 4:
+				CHECK(fcntl(s, F_SETFD, FD_CLOEXEC) == 0);
+				execl("/proc/self/exe", "races", "status", dir, (char *)NULL);
+				CHECK(0);
+			}
+			_exit(7);
+		}
+		CHECK(close(s) == 0 && write(go[1], "g", 1) == 1);
+		while (!is_closing(ntohs(a.sin_port)))
+			usleep(1000);
+		if (how == 2 || how == 3)
+			/* The signal ends the wait, if nothing else does. */
+			CHECK(kill(pid, SIGUSR1) == 0);
+		else
+			CHECK(close(peer) == 0);
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+		if (how == 2 || how == 3)
+			CHECK(close(peer) == 0);
+		CHECK(close(go[0]) == 0 && close(go[1]) == 0);
+	}
+	return 0;
+}
+
+static void *opens_often(void *unused)
+{
+	for (int i = 0; i < 100; i++) {
+		int fd = open("/dev/null", O_RDONLY);
+
+		CHECK(fd >= 0 && close(fd) == 0);
+	}
+	return unused;
+}
+
+/* A user who may have no more processes opens files all the same. */
+static int slots(void)
+{
+	struct rlimit none = {1, 1};
+	pthread_t t[2], more;
+	int failed;
+
+	/* Root may have any number. */
+	if (getuid() == 0)
+		CHECK(syscall(SYS_setresuid, 54321L, 54321L, 54321L) == 0);
+	CHECK(pthread_create(&t[0], NULL, sleeper, NULL) == 0);
+	CHECK(pthread_create(&t[1], NULL, opens_often, NULL) == 0);
+	CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+	CHECK((failed = pthread_create(&more, NULL, sleeper, NULL)) == EAGAIN);
+	opens_often(NULL);
+	CHECK(pthread_join(t[1], NULL) == 0);
+	CHECK((failed = pthread_create(&more, NULL, sleeper, NULL)) == EAGAIN);
+	over = 1;
+	return 0;
+}
+
+/* As many threads as there may be, all of which open files. */
+static int crowd(void)
+{
+	pthread_t t[64];
+	int n = 0;
+
+	CHECK(syscall(SYS_setresuid, 54321L, 54321L, 54321L) == 0);
+	for (;;) {
+		int error;
+
+		CHECK(n < 64);
+		error = pthread_create(&t[n], NULL, opens_often, NULL);
+		if (error) {
+			CHECK(error == EAGAIN && n > 2);
+			break;
+		}
+		n++;
+	}
+	opens_often(NULL);
+	while (n > 0)
+		CHECK(pthread_join(t[--n], NULL) == 0);
+	return 0;
+}
+
 static int status(void) { return 7; }
 
 int main(int argc, char **argv)
@@ -428,7 +582,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
 		{"tables", tables}, {"lease", lease}, {"execs", execs},
-		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"status", status},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"crowd", crowd}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
