@@ -220,8 +220,10 @@ func (t *task) load() {
 	case inGate:
 		want := t.regs
 		want.RIP, want.RFLAGS = t.raw.RIP, t.raw.RFLAGS
-		if t.regs.RIP == t.regs.RCX && t.regs.RFLAGS == t.regs.R11 {
-			// The stub's sysretq takes both from there.
+		if t.regs.RIP == t.regs.RCX && t.regs.RFLAGS == t.regs.R11 && t.regs.RFLAGS&(flagTF|flagRF) == 0 {
+			// The stub's sysretq takes both from there. It loses RF, and TF makes it trap
+			// before the program's next instruction: a handler's return would lead there
+			// again and again (entry_64.S leaves both to iretq, too).
 			st.SetGeneral(&want)
 			break
 		}
