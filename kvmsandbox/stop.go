@@ -153,10 +153,12 @@ func (t *task) readGate() {
 	t.regs.RIP, t.regs.RFLAGS = t.raw.RCX, t.raw.R11&flagsOfProgram|flagIF|flagFixed
 }
 
-// readFrame takes from the frame what of the program's registers is there.
+// readFrame takes from the frame what of the program's registers is there. Flags that
+// ring 3 cannot have set are not to come back.
 func (t *task) readFrame() {
 	f := t.frame()
-	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+	t.regs.RIP, t.regs.RSP = f.word(frameIP), f.word(frameSP)
+	t.regs.RFLAGS = f.word(frameFlags) & (flagsOfProgram | flagIF | flagFixed)
 }
 
 // vector handles an exception.
@@ -175,11 +177,18 @@ func (s *session) vector(t *task, number int) {
 		s.called(t)
 		return
 	}
-	if f.word(frameCS)&3 != 3 {
-		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
+	t.readFrame()
+	if cs := f.word(frameCS); cs&3 != 3 {
+		if t.regs.RIP >= ringAddr {
+			s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, t.regs.RIP))
+			return
+		}
+		// There is no such segment, so that this is the processor's fault: an emulated
+		// one may let iretl in ring 3 lead to virtual-8086 mode, where any number is one.
+		// A real one refuses the segment.
+		s.trap(t, vectorGeneral, cs&^3, 0, false)
 		return
 	}
-	t.readFrame()
 	// Where the stack pointer is no address the second kind does not get as far as to
 	// look for the gate's page.
 	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() && inRing0(t.regs.RFLAGS) &&
