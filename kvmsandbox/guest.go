@@ -72,9 +72,15 @@ const (
 func layGuest(mem []byte) {
 	le := binary.LittleEndian
 	clear(mem[:offVCPUs])
+	// What is no segment of a program's is ring 0's data, for which ring 3 gets the
+	// exceptions of no segment at all. Of an empty descriptor, a machine of kindPVM
+	// would say that the segment is not present.
+	const ring0Data = 0x00cf93000000ffff
+	for sel := 8; sel < gdtSize; sel += 8 {
+		le.PutUint64(mem[offGDT+sel:], ring0Data)
+	}
 	for sel, d := range map[int]uint64{
 		kernelCS:   0x00af9b000000ffff,
-		kernelSS:   0x00cf93000000ffff,
 		userSS - 3: 0x00cff3000000ffff,
 		userCS - 3: 0x00affb000000ffff,
 	} {

@@ -25,7 +25,7 @@ var processorSource string
 func TestProcessor(t *testing.T) {
 	machines(t)
 	program := compile(t, processorSource, "-O1", "-Wall", "-Wextra", "-Werror", "-mfsgsbase")
-	for _, name := range []string{"vectors", "bases", "exceptions"} {
+	for _, name := range []string{"vectors", "bases", "exceptions", "stepping"} {
 		t.Run(name, func(t *testing.T) {
 			if out, err := exec.Command(program, name).CombinedOutput(); err != nil {
 				t.Errorf("natively: %v\n%s", err, out)

@@ -157,10 +157,12 @@ func (t *task) readGate() {
 	t.takeBack()
 }
 
-// readFrame takes from the frame what of the program's registers is there.
+// readFrame takes from the frame what of the program's registers is there. Flags that
+// ring 3 cannot have set are not to come back.
 func (t *task) readFrame() {
 	f := t.frame()
-	t.regs.RIP, t.regs.RFLAGS, t.regs.RSP = f.word(frameIP), f.word(frameFlags), f.word(frameSP)
+	t.regs.RIP, t.regs.RSP = f.word(frameIP), f.word(frameSP)
+	t.regs.RFLAGS = f.word(frameFlags) & (flagsOfProgram | flagIF | flagFixed)
 	t.takeBack()
 }
 
@@ -180,12 +182,19 @@ func (s *session) vector(t *task, number int) {
 		s.called(t)
 		return
 	}
-	if f.word(frameCS)&3 != 3 {
-		s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, f.word(frameIP)))
-		return
-	}
 	lent := t.loan
 	t.readFrame()
+	if cs := f.word(frameCS); cs&3 != 3 {
+		if t.regs.RIP >= ringAddr {
+			s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, t.regs.RIP))
+			return
+		}
+		// There is no such segment, so that this is the processor's fault: an emulated
+		// one may let iretl in ring 3 lead to virtual-8086 mode, where any number is one.
+		// A real one refuses the segment.
+		s.trap(t, vectorGeneral, cs&^3, 0, false)
+		return
+	}
 	if lent != nil {
 		t.refused = 0
 		switch {
@@ -236,8 +245,10 @@ func (t *task) load() {
 	case inGate:
 		want := t.regs
 		want.RIP, want.RFLAGS = t.raw.RIP, t.raw.RFLAGS
-		if t.regs.RIP == t.regs.RCX && t.regs.RFLAGS == t.regs.R11 {
-			// The stub's sysretq takes both from there.
+		if t.regs.RIP == t.regs.RCX && t.regs.RFLAGS == t.regs.R11 && t.regs.RFLAGS&(flagTF|flagRF) == 0 {
+			// The stub's sysretq takes both from there. It loses RF, and TF makes it trap
+			// before the program's next instruction: a handler's return would lead there
+			// again and again (entry_64.S leaves both to iretq, too).
 			st.SetGeneral(&want)
 			break
 		}

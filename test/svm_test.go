@@ -106,45 +106,17 @@ func TestSVM(t *testing.T) {
 // svmSteps runs a program natively and then under each front-end, with each of the
 // numbers of variants.
 func (p prog) svmSteps(frontEnds []string, variants []int) []svmStep {
-	if m, ok := svmMasks[p.name]; ok {
-		p.stdout = m
-	}
 	var native observed
-	step := func(name string, prefix ...string) svmStep {
-		// The names have one length, for programs that print it.
-		dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
-		args := p.args
-		if args == nil {
-			args = []string{dir}
-		}
-		s := svmStep{name: name + "/" + p.name}
-		s.command = svmvm.Command{
-			Args:  slices.Concat(prefix, []string{"/bin/" + p.name}, args),
-			Stdin: []byte(p.stdin),
-			Env:   []string{"TZ=UTC", "TERM=dumb", markName + "machine"},
-			Dir:   dir,
-		}
-		s.check = func(t *testing.T, r svmvm.Result) {
-			got := svmObserve(p, r, dir)
-			if len(prefix) == 0 {
-				native = got
-				if want := fmt.Sprintf("status %d", p.status); got.end != want {
-					t.Errorf("%s, want %s\n--- stdout\n%s--- stderr\n%s", got.end, want, clip(got.stdout), clip(got.stderr))
-				}
-				return
-			}
-			if got.end != native.end {
-				t.Errorf("%s, natively %s", got.end, native.end)
-			}
-			differ(t, "standard output", p.stdout.name, native.stdout, got.stdout)
-			differ(t, "standard error", exact.name, native.stderr, got.stderr)
-		}
-		return s
-	}
-	steps := []svmStep{step("native")}
+	return append([]svmStep{p.svmStep("native", &native)}, p.svmVariants(&native, frontEnds, variants)...)
+}
+
+// svmVariants runs a program under each front-end, with each of the numbers of
+// variants, and compares with what it did natively.
+func (p prog) svmVariants(native *observed, frontEnds []string, variants []int) []svmStep {
+	var steps []svmStep
 	for _, f := range frontEnds {
 		for _, n := range variants {
-			s := step(f, svmSandboxed(f, n)...)
+			s := p.svmStep(f, native, svmSandboxed(f, n)...)
 			if n != 2 {
 				s.name += fmt.Sprintf("/N=%d", n)
 			}
@@ -155,6 +127,46 @@ func (p prog) svmSteps(frontEnds []string, variants []int) []svmStep {
 		}
 	}
 	return steps
+}
+
+// svmStep runs a program behind prefix and compares with native, or fills that in when
+// there is no prefix.
+func (p prog) svmStep(name string, native *observed, prefix ...string) svmStep {
+	if m, ok := svmMasks[p.name]; ok {
+		p.stdout = m
+	}
+	// The names have one length, for programs that print it.
+	dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
+	args := []string{dir}
+	if p.args != nil {
+		args = slices.Clone(p.args)
+		if i := slices.Index(args, "DIR"); i >= 0 {
+			args[i] = dir
+		}
+	}
+	s := svmStep{name: name + "/" + p.name}
+	s.command = svmvm.Command{
+		Args:  slices.Concat(prefix, []string{"/bin/" + p.name}, args),
+		Stdin: []byte(p.stdin),
+		Env:   []string{"TZ=UTC", "TERM=dumb", markName + "machine"},
+		Dir:   dir,
+	}
+	s.check = func(t *testing.T, r svmvm.Result) {
+		got := svmObserve(p, r, dir)
+		if len(prefix) == 0 {
+			*native = got
+			if want := fmt.Sprintf("status %d", p.status); got.end != want {
+				t.Errorf("%s, want %s\n--- stdout\n%s--- stderr\n%s", got.end, want, clip(got.stdout), clip(got.stderr))
+			}
+			return
+		}
+		if got.end != native.end {
+			t.Errorf("%s, natively %s", got.end, native.end)
+		}
+		differ(t, "standard output", p.stdout.name, native.stdout, got.stdout)
+		differ(t, "standard error", exact.name, native.stderr, got.stderr)
+	}
+	return s
 }
 
 func svmObserve(p prog, r svmvm.Result, dir string) observed {

@@ -82,8 +82,9 @@ var ErrMissing = errors.New("make deps-svm installs it")
 const parameters = "console=ttyS1 quiet panic=-1 no_timer_check nowatchdog mitigations=off rcupdate.rcu_cpu_stall_suppress=1"
 
 // processor is one with SVM and nested paging, without what the emulation does not
-// have.
-const processor = "EPYC,+svm,+npt,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec"
+// have. Nor does it have SMAP: QEMU 7.2 reads the stack of a far return in ring 3 as ring
+// 0 would, which the kernel would take for its own fault.
+const processor = "EPYC,+svm,+npt,-smap,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec"
 
 // Modules are loaded in this order, those that the kernel has.
 var modules = []string{"irqbypass", "ccp", "kvm", "kvm-amd"}

@@ -306,12 +306,64 @@ static int exceptions(void)
 	return 0;
 }
 
+static volatile int steps;
+/* Where the traps of stepped are, behind its beginning. */
+static volatile long places[16];
+extern const char stepped_start[], stepped_end[];
+
+static void count(int sig, siginfo_t *si, void *context)
+{
+	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	(void)sig;
+	(void)si;
+	if (steps < 16)
+		places[steps] = g[REG_RIP] - (greg_t)stepped_start;
+	else
+		g[REG_EFL] &= ~0x100;
+	steps++;
+}
+
+/* Two calls of a program that steps through itself: the trap that follows a call comes
+ * behind the next instruction, since Linux returns from calls by iret then. What it had
+ * in the registers that a call destroys is as behind a call when the handler returns. */
+long stepped(long nr);
+__asm__(".text\n"
+	"stepped: mov %rdi, %rax\n"
+	"	pushf\n"
+	"	orl $0x100, (%rsp)\n"
+	"	popf\n"
+	"stepped_start: nop\n"         /* 1 byte */
+	"	syscall\n"             /* 2 bytes */
+	"	nop\n"                 /* 1 byte */
+	"	mov %edi, %eax\n"      /* 2 bytes */
+	"	syscall\n"             /* 2 bytes */
+	"	pushf\n"               /* 1 byte */
+	"	andl $~0x100, (%rsp)\n" /* 7 bytes */
+	"	popf\n"                /* 1 byte */
+	"stepped_end: ret\n");
+
+static int stepping(void)
+{
+	static const long want[] = {1, 4, 6, 9, 16, 17};
+
+	on(SIGTRAP, count);
+	for (int round = 0; round < 3; round++) {
+		steps = 0;
+		CHECK(stepped(SYS_getppid) == getppid());
+		CHECK(steps == sizeof want / sizeof *want);
+		for (int i = 0; i < steps; i++)
+			CHECK(places[i] == want[i]);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		int (*f)(void);
-	} tests[] = {{"vectors", vectors}, {"bases", bases}, {"exceptions", exceptions}};
+	} tests[] = {{"vectors", vectors}, {"bases", bases}, {"exceptions", exceptions}, {"stepping", stepping}};
 
 	static char alternative[65536];
 	stack_t stack = {.ss_sp = alternative, .ss_size = sizeof alternative};
