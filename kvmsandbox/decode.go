@@ -15,7 +15,7 @@ type encoding struct {
 	wide, locked bool
 	// vector is true for the encodings VEX and EVEX.
 	vector bool
-	// table is the opcode's: 0 for one byte, 0x0f, 0x38 or 0x3a.
+	// table is the opcode's: 0 for one byte, 0x0f, 0x38 or 0x3a, and those of XOP.
 	table, opcode byte
 	// modrm is where the ModRM byte is, -1 when there is none; tail is where what
 	// follows it, the SIB byte and the displacement is.
@@ -27,6 +27,9 @@ type encoding struct {
 	// compressed is true when the displacement is multiplied by a size that EVEX implies.
 	compressed bool
 }
+
+// xopTable is the first of XOP's tables of opcodes. No other encoding has their numbers.
+const xopTable = 8
 
 // maxInstruction is how long an instruction is at most.
 const maxInstruction = 15
@@ -92,6 +95,10 @@ func (e *encoding) findOpcode(i int) int {
 		inverted(at(i + 1))
 		e.vector, e.table, e.opcode = true, tables[at(i+1)&3], at(i+4)
 		return i + 5
+	case c == 0x8f && at(i+1)&31 >= xopTable:
+		inverted(at(i + 1))
+		e.vector, e.table, e.opcode = true, at(i+1)&31, at(i+3)
+		return i + 4
 	case c != 0x0f:
 		e.opcode = c
 		return i + 1
@@ -171,6 +178,66 @@ func (e *encoding) findOperand(i int) bool {
 	e.compressed = e.compressed && mod == 1
 	e.tail = i + size
 	return true
+}
+
+// size is how long the instruction is, with its immediate operand.
+func (e *encoding) size() int { return e.tail + e.immediate() }
+
+// immediate is the size of the operand that is in the instruction itself (AMD64 manual,
+// volume 3, appendix A).
+func (e *encoding) immediate() int {
+	const rexW = 8
+	op, full := e.opcode, 4
+	if e.wide && e.rex&rexW == 0 {
+		full = 2
+	}
+	switch {
+	case e.table == xopTable, e.table == 0x3a:
+		return 1
+	case e.table == xopTable+2:
+		return 4
+	case e.table == 0x0f:
+		switch {
+		case op >= 0x70 && op <= 0x73, op == 0xa4 || op == 0xac || op == 0xba, op == 0xc2 || op >= 0xc4 && op <= 0xc6, op == 0x0f:
+			return 1
+		case op >= 0x80 && op <= 0x8f && !e.vector:
+			return 4
+		}
+		return 0
+	case e.table != 0 || e.vector:
+		return 0
+	case op < 0x40:
+		return [8]int{4: 1, 5: full}[op&7]
+	}
+	switch op {
+	case 0x68, 0x69, 0x81, 0xa9, 0xc7:
+		return full
+	case 0x6a, 0x6b, 0x80, 0x82, 0x83, 0xa8, 0xc0, 0xc1, 0xc6, 0xcd, 0xd4, 0xd5, 0xeb:
+		return 1
+	case 0xc2, 0xca:
+		return 2
+	case 0xc8:
+		return 3
+	case 0xe8, 0xe9:
+		return 4
+	case 0xf6, 0xf7:
+		if e.reg() > 1 {
+			return 0
+		}
+		return [2]int{1, full}[op&1]
+	}
+	switch {
+	case op >= 0x70 && op <= 0x7f, op >= 0xb0 && op <= 0xb7, op >= 0xe0 && op <= 0xe7:
+		return 1
+	case op >= 0xa0 && op <= 0xa3:
+		return 8
+	case op >= 0xb8 && op <= 0xbf:
+		if e.rex&rexW != 0 {
+			return 8
+		}
+		return full
+	}
+	return 0
 }
 
 // hasMemory says whether the instruction has a memory operand that ModRM names.

@@ -25,6 +25,10 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	var b [maxInstruction]byte
 	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
 	e, ok := decode(b[:n])
+	if n == maxInstruction && (!ok || e.size() > maxInstruction) {
+		// The processor looks at that first.
+		return vectorGeneral
+	}
 	if !ok {
 		return vector
 	}
