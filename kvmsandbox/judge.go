@@ -86,8 +86,14 @@ func (s *session) misaligned(e *encoding, r *kvm.Registers) bool {
 // invalid says whether the processor knows no such instruction, which it finds out
 // before it looks at operands: moves to segment registers, control registers and debug
 // registers that there are not, MONITOR and MWAIT, which ring 3 has not, and XSETBV with
-// prefixes, which the emulator overlooks.
+// prefixes, which the emulator overlooks, and far calls and jumps.
 func (e *encoding) invalid() bool {
+	if !e.vector && e.table == 0 && (e.opcode == 0x9a || e.opcode == 0xea) {
+		// Far, as 32-bit programs have them: an emulator takes REX for a larger operand,
+		// and fetches that first.
+		const offset, selector = 4, 2
+		return len(e.code) >= e.tail+offset+selector
+	}
 	if e.vector || e.modrm < 0 {
 		return false
 	}

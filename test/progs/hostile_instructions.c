@@ -165,6 +165,30 @@ static void selectors(void)
 	try("0x44, 0x8e, 0x10", load, sizeof load, "a bad one", (unsigned long)&word);
 }
 
+/* At the end of the memory, where some of it may not be needed to tell what it is. */
+static int at_the_end(void)
+{
+	static const struct {
+		const char *name;
+		unsigned char bytes[16];
+		size_t size;
+	} ends[] = {
+		I(0xea), I(0x4e, 0xea, 1, 2, 3), I(0x4e, 0xea, 1, 2, 3, 4, 5), I(0x4e, 0xea, 1, 2, 3, 4, 5, 6), I(0x66, 0xea, 1, 2, 3), I(0x66, 0xea, 1, 2, 3, 4), I(0x9a, 0, 0), I(0xd4), I(0x82), I(0x82, 0xc0), I(0x06), I(0x0f, 0x0b), I(0x0f), I(0x66),
+		I(0x8b), I(0x8b, 0x80, 0, 0), I(0xb8, 1, 2), I(0x0f, 0x38), I(0xc5, 0xf8), I(0x8e), I(0xe9, 0), I(0xcc), I(0x8f, 0xca, 0xe6),
+	};
+	unsigned char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED && munmap(page + PAGE, PAGE) == 0);
+	text = page;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		memcpy(page + PAGE - ends[i].size, ends[i].bytes, ends[i].size);
+		if (sigsetjmp(back, 1) == 0)
+			go(page + PAGE - ends[i].size, 8);
+		printf("%s; at the end: signal %d code %d addr %lx error %lx trap %lx at %lx\n", ends[i].name, sig, code,
+		       where - (where ? (unsigned long)page : 0), error, trapno, at - (unsigned long)page);
+	}
+	return 0;
+}
+
 /* What is emulated because it fails reads memory that is not there. */
 static int beyond_the_end(void)
 {
@@ -202,6 +226,7 @@ int main(int argc, char **argv)
 			for (size_t k = 0; k < sizeof places / sizeof *places; k++)
 				try(avx[i].name, avx[i].bytes, avx[i].size, places[k].name, places[k].value);
 	selectors();
+	CHILD("at the end", at_the_end());
 	CHILD("beyond the end", beyond_the_end());
 	return sting();
 }
