@@ -14,8 +14,10 @@ import (
 // A wait ends when it is woken, its word differs, or its time is over, whether it is so
 // short that Go's scheduler is not told of it or lasts longer; others go on meanwhile.
 func TestFutexWait(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
 	for _, procs := range []int{1, 2} {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		runtime.GOMAXPROCS(procs)
 		word := new(uint32)
 		wait := func(timeout time.Duration) time.Duration {
 			began := time.Now()
