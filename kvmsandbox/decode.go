@@ -13,8 +13,10 @@ type encoding struct {
 	// whether there is an operand size prefix and LOCK.
 	repeat       byte
 	wide, locked bool
-	// vector is true for the encodings VEX and EVEX.
+	// vector is true for the encodings VEX, EVEX and XOP; third is the number of the
+	// register that they name besides ModRM, without what EVEX has more.
 	vector bool
+	third  byte
 	// table is the opcode's: 0 for one byte, 0x0f, 0x38 or 0x3a, and those of XOP.
 	table, opcode byte
 	// modrm is where the ModRM byte is, -1 when there is none; tail is where what
@@ -85,19 +87,23 @@ func (e *encoding) findOpcode(i int) int {
 	switch c := e.code[i]; {
 	case c == 0xc5:
 		e.vector, e.table, e.opcode, e.rex = true, 0x0f, at(i+2), 0
+		e.third = ^at(i+1) >> 3 & 15
 		return i + 3
 	case c == 0xc4:
 		inverted(at(i + 1))
 		e.vector, e.table, e.opcode = true, tables[at(i+1)&3], at(i+3)
+		e.third = ^at(i+2) >> 3 & 15
 		return i + 4
 	case c == 0x62:
 		e.compressed = true
 		inverted(at(i + 1))
 		e.vector, e.table, e.opcode = true, tables[at(i+1)&3], at(i+4)
+		e.third = ^at(i+2) >> 3 & 15
 		return i + 5
 	case c == 0x8f && at(i+1)&31 >= xopTable:
 		inverted(at(i + 1))
 		e.vector, e.table, e.opcode = true, at(i+1)&31, at(i+3)
+		e.third = ^at(i+2) >> 3 & 15
 		return i + 4
 	case c != 0x0f:
 		e.opcode = c
@@ -251,19 +257,6 @@ func (e *encoding) reg() byte { return e.code[e.modrm] >> 3 & 7 }
 func (e *encoding) inStack() bool {
 	const sp, bp = 4, 5
 	return e.hasMemory() && (e.base == sp || e.base == bp) && e.segment != 0x64 && e.segment != 0x65
-}
-
-// third is the number of the register that VEX and EVEX name besides ModRM, without
-// what EVEX has more.
-func (e *encoding) third() byte {
-	at := 1
-	for e.code[at-1] != 0xc5 && e.code[at-1] != 0xc4 && e.code[at-1] != 0x62 {
-		at++
-	}
-	if e.code[at-1] != 0xc5 {
-		at++
-	}
-	return ^e.code[at] >> 3 & 15
 }
 
 // general lists the registers by number, and the instruction pointer.

@@ -98,6 +98,46 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// How long instructions are, and whether they leave the stack pointer alone.
+func TestSize(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		code   []byte
+		size   int
+		spares bool
+	}{
+		{"nop", []byte{0x90}, 1, false},
+		{"push %rax", []byte{0x50}, 1, false},
+		{"add $1, %ecx", []byte{0x81, 0xc1, 1, 0, 0, 0}, 6, false},
+		{"add $1, %cx", []byte{0x66, 0x81, 0xc1, 1, 0}, 5, false},
+		{"data16 add $1, %rcx", []byte{0x66, 0x48, 0x81, 0xc1, 1, 0, 0, 0}, 8, false},
+		{"movabs $1, %rax", []byte{0x48, 0xb8, 1, 0, 0, 0, 0, 0, 0, 0}, 10, false},
+		{"mov 0x1, %al", []byte{0xa0, 1, 0, 0, 0, 0, 0, 0, 0}, 9, false},
+		{"test $1, %al", []byte{0xf6, 0xc0, 1}, 3, false},
+		{"neg %eax", []byte{0xf7, 0xd8}, 2, false},
+		{"enter $16, $0", []byte{0xc8, 16, 0, 0}, 4, false},
+		{"jo .", []byte{0x0f, 0x80, 0, 0, 0, 0}, 6, false},
+		{"fld1", []byte{0xd9, 0xe8}, 2, true},
+		{"fadd %st(4)", []byte{0xd8, 0xc4}, 2, true},
+		{"fldl (%rsp)", []byte{0xdd, 0x04, 0x24}, 3, false},
+		{"fldl (%r12)", []byte{0x41, 0xdd, 0x04, 0x24}, 4, true},
+		{"pshufw $1, %mm0, %mm0", []byte{0x0f, 0x70, 0xc0, 1}, 4, true},
+		{"movq %rsp, %xmm0", []byte{0x66, 0x48, 0x0f, 0x6e, 0xc4}, 5, false},
+		{"movq %rax, %xmm0", []byte{0x66, 0x48, 0x0f, 0x6e, 0xc0}, 5, true},
+		{"palignr $1, %mm1, %mm0", []byte{0x0f, 0x3a, 0x0f, 0xc1, 1}, 5, true},
+		{"vaddps %xmm1, %xmm2, %xmm0", []byte{0xc5, 0xe8, 0x58, 0xc1}, 4, true},
+		{"andn %rax, %rsp, %rax", []byte{0xc4, 0xe2, 0xd8, 0xf2, 0xc0}, 5, false},
+		{"vaddps %zmm1, %zmm2, %zmm0", []byte{0x62, 0xf1, 0x6c, 0x48, 0x58, 0xc1}, 6, true},
+		{"bextr $5, %eax, %eax (XOP)", []byte{0x8f, 0xea, 0x78, 0x10, 0xc0, 5, 0, 0, 0}, 9, true},
+		{"pop (%rax)", []byte{0x8f, 0x00}, 2, false},
+	} {
+		e, ok := decode(c.code)
+		if !ok || e.size() != c.size || e.sparesStack() != c.spares {
+			t.Errorf("%s: %t, %d bytes, want %d; spares the stack: %t, want %t", c.name, ok, e.size(), c.size, e.sparesStack(), c.spares)
+		}
+	}
+}
+
 // Nothing makes the decoder fail.
 func TestDecodeAnything(t *testing.T) {
 	const seed, rounds = 1, 1 << 18
@@ -116,6 +156,13 @@ func TestDecodeAnything(t *testing.T) {
 		e.locksControl()
 		e.notOfStack()
 		e.unknownToEmulator()
+		e.sparesStack()
+		if e.opcode == 0x8e && e.table == 0 && !e.vector {
+			e.operand(&kvm.Registers{})
+		}
+		if size := e.size(); size < e.tail || size > e.tail+8 {
+			t.Fatalf("% x: %d bytes, ends at %d", code, size, e.tail)
+		}
 		if n := len(e.harmless()); e.tail > len(code) || n > len(code) {
 			t.Fatalf("% x: ends at %d, %d bytes are harmless", code, e.tail, n)
 		}

@@ -58,7 +58,7 @@ func (e *encoding) sparesStack() bool {
 	case floating:
 		return true
 	}
-	return e.reg() != sp && (e.hasMemory() || e.code[e.modrm]&low != sp) && (!e.vector || e.third()&low != sp)
+	return e.reg() != sp && (e.hasMemory() || e.code[e.modrm]&low != sp) && (!e.vector || e.third&low != sp)
 }
 
 // takeBack ends a loan, when the program's registers have been taken.
