@@ -97,6 +97,7 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		s.check(t, err)
 		return
 	}
+	page := addr &^ (pageSize - 1)
 	mapped := v.Start <= addr && addr < v.End
 	if !mapped || !allows(v.Prot, want) {
 		if t.asking {
@@ -104,14 +105,17 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 			// in time.
 			s.log.Warn("the guest's tables granted more than the process has", "task", t.id.String(), "address", addr, "code", code)
 		}
-		if v := s.judge(t, vectorPageFault, addr); v != vectorPageFault {
-			s.trap(t, v, 0, 0, false)
-			return
+		// There is nothing to judge where no instruction has been fetched.
+		unfetched := code&faultFetch != 0 && page == t.regs.RIP&^(pageSize-1)
+		if !unfetched {
+			if v := s.judge(t, vectorPageFault, addr); v != vectorPageFault {
+				s.trap(t, v, 0, 0, false)
+				return
+			}
 		}
 		s.trap(t, vectorPageFault, code, addr, mapped)
 		return
 	}
-	page := addr &^ (pageSize - 1)
 	if _, prot, ok := m.space.Lookup(page); ok && allows(uint32(prot), want) {
 		t.loops++
 	}
