@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,9 @@ var fuseSource string
 // makes the file system answer at last.
 func TestCloseUnanswered(t *testing.T) {
 	machines(t)
+	// The session's thread may have to wait for the file system, which is served by this
+	// process: a garbage collection would stop that until the thread comes back.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	program := compile(t, fuseSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 	dir := mountSilent(t, program)
 	if o := run(t, &frontendtest.Script{}, 1, program, dir); o.Status != (frontend.Status{}) {

@@ -72,7 +72,12 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 	}
 	synchronous := isSynchronous(&t.signal)
 	if synchronous && t.trapTSC && sig == syscall.SIGSEGV && signalCode(&t.signal) == codeKernel {
-		if ts, size := s.timeStampAt(t); size != 0 {
+		ts, size, err := s.timeStampAt(t)
+		if err != nil {
+			// Killed meanwhile: whether it was a read of the counter cannot be told.
+			return err
+		}
+		if size != 0 {
 			t.state, t.tscSize = atTimeStamp, size
 			s.apply(s.mon.OnRdtsc(t.id, ts))
 			return nil
@@ -258,21 +263,25 @@ func (s *session) deliver(t *task, sig *frontend.Signal) error {
 }
 
 // timeStampAt returns what the instruction that t is about to execute reads
-// from the time stamp counter, and its size: 0 when it reads nothing there.
-func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64) {
+// from the time stamp counter, and its size: 0 when it reads nothing there. The only
+// error is ErrGone.
+func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64, error) {
 	ts := frontend.TimeStamp{IP: t.regs.Rip}
 	var code [3]byte
-	n, _ := s.ReadVariantMem(t.id, t.regs.Rip, code[:])
+	n, err := s.ReadVariantMem(t.id, t.regs.Rip, code[:])
+	if errors.Is(err, frontend.ErrGone) {
+		return ts, 0, err
+	}
 	switch {
 	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
 		ts.Cycles = tsc.Read()
-		return ts, 2
+		return ts, 2, nil
 	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
 		ts.Cycles, ts.Processor = tsc.ReadProcessor()
 		ts.WithProcessor = true
-		return ts, 3
+		return ts, 3, nil
 	}
-	return ts, 0
+	return ts, 0, nil
 }
 
 // setTimeStamp gives the task the result of its instruction.

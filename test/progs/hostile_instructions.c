@@ -185,7 +185,8 @@ static int at_the_end(void)
 	unsigned char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(page != MAP_FAILED && munmap(page + PAGE, PAGE) == 0);
 	text = page;
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+	static size_t i; /* it survives the jumps */
+	for (i = 0; i < sizeof ends / sizeof *ends; i++) {
 		memcpy(page + PAGE - ends[i].size, ends[i].bytes, ends[i].size);
 		if (sigsetjmp(back, 1) == 0)
 			go(page + PAGE - ends[i].size, 8);
