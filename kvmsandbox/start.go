@@ -207,7 +207,6 @@ func (s *session) arm(t *task) error {
 	if err != nil {
 		return err
 	}
-	t.litter = append(t.litter, fd)
 	dup := s.hideCall(false, [6]uint8{})
 	dup.Args[0] = uint64(fd)
 	fcntl := func(request, arg uint64) vhost.Call {
@@ -218,6 +217,7 @@ func (s *session) arm(t *task) error {
 		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
 		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
 		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock),
+		{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}},
 	}
 	if old := t.proc.inherited; old > 0 {
 		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(old)}})

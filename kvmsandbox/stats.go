@@ -79,8 +79,10 @@ func (s *session) countExits(t *task, c *vcpu) error {
 	if err != nil || fd < 0 {
 		return err
 	}
-	t.litter = append(t.litter, int(fd))
 	own, err := s.grabMade(t, int(fd), "kvm-vcpu-stats:")
+	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
+		return e
+	}
 	if err == nil {
 		file := os.NewFile(uintptr(own), "statistics")
 		if offset, err := kvm.FindStat(file, "exits"); err == nil {

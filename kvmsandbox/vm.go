@@ -116,6 +116,7 @@ func (s *session) build(t *task, m *memory) error {
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, gate}, From: hidden},
 			undumped(tablesAddr, regionSize),
 			undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
+			vhost.Call{Nr: unix.SysClose, From: made},
 		)
 		if !errors.Is(err, syscall.EINTR) {
 			break
@@ -124,7 +125,6 @@ func (s *session) build(t *task, m *memory) error {
 	if err != nil {
 		return err
 	}
-	t.litter = append(t.litter, int(t.blk.Result(0)))
 	m.vm = int(t.blk.Result(1))
 	return nil
 }
@@ -198,10 +198,10 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	if err := s.must(t, "make virtual processor",
 		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
 		s.hideCall(true, made),
+		vhost.Call{Nr: unix.SysClose, From: made},
 	); err != nil {
 		return nil, err
 	}
-	t.litter = append(t.litter, int(t.blk.Result(0)))
 	c := &vcpu{number: len(m.vcpus), fd: int(t.blk.Result(1))}
 	layVCPU(m.region.Mem, c.number)
 	own, err := s.grabMade(t, c.fd, "kvm-vcpu:")
