@@ -73,8 +73,10 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 // process slot until end if others have it that open.
 func (s *session) openInHelper(t *task, c vhost.Call, end time.Time) error {
 	h, ret, err := s.helper(t)
-	if err == nil && ret < 0 && s.takeSlot(t.files) {
-		h, ret, err = s.helper(t)
+	if err == nil && ret < 0 {
+		if s.takeSlot(t.files); !t.files.parts() {
+			h, ret, err = s.helper(t)
+		}
 	}
 	switch {
 	case err != nil:

@@ -24,13 +24,14 @@ import (
 const (
 	// maxClosers is how many files of the monitor's may be on their way to be closed at
 	// a time. Each takes a thread while the answer is awaited.
-	maxClosers = 4
+	maxClosers = 64
 
 	// closePatience is how long the session waits for a file to be closed: most are at
 	// once, and what the program can tell from an open file it cannot tell then.
 	closePatience = time.Millisecond
 
-	// closeLimit is how long the end of a session waits for files to be closed.
+	// closeLimit is how long a call that opens a file, and the end of a session, wait for
+	// files of the monitor's to be closed.
 	closeLimit = time.Second
 )
 
@@ -140,29 +141,39 @@ func (h handedOver) Close() error {
 type awaited struct {
 	deferred
 	done <-chan struct{}
+	end  time.Time
 }
 
-// whenClosed does f when done is closed, unless t ends or is killed before.
+// whenClosed does f when done is closed or closeLimit is over, unless t ends or is
+// killed before.
 func (s *session) whenClosed(t *task, done <-chan struct{}, f func()) {
 	select {
 	case <-done:
 		f()
 	default:
-		s.closings = append(s.closings, awaited{deferred{t, f}, done})
+		s.closings = append(s.closings, awaited{deferred{t, f}, done, time.Now().Add(closeLimit)})
 	}
 }
 
-// takeClosed puts what waits for files that are closed by now on the list of what is to
-// be done, and says whether there was any.
+// takeClosed puts what waits for files that are closed by now, or has waited for long
+// enough, on the list of what is to be done, and says whether there was any.
 func (s *session) takeClosed() bool {
-	some := false
+	if len(s.closings) == 0 {
+		return false
+	}
+	some, now := false, time.Now()
 	left := s.closings[:0]
 	for _, w := range s.closings {
+		over := now.After(w.end)
 		select {
 		case <-w.done:
+			over = true
+		default:
+		}
+		if over {
 			s.ready = append(s.ready, w.deferred)
 			some = true
-		default:
+		} else {
 			left = append(left, w)
 		}
 	}
@@ -215,8 +226,8 @@ func (s *session) postAll(t *task, calls []vhost.Call, then func()) {
 	s.post(t, calls[:n], false, func() { s.postAll(t, calls[n:], then) })
 }
 
-// interruptibly is postAll for calls of the program's: where one sleeps, the program's
-// signals interrupt it. All are made.
+// interruptibly is postAll for calls of the program's: where one sleeps, a signal of the
+// program's interrupts it. All are made, those behind it without regard to signals.
 func (s *session) interruptibly(t *task, calls []vhost.Call, then func()) {
 	if len(calls) == 0 {
 		then()
@@ -234,6 +245,8 @@ func (s *session) interruptibly(t *task, calls []vhost.Call, then func()) {
 			if made > 0 && t.blk.Result(made-1) == vhost.NotExecuted {
 				made--
 			}
+			s.postAll(t, calls[made:], then)
+			return
 		}
 		s.interruptibly(t, calls[made:], then)
 	})

@@ -3,7 +3,6 @@
 package kvmsandbox_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -13,9 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if n := kvmsandbox.Absent(); n > 0 {
-		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
-	}
+	kvmsandbox.TellAbsent()
 	os.Exit(status)
 }
 

@@ -5,9 +5,9 @@ package kvmsandbox
 import (
 	"fmt"
 	"os"
-	"sync/atomic"
 	"testing"
 
+	"github.com/multivar/multivar/internal/lacks"
 	hostprobe "github.com/multivar/multivar/kvmsandbox/probe"
 )
 
@@ -15,21 +15,16 @@ import (
 func WithProcessors(n int) Option { return func(f *FrontEnd) { f.vcpus = n } }
 
 // absent counts what the tests of both packages lacked.
-var absent atomic.Int32
+var absent lacks.Counter
 
-// Absent returns how many tests did not run for want of something.
-func Absent() int { return int(absent.Load()) }
+// TellAbsent says how many tests did not run for want of something.
+func TellAbsent() { absent.Tell(os.Stderr) }
 
 // Lacks ends a test that needs what the machine lacks: loudly, counted, and as a
 // failure where the variable required says that it has to be there.
 func Lacks(t *testing.T, what, required string) {
 	t.Helper()
-	absent.Add(1)
-	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if os.Getenv(required) == "1" {
-		t.Fatalf("MISSING: %s", what)
-	}
-	t.Skipf("MISSING: %s", what)
+	absent.End(t, what, required)
 }
 
 // NeedMachines ends a test where programs cannot run in virtual machines.

@@ -3,7 +3,9 @@
 package kvmsandbox
 
 import (
+	"os"
 	"slices"
+	"strconv"
 
 	"github.com/multivar/multivar/frontend/vhost"
 )
@@ -23,6 +25,8 @@ type files struct {
 	// waits for it.
 	keeper *task
 	wanted bool
+	// parting is a keeper that has been told to exit, until that is seen to have.
+	parting *task
 }
 
 func newFiles() *files { return &files{users: 1} }
@@ -114,8 +118,12 @@ func (p *process) personal() []int {
 // leaveFiles notes what p, which is about to be gone or to become another program,
 // leaves behind in tables that others have as well.
 func (s *session) leaveFiles(p *process) {
+	for _, o := range s.procs {
+		for _, f := range o.tables() {
+			s.dropKeeper(f, p)
+		}
+	}
 	for _, f := range p.tables() {
-		s.dropKeeper(f, p)
 		users := 0
 		for _, t := range p.tasks {
 			if t.files == f {
@@ -158,6 +166,12 @@ func (s *session) closeAll(t *task, fds []int) error {
 	return nil
 }
 
+// has says whether fd is open in t's process.
+func (t *task) has(fd int) bool {
+	_, err := os.Lstat(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
+	return err == nil
+}
+
 // forget closes, in the table of a forked child, the descriptors that belong to its
 // parent and to those with whom the parent shares descriptors, but for what child
 // gives up itself. None is of use for another process. Programs, which are files like
@@ -182,7 +196,11 @@ func (s *session) forget(parent, child *task) error {
 		}
 	}
 	child.files.vcpus = nil
-	child.files.stale = append(child.files.stale, exes...)
+	// What was being closed may have been, or be in use again. The child is to make files
+	// with the same numbers.
+	child.files.stale = slices.DeleteFunc(append(child.files.stale, exes...), func(fd int) bool {
+		return slices.Contains(fds, fd) || !child.has(fd)
+	})
 	slices.Sort(fds)
 	return s.closeAll(child, slices.Compact(fds))
 }

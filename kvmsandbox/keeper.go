@@ -4,7 +4,6 @@ package kvmsandbox
 
 import (
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/multivar/multivar/frontend/vhost"
@@ -59,33 +58,40 @@ func (s *session) keep(h *task) {
 	})
 }
 
-const (
-	// slotPatience bounds the wait for a keeper to be gone. It is on its way, and closes
-	// nothing that could take long.
-	slotPatience = time.Second
+// slotLimit is how long an open waits for another one that has the slot, or for a keeper
+// to be gone. The other may itself wait for the first one: for the other end of a pipe.
+const slotLimit = 10 * time.Second
 
-	// slotLimit is how long an open waits for another one that has the slot. That may
-	// itself wait for the first one: for the other end of a pipe.
-	slotLimit = 10 * time.Second
-)
-
-// takeSlot makes the keeper of a table exit, if it has one that sleeps, and says whether
-// it is gone.
-func (s *session) takeSlot(f *files) bool {
+// takeSlot makes the keeper of a table exit, if it has one that sleeps. Its slot is free
+// when it is gone.
+func (s *session) takeSlot(f *files) {
 	h := f.keeper
 	if h == nil || h.state != leaving {
-		return false
+		return
 	}
 	word := unix.Word(h.blk.Bytes(vhost.Large, 4), 0)
 	atomic.StoreUint32(word, 1)
 	unix.FutexWake(word)
 	s.dropKeeper(f, h.proc)
-	for end := time.Now().Add(slotPatience); time.Now().Before(end); time.Sleep(leaverNap / 2) {
-		if unix.Tgkill(h.proc.pid, h.id.Host, 0) == syscall.ESRCH {
-			return true
+	f.parting = h
+	for range partingLooks {
+		if !f.parts() {
+			return
 		}
+		time.Sleep(leaverNap / 2)
 	}
-	return false
+}
+
+// partingLooks is how often takeSlot looks whether a keeper is gone, which has nothing
+// left to do.
+const partingLooks = 10
+
+// parts says whether a keeper that was told to exit has not yet.
+func (f *files) parts() bool {
+	if h := f.parting; h != nil && unix.Tgkill(h.proc.pid, h.id.Host, 0) != nil {
+		f.parting = nil
+	}
+	return f.parting != nil
 }
 
 // dropKeeper forgets the keeper of a table if it is one of process p, which is gone or
@@ -98,9 +104,9 @@ func (s *session) dropKeeper(f *files, p *process) {
 }
 
 // opensApart says whether a slot will be free that a helper of a table has, or a keeper
-// that does not sleep yet.
+// that does not sleep yet or is on its way out.
 func (s *session) opensApart(f *files) bool {
-	if f.keeper != nil {
+	if f.keeper != nil || f.parts() {
 		return true
 	}
 	for _, t := range s.tasks {

@@ -27,17 +27,25 @@ func send(t *testing.T, socket int, number uint64, f *os.File) {
 	}
 }
 
-// A file that is handed over with another number than the one that is asked for, by a
-// task that has died since or by who has forged it, is not taken for that one, and does
-// not stay open.
-func TestTakeFileHeedsNumber(t *testing.T) {
+// receiver returns a variant and the socket at which its processes would send.
+func receiver(t *testing.T) (v *variant, peer int) {
+	t.Helper()
 	pair, err := unix.SocketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	v := &variant{socket: pair[0]}
+	t.Cleanup(func() {
+		_ = unix.Close(pair[0])
+		_ = unix.Close(pair[1])
+	})
+	return &variant{socket: pair[0]}, pair[1]
+}
+
+// A file that is handed over with another number than the one that is asked for, by a
+// task that has died since or by who has forged it, is not taken for that one, and does
+// not stay open.
+func TestTakeFileHeedsNumber(t *testing.T) {
+	v, peer := receiver(t)
 	file := func() *os.File {
 		f, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
@@ -57,7 +65,7 @@ func TestTakeFileHeedsNumber(t *testing.T) {
 			case n > 7:
 				f = forged
 			}
-			send(t, pair[1], n, f)
+			send(t, peer, n, f)
 		}
 		fd, err := v.takeFile(c, 7)
 		if err != nil {
@@ -73,7 +81,7 @@ func TestTakeFileHeedsNumber(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 	// What was behind the right one is still there.
-	send(t, pair[1], 10, forged)
+	send(t, peer, 10, forged)
 	if fd, err := v.takeFile(c, 11); !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("a file with another number was taken (%d, %v)", fd, err)
 	}
@@ -85,15 +93,9 @@ func TestTakeFileHeedsNumber(t *testing.T) {
 
 // A message is no hand-over when its number is of another size or it brings no file.
 func TestTakeFileRefuses(t *testing.T) {
-	pair, err := unix.SocketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	v := &variant{socket: pair[0]}
+	v, peer := receiver(t)
 	for _, text := range []string{"\x07\x00\x00\x00\x00\x00\x00\x00", "\x07", ""} {
-		if _, err := syscall.Write(pair[1], []byte(text)); err != nil {
+		if _, err := syscall.Write(peer, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		if fd, err := v.takeFile(new(closer), 7); err == nil {

@@ -214,10 +214,10 @@ func (s *session) arm(t *task) error {
 	}
 	calls := []vhost.Call{
 		dup,
+		{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}},
 		fcntl(unix.FSetOwn, uint64(t.proc.pid)),
 		fcntl(unix.FSetSig, uint64(syscall.SIGKILL)),
 		fcntl(unix.FSetFl, unix.OAsync|unix.ONonblock),
-		{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}},
 	}
 	if old := t.proc.inherited; old > 0 {
 		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(old)}})

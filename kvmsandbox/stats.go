@@ -80,9 +80,6 @@ func (s *session) countExits(t *task, c *vcpu) error {
 		return err
 	}
 	own, err := s.grabMade(t, int(fd), "kvm-vcpu-stats:")
-	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
-		return e
-	}
 	if err == nil {
 		file := os.NewFile(uintptr(own), "statistics")
 		if offset, err := kvm.FindStat(file, "exits"); err == nil {
@@ -91,6 +88,9 @@ func (s *session) countExits(t *task, c *vcpu) error {
 			s.log.Debug("exits are not counted", "error", err)
 			_ = file.Close()
 		}
+	}
+	if _, e := s.call1(t, unix.SysClose, uint64(fd)); e != nil {
+		return e
 	}
 	return nil
 }

@@ -110,13 +110,13 @@ func (s *session) build(t *task, m *memory) error {
 		err = s.must(t, "make virtual machine",
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
 			s.hideCall(true, made),
+			vhost.Call{Nr: unix.SysClose, From: made},
 			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{tablesAddr, regionSize, 3, shared, uint64(v.hidden.arena), uint64(m.region.Offset)}},
 			vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{vhost.Gate, pageSize, noAccess, private, ^uint64(0), 0}},
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, tables}, From: hidden},
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{0, kvm.SetUserMemoryRegion, gate}, From: hidden},
 			undumped(tablesAddr, regionSize),
 			undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize),
-			vhost.Call{Nr: unix.SysClose, From: made},
 		)
 		if !errors.Is(err, syscall.EINTR) {
 			break
@@ -182,7 +182,7 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 }
 
 // processor returns a virtual processor of m that no task uses and of which t has the
-// descriptor. What was made on the way is litter in t's process.
+// descriptor.
 func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	for i, c := range slices.Backward(m.idle) {
 		if slices.Contains(t.files.vcpus, c) {

@@ -335,6 +335,7 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 		// Followers get the leader's signals, not their own.
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}
+	e.pump(th.domain, t.Variant)
 	return e.take()
 }
 

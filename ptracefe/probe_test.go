@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/multivar/multivar/internal/lacks"
 )
 
 // kinds are the ways to link the probe.
@@ -19,6 +21,9 @@ func probe(t *testing.T, kind string) string {
 	t.Helper()
 	return filepath.Join(probes, "probe-"+kind)
 }
+
+// absent counts the tests that did not run.
+var absent lacks.Counter
 
 func TestMain(m *testing.M) {
 	if os.Getenv(doomed) != "" {
@@ -40,6 +45,8 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
-		return m.Run()
+		status := m.Run()
+		absent.Tell(os.Stderr)
+		return status
 	}())
 }

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/multivar/multivar/internal/lacks"
 )
 
 // root is the directory of everything that this test process makes. It is set
@@ -22,7 +24,7 @@ import (
 var root string
 
 // absent counts the calls of missing.
-var absent atomic.Int64
+var absent lacks.Counter
 
 func TestMain(m *testing.M) {
 	if os.Getenv(reaperEnv) != "" {
@@ -80,9 +82,7 @@ func mainStatus(m *testing.M) int {
 	}
 	defer end()
 	status := m.Run()
-	if n := absent.Load(); n > 0 {
-		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
-	}
+	absent.Tell(os.Stderr)
 	return status
 }
 
@@ -105,7 +105,7 @@ func closeInherited() error {
 // failure where everything has to be there.
 func missing(t *testing.T, what string) {
 	t.Helper()
-	lacks(t, what, "MV_REQUIRE_ALL")
+	absent.End(t, what, "MV_REQUIRE_ALL")
 }
 
 // needRoot ends a test that only root can do in the same way. Nobody can install
@@ -113,18 +113,8 @@ func missing(t *testing.T, what string) {
 func needRoot(t *testing.T, why string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		lacks(t, "root, "+why, "MV_REQUIRE_ROOT")
+		absent.End(t, "root, "+why, "MV_REQUIRE_ROOT")
 	}
-}
-
-func lacks(t *testing.T, what, required string) {
-	t.Helper()
-	absent.Add(1)
-	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if os.Getenv(required) == "1" {
-		t.Fatalf("MISSING: %s", what)
-	}
-	t.Skipf("MISSING: %s", what)
 }
 
 // searchPath is PATH for everything that a test starts.

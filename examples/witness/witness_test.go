@@ -15,16 +15,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/multivar/multivar/internal/lacks"
 	"github.com/multivar/multivar/kvmsandbox/probe"
 )
 
 // absent counts the tests that did not run, as in test/main_test.go.
-var absent atomic.Int64
+var absent lacks.Counter
 
 // scratch is a directory for what the tests build.
 var scratch string
@@ -41,9 +41,7 @@ func mainStatus(m *testing.M) int {
 	scratch = dir
 	defer mountTracefs()()
 	status := m.Run()
-	if n := absent.Load(); n > 0 {
-		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
-	}
+	absent.Tell(os.Stderr)
 	return status
 }
 
@@ -67,12 +65,7 @@ func mountTracefs() (unmount func()) {
 // failure where the variable says that it has to be there.
 func missing(t *testing.T, what, required string) {
 	t.Helper()
-	absent.Add(1)
-	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if required != "" && os.Getenv(required) == "1" {
-		t.Fatalf("MISSING: %s", what)
-	}
-	t.Skipf("MISSING: %s", what)
+	absent.End(t, what, required)
 }
 
 // needRights ends a test where there can be no witness. Rights to load programs into

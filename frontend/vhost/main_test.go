@@ -9,14 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/multivar/multivar/internal/lacks"
 )
 
 // absent counts the tests that did not run, as in test/main_test.go.
-var absent atomic.Int64
+var absent lacks.Counter
 
 // scratchDir is the directory of what the tests build.
 var scratchDir string
@@ -32,9 +33,7 @@ func mainStatus(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	scratchDir = dir
 	status := m.Run()
-	if n := absent.Load(); n > 0 {
-		fmt.Fprintf(os.Stderr, "MISSING: %d tests did not run because the machine lacks what they need\n", n)
-	}
+	absent.Tell(os.Stderr)
 	return status
 }
 
@@ -42,12 +41,7 @@ func mainStatus(m *testing.M) int {
 // failure where everything has to be there.
 func missing(t *testing.T, what string) {
 	t.Helper()
-	absent.Add(1)
-	fmt.Fprintf(os.Stderr, "MISSING: %s: %s\n", t.Name(), what)
-	if os.Getenv("MV_REQUIRE_ALL") == "1" {
-		t.Fatalf("MISSING: %s", what)
-	}
-	t.Skipf("MISSING: %s", what)
+	absent.End(t, what, "MV_REQUIRE_ALL")
 }
 
 // tool returns the path of a program of the machine.
