@@ -572,6 +572,35 @@ static int crowd(void)
 	return 0;
 }
 
+/* What a child with the same descriptors is made with is nobody else's. */
+static int making(void)
+{
+	enum { CHILDREN = 250, LOW = 3, MANY = 12, ABOVE = 100 };
+	int first = open("/dev/null", O_RDONLY);
+
+	CHECK(first >= 0 && close(first) == 0);
+	for (int i = 0; i < CHILDREN; i++) {
+		long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0L, 0L, 0L, 0L);
+		CHECK(pid >= 0);
+		if (pid == 0)
+			_exit(0);
+		for (int n = 0; n < 3 * MANY; n++) {
+			char path[64], link[256];
+			int copy = fcntl(LOW + n % MANY, F_DUPFD, ABOVE);
+			if (copy < 0)
+				continue;
+			snprintf(path, sizeof path, "/proc/self/fd/%d", copy);
+			ssize_t k = readlink(path, link, sizeof link - 1);
+			CHECK(k >= 0);
+			link[k] = 0;
+			CHECK(!strstr(link, "kvm") && !strstr(link, "socket:"));
+			CHECK(close(copy) == 0);
+		}
+		CHECK(waitpid((pid_t)pid, NULL, 0) == pid);
+	}
+	return 0;
+}
+
 static int status(void) { return 7; }
 
 int main(int argc, char **argv)
@@ -582,7 +611,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
 		{"tables", tables}, {"lease", lease}, {"execs", execs},
-		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"crowd", crowd}, {"status", status},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making}, {"crowd", crowd}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
