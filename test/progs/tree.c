@@ -1,11 +1,14 @@
 /*
  * A tree of processes that never ends by itself: children and grandchildren
  * that compute, sleep, read, wait, and hold every signal off that can be held.
- * Prints "ready" when all of them are there.
+ * Prints "ready" when all of them are there; only then do those that keep a processor
+ * busy begin, lest they take it from those that are still to be made.
  */
 #include "check.h"
 
-static int up[2], never[2];
+static int up[2], never[2], go[2];
+
+#define BUSY 3
 
 static void there(void)
 {
@@ -22,9 +25,16 @@ static void child(void (*f)(void))
 	}
 }
 
+static void waits_for_all(void)
+{
+	char c;
+	there();
+	CHECK(read(go[0], &c, 1) == 1);
+}
+
 static void computes(void)
 {
-	there();
+	waits_for_all();
 	for (volatile unsigned long n = 0;; n++)
 		;
 }
@@ -58,7 +68,7 @@ static void own_session(void)
 
 static void calls(void)
 {
-	there();
+	waits_for_all();
 	for (;;)
 		(void)getppid();
 }
@@ -82,7 +92,7 @@ static void leaves_orphan(void)
 int main(void)
 {
 	begin();
-	CHECK(pipe(up) == 0 && pipe(never) == 0);
+	CHECK(pipe(up) == 0 && pipe(never) == 0 && pipe(go) == 0);
 	child(computes);
 	child(masks);
 	child(calls);
@@ -92,6 +102,7 @@ int main(void)
 	char c;
 	for (int i = 0; i < 9; i++)
 		CHECK(read(up[0], &c, 1) == 1);
+	CHECK(write(go[1], "goo", BUSY) == BUSY);
 	puts("ready");
 	reads();
 	return 0;
