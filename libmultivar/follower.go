@@ -64,7 +64,8 @@ func (e *Engine) followerMatch(th *thread, v int) {
 		ev.withheld = nil
 		e.goOn(th, *a)
 	}
-	if s.met == ev && s.inCall == nil && s.stop.stopped() && !e.ended && (ev.done || ev.forked) {
+	e.reached(th, v)
+	if s.waits(ev) && !e.ended {
 		e.followerGo(th, v)
 	}
 }
@@ -175,6 +176,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 	s := &th.sides[v]
 	ev := s.met
 	own := &s.call
+	if th.bound(v) {
+		return
+	}
 	switch {
 	case ev.kind == event.Killed:
 		s.ending = true
@@ -213,6 +217,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 		// stand for any child, or the caller.
 		twin := &ev.child.sides[v]
 		twin.waiters = append(twin.waiters, th)
+		return
+	}
+	if ev.order != nil && ev.order.early(v) {
 		return
 	}
 	switch follow {

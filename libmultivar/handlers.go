@@ -280,6 +280,12 @@ func (e *Engine) prepareRlimit(th *thread, ev *record) {
 		ev.follow = followReap
 		if target != th.proc {
 			ev.child = target.main
+			ev.after = func(ret int64) int64 {
+				if ret == 0 {
+					e.bind(ev, target.main)
+				}
+				return ret
+			}
 		}
 		ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
 			if v == frontend.Leader {

@@ -52,6 +52,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	default:
 		e.skipDead(th, t.Variant)
 	}
+	e.reached(th, t.Variant)
 	e.reapTwins(th)
 	e.pump(th.domain, t.Variant)
 	return e.take()
@@ -98,6 +99,9 @@ func (e *Engine) skipDead(th *thread, v int) {
 		}
 		s.next++
 		ev.passed++
+		if ev.order != nil {
+			e.made(ev.order, v)
+		}
 		if s.met != ev {
 			ev.met++
 		}

@@ -107,6 +107,9 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
+	// orders are the calls of others that change this thread's process and that not all
+	// followers have made.
+	orders []*order
 }
 
 // process is one process of the program in all variants.
@@ -204,8 +207,10 @@ type record struct {
 	// addressText: what was read shows addresses, as text or as binaryText.
 	addressText, binaryText bool
 
-	birth  *birth
-	child  *thread
+	birth *birth
+	child *thread
+	// order is the place of the call among the events of the process that it changes.
+	order  *order
 	forked bool
 	status frontend.Status
 	exec   *execState
@@ -339,6 +344,10 @@ func (e *Engine) passed(ev *record, v int) {
 	s.inCall = nil
 	s.next++
 	ev.passed++
+	if ev.order != nil {
+		e.made(ev.order, v)
+	}
+	e.reached(th, v)
 	e.trim(th)
 }
 
