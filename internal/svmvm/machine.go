@@ -86,6 +86,13 @@ const parameters = "console=ttyS1 quiet panic=-1 no_timer_check nowatchdog mitig
 // 0 would, which the kernel would take for its own fault.
 const processor = "EPYC,+svm,+npt,-smap,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec"
 
+// accelerator emulates all processors in one thread. With a thread per processor QEMU
+// loses interrupts: at the end of a guest's turn a processor changes its
+// interrupt_request without the lock under which others set bits there
+// (target/i386/tcg/sysemu/svm_helper.c, do_vmexit), and a processor that has lost the
+// one it was woken by sleeps for ever.
+const accelerator = "tcg,thread=single"
+
 // Modules are loaded in this order, those that the kernel has.
 var modules = []string{"irqbypass", "ccp", "kvm", "kvm-amd"}
 
@@ -114,7 +121,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		return nil, fmt.Errorf("machine's files: %w", err)
 	}
 	return cfg.boot(ctx, emulator, []string{
-		"-accel", "tcg", "-cpu", processor,
+		"-accel", accelerator, "-cpu", processor,
 		"-smp", strconv.Itoa(or(cfg.Processors, 2)), "-m", strconv.Itoa(or(cfg.Memory, 1024)),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
 		"-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",
