@@ -266,9 +266,8 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	if th == nil {
 		return e.take()
 	}
-	s.stop = atEntry
+	s.arrive(atEntry, e.now)
 	s.call = c
-	s.since = e.now
 	s.request = nil
 	th.domain.yield(t.Variant, th)
 	if t.Variant == frontend.Leader {
@@ -304,8 +303,7 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 	if th == nil {
 		return e.take()
 	}
-	s.stop = atTimeStamp
-	s.since = e.now
+	s.arrive(atTimeStamp, e.now)
 	s.stamp = ts
 	if t.Variant == frontend.Leader {
 		e.settle(th)
@@ -323,8 +321,7 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 	if th == nil {
 		return e.take()
 	}
-	s.stop = atSignal
-	s.since = e.now
+	s.arrive(atSignal, e.now)
 	s.signal = sig
 	switch {
 	case t.Variant == frontend.Leader:

@@ -176,7 +176,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	s := &th.sides[v]
 	ev := s.met
 	own := &s.call
-	if th.bound(v) {
+	if th.bound(v) != nil {
 		return
 	}
 	switch {
@@ -219,7 +219,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 		twin.waiters = append(twin.waiters, th)
 		return
 	}
-	if ev.order != nil && ev.order.early(v) {
+	if ev.order != nil && ev.order.awaits(v) != nil {
 		return
 	}
 	switch follow {

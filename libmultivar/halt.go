@@ -64,8 +64,7 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 	if th == nil {
 		return e.take()
 	}
-	s.stop = atStop
-	s.since = e.now
+	s.arrive(atStop, e.now)
 	if t.Variant == frontend.Leader {
 		e.leaderStop(th)
 	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {

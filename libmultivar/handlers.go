@@ -282,7 +282,7 @@ func (e *Engine) prepareRlimit(th *thread, ev *record) {
 			ev.child = target.main
 			ev.after = func(ret int64) int64 {
 				if ret == 0 {
-					e.bind(ev, target.main)
+					e.bind(ev, target)
 				}
 				return ret
 			}

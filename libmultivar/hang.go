@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -22,8 +23,8 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 			continue
 		}
 		e.endKilled(th)
-		if late, waiting := th.late(); late >= 0 {
-			e.checkHang(th, late, waiting)
+		if on, late, waiting := th.late(); on != nil {
+			e.checkHang(on, late, waiting)
 			if e.ended {
 				break
 			}
@@ -66,27 +67,59 @@ func (e *Engine) endKilled(th *thread) {
 	}
 }
 
-// late returns a variant that computes while another one waits for it, and the
-// one that waits; -1 when there is none.
-func (th *thread) late() (late, waiting int) {
+// late returns a thread of which one variant computes while another one waits for it;
+// nil when there is none. That thread is not th when th waits for its place.
+func (th *thread) late() (on *thread, late, waiting int) {
 	lead := &th.sides[frontend.Leader]
 	for v := 1; v < len(th.sides); v++ {
 		s := &th.sides[v]
 		switch {
 		case s.stop.stopped() && s.met != nil && s.met == th.settling && !s.met.interrupted && lead.stop == running && lead.inCall == nil:
 			// The leader's call is over, but no later stop of it has shown that.
-			return frontend.Leader, v
+			return th, frontend.Leader, v
 		case s.stop.stopped() && s.met == nil && lead.stop == running && lead.inCall == nil && th.event(v) == nil && th.settling == nil:
 			// The follower is where the leader has not arrived.
-			return frontend.Leader, v
-		case s.stop == running && s.inCall == nil && th.event(v) != nil && (lead.stop.stopped() || lead.stop == atExit):
-			// The leader waits, for room or for this follower's word.
-			if ev := th.events[len(th.events)-1]; th.held || (ev.wait && !ev.started) || ev.withheld != nil {
-				return v, frontend.Leader
+			return th, frontend.Leader, v
+		case th.awaited(v):
+			if on := th.computing(v); on != nil {
+				return on, v, frontend.Leader
 			}
 		}
 	}
-	return -1, -1
+	return nil, 0, 0
+}
+
+// awaited reports whether the leader waits for follower v: for room, or for its word.
+func (th *thread) awaited(v int) bool {
+	lead := &th.sides[frontend.Leader]
+	if th.event(v) == nil || !lead.stop.stopped() && lead.stop != atExit {
+		return false
+	}
+	ev := th.events[len(th.events)-1]
+	return th.held || (ev.wait && !ev.started) || ev.withheld != nil
+}
+
+// computing returns the thread that keeps follower v of th from going on by computing:
+// itself, or one whose place it waits for. It is nil when there is none.
+func (th *thread) computing(v int) *thread {
+	for seen := []*thread(nil); th != nil && !slices.Contains(seen, th); {
+		s := &th.sides[v]
+		switch {
+		case s.stop == running && s.inCall == nil && th.event(v) != nil:
+			return th
+		case s.met == nil || !s.waits(s.met):
+			return nil
+		}
+		seen = append(seen, th)
+		if ev := th.bound(v); ev != nil {
+			th = ev.thread
+		} else if s.met.order != nil {
+			th = s.met.order.awaits(v)
+		} else {
+			return nil
+		}
+	}
+	return nil
 }
 
 func (e *Engine) checkHang(th *thread, late, waiting int) {
@@ -97,7 +130,7 @@ func (e *Engine) checkHang(th *thread, late, waiting int) {
 	}
 	w := &th.sides[waiting]
 	if !s.watch.active {
-		s.watch = watch{active: true, from: e.now, cpu: cpu, slice: max(w.since-w.resumed, 0)}
+		s.watch = watch{active: true, from: e.now, cpu: cpu, slice: w.took}
 		return
 	}
 	if used := cpu - s.watch.cpu; used > s.watch.slice+e.cfg.HangTimeout {

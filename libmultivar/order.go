@@ -11,69 +11,126 @@ import (
 // follower's processes go at speeds of their own: without this its target could be
 // behind what depends on the change before the change is there, or still in front of
 // what the change must not hit.
+//
+// Nobody waits here for what comes later than the call in the leader, so orders wait for
+// each other in no circle, and in none with turns and rendezvous. A task's creation is
+// the exception: its parent's event lasts until the creation is over, and the new task
+// may be what changes the parent. It is therefore never held up.
 type order struct {
-	// ev is the call, target whom it changes.
-	ev     *record
-	target *thread
-	// seq is the first event of target that was not over in the leader. When it had
-	// begun, met is true: what the target did in front of it is done.
-	seq uint64
-	met bool
+	// ev is the call.
+	ev *record
+	// places are where the threads of the target were.
+	places []place
 	// made tells of each variant whether it has made the call.
 	made []bool
 }
 
-// bind orders ev, which the leader has just made, among the events of target.
-func (e *Engine) bind(ev *record, target *thread) {
-	o := &order{ev: ev, target: target, seq: target.position(), made: make([]bool, len(target.sides))}
-	if n := len(target.events); n > 0 && !target.events[n-1].done {
-		o.seq--
-		o.met = true
-	}
-	if target.sides[frontend.Leader].stop == dead || e.followers == 0 {
-		return
-	}
-	ev.order = o
-	target.orders = append(target.orders, o)
+// place is where a thread of an order's target was in the leader.
+type place struct {
+	order  *order
+	thread *thread
+	// seq is the first event that was not over. When it had begun, met is true: what the
+	// thread did in front of it is done.
+	seq uint64
+	met bool
 }
 
-// early reports whether the target in variant v is still in front of the place where
+// bind orders ev, which the leader has just made, among the events of target.
+func (e *Engine) bind(ev *record, target *process) {
+	if e.followers == 0 {
+		return
+	}
+	o := &order{ev: ev, made: make([]bool, e.cfg.Variants)}
+	caller := ev.thread
+	for v := 1; v < len(o.made); v++ {
+		// It has died, and events that it does not meet are counted already.
+		s := &caller.sides[v]
+		o.made[v] = s.stop == dead || s.next > ev.seq
+	}
+	if o.over() {
+		return
+	}
+	for _, th := range target.threads {
+		if th.sides[frontend.Leader].stop == dead {
+			continue
+		}
+		p := place{order: o, thread: th, seq: th.position()}
+		if n := len(th.events); n > 0 && !th.events[n-1].done {
+			p.seq--
+			p.met = true
+		}
+		o.places = append(o.places, p)
+		th.places = append(th.places, p)
+	}
+	ev.order = o
+}
+
+// over reports whether all followers are behind the call.
+func (o *order) over() bool { return !slices.Contains(o.made[1:], false) }
+
+// early reports whether the thread in variant v is still in front of the place where
 // the leader's was.
-func (o *order) early(v int) bool {
-	s := &o.target.sides[v]
+func (p *place) early(v int) bool {
+	s := &p.thread.sides[v]
 	switch {
 	case s.stop == dead:
 		return false
-	case o.met && s.next == o.seq:
+	case p.met && s.next == p.seq:
 		return s.met == nil
 	}
-	return s.next < o.seq
+	return s.next < p.seq
 }
 
-// bound reports whether follower v of th may not go on behind its event at hand
-// because another process has yet to make a call that concerns it.
-func (th *thread) bound(v int) bool {
-	return slices.ContainsFunc(th.orders, func(o *order) bool { return !o.made[v] && o.seq <= th.sides[v].next })
+// awaits returns a thread for which the call of o waits in variant v, nil if there is
+// none.
+func (o *order) awaits(v int) *thread {
+	for i := range o.places {
+		if o.places[i].early(v) {
+			return o.places[i].thread
+		}
+	}
+	return nil
+}
+
+// bound returns the call for which follower v of th waits before it goes on behind its
+// event at hand, nil if there is none.
+func (th *thread) bound(v int) *record {
+	s := &th.sides[v]
+	for i := range th.places {
+		p := &th.places[i]
+		if p.order.made[v] || p.seq > s.next {
+			continue
+		}
+		if p.seq == s.next && p.met && s.met != nil && s.met.forked {
+			continue
+		}
+		return p.order.ev
+	}
+	return nil
 }
 
 // reached lets calls go that have waited for follower v of th to come to its place.
 func (e *Engine) reached(th *thread, v int) {
-	for _, o := range slices.Clone(th.orders) {
-		if caller := o.ev.thread; !o.made[v] && !o.early(v) && caller.sides[v].waits(o.ev) && !e.ended {
+	for _, p := range slices.Clone(th.places) {
+		o := p.order
+		if caller := o.ev.thread; !o.made[v] && caller.sides[v].waits(o.ev) && o.awaits(v) == nil && !e.ended {
 			e.followerGo(caller, v)
 		}
 	}
 }
 
-// made notes that variant v is behind the call of o, and lets its target go on.
+// made notes that variant v is behind the call of o, and lets its targets go on.
 func (e *Engine) made(o *order, v int) {
 	o.made[v] = true
-	th := o.target
-	if !slices.Contains(o.made[1:], false) {
-		th.orders = slices.DeleteFunc(th.orders, func(other *order) bool { return other == o })
-	}
-	if s := &th.sides[v]; s.met != nil && s.waits(s.met) && !th.bound(v) && !e.ended {
-		e.followerGo(th, v)
+	over := o.over()
+	for _, p := range o.places {
+		th := p.thread
+		if over {
+			th.places = slices.DeleteFunc(th.places, func(other place) bool { return other.order == o })
+		}
+		if s := &th.sides[v]; s.met != nil && s.waits(s.met) && !e.ended {
+			e.followerGo(th, v)
+		}
 	}
 }
 

@@ -55,7 +55,9 @@ type side struct {
 	// since is when the stop at hand was reported, resumed when the task last went
 	// on; both are for finding hung variants.
 	since, resumed time.Duration
-	watch          watch
+	// took is how long it was under way to the stop at hand.
+	took  time.Duration
+	watch watch
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt.
@@ -69,6 +71,11 @@ type side struct {
 	// waiters are the threads of this variant that wait for an unborn task's birth
 	// with calls that name it.
 	waiters []*thread
+}
+
+// arrive notes that the task has come to a stop.
+func (s *side) arrive(at stop, now time.Duration) {
+	s.stop, s.since, s.took = at, now, max(now-s.resumed, 0)
 }
 
 // watch is what the engine knows of a variant for which others wait.
@@ -107,9 +114,9 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// orders are the calls of others that change this thread's process and that not all
-	// followers have made.
-	orders []*order
+	// places are those of calls of others that change this thread's process and that not
+	// all followers have made.
+	places []place
 }
 
 // process is one process of the program in all variants.

@@ -1,0 +1,55 @@
+package libmultivar_test
+
+import (
+	"testing"
+
+	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/report"
+)
+
+// A follower that computes for ever is found also when the leader waits for another
+// process of it, which waits for it to come to where its limit was changed.
+func TestHangHoldsUpCaller(t *testing.T) {
+	wait := fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0)))
+	family := func(child ...fakefe.Step) *fakefe.Program {
+		return &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
+			fakefe.Fork(append([]fakefe.Step{fakefe.Call(nr("getpid"))}, child...)...).As("child"),
+			fakefe.Call(nr("sched_yield")), fakefe.Call(nr("sched_yield")),
+			fakefe.Call(nr("prlimit64"), fakefe.Var("child"), num(3), fakefe.Bytes(make([]byte, 16)), num(0)),
+			fakefe.Call(nr("sched_yield")),
+			fakefe.Exit(0),
+		}}
+	}
+	held := 0
+	for seed := range uint64(60) {
+		// The child's call never returns. When it is there before the limit is, the parent
+		// waits for the follower that does not come to it.
+		reached, waits := false, false
+		s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "exec")}, fakefe.Config{
+			Programs: []*fakefe.Program{family(wait)},
+			Instead:  map[int]*fakefe.Program{1: family(fakefe.Spin(), wait)},
+			Choose:   fakefe.Random(seed),
+			Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+				switch c.Nr {
+				case nr("epoll_wait"):
+					reached = true
+					return 0, false
+				case nr("prlimit64"):
+					waits = waits || c.Task.Variant == 0 && reached
+				}
+				return 0, true
+			}),
+		}, nil)
+		if !waits {
+			continue
+		}
+		held++
+		if d := s.engine.Divergence(); d == nil || d.Kind != report.KindHang || d.Variant != 1 {
+			t.Errorf("seed %d: %+v, %v, %v", seed, d, s.engine.Err(), s.err)
+		}
+	}
+	if held == 0 {
+		t.Error("the child's call was never there first")
+	}
+}
