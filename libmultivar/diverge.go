@@ -24,6 +24,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	d.Variants = e.cfg.Variants
 	d.Policy = e.cfg.Policy.Name()
 	d.Inexact = e.inexact
+	d.Preempted = e.preempted
 	d.Process = report.Process{Pid: th.proc.pid, Comm: th.proc.comm, Thread: th.tid}
 	if ev != nil {
 		d.EffectOut = ev.started && !ev.answered && !e.queued(ev)
@@ -261,6 +262,8 @@ func (e *Engine) line(dst []byte, v, pid int, ev *record) []byte {
 		return calllog.AppendTimeStamp(dst, pid, ev.name, ev.stamp.Cycles)
 	case event.Signal:
 		return calllog.AppendSignal(dst, pid, ev.signal.Number, ev.signal.Code())
+	case event.Preempted:
+		return calllog.AppendPreempted(dst, pid)
 	case event.Killed:
 		return calllog.AppendExit(dst, pid, ev.status.Code, ev.status.Signal)
 	}

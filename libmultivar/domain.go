@@ -133,6 +133,10 @@ func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
 // letGo carries out an action that resumes a task.
 func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s := &th.sides[a.Task.Variant]
+	if s.stays != unborn {
+		e.stay(th, a.Task.Variant)
+		return
+	}
 	s.stop = running
 	s.resumed = e.now
 	s.watch, s.computes = watch{}, watch{}

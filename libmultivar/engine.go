@@ -114,7 +114,9 @@ type Engine struct {
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
 	// inexact counts signals that were delivered in the middle of computations.
-	inexact   int
+	inexact int
+	// preempted counts turns that were taken in the middle of computations.
+	preempted int
 	ended     bool
 	failure   error
 	verdict   *report.Divergence

@@ -19,11 +19,23 @@ import (
 // that waits for its next call.
 const holdLimit = 500 * time.Millisecond
 
-// halts halts th's tasks that compute although a signal awaits them: the leader after
-// the bound, a follower when it has used as much processor time as the leader had.
+// A thread that waits for another one of its domain without making a call would wait for
+// ever, too, because the other one gets no turn. So a thread that computes while others
+// could run is halted after spinLimit, and they get theirs; its next turn comes behind
+// those. Followers do it between the same two events. What waits for memory to change
+// comes out of that alike in all variants. What computes something that others look at
+// need not, and that is told as well.
+
+// spinLimit is how much processor time a thread of the leader uses at most while others
+// of its domain could run.
+const spinLimit = 100 * time.Millisecond
+
+// halts halts th's tasks that compute although a signal awaits them or another thread
+// could run: the leader after the bound, a follower when it has used as much processor
+// time as the leader had.
 func (e *Engine) halts(th *thread) {
 	lead := &th.sides[frontend.Leader]
-	if len(th.pending) > 0 && e.used(lead, holdLimit) {
+	if len(th.pending) > 0 && e.used(lead, holdLimit) || th.contended() && e.used(lead, spinLimit) {
 		e.halt(lead)
 	}
 	for v := 1; v < len(th.sides); v++ {
@@ -34,12 +46,20 @@ func (e *Engine) halts(th *thread) {
 	}
 }
 
+// contended reports whether the leader's th has its turn while others are ready.
+func (th *thread) contended() bool {
+	s := &th.domain.sides[frontend.Leader]
+	return s.live > 1 && s.runner == th && len(s.ready) > 0
+}
+
 // used reports whether a task that computes has used so much processor time since it
 // was first asked about it.
 func (e *Engine) used(s *side, limit time.Duration) bool {
-	if s.stop != running || s.inCall != nil {
-		return false
-	}
+	return s.stop == running && s.inCall == nil && e.spent(s, limit)
+}
+
+// spent is used of a task that may have been halted.
+func (e *Engine) spent(s *side, limit time.Duration) bool {
 	cpu, err := e.host.CPUTime(s.task)
 	if err != nil {
 		return false
@@ -75,7 +95,7 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 	return e.take()
 }
 
-// leaderStop gives the leader the oldest signal that it does not block.
+// leaderStop gives the leader the oldest signal that it does not block, or others a turn.
 func (e *Engine) leaderStop(th *thread) {
 	s := &th.sides[frontend.Leader]
 	e.settle(th)
@@ -86,16 +106,18 @@ func (e *Engine) leaderStop(th *thread) {
 	if s.inCall == nil && th.room() {
 		sig = e.nextPending(th)
 	}
-	if sig == nil {
+	switch {
+	case sig == nil && s.inCall == nil && th.room() && th.contended() && e.spent(s, spinLimit):
+		e.preempt(th)
+		return
+	case sig == nil:
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	}
 	ev := e.newRecord(th, event.Signal)
 	ev.name = "signal"
 	ev.anywhere = true
-	// What it did before it was first asked about is not known; the tick of the clock
-	// before that is a good guess.
-	ev.computed = min(max(e.now-s.resumed, 0), holdLimit)
+	ev.computed = s.computed(holdLimit)
 	ev.signal = sig
 	ev.started = true
 	ev.request = e.signalRequest(th, frontend.Leader, sig)
@@ -106,9 +128,65 @@ func (e *Engine) leaderStop(th *thread) {
 	e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
 }
 
-// followerHalted gives follower v the signal of ev where it stands: at its next call,
-// or in the middle of what it computes.
+// computed guesses how long a task has computed that was just halted after a bound. What
+// it did before it was first asked about is not known; the tick of the clock before that
+// is a good guess.
+func (s *side) computed(bound time.Duration) time.Duration {
+	return min(s.took, bound)
+}
+
+// preempt takes the turn from the leader's th, which computes.
+func (e *Engine) preempt(th *thread) {
+	s := &th.sides[frontend.Leader]
+	ev := e.newRecord(th, event.Preempted)
+	ev.name = "preemption"
+	ev.anywhere = true
+	ev.computed = s.computed(spinLimit)
+	ev.started = true
+	e.builder.Reset(event.Preempted, 0)
+	ev.request = e.builder.Record()
+	e.preempted++
+	e.published(th, ev)
+	e.complete(ev)
+	if e.ended {
+		return
+	}
+	th.domain.sides[frontend.Leader].streak = maxStreak
+	e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+}
+
+// followerPreempted takes the turn from follower v, which computes or stands already
+// where it goes on with its next one.
+func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
+	s := &th.sides[v]
+	e.passed(ev, v)
+	if s.stop == atStop {
+		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	}
+	s.stays = s.stop
+	e.goOn(th, frontend.Action{Task: s.task})
+}
+
+// stay gives follower v of th its turn where it stands already. At a call the turn is
+// over with that.
+func (e *Engine) stay(th *thread, v int) {
+	s := &th.sides[v]
+	s.stop, s.stays = s.stays, unborn
+	if s.stop == atEntry {
+		th.domain.yield(v, th)
+	}
+	e.followerMatch(th, v)
+	e.pump(th.domain, v)
+}
+
+// followerHalted gives follower v what ev brings where it stands: at its next call, or in
+// the middle of what it computes.
 func (e *Engine) followerHalted(th *thread, v int, ev *record) {
+	if ev.kind == event.Preempted {
+		e.followerPreempted(th, v, ev)
+		return
+	}
 	s := &th.sides[v]
 	sig := e.signalFor(v, ev.signal)
 	a := frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig}

@@ -36,6 +36,9 @@ const (
 type side struct {
 	task frontend.Task
 	stop stop
+	// stays is the stop at which a task that is ready keeps standing when its turn
+	// comes, unborn for one that goes on.
+	stays stop
 	// inCall is the event of the call in which the kernel runs this task.
 	inCall *record
 	call   frontend.Call

@@ -120,6 +120,13 @@ func AppendExit(dst []byte, pid, status, signal int) []byte {
 	return append(dst, " +++"...)
 }
 
+// AppendPreempted appends that a thread had to let others run where it computed:
+//
+//	1234 +++ preempted +++
+func AppendPreempted(dst []byte, pid int) []byte {
+	return append(appendPid(dst, pid), "+++ preempted +++"...)
+}
+
 // AppendTimeStamp appends a read of the time stamp counter by the instruction
 // with this name:
 //

@@ -28,6 +28,8 @@ const (
 	Killed
 	// Result is the result half of a system call: its value and its output.
 	Result
+	// Preempted says that the task was stopped where it computed to let others run.
+	Preempted
 	kindEnd
 )
 

@@ -27,6 +27,7 @@ type (
 		Policy        string      `json:"policy"`
 		EffectOut     bool        `json:"effect_out"`
 		Inexact       int         `json:"inexact_signals"`
+		Preempted     int         `json:"preemptions"`
 		When          string      `json:"when,omitempty"`
 	}
 	jsonProcess struct {
@@ -80,6 +81,7 @@ func (d *Divergence) MarshalJSON() ([]byte, error) {
 		Policy:        clean(d.Policy),
 		EffectOut:     d.EffectOut,
 		Inexact:       d.Inexact,
+		Preempted:     d.Preempted,
 		When:          clean(d.When),
 	}
 	if j.Version == 0 {
@@ -125,6 +127,7 @@ func (d *Divergence) UnmarshalJSON(p []byte) error {
 		Policy:        j.Policy,
 		EffectOut:     j.EffectOut,
 		Inexact:       j.Inexact,
+		Preempted:     j.Preempted,
 		When:          j.When,
 	}
 	for _, e := range j.Events {

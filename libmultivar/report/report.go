@@ -111,6 +111,9 @@ type Divergence struct {
 	// Inexact is how many signals were delivered before in the middle of what the
 	// program computed, which cannot be at the same place in all variants.
 	Inexact int
+	// Preempted is how many times a thread had to let others run where it computed,
+	// which is not at the same place in all variants either.
+	Preempted int
 	// When is the time in the form of RFC 3339, empty when unknown.
 	When string
 }

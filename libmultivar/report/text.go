@@ -74,6 +74,9 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	if d.Inexact > 0 {
 		line("signals", "%d came in the middle of a computation, which is not at the same place in all variants: what they did may be all that differs", d.Inexact)
 	}
+	if d.Preempted > 0 {
+		line("threads", "%d times one that computed had to let others run, which is not at the same place in all variants: what they made of it may be all that differs", d.Preempted)
+	}
 	if d.When != "" {
 		line("time", "%s", d.When)
 	}
