@@ -7,15 +7,19 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 )
 
-// waiting is a program whose first thread waits for the second one by looking at memory,
-// with what follows, and whose second one does some calls before it changes that memory.
-func waiting(wait []fakefe.Step, after ...fakefe.Step) *fakefe.Program {
-	steps := []fakefe.Step{fakefe.Thread(
-		fakefe.Call(nr("getuid")), fakefe.Call(nr("getgid")),
-		fakefe.Do(func(f *fakefe.Frame) { f.Set("flag", 1) }),
-		fakefe.Call(nr("geteuid")), fakefe.Call(nr("getegid")),
-	)}
-	return &fakefe.Program{Path: "/bin/prog", Steps: append(append(steps, wait...), after...)}
+// waiting is a program of two threads, each of which does some calls and changes memory
+// before which the other one does not go on: the first one by waits, with what follows.
+func waiting(waits []fakefe.Step, after ...fakefe.Step) *fakefe.Program {
+	set := func(name string) fakefe.Step { return fakefe.Do(func(f *fakefe.Frame) { f.Set(name, 1) }) }
+	steps := []fakefe.Step{
+		fakefe.Thread(
+			fakefe.Call(nr("getuid")),
+			fakefe.SpinUntil(func(f *fakefe.Frame) bool { return f.Var("other flag") != 0 }),
+			fakefe.Call(nr("getgid")), set("flag"), fakefe.Call(nr("geteuid")), fakefe.Call(nr("getegid")),
+		),
+		fakefe.Call(nr("getpgrp")), set("other flag"), fakefe.Call(nr("getpgrp")),
+	}
+	return &fakefe.Program{Path: "/bin/prog", Steps: append(append(steps, waits...), after...)}
 }
 
 // A thread that waits for another one without a call gives up its turn after a while, in
