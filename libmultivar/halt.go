@@ -27,8 +27,9 @@ const holdLimit = 500 * time.Millisecond
 // need not, and that is told as well.
 
 // spinLimit is how much processor time a thread of the leader uses at most while others
-// of its domain could run.
-const spinLimit = 100 * time.Millisecond
+// of its domain could run. It is less than a front-end's tick, of which two are enough
+// then.
+const spinLimit = 80 * time.Millisecond
 
 // halts halts th's tasks that compute although a signal awaits them or another thread
 // could run: the leader after the bound, a follower when it has used as much processor

@@ -1,6 +1,8 @@
 package libmultivar
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -59,6 +61,19 @@ func (e *Engine) place(nr int64, args [6]uint64, at map[int]addrspace.Address) f
 	}
 }
 
+// hintReach is how far from what is mapped in a variant's slot the hint of a new mapping
+// may be to be followed. Farther off it is hardly an address that the program has worked
+// out from another one, but a plain number, as Go's random heap bases are: it is the same
+// in all variants, and only one of them could follow it.
+const hintReach = 1 << 30
+
+// hintWord has the address of an mmap(2) without MAP_FIXED compared as what it is: a
+// number that nothing has to come of.
+func hintWord(ev *record) {
+	ev.call.Args = slices.Clone(ev.call.Args)
+	ev.call.Args[0].Kind = sysabi.Word
+}
+
 // prepareMmap chooses the address of a new mapping, the same canonical one in
 // all variants.
 func (e *Engine) prepareMmap(th *thread, ev *record) {
@@ -91,8 +106,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			return
 		}
 	default:
+		hintWord(ev)
 		hint = hint.PageDown()
-		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) {
+		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) && (!hint.Relative() || space.Near(hint, length, hintReach)) {
 			at = hint
 			break
 		}

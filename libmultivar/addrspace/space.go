@@ -106,6 +106,27 @@ func (s *Space) Free(start Address, size uint64) bool {
 	return i == j
 }
 
+// Near reports whether something is mapped in size bytes at start or at most distance
+// bytes away from them, in the same part of the address space.
+func (s *Space) Near(start Address, size, distance uint64) bool {
+	end, err := s.bounds(start, size)
+	if err != nil {
+		return false
+	}
+	i := s.firstAfter(start)
+	if i < len(s.regions) {
+		next := s.regions[i].Start
+		if next.rel == start.rel && (next.Less(end) || next.off-end.off <= distance) {
+			return true
+		}
+	}
+	if i == 0 {
+		return false
+	}
+	last := s.regions[i-1].End
+	return last.rel == start.rel && start.off-last.off <= distance
+}
+
 // Map records a new region, which replaces what the range held.
 func (s *Space) Map(start Address, size uint64, attrs Attrs) error {
 	end, err := s.bounds(start, size)
