@@ -210,7 +210,7 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 
 // OnFork implements frontend.Monitor.
 func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []frontend.Action {
-	th, s := e.find(parent)
+	th, s := e.lookup(parent)
 	if th == nil {
 		return e.take()
 	}

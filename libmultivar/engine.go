@@ -214,8 +214,19 @@ func (e *Engine) lose(ev *record, err error) {
 	e.hostFailed(err)
 }
 
-// find returns the thread of task t, or nil after failing the session.
+// find returns the thread of task t, which has stopped, or nil after failing the session.
+// It is nil, too, when the task or its whole process has been let into its exit: the
+// stop was under way then and counts no more.
 func (e *Engine) find(t frontend.Task) (*thread, *side) {
+	th, s := e.lookup(t)
+	if th == nil || s.exits {
+		return nil, nil
+	}
+	return th, s
+}
+
+// lookup returns the thread of task t, or nil after failing the session.
+func (e *Engine) lookup(t frontend.Task) (*thread, *side) {
 	th := e.tasks[t]
 	if th == nil || e.ended {
 		if !e.ended {
