@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,14 +133,15 @@ func (r *reference) again(t *testing.T, s *soaking, n int) {
 // TestSoakMustRun runs the list of programs and servers over and over. Programs
 // run natively once: that they do the same again TestRealProgramsNative checks.
 func TestSoakMustRun(t *testing.T) {
-	programs := make([]reference, len(realPrograms))
-	for i, p := range realPrograms {
+	list := slices.Concat(realPrograms, threadPrograms)
+	programs := make([]reference, len(list))
+	for i, p := range list {
 		programs[i].Case = p.make(t)
 		programs[i].want = programs[i].natively(t, Run{})
 	}
-	what := fmt.Sprintf("%d programs and %d servers, N = %s", len(realPrograms), len(servers), strings.Trim(fmt.Sprint(mustRun), "[]"))
+	what := fmt.Sprintf("%d programs and %d servers, N = %s", len(list), len(servers), strings.Trim(fmt.Sprint(mustRun), "[]"))
 	soak(t, what, func(t *testing.T, s *soaking) {
-		for i, p := range realPrograms {
+		for i, p := range list {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
 				for _, n := range mustRun {
