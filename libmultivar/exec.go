@@ -71,6 +71,7 @@ func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Ac
 	s := &th.sides[t.Variant]
 	s.stop = atExec
 	s.image = img
+	s.robust = 0
 	if t.Variant == frontend.Leader {
 		e.leaderExec(th, img)
 	} else {

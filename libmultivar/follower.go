@@ -183,6 +183,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	case ev.kind == event.Killed:
 		s.ending = true
 		task := s.task
+		e.leaveMutexes(th, v)
 		e.passed(ev, v)
 		e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: task})
 		return
@@ -309,6 +310,9 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 			return
 		}
 	}
+	if ret == 0 {
+		th.noteRobust(v, ev)
+	}
 	if ev.follow == followReap || ev.follow == followClone {
 		if err := e.deliver(ev, v, s); err != nil {
 			e.divergeOutput(th, v, ev, err)
@@ -368,11 +372,13 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 // id in memory on the way, and the others must find that done.
 func (e *Engine) lastWords(th *thread, v int, ev *record) {
 	if !ev.wholeProcess {
+		e.leaveMutexes(th, v)
 		th.sides[v].ending = true
 		th.sides[v].exits = true
 		return
 	}
 	for _, t := range th.proc.threads {
+		e.leaveMutexes(t, v)
 		t.sides[v].ending = true
 		t.sides[v].exits = true
 		if !t.sides[v].ended {

@@ -237,6 +237,9 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		return
 	}
 	ev.kernelRet = ret
+	if ret == 0 {
+		th.noteRobust(frontend.Leader, ev)
+	}
 	seen := ret
 	if ev.after != nil {
 		seen = ev.after(ret)

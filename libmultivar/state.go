@@ -71,6 +71,8 @@ type side struct {
 	// exits is true once the task has been let into its exit.
 	exits  bool
 	status frontend.Status
+	// robust is where the task's list of robust futexes is, 0 when it has none.
+	robust uint64
 	// waiters are the threads of this variant that wait for an unborn task's birth
 	// with calls that name it.
 	waiters []*thread

@@ -102,6 +102,7 @@ const (
 	HandlerRestart
 	HandlerFutex
 	HandlerRlimit
+	HandlerRobustList
 	HandlerMemfd
 	HandlerPersonality
 	HandlerShm

@@ -59,6 +59,10 @@ func futexRow() Row {
 		val3     = u32("val3")
 		blocking = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Blocks: true} }
 		quick    = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
+		// The kernel writes the word of such a futex, also while its owner computes.
+		inherits = func(name string) SubCase {
+			return SubCase{Name: name, Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "priority inheritance: the kernel changes the futex behind the monitor's back"}
+		}
 	)
 	return Row{
 		Name: "futex", Args: args(addr("uaddr"), i32("futex_op"), sub("val")), Handler: HandlerFutex,
@@ -70,14 +74,14 @@ func futexRow() Row {
 				3:  quick("FUTEX_REQUEUE", val, val2, uaddr2),
 				4:  quick("FUTEX_CMP_REQUEUE", val, val2, uaddr2, val3),
 				5:  quick("FUTEX_WAKE_OP", val, val2, uaddr2, val3),
-				6:  blocking("FUTEX_LOCK_PI", unused("val"), timeout),
-				7:  quick("FUTEX_UNLOCK_PI"),
-				8:  quick("FUTEX_TRYLOCK_PI"),
+				6:  inherits("FUTEX_LOCK_PI"),
+				7:  inherits("FUTEX_UNLOCK_PI"),
+				8:  inherits("FUTEX_TRYLOCK_PI"),
 				9:  blocking("FUTEX_WAIT_BITSET", val, timeout, noAddr2, val3),
 				10: quick("FUTEX_WAKE_BITSET", val, noTime, noAddr2, val3),
-				11: blocking("FUTEX_WAIT_REQUEUE_PI", val, timeout, uaddr2),
-				12: quick("FUTEX_CMP_REQUEUE_PI", val, val2, uaddr2, val3),
-				13: blocking("FUTEX_LOCK_PI2", unused("val"), timeout),
+				11: inherits("FUTEX_WAIT_REQUEUE_PI"),
+				12: inherits("FUTEX_CMP_REQUEUE_PI"),
+				13: inherits("FUTEX_LOCK_PI2"),
 			},
 			Default: SubCase{Name: "unknown", Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "unknown operation"},
 		},

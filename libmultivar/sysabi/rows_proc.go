@@ -28,7 +28,7 @@ func procRows() []Row {
 			Default: SubCase{Args: waitidArgs(unused("id"))},
 		}},
 		{Name: "set_tid_address", Args: args(ptr("tidptr")), Ret: RetPid, Exec: All, Handler: HandlerTidAddress},
-		{Name: "set_robust_list", Args: args(ptr("head"), long("len")), Exec: All},
+		{Name: "set_robust_list", Args: args(ptr("head"), long("len")), Exec: All, Handler: HandlerRobustList},
 		{Name: "get_robust_list", Args: args(pid("pid"), out("head_ptr", fixed(8)), out("len_ptr", fixed(8))), Exec: All},
 		refused("rseq", ENOSYS, "the kernel would write to memory between calls", ptr("rseq"), u32("rseq_len"), flags("flags", nil), u32("sig")),
 		{Name: "restart_syscall", Blocks: true, Signals: true, Handler: HandlerRestart},
