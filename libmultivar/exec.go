@@ -64,6 +64,12 @@ func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Ac
 		return e.take()
 	}
 	if t != old {
+		if gone := e.tasks[t]; gone != nil && gone != th {
+			e.replaced(gone, th, t.Variant)
+		}
+		if t.Variant == frontend.Leader {
+			th.tid = th.proc.pid
+		}
 		delete(e.tasks, old)
 		e.tasks[t] = th
 		th.sides[t.Variant].task = t

@@ -24,7 +24,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s.stop = dead
 	s.since = e.now
 	s.status = st
-	exits := s.exits
+	exits := s.exits || th.proc.executing(th, t.Variant)
 	if !s.ended {
 		s.ended = true
 		th.domain.leave(t.Variant, th)
@@ -46,7 +46,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		} else {
 			e.leaderKilled(th, st)
 		}
-	case !s.ending, !exits && th.survives(t.Variant):
+	case !exits && (!s.ending || th.survives(t.Variant)):
 		// Nothing of the leader's explains it, or the leader has gone on.
 		e.divergeDeath(th, t.Variant, st)
 	default:
@@ -56,6 +56,42 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	e.reapTwins(th)
 	e.pump(th.domain, t.Variant)
 	return e.take()
+}
+
+// executing reports whether another thread than th of p makes an exec in variant v, of
+// which the kernel lets the rest of the process die.
+func (p *process) executing(th *thread, v int) bool {
+	for _, other := range p.threads {
+		if ev := other.sides[v].inCall; other != th && ev != nil && ev.exec != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// replaced ends v's task of gone, whose id the thread by has taken with its exec: of the
+// first thread's end the kernel says nothing else.
+func (e *Engine) replaced(gone, by *thread, v int) {
+	s := &gone.sides[v]
+	s.stop = dead
+	s.since = e.now
+	if !s.ended {
+		s.ended = true
+		gone.domain.leave(v, gone)
+	}
+	if v == frontend.Leader {
+		e.settle(gone)
+		s.inCall = nil
+		gone.held = false
+		e.trim(gone)
+	} else {
+		e.skipDead(gone, v)
+	}
+	e.reached(gone, v)
+	e.reapTwins(gone)
+	if p := gone.proc; p.main == gone && p.threads[gone.id] == nil {
+		p.main = by
+	}
 }
 
 // survives reports whether the leader has gone on behind the event of which

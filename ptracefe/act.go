@@ -158,6 +158,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	if a.Nr == unix.SysRtSigreturn {
 		t.call.restore = false
 	}
+	s.lets(t, a.Nr)
 	if t.call.exit || t.call.restore {
 		return t.resume(unix.ContinueToCall, 0)
 	}

@@ -32,6 +32,9 @@ type session struct {
 	spinner spinner
 
 	tasks map[int]*task
+	// lingering are first threads of processes that were let into their exit before the
+	// others of their process.
+	lingering []*task
 	// newborns are tracees that stopped before their parent's event told who
 	// they are, by id.
 	newborns map[int]newborn
@@ -125,7 +128,11 @@ func (s *session) loop() {
 			s.handle(e.pid, e.status)
 			continue
 		}
-		pid, status, err := s.wait(-1)
+		wait := s.wait
+		if len(s.lingering) > 0 {
+			wait = func(int) (int, unix.WaitStatus, error) { return s.waitLingering() }
+		}
+		pid, status, err := wait(-1)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.ECHILD:

@@ -265,7 +265,10 @@ func (s *session) finish(t *task, status unix.WaitStatus) {
 	if t.proc == s.root && t.id.Host == t.proc.pid {
 		s.outcome = frontend.Outcome{Status: st, Ended: true}
 	}
-	s.apply(s.mon.OnExit(t.id, st))
+	s.unlinger(t)
+	if !t.reported {
+		s.apply(s.mon.OnExit(t.id, st))
+	}
 }
 
 // execSuccessor returns the task that now has id pid after an exec. When it was

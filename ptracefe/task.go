@@ -67,6 +67,8 @@ type task struct {
 	foreign bool
 	call    pending
 	last    landing
+	// reported is true when the monitor knows of the task's end already.
+	reported bool
 
 	filtered bool // the seccomp filter is installed
 	trapTSC  bool

@@ -117,6 +117,7 @@ var progs = []prog{
 	{name: "wait_orphan", status: 3},
 
 	{name: "thread_join"},
+	{name: "thread_life"},
 	{name: "thread_locks"},
 	{name: "thread_spin"},
 
