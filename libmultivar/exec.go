@@ -134,6 +134,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		}
 		ev.file, ev.hasFile = f, true
 	}
+	e.bind(ev, p)
 	e.complete(ev)
 	e.letGo(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
 	if !x.first {

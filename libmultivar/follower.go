@@ -62,7 +62,9 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	e.advance(ev)
 	if a := ev.withheld; a != nil && ev.met == e.followers {
 		ev.withheld = nil
-		e.goOn(th, *a)
+		if th.sides[frontend.Leader].stop != dead {
+			e.goOn(th, *a)
+		}
 	}
 	e.reached(th, v)
 	if s.waits(ev) && !e.ended {

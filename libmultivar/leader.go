@@ -147,12 +147,13 @@ func (s stop) stopped() bool {
 
 // advance lets the leader go when nothing that ev must wait for is missing.
 func (e *Engine) advance(ev *record) {
-	if e.ended || ev.started || (ev.wait && ev.met < e.followers) {
+	th := ev.thread
+	s := &th.sides[frontend.Leader]
+	// Another thread may have ended the leader's while it waited for the followers.
+	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead {
 		return
 	}
 	ev.started = true
-	th := ev.thread
-	s := &th.sides[frontend.Leader]
 	switch ev.kind {
 	case event.TimeStamp:
 		e.complete(ev)
@@ -190,6 +191,9 @@ func (e *Engine) advance(ev *record) {
 		s.inCall = nil
 		if ev.deadly {
 			e.lastWords(th, frontend.Leader, ev)
+		}
+		if ev.wholeProcess {
+			e.bind(ev, th.proc)
 		}
 		e.complete(ev)
 	}

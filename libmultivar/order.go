@@ -6,11 +6,13 @@ import (
 	"github.com/multivar/multivar/frontend"
 )
 
-// order binds a call with which one process changes another one's, and which followers
-// make too, to the place among the target's events at which the leader made it. A
-// follower's processes go at speeds of their own: without this its target could be
-// behind what depends on the change before the change is there, or still in front of
-// what the change must not hit.
+// order binds a call that changes a process of which it is not the next event, and which
+// followers make too, to the place among the target's events at which the leader made it.
+// That are limits that one process sets another one, and calls with which a thread ends
+// the others of its process: exec and exit_group. A follower's threads go at speeds of
+// their own: without this its target could be behind what depends on the change before
+// the change is there, or still in front of what the change must not hit; and what a
+// thread did before it was ended would be compared with nothing.
 //
 // Nobody waits here for what comes later than the call in the leader, so orders wait for
 // each other in no circle, and in none with turns and rendezvous. A task's creation is
@@ -35,7 +37,9 @@ type place struct {
 	met bool
 }
 
-// bind orders ev, which the leader has just made, among the events of target.
+// bind orders ev, which the leader has just made, among the events of target. In its own
+// process those threads count, too, that have died: of ev, or where a follower may not be
+// yet.
 func (e *Engine) bind(ev *record, target *process) {
 	if e.followers == 0 {
 		return
@@ -51,7 +55,7 @@ func (e *Engine) bind(ev *record, target *process) {
 		return
 	}
 	for _, th := range target.threads {
-		if th.sides[frontend.Leader].stop == dead {
+		if th == caller || target != caller.proc && th.sides[frontend.Leader].stop == dead {
 			continue
 		}
 		p := place{order: o, thread: th, seq: th.position()}
@@ -62,7 +66,9 @@ func (e *Engine) bind(ev *record, target *process) {
 		o.places = append(o.places, p)
 		th.places = append(th.places, p)
 	}
-	ev.order = o
+	if len(o.places) > 0 {
+		ev.order = o
+	}
 }
 
 // over reports whether all followers are behind the call.

@@ -53,3 +53,42 @@ func TestHangHoldsUpCaller(t *testing.T) {
 		t.Error("the child's call was never there first")
 	}
 }
+
+// What a thread of the leader did before another one ended the process is compared in the
+// followers all the same.
+func TestLastDeedsOfThreadsAreCompared(t *testing.T) {
+	written := 0
+	for seed := range uint64(200) {
+		program := func(text string) *fakefe.Program {
+			return &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
+				fakefe.Thread(
+					fakefe.Call(nr("getuid")), fakefe.Call(nr("getuid")), fakefe.Call(nr("getuid")),
+					fakefe.Call(nr("write"), num(1), fakefe.Bytes([]byte(text)), num(len(text))),
+					fakefe.Call(nr("getuid")),
+				),
+				fakefe.Call(nr("sched_yield")), fakefe.Exit(0),
+			}}
+		}
+		choose := fakefe.Random(seed)
+		if seed%2 == 1 {
+			choose = fakefe.Priorities(seed, 30)
+		}
+		s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+			Programs: []*fakefe.Program{program("yes")},
+			Instead:  map[int]*fakefe.Program{2: program("no!")},
+			Choose:   choose,
+		}, newTableKernel(1))
+		for _, e := range s.kernel.journal {
+			if e.nr != nr("write") {
+				continue
+			}
+			written++
+			if d := s.engine.Divergence(); d == nil || d.Variant != 2 || d.Call != "write" {
+				t.Errorf("seed %d: %+v, %v, %v", seed, d, s.engine.Err(), s.err)
+			}
+		}
+	}
+	if written == 0 {
+		t.Error("the thread never came to its deed")
+	}
+}
