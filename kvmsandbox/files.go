@@ -27,6 +27,10 @@ type files struct {
 	wanted bool
 	// parting is a keeper that has been told to exit, until that is seen to have.
 	parting *task
+	// maker is the task that has the table for itself, nil for none; held are batches
+	// that others may not begin before it has done with it.
+	maker *task
+	held  []deferred
 }
 
 func newFiles() *files { return &files{users: 1} }

@@ -98,6 +98,9 @@ func (s *session) forbidden(path, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
+	if strings.HasPrefix(link, "socket:") && s.isSiren(link) {
+		return true
+	}
 	// The memory of a process stays when the thread has gone by which it was opened.
 	link = strings.TrimSuffix(link, " (deleted)")
 	if link != overlong && !strings.HasSuffix(link, "/mem") {
@@ -105,6 +108,17 @@ func (s *session) forbidden(path, link string) bool {
 	}
 	// proc(5) may be mounted elsewhere, or have another name behind another root.
 	return strings.HasPrefix(link, "/proc/") || unix.OnProc(path)
+}
+
+// isSiren says whether a file by the kernel's name of it is what lets a process die with
+// the monitor, which pidfd_getfd(2) may find before it is hidden.
+func (s *session) isSiren(link string) bool {
+	for _, p := range s.procs {
+		if p.sirenName == link {
+			return true
+		}
+	}
+	return false
 }
 
 // hiddenFile is how the kernel names the files that monitor and variant host share.
