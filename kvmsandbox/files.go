@@ -128,6 +128,8 @@ func (s *session) leaveFiles(p *process) {
 		}
 	}
 	for _, f := range p.tables() {
+		// The session may not have p any more.
+		s.dropKeeper(f, p)
 		users := 0
 		for _, t := range p.tasks {
 			if t.files == f {
