@@ -54,7 +54,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		if err != nil {
 			return err
 		}
-		t.litter = append(t.litter, fd)
+		t.dump(fd)
 		args[a.FileArg] = uint64(fd)
 	}
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
@@ -174,7 +174,7 @@ func (s *session) opened(t *task) {
 		err = nil // another thread has closed it
 	case err != nil || s.forbidden(name, link):
 		// What cannot be looked at may be anything.
-		t.litter = append(t.litter, int(fd))
+		t.dump(int(fd))
 		fd, err = -int64(syscall.EACCES), nil
 	default:
 		err = s.exchange(t, int(fd), link)

@@ -194,10 +194,12 @@ func (s *session) tidy(t *task, then func()) {
 		// They are the variant host's until they are closed.
 		f.closing = append(f.closing, stale...)
 	}
-	fds := slices.Concat(t.litter, stale)
+	f.litter = take(f.litter, t.litter)
+	t.closing = slices.Concat(t.litter, stale)
 	t.litter = nil
-	s.closeThen(t, fds, func() {
-		f.closed(stale)
+	s.closeThen(t, t.closing, func() {
+		f.closing = take(f.closing, t.closing)
+		t.closing = nil
 		then()
 	})
 }

@@ -108,6 +108,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	p.tasks = without(p.tasks, t)
 	t.files.users--
 	delete(s.tasks, t.id.Host)
+	s.inherit(t, t.files)
 	t.retire()
 	t.dropExec()
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})

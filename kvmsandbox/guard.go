@@ -32,15 +32,15 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 	if !ok {
 		return 0, false
 	}
+	if nr == unix.SysDup2 || nr == unix.SysDup3 {
+		s.pickUp(t, int(int32(args[0])), int(int32(args[1])))
+	}
 	call := row.Resolve(args)
 	for i, arg := range call.Args {
 		word := args[i]
 		if (arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD) && g.hides(int(int32(word))) {
 			return -int64(syscall.EBADF), true
 		}
-	}
-	if (nr == unix.SysDup2 || nr == unix.SysDup3) && g.hides(int(int32(args[1]))) {
-		return -int64(syscall.EBADF), true
 	}
 	return 0, false
 }
@@ -57,7 +57,7 @@ func inSlot(addr uint64) bool { return addr >= vhost.SlotStart && addr < vhost.S
 // variant: there are calls that reach into others.
 func (g *guard) hides(fd int) bool {
 	if fd < g.s.hiddenBase {
-		return false
+		return g.t.littered(fd)
 	}
 	if g.fds == nil {
 		for _, p := range g.s.procs {

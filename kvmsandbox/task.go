@@ -139,8 +139,8 @@ type task struct {
 	// apart is the call under way that opens a file in a helper, nil for none.
 	apart *apart
 	// litter are descriptors in the process that are to be closed before the program
-	// goes on.
-	litter []int
+	// goes on; closing are those that it is closing.
+	litter, closing []int
 	// changes is the memory that the task's call may change, while it does.
 	changes *memory
 	exec    *execution
