@@ -36,6 +36,16 @@ var ownCalls = map[int64]ownCall{
 
 // runCall carries out OpRun: the process makes the call.
 func (s *session) runCall(t *task, a *frontend.Action) error {
+	if s.takesFile(t, a.Nr, a.Args) && s.closer.full() {
+		t.call.exit = a.Exit
+		own := *a
+		return s.whenRoom(t, func() error { return s.runCallNow(t, &own) })
+	}
+	return s.runCallNow(t, a)
+}
+
+// runCallNow is runCall when there is room for the file that the monitor may get.
+func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if t.call.foreign {
 		t.setResult(errNoSys)
 		return s.resume(t)
