@@ -375,6 +375,7 @@ func (s *session) release() {
 		_ = unix.Close(fd)
 	}
 	for _, v := range s.variants {
+		v.probe.close()
 		if v.socket >= 0 {
 			// Files may be on their way.
 			s.closer.closeFD(v.socket)
