@@ -118,6 +118,31 @@ func (s *session) leaveAlone(t *task) {
 	}
 }
 
+// makes is must for a batch whose first call makes a descriptor, whose second moves it and
+// whose third closes the first one. Where t dies meanwhile others with its table have what
+// is left.
+func (s *session) makes(t *task, what string, calls ...vhost.Call) error {
+	begins := !t.proc.killed && !t.proc.gone
+	err := s.must(t, what, calls...)
+	if begins && isGone(err) {
+		t.dump(t.unfinished()...)
+	}
+	return err
+}
+
+// unfinished returns the descriptors that a batch of makes has left open so far.
+func (t *task) unfinished() []int {
+	const moved, closed = 2, 3
+	var fds []int
+	made := t.blk.Made()
+	for i := range min(made, moved) {
+		if fd := t.blk.Result(i); fd >= 0 && (i > 0 || made < closed) {
+			fds = append(fds, int(fd))
+		}
+	}
+	return fds
+}
+
 // holdBack keeps a batch of t's until its table is nobody's alone, if it has to be, and
 // says whether it does. To others it is as if it had been posted.
 func (s *session) holdBack(t *task, calls []vhost.Call, run bool, then func()) bool {

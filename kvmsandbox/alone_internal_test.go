@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,11 +16,14 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 )
 
-// Where a block holds whose turn it is and how many calls of the batch have been made
+// Where a block holds whose turn it is, how many calls of the batch have been made, and
+// their results
 // (frontend/vhost/src/vhost.h).
 const (
 	turnOfBlock = 0
 	madeInBlock = 16
+
+	callsInBlock, callInBlock, resultOfCall = 0x400, 80, 56
 )
 
 // tableUsers returns a session with tasks that share a table of descriptors and are, as
@@ -44,8 +48,8 @@ func tableUsers(t *testing.T, n int) (*session, []*task) {
 	return s, p.tasks
 }
 
-// makes sets how many calls of its batch t has made.
-func (t *task) makes(n uint32) {
+// hasMade sets how many calls of its batch t has made.
+func (t *task) hasMade(n uint32) {
 	atomic.StoreUint32(unix.Word(t.blk.Bytes(madeInBlock, 4), 0), n)
 }
 
@@ -79,7 +83,7 @@ func TestAlone(t *testing.T) {
 	s.post(sleeper, []vhost.Call{read}, false, func() {})
 	s.alone(maker, func() { alone++ }, never)
 	s.doAll()
-	copier.makes(1)
+	copier.hasMade(1)
 	s.doAll()
 	if alone != 0 || !s.awaitsAlone() {
 		t.Fatal("a call that copies descriptors is under way")
@@ -89,7 +93,7 @@ func TestAlone(t *testing.T) {
 	if !other.blk.Reported() || !other.posted {
 		t.Fatal("a call that copies descriptors was begun")
 	}
-	copier.makes(2)
+	copier.hasMade(2)
 	s.doAll()
 	if alone != 1 || s.awaitsAlone() {
 		t.Fatal("the table is not its own")
@@ -200,5 +204,37 @@ func TestGrasps(t *testing.T) {
 		if got := task.grasps(c.calls); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+// What a task has made in a table when it is killed the others with the table close, and
+// the program cannot get at it, though it has a number like its own.
+func TestKilledMaker(t *testing.T) {
+	s, tasks := tableUsers(t, 2)
+	killed, lives := tasks[0], tasks[1]
+	s.tasks = map[int]*task{1: killed, 2: lives}
+	low, high := open(t), open(t)
+	s.hiddenBase = high
+	for i, fd := range []int{low, high} {
+		binary.LittleEndian.PutUint64(killed.blk.Bytes(callsInBlock+i*callInBlock+resultOfCall, 8), uint64(fd))
+	}
+	for made, want := range [][]int{nil, {low}, {low, high}, {high}, {high}} {
+		killed.hasMade(uint32(made))
+		if got := killed.unfinished(); !slices.Equal(got, want) {
+			t.Errorf("%d calls have been made: %v is left, want %v", made, got, want)
+		}
+	}
+	killed.hasMade(2)
+	killed.dump(killed.unfinished()...)
+	copies := func() bool {
+		_, refused := s.refuse(lives, unix.SysFcntl, [6]uint64{uint64(low), unix.FDupFD})
+		return !refused
+	}
+	if copies() {
+		t.Error("it can be copied")
+	}
+	s.taskEnded(killed, frontend.Status{})
+	if f := lives.files; copies() || !slices.Equal(f.stale, []int{low, high}) {
+		t.Errorf("stale: %v, want %v", f.stale, []int{low, high})
 	}
 }

@@ -107,7 +107,7 @@ func (s *session) build(t *task, m *memory) error {
 	var err error
 	// A stop of the process comes in between as any signal would.
 	for range makeRounds {
-		err = s.must(t, "make virtual machine",
+		err = s.makes(t, "make virtual machine",
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
 			s.hideCall(true, made),
 			vhost.Call{Nr: unix.SysClose, From: made},
@@ -205,7 +205,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	}
 	defer s.lift(t)()
 	made := result(0)
-	if err := s.must(t, "make virtual processor",
+	if err := s.makes(t, "make virtual processor",
 		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
 		s.hideCall(true, made),
 		vhost.Call{Nr: unix.SysClose, From: made},
