@@ -37,6 +37,9 @@ func (s *session) act(a *frontend.Action) error {
 	if a.Op == frontend.OpKill {
 		t.proc.killed = true
 		t.state = running
+		for _, o := range t.proc.tasks {
+			s.leaveAlone(o)
+		}
 		if err := unix.Kill(t.proc.pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 			return fmt.Errorf("kill: %w", err)
 		}

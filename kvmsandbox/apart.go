@@ -135,6 +135,9 @@ func (s *session) helper(t *task) (h *task, ret int64, err error) {
 		ret, err = s.withoutLimit(t, unix.RlimitProcesses, clone)
 	}
 	if err != nil {
+		// Whether there is a thread that has the block nobody knows. If so it ends with
+		// the process at the latest.
+		v.dying = append(v.dying, dying{blk, t.proc.pid, t.proc.pid})
 		return nil, 0, err
 	}
 	if ret < 0 {
@@ -143,6 +146,7 @@ func (s *session) helper(t *task) (h *task, ret int64, err error) {
 	}
 	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running, files: t.files}
 	if err := s.await(h); err != nil {
+		v.dying = append(v.dying, dying{blk, t.proc.pid, int(ret)})
 		return nil, 0, err
 	}
 	h.id.Host = blk.Thread()
@@ -349,11 +353,12 @@ func (s *session) textApart(fd int, link string) (int, error) {
 	return shown, nil
 }
 
-// retireHelper lets the helper exit, or keep the process slot that it has.
+// retireHelper lets the helper exit, or keep the process slot that it has. One that has
+// been killed, by an exec as well, keeps none: who waited for it would wait in vain.
 func (s *session) retireHelper(a *apart) {
 	h := a.helper
 	a.over = true
-	if f := h.files; !h.posted && f.keeper == nil && f.users > 1 && !h.proc.killed && !h.proc.gone {
+	if f := h.files; !h.posted && f.keeper == nil && f.users > 1 && !h.proc.killed && !h.proc.gone && !h.exiting() {
 		s.keep(h)
 		return
 	}

@@ -36,6 +36,16 @@ var ownCalls = map[int64]ownCall{
 
 // runCall carries out OpRun: the process makes the call.
 func (s *session) runCall(t *task, a *frontend.Action) error {
+	if s.takesFile(t, a.Nr, a.Args) && s.closer.full() {
+		t.call.exit = a.Exit
+		own := *a
+		return s.whenRoom(t, func() error { return s.runCallNow(t, &own) })
+	}
+	return s.runCallNow(t, a)
+}
+
+// runCallNow is runCall when there is room for the file that the monitor may get.
+func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if t.call.foreign {
 		t.setResult(errNoSys)
 		return s.resume(t)
@@ -54,7 +64,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 		if err != nil {
 			return err
 		}
-		t.litter = append(t.litter, fd)
+		t.dump(fd)
 		args[a.FileArg] = uint64(fd)
 	}
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
@@ -174,7 +184,7 @@ func (s *session) opened(t *task) {
 		err = nil // another thread has closed it
 	case err != nil || s.forbidden(name, link):
 		// What cannot be looked at may be anything.
-		t.litter = append(t.litter, int(fd))
+		t.dump(int(fd))
 		fd, err = -int64(syscall.EACCES), nil
 	default:
 		err = s.exchange(t, int(fd), link)

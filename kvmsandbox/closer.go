@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multivar/multivar/frontend/vhost"
@@ -25,6 +26,10 @@ const (
 	// maxClosers is how many files of the monitor's may be on their way to be closed at
 	// a time. Each takes a thread while the answer is awaited.
 	maxClosers = 64
+
+	// maxWaiting is how many more may wait until the program gets no further file that
+	// the monitor would have, too: it has only so many descriptors.
+	maxWaiting = 128
 
 	// closePatience is how long the session waits for a file to be closed: most are at
 	// once, and what the program can tell from an open file it cannot tell then.
@@ -85,6 +90,16 @@ func (c *closer) close(f io.Closer) <-chan struct{} {
 		}
 	}
 	return done
+}
+
+// full says whether so many files wait to be closed that there should be no more.
+func (c *closer) full() bool { return c.waits(maxWaiting) }
+
+// waits says whether n files wait to be closed or more.
+func (c *closer) waits(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) >= n
 }
 
 // closeFD is close for a descriptor.
@@ -155,6 +170,38 @@ func (s *session) whenClosed(t *task, done <-chan struct{}, f func()) {
 	}
 }
 
+// takesFile says whether the monitor will have a file of the program's by a call of t's.
+// Followers do what the leader has done, whatever there is room for.
+func (s *session) takesFile(t *task, nr int64, args [6]uint64) bool {
+	switch {
+	case !t.leads():
+		return false
+	case nr == unix.SysExecve || nr == unix.SysExecveat:
+		return true
+	case nr == unix.SysMmap:
+		return args[3]&unix.MapAnonymous == 0 && len(s.variants) > 1
+	}
+	return opens(nr) && t.shared()
+}
+
+// whenRoom does f when there is room for another file of t's, or ends its call when there
+// has been none for long.
+func (s *session) whenRoom(t *task, f func() error) error {
+	end := time.Now().Add(closeLimit)
+	var try func() error
+	try = func() error {
+		switch {
+		case !s.closer.full():
+			return f()
+		case time.Now().After(end):
+			return s.done(t, -int64(syscall.ENFILE))
+		}
+		s.awaitTick(t, func() { s.check(t, try()) })
+		return nil
+	}
+	return try()
+}
+
 // takeClosed puts what waits for files that are closed by now, or has waited for long
 // enough, on the list of what is to be done, and says whether there was any.
 func (s *session) takeClosed() bool {
@@ -194,10 +241,12 @@ func (s *session) tidy(t *task, then func()) {
 		// They are the variant host's until they are closed.
 		f.closing = append(f.closing, stale...)
 	}
-	fds := slices.Concat(t.litter, stale)
+	f.litter = take(f.litter, t.litter)
+	t.closing = slices.Concat(t.litter, stale)
 	t.litter = nil
-	s.closeThen(t, fds, func() {
-		f.closed(stale)
+	s.closeThen(t, t.closing, func() {
+		f.closing = take(f.closing, t.closing)
+		t.closing = nil
 		then()
 	})
 }

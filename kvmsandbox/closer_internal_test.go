@@ -9,7 +9,12 @@ import (
 	"os/exec"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
 )
 
 // stuck is a file that is not closed before it is let go.
@@ -48,6 +53,82 @@ func TestCloserStuck(t *testing.T) {
 	c.stop(slog.New(slog.DiscardHandler))
 	if n := closed.Load(); n != files {
 		t.Errorf("%d files of %d are closed", n, files)
+	}
+}
+
+// answers is a monitor that keeps the results of calls.
+type answers struct {
+	reported
+	results []int64
+}
+
+func (a *answers) OnSyscallExit(_ frontend.Task, ret int64) []frontend.Action {
+	a.results = append(a.results, ret)
+	return nil
+}
+
+// Where files of the program's are not closed the monitor takes no more and more of them:
+// calls by which it would get one wait for a while and fail; others are made.
+func TestCloserFull(t *testing.T) {
+	s, tasks := tableUsers(t, 2)
+	opener, mon := tasks[0], &answers{}
+	s.tasks, s.mon = map[int]*task{opener.id.Host: opener}, mon
+	var err error
+	if opener.proc.pidfd, err = unix.PidfdOpen(opener.proc.pid); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(opener.proc.pidfd)
+	var closed atomic.Int32
+	let := make(chan struct{})
+	for !s.closer.full() {
+		s.closer.close(stuck{let, &closed})
+	}
+	run := func(nr int64, args ...uint64) {
+		t.Helper()
+		opener.state = atEntry
+		a := frontend.Action{Op: frontend.OpRun, Task: opener.id, Nr: nr, Exit: true}
+		copy(a.Args[:], args)
+		if err := s.act(&a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := func() {
+		s.tryAgain()
+		s.doAll()
+	}
+	run(unix.SysOpenat)
+	for end := time.Now().Add(closeLimit / 2); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if tick(); len(mon.results) != 0 || !opener.blk.Reported() {
+			t.Fatalf("it is not waited for: %v", mon.results)
+		}
+	}
+	for len(mon.results) == 0 {
+		tick()
+	}
+	if got := mon.results[0]; got != -int64(syscall.ENFILE) {
+		t.Errorf("a file is opened: %d", got)
+	}
+	if f, err := s.DupFile(opener.id, 0); err != nil {
+		t.Errorf("what has been opened already: %v", err)
+	} else {
+		_ = unix.Close(int(f))
+	}
+	for !s.closer.waits(2 * maxWaiting) {
+		s.closer.close(stuck{let, &closed})
+	}
+	if _, err := s.DupFile(opener.id, 0); !errors.Is(err, syscall.ENFILE) {
+		t.Errorf("another file is taken: %v", err)
+	}
+	run(unix.SysPoll)
+	if opener.blk.Reported() {
+		t.Fatal("a call that takes no file waits")
+	}
+	s.reports(opener)
+	run(unix.SysOpenat)
+	close(let)
+	s.closer.stop(slog.New(slog.DiscardHandler))
+	if tick(); opener.blk.Reported() {
+		t.Error("there is room, and the call waits")
 	}
 }
 

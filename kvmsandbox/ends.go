@@ -103,10 +103,12 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	s.dropActive(t)
 	s.changed(t)
 	s.dropApart(t)
+	s.leaveAlone(t)
 	p := t.proc
 	p.tasks = without(p.tasks, t)
 	t.files.users--
 	delete(s.tasks, t.id.Host)
+	s.inherit(t, t.files)
 	t.retire()
 	t.dropExec()
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})

@@ -39,7 +39,7 @@ func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int) e
 			s.unnamed = true
 		}
 	}
-	t.litter = append(t.litter, fd)
+	t.dump(fd)
 	return nil
 }
 

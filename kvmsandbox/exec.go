@@ -225,10 +225,11 @@ func (s *session) executed(t *task, restore func()) {
 	t.vcpuGone()
 	s.leave(p.variant, p.mm)
 	p.mm = nil
-	t.files.users--
+	f := t.files
+	f.users--
 	t.files = newFiles()
-	// All of it was close-on-exec.
-	t.litter = nil
+	// In the new table there is nothing of it: all was close-on-exec.
+	s.inherit(t, f)
 	p.exe = 0
 	p.actions = p.actions.Clone()
 	p.actions.Reset()
@@ -304,7 +305,7 @@ func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File
 	if fd < 0 {
 		return nil, syscall.Errno(-fd)
 	}
-	t.litter = append(t.litter, int(fd))
+	t.dump(int(fd))
 	own, err := t.grab(int(fd))
 	if err != nil {
 		return nil, err

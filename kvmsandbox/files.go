@@ -21,21 +21,71 @@ type files struct {
 	// stale are descriptors of processes that have left the table, to be closed; closing
 	// are those that are being closed.
 	stale, closing []int
+	// litter are those of all tasks with the table.
+	litter []int
 	// keeper keeps a process slot for a helper, nil for none. It is wanted when an open
 	// waits for it.
 	keeper *task
 	wanted bool
 	// parting is a keeper that has been told to exit, until that is seen to have.
 	parting *task
+	// maker is the task that has the table for itself, nil for none; held are batches
+	// that others may not begin before it has done with it.
+	maker *task
+	held  []deferred
 }
 
 func newFiles() *files { return &files{users: 1} }
 
-// closed notes that descriptors in closing have been closed.
-func (f *files) closed(fds []int) {
+// take takes those of fds off list that are on it, each once.
+func take(list, fds []int) []int {
 	for _, fd := range fds {
-		if i := slices.Index(f.closing, fd); i >= 0 {
-			f.closing = slices.Delete(f.closing, i, i+1)
+		if i := slices.Index(list, fd); i >= 0 {
+			list = slices.Delete(list, i, i+1)
+		}
+	}
+	return list
+}
+
+// dump makes descriptors litter of t's.
+func (t *task) dump(fds ...int) {
+	t.litter = append(t.litter, fds...)
+	t.files.litter = append(t.files.litter, fds...)
+}
+
+// littered says whether fd, a number that programs can have, is litter of another task
+// with t's table, or was one's that has ended: for the program it is not open. What is
+// being closed is not litter any more, for the number may have been given to somebody.
+func (t *task) littered(fd int) bool {
+	f := t.files
+	return slices.Contains(f.litter, fd) && !slices.Contains(t.litter, fd) || slices.Contains(f.stale, fd)
+}
+
+// pickUp takes a number of t's table off the litter of all tasks: the program puts a copy
+// of its descriptor from there.
+func (s *session) pickUp(t *task, from, fd int) {
+	f := t.files
+	if fd >= s.hiddenBase || from == fd || !t.littered(fd) || t.littered(from) || !t.has(from) {
+		return
+	}
+	f.litter, f.stale = take(f.litter, []int{fd}), take(f.stale, []int{fd})
+	for _, o := range s.tasks {
+		if o.files == f {
+			o.litter = take(o.litter, []int{fd})
+		}
+	}
+}
+
+// inherit leaves what t, which has table f no more, has not closed there to those who
+// have it.
+func (s *session) inherit(t *task, f *files) {
+	left := slices.Concat(t.litter, slices.DeleteFunc(slices.Clone(t.closing), func(fd int) bool { return fd < s.hiddenBase }))
+	f.litter, f.closing = take(f.litter, t.litter), take(f.closing, t.closing)
+	t.litter, t.closing = nil, nil
+	for _, o := range s.tasks {
+		if o != t && o.files == f && o.state != ended {
+			f.stale = append(f.stale, slices.DeleteFunc(left, func(fd int) bool { return !o.has(fd) })...)
+			return
 		}
 	}
 }
@@ -82,14 +132,14 @@ func (f *files) machine(p *process) []int {
 }
 
 // own returns the descriptors of the variant host in p, ascending: those of all
-// processes that p shares descriptors with.
+// processes that p shares descriptors with, and their tasks' litter.
 func (s *session) own(p *process) []int {
 	var fds []int
 	for _, fd := range p.variant.hidden.each() {
 		fds = append(fds, *fd)
 	}
 	for _, f := range p.tables() {
-		fds = append(append(fds, f.stale...), f.closing...)
+		fds = slices.Concat(fds, f.stale, f.closing, f.litter)
 		for _, o := range s.procs {
 			if o == p || slices.Contains(o.tables(), f) {
 				fds = append(fds, o.private(f)...)
@@ -124,6 +174,8 @@ func (s *session) leaveFiles(p *process) {
 		}
 	}
 	for _, f := range p.tables() {
+		// The session may not have p any more.
+		s.dropKeeper(f, p)
 		users := 0
 		for _, t := range p.tasks {
 			if t.files == f {

@@ -83,16 +83,34 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 			return err
 		}
 	}
+	if !b.makesInTable() && (b.flags&cloneVM == 0 || t.proc.mm.spare(t) >= 0) {
+		return s.forkAlone(t, b)
+	}
+	s.alone(t, func() { s.check(t, s.forkAlone(t, b)) }, func() { s.check(t, s.done(t, -int64(syscall.EAGAIN))) })
+	return nil
+}
+
+// makesInTable says whether the child gets descriptors of the variant host's of its own
+// in the parent's table. Until it has, the parent has the table for itself.
+func (b *birth) makesInTable() bool { return b.flags&(cloneFiles|cloneThread) == cloneFiles }
+
+// forkAlone is fork for a task that has its table of descriptors for itself where
+// something is made in it.
+func (s *session) forkAlone(t *task, b *birth) error {
 	var err error
 	if b.fpu, err = s.saveFPU(t); err != nil {
 		return err
 	}
 	if b.flags&cloneVM != 0 {
 		if b.vcpu, err = s.processor(t, t.proc.mm); errors.Is(err, vhost.ErrFull) {
+			s.leaveAlone(t)
 			return s.done(t, -int64(syscall.EAGAIN))
 		} else if err != nil {
 			return err
 		}
+	}
+	if !b.makesInTable() {
+		s.leaveAlone(t)
 	}
 	s.tidy(t, func() { s.check(t, s.clone(t, b)) })
 	return nil
@@ -104,6 +122,7 @@ func (s *session) clone(t *task, b *birth) error {
 	blk, err := v.newBlock(s.hostSpin)
 	if err != nil {
 		b.giveBack()
+		s.leaveAlone(t)
 		return s.done(t, -int64(syscall.EAGAIN))
 	}
 	blk.Lend()
@@ -131,6 +150,7 @@ func (s *session) cloneReturned(t, child *task) {
 		s.dropUnborn(child)
 		child.proc.variant.arena.FreeBlock(child.blk)
 		b.giveBack()
+		s.leaveAlone(t)
 		s.check(t, s.done(t, b.result))
 		return
 	}
@@ -147,6 +167,13 @@ func (s *session) childStarted(child *task) {
 		s.abandon(child)
 		return
 	}
+	// What the call copies has been copied.
+	t.grasping = 0
+	if b.makesInTable() && t.files.maker != t {
+		s.alone(t, func() { s.childStarted(child) }, func() { s.failure(t.id, errNotAlone) })
+		return
+	}
+	defer s.leaveAlone(t)
 	child.id.Host = child.blk.Thread()
 	if err := s.adopt(t, child); isGone(err) && s.tasks[child.id.Host] == child {
 		if child.vcpu == nil {

@@ -32,15 +32,15 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 	if !ok {
 		return 0, false
 	}
+	if nr == unix.SysDup2 || nr == unix.SysDup3 {
+		s.pickUp(t, int(int32(args[0])), int(int32(args[1])))
+	}
 	call := row.Resolve(args)
 	for i, arg := range call.Args {
 		word := args[i]
 		if (arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD) && g.hides(int(int32(word))) {
 			return -int64(syscall.EBADF), true
 		}
-	}
-	if (nr == unix.SysDup2 || nr == unix.SysDup3) && g.hides(int(int32(args[1]))) {
-		return -int64(syscall.EBADF), true
 	}
 	return 0, false
 }
@@ -57,7 +57,7 @@ func inSlot(addr uint64) bool { return addr >= vhost.SlotStart && addr < vhost.S
 // variant: there are calls that reach into others.
 func (g *guard) hides(fd int) bool {
 	if fd < g.s.hiddenBase {
-		return false
+		return g.t.littered(fd)
 	}
 	if g.fds == nil {
 		for _, p := range g.s.procs {
@@ -98,6 +98,9 @@ func (s *session) forbidden(path, link string) bool {
 	if strings.HasPrefix(link, hiddenFile) || strings.HasPrefix(link, "anon_inode:kvm-v") {
 		return true
 	}
+	if strings.HasPrefix(link, "socket:") && s.isSiren(link) {
+		return true
+	}
 	// The memory of a process stays when the thread has gone by which it was opened.
 	link = strings.TrimSuffix(link, " (deleted)")
 	if link != overlong && !strings.HasSuffix(link, "/mem") {
@@ -105,6 +108,17 @@ func (s *session) forbidden(path, link string) bool {
 	}
 	// proc(5) may be mounted elsewhere, or have another name behind another root.
 	return strings.HasPrefix(link, "/proc/") || unix.OnProc(path)
+}
+
+// isSiren says whether a file by the kernel's name of it is what lets a process die with
+// the monitor, which pidfd_getfd(2) may find before it is hidden.
+func (s *session) isSiren(link string) bool {
+	for _, p := range s.procs {
+		if p.sirenName == link {
+			return true
+		}
+	}
+	return false
 }
 
 // hiddenFile is how the kernel names the files that monitor and variant host share.

@@ -169,6 +169,9 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if err != nil {
 		return 0, err
 	}
+	if s.closer.waits(2 * maxWaiting) {
+		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, syscall.ENFILE)
+	}
 	got, err := t.grab(fd)
 	if err == nil {
 		got, err = unix.MoveUp(got, minFile)

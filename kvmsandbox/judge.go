@@ -35,17 +35,18 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	if e.invalid() {
 		return vectorOpcode
 	}
+	p := &t.proc.variant.probe
 	switch vector {
 	case vectorOpcode:
-		if e.unknownToEmulator() || e.locksControl() && s.kvm.locksCR8() || s.kvm.probe.valid(s, &e) {
-			return s.refusal(&e, &t.regs)
+		if e.unknownToEmulator() || e.locksControl() && s.kvm.locksCR8() || p.valid(s, &e) {
+			return s.refusal(p, &e, &t.regs)
 		}
 	case vectorPageFault:
 		if !canonical(addr) {
-			return s.refusal(&e, &t.regs)
+			return s.refusal(p, &e, &t.regs)
 		}
 	case vectorStack:
-		if e.segment == 0x36 && e.notOfStack() || s.misaligned(&e, &t.regs) {
+		if e.segment == 0x36 && e.notOfStack() || s.misaligned(p, &e, &t.regs) {
 			return vectorGeneral
 		}
 	}
@@ -54,8 +55,8 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 
 // refusal is the exception of a valid instruction that the processor does not carry
 // out with these registers.
-func (s *session) refusal(e *encoding, r *kvm.Registers) int {
-	if e.inStack() && !canonical(e.address(r)) && !s.misaligned(e, r) {
+func (s *session) refusal(p *probe, e *encoding, r *kvm.Registers) int {
+	if e.inStack() && !canonical(e.address(r)) && !s.misaligned(p, e, r) {
 		return vectorStack
 	}
 	return vectorGeneral
@@ -63,7 +64,7 @@ func (s *session) refusal(e *encoding, r *kvm.Registers) int {
 
 // misaligned says whether the processor refuses the memory operand for its alignment,
 // which it looks at first: the emulator looks last.
-func (s *session) misaligned(e *encoding, r *kvm.Registers) bool {
+func (s *session) misaligned(p *probe, e *encoding, r *kvm.Registers) bool {
 	if !e.hasMemory() {
 		return false
 	}
@@ -75,11 +76,11 @@ func (s *session) misaligned(e *encoding, r *kvm.Registers) bool {
 	if off %= vectorSize; off == 0 {
 		return false
 	}
-	aligned, ok := s.kvm.probe.outcome(s, e, probeAddress)
+	aligned, ok := p.outcome(s, e, probeAddress)
 	if !ok || aligned != vectorPageFault {
 		return false
 	}
-	moved, ok := s.kvm.probe.outcome(s, e, probeAddress+off)
+	moved, ok := p.outcome(s, e, probeAddress+off)
 	return ok && moved != vectorPageFault
 }
 
@@ -199,7 +200,8 @@ type probe struct {
 }
 
 // maxStops is how often another machine is made for one that is useless: the program
-// chooses the instructions.
+// chooses the instructions. Variants that execute the same ones come to the bound at the
+// same of them.
 const maxStops = 4
 
 // probeAddress is where operands of a tried instruction are: nothing is there.

@@ -30,7 +30,7 @@ func (s *session) lend(t *task) bool {
 	if !ok || !e.sparesStack() {
 		return false
 	}
-	switch vector, ok := s.kvm.probe.outcome(s, &e, probeAddress); {
+	switch vector, ok := t.proc.variant.probe.outcome(s, &e, probeAddress); {
 	case !ok, vector != vectorDebug && vector != vectorPageFault:
 		return false
 	}

@@ -41,8 +41,6 @@ type machine struct {
 	// execute a file (before Linux 6.14); what it would answer is found out without
 	// it, but for ETXTBSY.
 	noExecCheck bool
-	// probe is for judge.
-	probe probe
 }
 
 // Extensions (KVM_CHECK_EXTENSION).
@@ -66,7 +64,6 @@ func openMachine() (*machine, error) {
 }
 
 func (m *machine) close() {
-	m.probe.close()
 	_ = unix.Close(m.fd)
 }
 

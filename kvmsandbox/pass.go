@@ -124,7 +124,7 @@ func (s *session) receiveLimited(t *task, f frontend.File) (int, error) {
 			return fd, nil
 		}
 		if fd >= 0 {
-			t.litter = append(t.litter, fd)
+			t.dump(fd)
 		}
 		copy(x.get(at, messageSize), messageImage(at))
 	}

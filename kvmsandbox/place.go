@@ -133,7 +133,7 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file
 			}
 		}
 	}
-	t.litter = append(t.litter, fds[1:]...)
+	t.dump(fds[1:]...)
 	if err := flush(); err != nil {
 		return -1, err
 	}

@@ -20,7 +20,7 @@ import (
 var racesSource string
 
 // races are the programs of testdata/races.c.
-var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed", "lingers", "slots", "making"}
+var races = []string{"exec-bit", "opened", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed", "lingers", "slots", "making", "copying"}
 
 // No thread is faster than what the monitor does for another one, and calls that are
 // made apart for that reason answer what they always do.

@@ -64,6 +64,9 @@ type session struct {
 	closings []awaited
 	// waiting is what waits for the next tick.
 	waiting []deferred
+	// makers are the tasks that have a table of descriptors for themselves, or wait for
+	// one.
+	makers []*maker
 	// steps counts what the loop has done.
 	steps uint
 
@@ -160,7 +163,7 @@ func (s *session) loop() {
 			continue
 		}
 		nap := s.tick
-		if len(s.leavers) > 0 {
+		if len(s.leavers) > 0 || s.awaitsAlone() {
 			nap = leaverNap
 		}
 		if err := s.bell.Wait(seen, nap); err != nil {
@@ -188,6 +191,9 @@ func (s *session) spinFor(seen uint32) bool {
 func (s *session) step() bool {
 	if s.takeClosed() || len(s.ready) > 0 {
 		s.doNext()
+		return true
+	}
+	if s.takeAlone() {
 		return true
 	}
 	// Ends come first now and then, lest reports that never cease hide them.
@@ -239,6 +245,10 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.state = running
+	t.grasping = t.grasps(calls)
+	if s.holdBack(t, calls, run, then) {
+		return
+	}
 	t.posted, t.inGuest, t.then = true, run, then
 	if err := t.blk.Post(calls, run); err != nil {
 		s.failure(t.id, err)
@@ -365,6 +375,7 @@ func (s *session) release() {
 		_ = unix.Close(fd)
 	}
 	for _, v := range s.variants {
+		v.probe.close()
 		if v.socket >= 0 {
 			// Files may be on their way.
 			s.closer.closeFD(v.socket)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -194,7 +195,8 @@ func (s *session) settle(t *task, first int) error {
 
 // arm makes the kernel kill t's process when the monitor is gone: a socket of which
 // the monitor has the other end. A pipe would do, but for that the program could open
-// its writing end through /proc and keep it from closing.
+// its writing end through /proc and keep it from closing. t has its table of descriptors
+// for itself.
 func (s *session) arm(t *task) error {
 	pair, err := unix.SocketPair()
 	if err != nil {
@@ -202,6 +204,9 @@ func (s *session) arm(t *task) error {
 	}
 	defer unix.Close(pair[0])
 	t.proc.alarm = pair[1]
+	if t.proc.sirenName, err = fileName(procPath(unix.Getpid(), "fd/"+strconv.Itoa(pair[0]))); err != nil {
+		return fmt.Errorf("alarm: %w", err)
+	}
 	defer s.lift(t)()
 	fd, err := s.receiveLimited(t, frontend.File(pair[0]))
 	if err != nil {

@@ -67,6 +67,8 @@ func (r *reported) OnSignal(_ frontend.Task, s *frontend.Signal) []frontend.Acti
 	return nil
 }
 
+func (r *reported) OnExit(frontend.Task, frontend.Status) []frontend.Action { return nil }
+
 func (r *reported) OnFailure(_ frontend.Task, err error) []frontend.Action {
 	r.failure = err
 	return nil

@@ -69,8 +69,10 @@ type process struct {
 	// alarm is the monitor's end of the socket whose other end kills the process
 	// when the monitor dies, -1 before there is one.
 	alarm int
-	// siren is the other end of alarm in the process, inherited that of the parent.
+	// siren is the other end of alarm in the process, inherited that of the parent;
+	// sirenName is the kernel's name of it.
 	siren, inherited int
+	sirenName        string
 	// limits are the program's hard limits where they are not the kernel's; the map
 	// does not change.
 	limits hardLimits
@@ -117,6 +119,9 @@ type task struct {
 	// is at its fork stop meanwhile. then continues when it is.
 	posted bool
 	then   func()
+	// grasping is how many calls of the batch have to be made until none is left that
+	// may get at descriptors by their numbers.
+	grasping int
 	// inGuest is true when the batch enters the guest. kicked is true from when the
 	// guest was asked to stop until it has; deaf when it cannot be asked.
 	inGuest, kicked, deaf bool
@@ -134,8 +139,8 @@ type task struct {
 	// apart is the call under way that opens a file in a helper, nil for none.
 	apart *apart
 	// litter are descriptors in the process that are to be closed before the program
-	// goes on.
-	litter []int
+	// goes on; closing are those that it is closing.
+	litter, closing []int
 	// changes is the memory that the task's call may change, while it does.
 	changes *memory
 	exec    *execution

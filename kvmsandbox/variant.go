@@ -23,6 +23,9 @@ type variant struct {
 	sent uint64
 	// asked numbers those that its processes send.
 	asked uint64
+	// probe is for judge. Each variant has one, with a count of its own: which
+	// instructions can still be tried must not depend on how far another variant is.
+	probe probe
 	// blocks of threads that have been told to end and may not have yet.
 	dying []dying
 }

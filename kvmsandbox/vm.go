@@ -91,7 +91,7 @@ func (m *memory) mapRing() error {
 // makeRounds bounds how often making a machine may be interrupted.
 const makeRounds = 100
 
-// build makes the machine in t's process.
+// build makes the machine in t's process, which has its table of descriptors for itself.
 func (s *session) build(t *task, m *memory) error {
 	x := t.scratch()
 	tables := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
@@ -107,7 +107,7 @@ func (s *session) build(t *task, m *memory) error {
 	var err error
 	// A stop of the process comes in between as any signal would.
 	for range makeRounds {
-		err = s.must(t, "make virtual machine",
+		err = s.makes(t, "make virtual machine",
 			vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(v.hidden.kvm), kvm.CreateVM}},
 			s.hideCall(true, made),
 			vhost.Call{Nr: unix.SysClose, From: made},
@@ -181,21 +181,31 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 	return nil
 }
 
-// processor returns a virtual processor of m that no task uses and of which t has the
-// descriptor.
-func (s *session) processor(t *task, m *memory) (*vcpu, error) {
+// spare returns the number among m's idle processors of one of which t has the
+// descriptor, -1 for none.
+func (m *memory) spare(t *task) int {
 	for i, c := range slices.Backward(m.idle) {
 		if slices.Contains(t.files.vcpus, c) {
-			m.idle = slices.Delete(m.idle, i, i+1)
-			return c, nil
+			return i
 		}
+	}
+	return -1
+}
+
+// processor returns a virtual processor of m that no task uses and of which t has the
+// descriptor. Where m has none to spare, t has its table for itself.
+func (s *session) processor(t *task, m *memory) (*vcpu, error) {
+	if i := m.spare(t); i >= 0 {
+		c := m.idle[i]
+		m.idle = slices.Delete(m.idle, i, i+1)
+		return c, nil
 	}
 	if len(m.vcpus) >= s.kvm.vcpus {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
 	defer s.lift(t)()
 	made := result(0)
-	if err := s.must(t, "make virtual processor",
+	if err := s.makes(t, "make virtual processor",
 		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
 		s.hideCall(true, made),
 		vhost.Call{Nr: unix.SysClose, From: made},

@@ -24,7 +24,7 @@ type Call struct {
 }
 
 // Block is the monitor's side of a task's block. While it is the task's turn only
-// Reported may be called.
+// Reported and Made may be called.
 type Block struct {
 	index int
 	mem   []byte
@@ -60,6 +60,7 @@ func (b *Block) Post(batch []Call, run bool) error {
 	}
 	b.put32(blockCount, uint32(len(batch)))
 	b.put32(blockFlags, 0)
+	atomic.StoreUint32(unix.Word(b.mem, blockDone), 0)
 	if run {
 		b.put32(blockFlags, flagRun)
 	}
@@ -93,6 +94,12 @@ func (b *Block) wake() {
 // be called at any time.
 func (b *Block) Reported() bool {
 	return atomic.LoadUint32(unix.Word(b.mem, blockTurn)) == turnMonitor
+}
+
+// Made is how many calls of the batch have been made so far. It may be called at any
+// time.
+func (b *Block) Made() int {
+	return int(min(atomic.LoadUint32(unix.Word(b.mem, blockDone)), MaxCalls))
 }
 
 // Event is what the task reported.

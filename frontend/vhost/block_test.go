@@ -54,6 +54,26 @@ func TestPostKeepsToCalls(t *testing.T) {
 	}
 }
 
+// How far a task has got is known before it has reported, and never from an earlier
+// batch.
+func TestMade(t *testing.T) {
+	b := newBlock(t, newArena(t))
+	for range 2 {
+		if err := b.Post(make([]Call, 3), true); err != nil {
+			t.Fatal(err)
+		}
+		if n := b.Made(); n != 0 || b.Reported() {
+			t.Errorf("%d calls have been made", n)
+		}
+		for _, n := range []uint32{1, 3, MaxCalls, MaxCalls + 1, 1 << 31} {
+			b.put32(blockDone, n)
+			if got, want := b.Made(), int(min(n, MaxCalls)); got != want {
+				t.Errorf("%d calls have been made of %d", got, want)
+			}
+		}
+	}
+}
+
 func TestLend(t *testing.T) {
 	b := newBlock(t, newArena(t))
 	if !b.Reported() {

@@ -12,6 +12,7 @@ const (
 	SysMremap       = sys.SYS_MREMAP
 	SysRecvmsg      = sys.SYS_RECVMSG
 	SysSendmsg      = sys.SYS_SENDMSG
+	SysSendmmsg     = sys.SYS_SENDMMSG
 	SysPrctl        = sys.SYS_PRCTL
 	SysSeccomp      = sys.SYS_SECCOMP
 	SysExecveat     = sys.SYS_EXECVEAT

@@ -601,6 +601,46 @@ static int making(void)
 	return 0;
 }
 
+/* Nor is it when processes with the same descriptors copy all that they can. */
+static int copying(void)
+{
+	enum { COPIERS = 5, CHILDREN = 120, LOW = 3, MANY = 4, ABOVE = 100 };
+	pid_t copier[COPIERS], parent = getpid();
+	int status;
+
+	for (int i = 0; i < COPIERS; i++) {
+		copier[i] = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0L, 0L, 0L, 0L);
+		CHECK(copier[i] >= 0);
+		for (int n = 0; copier[i] == 0; n++) {
+			if (n % 64 == 0 && getppid() != parent)
+				_exit(0);
+			char name[64], link[256];
+			int copy = fcntl(LOW + n % MANY, F_DUPFD, ABOVE);
+			if (copy < 0)
+				continue;
+			snprintf(name, sizeof name, "/proc/self/fd/%d", copy);
+			ssize_t k = readlink(name, link, sizeof link - 1);
+			if (k < 0)
+				continue; /* another copier's, which has closed it */
+			link[k] = 0;
+			CHECK(!strstr(link, "kvm") && !strstr(link, "socket:"));
+			close(copy);
+		}
+	}
+	for (int i = 0; i < CHILDREN; i++) {
+		pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0L, 0L, 0L, 0L);
+		CHECK(pid >= 0);
+		if (pid == 0)
+			_exit(0);
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+	for (int i = 0; i < COPIERS; i++) {
+		CHECK(kill(copier[i], SIGKILL) == 0 && waitpid(copier[i], &status, 0) == copier[i]);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	}
+	return 0;
+}
+
 static int status(void) { return 7; }
 
 int main(int argc, char **argv)
@@ -611,7 +651,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
 		{"tables", tables}, {"lease", lease}, {"execs", execs},
-		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making}, {"crowd", crowd}, {"status", status},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making}, {"copying", copying}, {"crowd", crowd}, {"status", status},
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
