@@ -1,5 +1,5 @@
 /*
- * Threads come and go: hundreds at a time, thousands in turn, threads that fork, execute
+ * Threads come and go: a hundred at a time, hundreds in turn, threads that fork, execute
  * programs or end the process, a first thread that ends before the others; signals for
  * one of them, on its own stack, blocked in some, waited for by another.
  */
@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-enum { MANY = 200, TURNS = 600, SMALL = 64 << 10 };
+enum { MANY = 100, TURNS = 200, SMALL = 64 << 10 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
