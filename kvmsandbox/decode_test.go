@@ -98,6 +98,29 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// Of which operands the prefix for the stack segment means nothing.
+func TestNotOfStack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		code []byte
+		want bool
+	}{
+		{"mov %ss:(%rcx), %eax", []byte{0x36, 0x8b, 0x01}, true},
+		{"mov (%rsp), %eax", []byte{0x8b, 0x04, 0x24}, false},
+		{"call *%ss:(%rcx)", []byte{0x36, 0xff, 0x11}, false},
+		{"lcall *%ss:(%rcx)", []byte{0x36, 0xff, 0x19}, false},
+		{"jmp *%ss:(%rcx)", []byte{0x36, 0xff, 0x21}, true},
+		{"ljmp *%ss:(%rcx)", []byte{0x36, 0xff, 0x29}, true},
+		{"push %ss:(%rcx)", []byte{0x36, 0xff, 0x31}, false},
+		{"lods %ss:(%rsi), %al", []byte{0x36, 0xac}, true},
+	} {
+		e, ok := decode(c.code)
+		if !ok || e.notOfStack() != c.want {
+			t.Errorf("%s: %t, %t", c.name, ok, !c.want)
+		}
+	}
+}
+
 // How long instructions are, and whether they leave the stack pointer alone.
 func TestSize(t *testing.T) {
 	for _, c := range []struct {

@@ -178,7 +178,8 @@ func (m *machine) locksCR8() bool {
 // themselves are left out.
 func (e *encoding) notOfStack() bool {
 	if e.modrm >= 0 {
-		pushes := e.table == 0 && (e.opcode == 0x8f || e.opcode == 0xff && e.reg() >= 2)
+		// Of the group of 0xff calls and PUSH; its jumps use no stack.
+		pushes := e.table == 0 && (e.opcode == 0x8f || e.opcode == 0xff && (e.reg() == 2 || e.reg() == 3 || e.reg() == 6))
 		return e.hasMemory() && !e.inStack() && !pushes
 	}
 	switch e.opcode {
