@@ -121,6 +121,31 @@ func TestNotOfStack(t *testing.T) {
 	}
 }
 
+// Which of an instruction's two places the processor refuses.
+func TestStray(t *testing.T) {
+	const wild, there = 0x58f945cf819bc, 0x20008000
+	push, pop := []byte{0x36, 0xff, 0x73, 0x77}, []byte{0x36, 0x8f, 0x03}
+	for _, c := range []struct {
+		name     string
+		code     []byte
+		rbx, rsp uint64
+		want     bool
+	}{
+		{"push of no address", push, wild, there, true},
+		{"push without a stack", push, there, wild, false},
+		{"push of no address without a stack", push, wild, wild, true},
+		{"pop to no address", pop, wild, there, true},
+		{"pop without a stack", pop, there, wild, false},
+		{"pop to no address without a stack", pop, wild, wild, false},
+		{"push of the stack", []byte{0x36, 0xff, 0x34, 0x24}, there, wild, false},
+	} {
+		e, ok := decode(c.code)
+		if got := e.stray(&kvm.Registers{RBX: c.rbx, RSP: c.rsp}); !ok || got != c.want {
+			t.Errorf("%s: %t, %t", c.name, ok, got)
+		}
+	}
+}
+
 // How long instructions are, and whether they leave the stack pointer alone.
 func TestSize(t *testing.T) {
 	for _, c := range []struct {

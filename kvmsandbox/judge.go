@@ -46,7 +46,7 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 			return s.refusal(p, &e, &t.regs)
 		}
 	case vectorStack:
-		if e.segment == 0x36 && e.notOfStack() || s.misaligned(p, &e, &t.regs) {
+		if e.segment == 0x36 && (e.notOfStack() || e.stray(&t.regs)) || s.misaligned(p, &e, &t.regs) {
 			return vectorGeneral
 		}
 	}
@@ -187,6 +187,14 @@ func (e *encoding) notOfStack() bool {
 		return e.table == 0
 	}
 	return false
+}
+
+// stray says whether the memory operand of an instruction that uses the stack by itself
+// lies outside of it and is no address. It is read before the stack is written; POP
+// reads the stack first.
+func (e *encoding) stray(r *kvm.Registers) bool {
+	pops := e.table == 0 && e.opcode == 0x8f
+	return e.hasMemory() && !e.inStack() && !canonical(e.address(r)) && (!pops || canonical(r.RSP))
 }
 
 // probe is a machine of the monitor's own in which instructions are tried.
