@@ -3,9 +3,6 @@
 package kvmsandbox
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -168,10 +165,6 @@ func threadGone(pid, tid int) bool {
 	if tid != pid {
 		return unix.Tgkill(pid, tid, 0) == syscall.ESRCH
 	}
-	b, err := os.ReadFile(procPath(pid, fmt.Sprintf("task/%d/stat", tid)))
-	if err != nil {
-		return true
-	}
-	rest := b[bytes.LastIndexByte(b, ')')+1:]
-	return len(rest) > 1 && (rest[1] == 'Z' || rest[1] == 'X')
+	dead, err := unix.FirstThreadDead(pid)
+	return err != nil || dead
 }

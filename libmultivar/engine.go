@@ -283,15 +283,36 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	s.call = c
 	s.request = nil
 	th.domain.yield(t.Variant, th)
-	if t.Variant == frontend.Leader {
-		e.settle(th)
-		e.leaderCall(th)
+	if th.proc.executing(th, t.Variant) {
+		s.parked, th.proc.parked = true, true
 	} else {
-		s.ending = false
-		e.followerArrives(th, t.Variant)
+		e.called(th, t.Variant)
 	}
 	e.pump(th.domain, t.Variant)
 	return e.take()
+}
+
+// called takes the call at which v's task of th stands.
+func (e *Engine) called(th *thread, v int) {
+	if v == frontend.Leader {
+		e.settle(th)
+		e.leaderCall(th)
+		return
+	}
+	th.sides[v].ending = false
+	e.followerArrives(th, v)
+}
+
+// unpark takes the calls of v's threads of p that have come while another one made an
+// exec, which has failed. One that succeeds leaves nobody to take any of, and no memory
+// that could be compared.
+func (e *Engine) unpark(p *process, v int) {
+	for _, th := range p.threads {
+		if s := &th.sides[v]; s.parked && !e.ended && !p.executing(th, v) {
+			s.parked = false
+			e.called(th, v)
+		}
+	}
 }
 
 // OnSyscallExit implements frontend.Monitor.
@@ -305,6 +326,9 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 		e.leaderExit(th, ret)
 	} else {
 		e.followerExit(th, t.Variant, ret)
+	}
+	if th.proc.parked {
+		e.unpark(th.proc, t.Variant)
 	}
 	e.pump(th.domain, t.Variant)
 	return e.take()

@@ -1,9 +1,11 @@
 package libmultivar
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/policy"
 )
 
 // A stop of one thread that was under way when another one ended the process is no event
@@ -34,6 +36,68 @@ func TestStopsOfAnExitingProcess(t *testing.T) {
 		}
 		if b.e.Err() != nil || b.e.Divergence() != nil {
 			t.Errorf("late stop in variant %d: %v, %v", late, b.e.Err(), b.e.Divergence())
+		}
+	}
+}
+
+// A follower's process ends when its other threads have come to where the leader's were:
+// what those had done before would be compared with nothing otherwise.
+func TestEndWaitsForOtherThreads(t *testing.T) {
+	b := newBench(t)
+	var err error
+	if b.e.cfg.Policy, err = policy.ByName("exec"); err != nil {
+		t.Fatal(err)
+	}
+	other := b.e.newThread(b.th.proc, 101, b.th.domain)
+	for v := range b.th.sides {
+		b.e.attach(other, frontend.Task{Variant: v, Host: 200 + v})
+		other.sides[v].stop = running
+	}
+	lead, follower := b.th.sides[0].task, b.th.sides[1].task
+	deed := frontend.Call{Nr: callNr("getppid")}
+	b.e.OnSyscall(other.sides[0].task, deed)
+	b.e.OnSyscallExit(other.sides[0].task, 1)
+	runs := func(actions []frontend.Action, task frontend.Task) bool {
+		return slices.ContainsFunc(actions, func(a frontend.Action) bool { return a.Op == frontend.OpRun && a.Task == task })
+	}
+	end := frontend.Call{Nr: callNr("exit_group")}
+	b.e.OnSyscall(lead, end)
+	actions := b.e.OnSyscall(follower, end)
+	if !runs(actions, lead) || runs(actions, follower) {
+		t.Fatalf("both at their end: %+v; %v, %v", actions, b.e.Err(), b.e.Divergence())
+	}
+	if actions = b.e.OnSyscall(other.sides[1].task, deed); !runs(actions, follower) {
+		t.Errorf("the other thread has come: %+v", actions)
+	}
+	if b.e.Err() != nil || b.e.Divergence() != nil {
+		t.Error(b.e.Err(), b.e.Divergence())
+	}
+}
+
+// What a thread asks for while another one executes a program is looked at only when that
+// has failed: the memory that it points to may be gone.
+func TestCallsDuringExecArePutOff(t *testing.T) {
+	for v := range 2 {
+		b := newBench(t)
+		other := b.e.newThread(b.th.proc, 101, b.th.domain)
+		for w := range b.th.sides {
+			b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
+			other.sides[w].stop = running
+		}
+		b.th.sides[v].inCall = &record{exec: &execState{}}
+		// No such memory is there, so to look at it would be noticed.
+		b.e.OnSyscall(other.sides[v].task, frontend.Call{Nr: callNr("unlink"), Args: [6]uint64{0x7000000}})
+		if !other.sides[v].parked || len(other.events) != 0 {
+			t.Errorf("variant %d is not put off", v)
+		}
+		b.e.unpark(b.th.proc, v)
+		if !other.sides[v].parked {
+			t.Errorf("variant %d goes on during the exec", v)
+		}
+		b.th.sides[v].inCall = nil
+		b.e.unpark(b.th.proc, v)
+		if other.sides[v].parked || v == frontend.Leader && len(other.events) != 1 {
+			t.Errorf("variant %d does not go on behind the exec", v)
 		}
 	}
 }

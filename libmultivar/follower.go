@@ -50,7 +50,7 @@ func (e *Engine) followerMatch(th *thread, v int) {
 		e.divergeSurvival(th, v)
 		return
 	}
-	if e.ended || ev == nil || s.met != nil {
+	if e.ended || ev == nil || s.met != nil || s.parked && ev.kind != event.Killed {
 		return
 	}
 	if !e.same(th, v, ev) {

@@ -36,6 +36,9 @@ const (
 type side struct {
 	task frontend.Task
 	stop stop
+	// parked is true while the task stands at a call that nobody has looked at: another
+	// thread of its process makes an exec.
+	parked bool
 	// stays is the stop at which a task that is ready keeps standing when its turn
 	// comes, unborn for one that goes on.
 	stays stop
@@ -142,6 +145,8 @@ type process struct {
 	// sameImage is false when variants run different programs.
 	sameImage bool
 	dead      bool
+	// parked is true once a task of the process was.
+	parked bool
 	// exitSignal is what the parent gets when the process ends.
 	exitSignal int
 	// What the program sees of settings that the monitor holds otherwise.

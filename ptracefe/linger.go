@@ -3,9 +3,6 @@
 package ptracefe
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -31,7 +28,7 @@ func (s *session) lets(t *task, nr int64) {
 // waitLingering is wait while there are tasks whose end must be looked for.
 func (s *session) waitLingering() (pid int, status unix.WaitStatus, err error) {
 	for _, t := range slices.Clone(s.lingering) {
-		if s.over || t.state == ended || !isZombie(t.id.Host) {
+		if dead, err := unix.FirstThreadDead(t.id.Host); s.over || t.state == ended || err != nil || !dead {
 			continue
 		}
 		s.unlinger(t)
@@ -51,14 +48,4 @@ func (s *session) waitLingering() (pid int, status unix.WaitStatus, err error) {
 // unlinger forgets that t's end must be looked for.
 func (s *session) unlinger(t *task) {
 	s.lingering = slices.DeleteFunc(s.lingering, func(other *task) bool { return other == t })
-}
-
-// isZombie reports whether the first thread of process pid has ended (proc(5), stat).
-func isZombie(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, pid))
-	if err != nil {
-		return false
-	}
-	rest := b[bytes.LastIndexByte(b, ')')+1:]
-	return len(rest) > 1 && (rest[1] == 'Z' || rest[1] == 'X')
 }

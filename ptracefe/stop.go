@@ -283,8 +283,9 @@ func (s *session) execSuccessor(pid int) *task {
 	if t == nil || old == pid {
 		return s.tasks[pid]
 	}
-	if s.tasks[pid] != nil {
+	if gone := s.tasks[pid]; gone != nil {
 		t.proc.tasks--
+		s.unlinger(gone)
 	}
 	delete(s.tasks, old)
 	t.oldHost, t.id.Host = old, pid

@@ -189,6 +189,8 @@ int main(void)
 	CHECK(pthread_create(&thread, NULL, fork_there, NULL) == 0 && pthread_join(thread, NULL) == 0);
 	puts("forked");
 	child("exec", 5, execute, NULL, 0);
+	for (int i = 0; i < 3; i++)
+		child("exec while the first thread ends", 5, execute, NULL, 1);
 	child("exit", 4, leave, (void *)4, 0);
 	child("outlived", 6, outlive, NULL, 1);
 	signals();

@@ -3,8 +3,7 @@
  * last with owners that die, condition variables with limits of time, read-write locks,
  * barriers, semaphores, and threads that are cancelled while they wait.
  */
-#include "check.h"
-#include <pthread.h>
+#include "threads.h"
 #include <semaphore.h>
 #include <time.h>
 
@@ -25,15 +24,6 @@ static struct timespec in_ms(clockid_t clock, long ms)
 	ts.tv_sec += ts.tv_nsec / 1000000000;
 	ts.tv_nsec %= 1000000000;
 	return ts;
-}
-
-static void all(void *(*start)(void *))
-{
-	pthread_t thread[THREADS];
-	for (long i = 0; i < THREADS; i++)
-		CHECK(pthread_create(&thread[i], NULL, start, (void *)i) == 0);
-	for (int i = 0; i < THREADS; i++)
-		CHECK(pthread_join(thread[i], NULL) == 0);
 }
 
 /* The owner sleeps, so that the others come to wait in the kernel. */
@@ -58,7 +48,7 @@ static void kind(const char *name, int type, int robust)
 	CHECK(pthread_mutexattr_setrobust(&a, robust) == 0);
 	CHECK(pthread_mutex_init(&mutex, &a) == 0);
 	counter = 0;
-	all(hold);
+	run_threads(THREADS, hold);
 	CHECK(pthread_mutex_destroy(&mutex) == 0);
 	printf("%s: %d\n", name, counter);
 }
@@ -202,9 +192,9 @@ int main(void)
 	limits();
 	puts("limits");
 	counter = 0;
-	all(read_or_write);
+	run_threads(THREADS, read_or_write);
 	CHECK(pthread_barrier_init(&barrier, NULL, THREADS) == 0);
-	all(meet);
+	run_threads(THREADS, meet);
 	printf("read, written and met: %d\n", counter);
 	CHECK(sem_init(&items, 0, 0) == 0);
 	pthread_t taker;

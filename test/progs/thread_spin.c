@@ -3,8 +3,7 @@
  * whose owner sleeps, a barrier of atomics. Natively they run beside each other; where
  * one runs at a time, the one that looks has to let the others run.
  */
-#include "check.h"
-#include <pthread.h>
+#include "threads.h"
 #include <stdatomic.h>
 
 enum { THREADS = 3, ROUNDS = 1 };
@@ -48,19 +47,10 @@ static void *meet(void *arg)
 	return NULL;
 }
 
-static void all(void *(*start)(void *))
-{
-	pthread_t thread[THREADS];
-	for (long i = 0; i < THREADS; i++)
-		CHECK(pthread_create(&thread[i], NULL, start, (void *)i) == 0);
-	for (int i = 0; i < THREADS; i++)
-		CHECK(pthread_join(thread[i], NULL) == 0);
-}
-
 int main(void)
 {
 	pthread_t thread;
-	all(in_turn);
+	run_threads(THREADS, in_turn);
 	puts("turns");
 	CHECK(pthread_spin_init(&lock, PTHREAD_PROCESS_PRIVATE) == 0);
 	CHECK(pthread_create(&thread, NULL, lock_it, NULL) == 0);
