@@ -101,3 +101,32 @@ func TestCallsDuringExecArePutOff(t *testing.T) {
 		}
 	}
 }
+
+// A thread whose call was put off is ended by the exec: nobody may take the call for the
+// new program's, whose thread has the id by then.
+func TestCallPutOffDiesWithItsThread(t *testing.T) {
+	for v := range 2 {
+		for name, end := range map[string]func(b *bench, other *thread){
+			"reported": func(b *bench, other *thread) { b.e.OnExit(other.sides[v].task, frontend.Status{}) },
+			"replaced": func(b *bench, other *thread) { b.e.replaced(other, b.th, v) },
+		} {
+			b := newBench(t)
+			other := b.e.newThread(b.th.proc, 101, b.th.domain)
+			for w := range b.th.sides {
+				b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
+				other.sides[w].stop = running
+			}
+			b.th.sides[v].inCall = &record{exec: &execState{}}
+			b.e.OnSyscall(other.sides[v].task, frontend.Call{Nr: callNr("unlink"), Args: [6]uint64{0x7000000}})
+			if !other.sides[v].parked {
+				t.Fatalf("variant %d is not put off", v)
+			}
+			end(b, other)
+			b.th.sides[v].inCall = nil
+			b.e.unpark(b.th.proc, v)
+			if len(other.events) != 0 || other.sides[v].met != nil || b.e.Divergence() != nil || b.e.Err() != nil {
+				t.Errorf("variant %d, %s: a dead thread's call is taken: %v, %v", v, name, b.e.Err(), b.e.Divergence())
+			}
+		}
+	}
+}

@@ -21,8 +21,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	}
 	delete(e.tasks, t)
 	s := &th.sides[t.Variant]
-	s.stop = dead
-	s.since = e.now
+	s.die(e.now)
 	s.status = st
 	exits := s.exits || th.proc.executing(th, t.Variant)
 	if !s.ended {
@@ -73,8 +72,7 @@ func (p *process) executing(th *thread, v int) bool {
 // first thread's end the kernel says nothing else.
 func (e *Engine) replaced(gone, by *thread, v int) {
 	s := &gone.sides[v]
-	s.stop = dead
-	s.since = e.now
+	s.die(e.now)
 	if !s.ended {
 		s.ended = true
 		gone.domain.leave(v, gone)

@@ -81,6 +81,11 @@ type side struct {
 	waiters []*thread
 }
 
+// die notes that the task has ended. Nobody looks any more at a call that was put off.
+func (s *side) die(now time.Duration) {
+	s.stop, s.parked, s.since = dead, false, now
+}
+
 // arrive notes that the task has come to a stop.
 func (s *side) arrive(at stop, now time.Duration) {
 	s.stop, s.since, s.took = at, now, max(now-s.resumed, 0)
