@@ -260,14 +260,18 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	p := th.proc
 	if b.flags&cloneThread != 0 {
-		return e.newThread(p, e.visiblePid(host), th.domain)
+		return e.newThread(p, e.visiblePid(host), th.sides[frontend.Leader].domain)
 	}
 	parent, exitSignal := p, int(b.flags&cloneExitSignal)
 	if b.flags&cloneParent != 0 {
 		// Nobody of the program when p is its first process.
 		parent, exitSignal = p.parent, p.exitSignal
 	}
-	c := e.newProcess(parent, host)
+	d := th.sides[frontend.Leader].domain
+	if !e.sharesMemory(th, b.flags) {
+		d = newDomain(e.cfg.Variants)
+	}
+	c := e.newProcess(parent, host, d)
 	c.exitSignal = exitSignal
 	c.comm = p.comm
 	c.sameImage = p.sameImage

@@ -7,32 +7,40 @@ import (
 	"github.com/multivar/multivar/frontend"
 )
 
-// domain is a set of threads that share writable memory. In each variant one of
-// them runs at a time and the running thread changes only at a system call; the
-// leader's choice of who runs is recorded and followers repeat it, so locks,
-// atomics and races interleave alike in all variants.
+// domain is a set of threads that share writable memory: those of a process, and those
+// of processes that have a mapping in common. In each variant one of them runs at a time
+// and the running thread changes only at a system call; the leader's choice of who runs
+// is recorded and followers repeat it, so locks, atomics and races interleave alike in
+// all variants.
 //
 // A domain with one living thread has no schedule: its thread always runs.
+//
+// Which threads share memory changes: unite and part give threads another domain, the
+// leader's at once, a follower's when it comes to the same turn.
 type domain struct {
 	sides []domainSide
 	// schedule are the leader's choices that not all followers have repeated;
 	// schedule[0] has number first.
 	schedule []choice
 	first    uint64
+	// into is the domain with which this one was united.
+	into *domain
 }
 
 type domainSide struct {
-	live   int
-	runner *thread
+	live int
+	// runners are the threads that have a turn: one, unless domains were united in
+	// which several had one.
+	runners []*thread
 	// ready are tasks that may go on when it is their turn.
 	ready []turn
 	// next is the number of the choice that this variant repeats next.
 	next uint64
-	// turn is what the leader chose last.
-	turn choice
 	// streak counts how often the leader chose the same thread in a row.
 	streak int
 	last   *thread
+	// after is what must be over in this variant before the domain gives a turn.
+	after []move
 }
 
 // choice is a turn that the leader gave: to a thread that had had all events before
@@ -41,6 +49,9 @@ type domainSide struct {
 type choice struct {
 	thread *thread
 	seq    uint64
+	// end: it is no turn, but the thread has ended here. What the kernel does to memory
+	// on its way out is there for the next turn, and not for the one before.
+	end bool
 }
 
 // turn is an action that lets a task go on in user mode.
@@ -53,29 +64,51 @@ type turn struct {
 // others are ready.
 const maxStreak = 64
 
-func (d *domain) init(variants int) {
-	if d.sides == nil {
-		d.sides = make([]domainSide, variants)
-	}
-}
+func newDomain(variants int) *domain { return &domain{sides: make([]domainSide, variants)} }
 
 func (d *domain) join(v int) { d.sides[v].live++ }
 
+// runs reports whether th has its turn.
+func (s *domainSide) runs(th *thread) bool { return slices.Contains(s.runners, th) }
+
+// stops notes that th has no turn any more.
+func (s *domainSide) stops(th *thread) {
+	s.runners = slices.DeleteFunc(s.runners, func(r *thread) bool { return r == th })
+}
+
 // yield notes that th has stopped at a call in variant v.
-func (d *domain) yield(v int, th *thread) {
-	if s := &d.sides[v]; s.runner == th {
-		s.runner = nil
+func (th *thread) yield(v int) { th.sides[v].domain.sides[v].stops(th) }
+
+// leave notes that th will not run again in variant v.
+func (e *Engine) leave(th *thread, v int) {
+	s := &th.sides[v]
+	if s.ended {
+		return
+	}
+	s.ended = true
+	moves := s.moves
+	s.moves = nil
+	s.domain.drop(th, v)
+	e.noteEnd(th, s.domain, v)
+	for _, m := range moves {
+		m.to.sides[v].live--
+		e.pump(m.to, v)
 	}
 }
 
-// leave notes that th will not run again in variant v.
-func (d *domain) leave(v int, th *thread) {
+// noteEnd makes the end of the leader's th in d a place in the schedule.
+func (e *Engine) noteEnd(th *thread, d *domain, v int) {
+	if v == frontend.Leader && e.followers > 0 && d.sides[v].live > 0 {
+		d.schedule = append(d.schedule, choice{thread: th, end: true})
+	}
+}
+
+// drop takes th out of d in variant v.
+func (d *domain) drop(th *thread, v int) {
 	s := &d.sides[v]
 	s.live--
 	s.ready = slices.DeleteFunc(s.ready, func(t turn) bool { return t.thread == th })
-	if s.runner == th {
-		s.runner = nil
-	}
+	s.stops(th)
 	if s.last == th {
 		s.last = nil
 	}
@@ -83,16 +116,10 @@ func (d *domain) leave(v int, th *thread) {
 
 // goOn lets a task run in user mode as soon as it is its turn.
 func (e *Engine) goOn(th *thread, a frontend.Action) {
-	d := th.domain
 	v := a.Task.Variant
+	d := th.sides[v].domain
 	s := &d.sides[v]
-	if s.live <= 1 {
-		e.letGo(th, a)
-		return
-	}
-	if s.runner == th {
-		s.runner = nil
-	}
+	s.stops(th)
 	th.sides[v].stop = ready
 	s.ready = append(s.ready, turn{th, a})
 	e.pump(d, v)
@@ -101,7 +128,7 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 // handle lets the leader's thread th run a handler. It may have its turn already,
 // when its call was over before it was known that a signal came with it.
 func (e *Engine) handle(th *thread, a frontend.Action) {
-	if s := &th.domain.sides[frontend.Leader]; s.live > 1 && s.runner == th && s.turn == (choice{th, th.position()}) {
+	if d := th.sides[frontend.Leader].domain; d.sides[frontend.Leader].runs(th) && th.turns > th.position() {
 		e.letGo(th, a)
 		return
 	}
@@ -112,9 +139,10 @@ func (e *Engine) handle(th *thread, a frontend.Action) {
 // is not over after all: it will be chosen anew. No follower can have repeated it,
 // because the call's event is open.
 func (e *Engine) withdraw(th *thread) {
-	d := th.domain
-	d.yield(frontend.Leader, th)
-	if n := len(d.schedule); n > 0 && d.schedule[n-1] == (choice{th, th.position()}) {
+	d := th.sides[frontend.Leader].domain
+	th.yield(frontend.Leader)
+	th.turns = min(th.turns, th.position())
+	if n := len(d.schedule); n > 0 && d.schedule[n-1] == (choice{thread: th, seq: th.position()}) {
 		d.schedule = d.schedule[:n-1]
 	}
 }
@@ -122,9 +150,10 @@ func (e *Engine) withdraw(th *thread) {
 // enter lets the kernel run a call of th. Other threads may run meanwhile only
 // when the call may sleep.
 func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
-	s := &th.sides[a.Task.Variant]
-	if d := &th.domain.sides[a.Task.Variant]; !ev.call.Blocks && d.runner == nil {
-		d.runner = th
+	v := a.Task.Variant
+	s := &th.sides[v]
+	if d := &s.domain.sides[v]; !ev.call.Blocks && len(d.runners) == 0 {
+		d.runners = append(d.runners, th)
 	}
 	s.inCall = ev
 	e.letGo(th, a)
@@ -146,39 +175,30 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 // pump gives the processor of variant v to the next thread if nobody has it.
 func (e *Engine) pump(d *domain, v int) {
 	s := &d.sides[v]
-	if s.runner != nil || len(s.ready) == 0 {
+	if e.ended || len(s.runners) > 0 || !s.entered(v) {
 		return
 	}
-	i := 0
-	if s.live > 1 || v != frontend.Leader {
-		if v == frontend.Leader {
-			i = s.choose()
-		} else if s.live > 1 {
-			i = s.repeat(d)
-			if i < 0 {
-				return
-			}
-		}
+	i := s.choose()
+	if v != frontend.Leader {
+		i = s.repeat(d, v)
+	}
+	if i < 0 {
+		return
 	}
 	t := s.ready[i]
-	s.ready = append(s.ready[:i], s.ready[i+1:]...)
-	if s.live > 1 {
-		s.runner = t.thread
-		if v == frontend.Leader {
-			c := choice{t.thread, t.thread.position()}
-			if e.followers > 0 {
-				d.schedule = append(d.schedule, c)
-			}
-			s.turn = c
-			s.last = t.thread
-		} else {
-			if c := d.schedule[s.next-d.first]; c.seq != t.thread.sides[v].next {
-				e.fail(fmt.Errorf("%v: its turn is that before event %d, not %d", t.action.Task, c.seq, t.thread.sides[v].next))
-				return
-			}
-			s.next++
-			d.trim()
-		}
+	s.ready = slices.Delete(s.ready, i, i+1)
+	switch {
+	case v == frontend.Leader:
+		e.chosen(d, t.thread)
+	case !e.repeated(d, v, &t):
+		return
+	}
+	kills := t.action.Op == frontend.OpKill
+	if !kills {
+		s.runners = append(s.runners, t.thread)
+	}
+	if kills || t.thread.sides[v].deadly != nil {
+		e.lastTurn(t.thread, v)
 	}
 	e.letGo(t.thread, t.action)
 	if v == frontend.Leader && s.live > 1 {
@@ -188,9 +208,25 @@ func (e *Engine) pump(d *domain, v int) {
 	}
 }
 
-// choose picks the leader's next thread: the one that ran last goes on, unless it
-// had many turns in a row.
+// chosen records that the leader's th gets the turn.
+func (e *Engine) chosen(d *domain, th *thread) {
+	s := &d.sides[frontend.Leader]
+	th.turns = th.position() + 1
+	if s.live <= 1 {
+		return
+	}
+	if e.followers > 0 {
+		d.schedule = append(d.schedule, choice{thread: th, seq: th.position()})
+	}
+	s.last = th
+}
+
+// choose picks the leader's next thread, -1 if there is none: the one that ran last goes
+// on, unless it had many turns in a row.
 func (s *domainSide) choose() int {
+	if len(s.ready) == 0 || s.live <= 1 {
+		return len(s.ready) - 1
+	}
 	if s.streak < maxStreak {
 		for i := range s.ready {
 			if s.ready[i].thread == s.last {
@@ -203,19 +239,55 @@ func (s *domainSide) choose() int {
 	return 0
 }
 
-// repeat finds the thread that the leader chose, -1 when it is not ready or not
-// known yet.
-func (s *domainSide) repeat(d *domain) int {
-	n := s.next - d.first
-	if n >= uint64(len(d.schedule)) {
-		return -1
-	}
+// repeat finds the thread whose turn it is in follower v, -1 when it is not ready or not
+// known yet. A thread that is alone needs no choice of the leader's.
+func (s *domainSide) repeat(d *domain, v int) int {
+	c := d.head(v)
 	for i := range s.ready {
-		if s.ready[i].thread == d.schedule[n].thread {
+		if t := &s.ready[i]; c != nil && t.thread == c.thread && (!c.end || t.ends(v) || t.thread.killed(v)) {
 			return i
 		}
 	}
-	return -1
+	if s.live > 1 {
+		return -1
+	}
+	return len(s.ready) - 1
+}
+
+// ends reports whether the thread ends with its turn.
+func (t *turn) ends(v int) bool {
+	return t.action.Op == frontend.OpKill || t.thread.sides[v].deadly != nil
+}
+
+// head returns the choice that follower v repeats next, nil if there is none yet.
+func (d *domain) head(v int) *choice {
+	s := &d.sides[v]
+	for ; s.next-d.first < uint64(len(d.schedule)); s.next++ {
+		if c := &d.schedule[s.next-d.first]; !c.end || !c.thread.gone(d, v) {
+			return c
+		}
+	}
+	d.trim()
+	return nil
+}
+
+// repeated notes that follower v has repeated the leader's choice of t.
+func (e *Engine) repeated(d *domain, v int, t *turn) bool {
+	s := &d.sides[v]
+	c, next := d.head(v), t.thread.sides[v].next
+	switch {
+	case c == nil || c.thread != t.thread:
+	case c.end && !t.ends(v) && t.thread.killed(v):
+		e.killReady(t, v)
+	case c.end:
+	case c.seq == next:
+		s.next++
+		d.trim()
+	case s.live > 1:
+		e.fail(fmt.Errorf("%v: its turn is that before event %d, not %d", t.action.Task, c.seq, next))
+		return false
+	}
+	return true
 }
 
 // trim drops the choices that every follower has repeated.

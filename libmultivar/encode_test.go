@@ -99,7 +99,7 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := e.newProcess(nil, 100)
+	p := e.newProcess(nil, 100, newDomain(2))
 	for v := range p.main.sides {
 		e.attach(p.main, frontend.Task{Variant: v, Host: 100 + v})
 	}

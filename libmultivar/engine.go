@@ -86,6 +86,8 @@ type Engine struct {
 	log    *slog.Logger
 	layout *addrspace.Layout
 	rand   *rand.Rand
+	// handlers are the code for each kind of calls, nil for those that rows describe.
+	handlers []handler
 
 	// tasks finds the thread of a living task. Threads whose follower twins have
 	// not been created yet are in it with the tasks that exist.
@@ -146,6 +148,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		log:       cfg.Logger,
 		layout:    layout,
 		rand:      r,
+		handlers:  handlers(),
 		tasks:     make(map[frontend.Task]*thread),
 		pids:      make(map[int]*process),
 		nextPid:   int(cfg.Pids),
@@ -244,7 +247,7 @@ func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
 			e.fail(fmt.Errorf("variant %d started before the leader", t.Variant))
 			return e.take()
 		}
-		p := e.newProcess(nil, t.Host)
+		p := e.newProcess(nil, t.Host, newDomain(e.cfg.Variants))
 		e.root = p.main
 		if e.cfg.OnStart != nil {
 			e.cfg.OnStart(t.Host)
@@ -282,13 +285,13 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	s.arrive(atEntry, e.now)
 	s.call = c
 	s.request = nil
-	th.domain.yield(t.Variant, th)
+	th.yield(t.Variant)
 	if th.proc.executing(th, t.Variant) {
 		s.parked, th.proc.parked = true, true
 	} else {
 		e.called(th, t.Variant)
 	}
-	e.pump(th.domain, t.Variant)
+	e.pumpAll(th, t.Variant)
 	return e.take()
 }
 
@@ -330,7 +333,7 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 	if th.proc.parked {
 		e.unpark(th.proc, t.Variant)
 	}
-	e.pump(th.domain, t.Variant)
+	e.pumpAll(th, t.Variant)
 	return e.take()
 }
 
@@ -369,7 +372,7 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 		// Followers get the leader's signals, not their own.
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}
-	e.pump(th.domain, t.Variant)
+	e.pumpAll(th, t.Variant)
 	return e.take()
 }
 

@@ -135,8 +135,9 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		ev.file, ev.hasFile = f, true
 	}
 	e.bind(ev, p)
+	e.part(th)
 	e.complete(ev)
-	e.letGo(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
+	e.goOn(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
 	if !x.first {
 		return
 	}
@@ -185,7 +186,7 @@ func (e *Engine) followerExec(th *thread, v int) {
 	}
 	e.logCall(v, ev)
 	e.passed(ev, v)
-	e.letGo(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
+	e.goOn(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
 }
 
 // programPath returns the path of the image's program.

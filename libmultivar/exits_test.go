@@ -13,7 +13,7 @@ import (
 func TestStopsOfAnExitingProcess(t *testing.T) {
 	for late := range 2 {
 		b := newBench(t)
-		other := b.e.newThread(b.th.proc, 101, b.th.domain)
+		other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
 		for v := range b.th.sides {
 			b.e.attach(other, frontend.Task{Variant: v, Host: 200 + v})
 			other.sides[v].stop = running
@@ -48,7 +48,7 @@ func TestEndWaitsForOtherThreads(t *testing.T) {
 	if b.e.cfg.Policy, err = policy.ByName("exec"); err != nil {
 		t.Fatal(err)
 	}
-	other := b.e.newThread(b.th.proc, 101, b.th.domain)
+	other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
 	for v := range b.th.sides {
 		b.e.attach(other, frontend.Task{Variant: v, Host: 200 + v})
 		other.sides[v].stop = running
@@ -79,7 +79,7 @@ func TestEndWaitsForOtherThreads(t *testing.T) {
 func TestCallsDuringExecArePutOff(t *testing.T) {
 	for v := range 2 {
 		b := newBench(t)
-		other := b.e.newThread(b.th.proc, 101, b.th.domain)
+		other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
 		for w := range b.th.sides {
 			b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
 			other.sides[w].stop = running
@@ -111,7 +111,7 @@ func TestCallPutOffDiesWithItsThread(t *testing.T) {
 			"replaced": func(b *bench, other *thread) { b.e.replaced(other, b.th, v) },
 		} {
 			b := newBench(t)
-			other := b.e.newThread(b.th.proc, 101, b.th.domain)
+			other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
 			for w := range b.th.sides {
 				b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
 				other.sides[w].stop = running

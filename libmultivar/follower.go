@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -184,10 +185,16 @@ func (e *Engine) followerGo(th *thread, v int) {
 	switch {
 	case ev.kind == event.Killed:
 		s.ending = true
-		task := s.task
-		e.leaveMutexes(th, v)
+		a := frontend.Action{Op: frontend.OpKill, Task: s.task}
+		computes := s.stop == running && s.inCall == nil
 		e.passed(ev, v)
-		e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: task})
+		if computes {
+			// It was killed in its turn.
+			e.lastTurn(th, v)
+			e.letGo(th, a)
+		} else {
+			e.goOn(th, a)
+		}
 		return
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
@@ -244,7 +251,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 		}
 		e.logCall(v, ev)
 		e.passed(ev, v)
-		if ev.deadly && !ev.wholeProcess {
+		if ev.deadly && (!ev.wholeProcess || ev.inTurn) {
 			e.goOn(th, a)
 		} else {
 			e.letGo(th, a)
@@ -371,24 +378,38 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 
 // lastWords notes that v's task of th, or its whole process, ends with ev. A
 // thread that ends keeps its turn until it is gone: the kernel clears its thread
-// id in memory on the way, and the others must find that done.
+// id in memory on the way, and the others must find that done. So does a process that
+// shares memory with others.
 func (e *Engine) lastWords(th *thread, v int, ev *record) {
-	if !ev.wholeProcess {
-		e.leaveMutexes(th, v)
-		th.sides[v].ending = true
-		th.sides[v].exits = true
+	s := &th.sides[v]
+	s.ending, s.exits, s.deadly = true, true, ev
+	if !ev.wholeProcess || ev.inTurn {
+		return
+	}
+	e.lastTurn(th, v)
+	for _, t := range th.proc.threads {
+		e.leave(t, v)
+	}
+	e.pumpAll(th, v)
+}
+
+// lastTurn is the turn in which v's task of th, or its whole process, ends.
+func (e *Engine) lastTurn(th *thread, v int) {
+	e.leaveMutexes(th, v)
+	ev := th.sides[v].deadly
+	if ev == nil || !ev.wholeProcess {
 		return
 	}
 	for _, t := range th.proc.threads {
-		e.leaveMutexes(t, v)
-		t.sides[v].ending = true
-		t.sides[v].exits = true
-		if !t.sides[v].ended {
-			t.sides[v].ended = true
-			t.domain.leave(v, t)
+		s := &t.sides[v]
+		if t == th || s.ended {
+			continue
 		}
+		e.leaveMutexes(t, v)
+		s.ending, s.exits = true, true
+		d := &s.domain.sides[v]
+		d.ready = slices.DeleteFunc(d.ready, func(r turn) bool { return r.thread == t })
 	}
-	e.pump(th.domain, v)
 }
 
 var _ frontend.Monitor = (*Engine)(nil)

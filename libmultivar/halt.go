@@ -49,8 +49,8 @@ func (e *Engine) halts(th *thread) {
 
 // contended reports whether the leader's th has its turn while others are ready.
 func (th *thread) contended() bool {
-	s := &th.domain.sides[frontend.Leader]
-	return s.live > 1 && s.runner == th && len(s.ready) > 0
+	s := &th.sides[frontend.Leader].domain.sides[frontend.Leader]
+	return s.live > 1 && s.runs(th) && len(s.ready) > 0
 }
 
 // used reports whether a task that computes has used so much processor time since it
@@ -152,7 +152,7 @@ func (e *Engine) preempt(th *thread) {
 	if e.ended {
 		return
 	}
-	th.domain.sides[frontend.Leader].streak = maxStreak
+	s.domain.sides[frontend.Leader].streak = maxStreak
 	e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 }
 
@@ -175,10 +175,10 @@ func (e *Engine) stay(th *thread, v int) {
 	s := &th.sides[v]
 	s.stop, s.stays = s.stays, unborn
 	if s.stop == atEntry {
-		th.domain.yield(v, th)
+		th.yield(v)
 	}
 	e.followerMatch(th, v)
-	e.pump(th.domain, v)
+	e.pumpAll(th, v)
 }
 
 // followerHalted gives follower v what ev brings where it stands: at its next call, or in

@@ -33,7 +33,7 @@ func (e *Engine) prepare(th *thread, ev *record) {
 	if ev.call.Signals {
 		ev.sigMask = e.waitMask(&ev.call)
 	}
-	if h := handlers[ev.call.Handler]; h != nil {
+	if h := e.handlers[ev.call.Handler]; h != nil {
 		h(e, th, ev)
 	} else if ev.call.Ret == sysabi.RetFD {
 		e.prepareNewFD(th, ev)
@@ -58,35 +58,39 @@ func (e *Engine) answer(ev *record, ret int64) {
 	ev.ret = ret
 }
 
-// handlers holds the code of calls that a row cannot describe. It is not
-// changed after initialisation.
-var handlers = [...]func(*Engine, *thread, *record){
-	sysabi.HandlerBrk:         (*Engine).prepareBrk,
-	sysabi.HandlerMmap:        (*Engine).prepareMmap,
-	sysabi.HandlerMunmap:      (*Engine).prepareMunmap,
-	sysabi.HandlerMremap:      (*Engine).prepareMremap,
-	sysabi.HandlerMprotect:    (*Engine).prepareMprotect,
-	sysabi.HandlerMadvise:     (*Engine).prepareMadvise,
-	sysabi.HandlerClone:       (*Engine).prepareClone,
-	sysabi.HandlerClone3:      (*Engine).prepareClone3,
-	sysabi.HandlerFork:        (*Engine).prepareFork,
-	sysabi.HandlerVfork:       (*Engine).prepareFork,
-	sysabi.HandlerExecve:      (*Engine).prepareExec,
-	sysabi.HandlerExecveat:    (*Engine).prepareExec,
-	sysabi.HandlerExit:        (*Engine).prepareExit,
-	sysabi.HandlerExitGroup:   (*Engine).prepareExit,
-	sysabi.HandlerWait4:       (*Engine).prepareWait,
-	sysabi.HandlerWaitid:      (*Engine).prepareWait,
-	sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
-	sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
-	sysabi.HandlerOpen:        (*Engine).prepareOpen,
-	sysabi.HandlerMemfd:       (*Engine).prepareMemfd,
-	sysabi.HandlerClose:       (*Engine).prepareClose,
-	sysabi.HandlerDup:         (*Engine).prepareDup,
-	sysabi.HandlerRlimit:      (*Engine).prepareRlimit,
-	sysabi.HandlerPrctl:       (*Engine).preparePrctl,
-	sysabi.HandlerPersonality: (*Engine).preparePersonality,
-	sysabi.HandlerPoll:        (*Engine).preparePoll,
+// handler is the code for a kind of calls.
+type handler = func(*Engine, *thread, *record)
+
+// handlers returns the code of calls that a row cannot describe.
+func handlers() []handler {
+	return []handler{
+		sysabi.HandlerBrk:         (*Engine).prepareBrk,
+		sysabi.HandlerMmap:        (*Engine).prepareMmap,
+		sysabi.HandlerMunmap:      (*Engine).prepareMunmap,
+		sysabi.HandlerMremap:      (*Engine).prepareMremap,
+		sysabi.HandlerMprotect:    (*Engine).prepareMprotect,
+		sysabi.HandlerMadvise:     (*Engine).prepareMadvise,
+		sysabi.HandlerClone:       (*Engine).prepareClone,
+		sysabi.HandlerClone3:      (*Engine).prepareClone3,
+		sysabi.HandlerFork:        (*Engine).prepareFork,
+		sysabi.HandlerVfork:       (*Engine).prepareFork,
+		sysabi.HandlerExecve:      (*Engine).prepareExec,
+		sysabi.HandlerExecveat:    (*Engine).prepareExec,
+		sysabi.HandlerExit:        (*Engine).prepareExit,
+		sysabi.HandlerExitGroup:   (*Engine).prepareExit,
+		sysabi.HandlerWait4:       (*Engine).prepareWait,
+		sysabi.HandlerWaitid:      (*Engine).prepareWait,
+		sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
+		sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
+		sysabi.HandlerOpen:        (*Engine).prepareOpen,
+		sysabi.HandlerMemfd:       (*Engine).prepareMemfd,
+		sysabi.HandlerClose:       (*Engine).prepareClose,
+		sysabi.HandlerDup:         (*Engine).prepareDup,
+		sysabi.HandlerRlimit:      (*Engine).prepareRlimit,
+		sysabi.HandlerPrctl:       (*Engine).preparePrctl,
+		sysabi.HandlerPersonality: (*Engine).preparePersonality,
+		sysabi.HandlerPoll:        (*Engine).preparePoll,
+	}
 }
 
 // prepareSigaction records the disposition that the leader gets.

@@ -134,7 +134,7 @@ func TestLimitsOfOthers(t *testing.T) {
 				b.host.put(v, limit, words(1, 2))
 				b.host.put(v, old, words(1, 2))
 			}
-			child := b.e.newProcess(b.th.proc, 200)
+			child := b.e.newProcess(b.th.proc, 200, newDomain(2))
 			for v := range 2 {
 				b.e.attach(child.main, frontend.Task{Variant: v, Host: 200 + v})
 			}

@@ -181,17 +181,18 @@ func (e *Engine) advance(ev *record) {
 	if ev.run != nil {
 		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 	}
-	if ev.deadly && !ev.wholeProcess {
-		// A thread ends in its turn.
+	ends := ev.follow == followEach && !ev.returns()
+	if ev.deadly {
+		ev.inTurn = ev.wholeProcess && e.sharesDomain(th)
+		e.lastWords(th, frontend.Leader, ev)
+	}
+	if ev.deadly && (!ev.wholeProcess || ev.inTurn) {
 		e.goOn(th, a)
 	} else {
 		e.enter(th, ev, a)
 	}
-	if ev.follow == followEach && !ev.returns() {
+	if ends {
 		s.inCall = nil
-		if ev.deadly {
-			e.lastWords(th, frontend.Leader, ev)
-		}
 		if ev.wholeProcess {
 			e.bind(ev, th.proc)
 		}

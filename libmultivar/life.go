@@ -24,10 +24,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s.die(e.now)
 	s.status = st
 	exits := s.exits || th.proc.executing(th, t.Variant)
-	if !s.ended {
-		s.ended = true
-		th.domain.leave(t.Variant, th)
-	}
+	e.leave(th, t.Variant)
 	switch {
 	case t.Variant == frontend.Leader:
 		e.settle(th)
@@ -53,7 +50,11 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	}
 	e.reached(th, t.Variant)
 	e.reapTwins(th)
-	e.pump(th.domain, t.Variant)
+	e.pumpAll(th, t.Variant)
+	for v := 1; v < len(th.sides) && t.Variant == frontend.Leader; v++ {
+		// Its end is a place in their schedules.
+		e.pumpAll(th, v)
+	}
 	return e.take()
 }
 
@@ -73,10 +74,7 @@ func (p *process) executing(th *thread, v int) bool {
 func (e *Engine) replaced(gone, by *thread, v int) {
 	s := &gone.sides[v]
 	s.die(e.now)
-	if !s.ended {
-		s.ended = true
-		gone.domain.leave(v, gone)
-	}
+	e.leave(gone, v)
 	if v == frontend.Leader {
 		e.settle(gone)
 		s.inCall = nil
@@ -121,6 +119,23 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	if !e.ended {
 		e.complete(ev)
 	}
+}
+
+// killed reports whether the leader's th was killed where follower v is.
+func (th *thread) killed(v int) bool {
+	ev := th.event(v)
+	return ev != nil && ev.kind == event.Killed
+}
+
+// killReady kills follower v of a thread in place of its turn, which the leader's did
+// not live to have.
+func (e *Engine) killReady(t *turn, v int) {
+	s := &t.thread.sides[v]
+	ev := t.thread.event(v)
+	t.action = frontend.Action{Op: frontend.OpKill, Task: s.task}
+	s.ending, s.met = true, ev
+	ev.met++
+	e.passed(ev, v)
 }
 
 // skipDead counts the events that a dead follower will not meet as passed.

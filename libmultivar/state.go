@@ -68,9 +68,15 @@ type side struct {
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt.
 	computes watch
+	// domain is the one that the task is of now, moves are those that it is about to
+	// make.
+	domain *domain
+	moves  []move
 	// ending is true when the task's death would be no surprise; ended when it
 	// has left its domain.
 	ending, ended bool
+	// deadly is the event with which the task ends in its next turn.
+	deadly *record
 	// exits is true once the task has been let into its exit.
 	exits  bool
 	status frontend.Status
@@ -101,12 +107,14 @@ type watch struct {
 
 // thread is one thread of the program: the same thread in all variants.
 type thread struct {
-	id     uint32
-	proc   *process
-	domain *domain
+	id   uint32
+	proc *process
 	// tid is the id that the program sees.
 	tid   int
 	sides []side
+	// turns is the number of the event before which the leader's next turn can be at the
+	// earliest.
+	turns uint64
 
 	// events are the events that not all followers have completed, events[0] has
 	// sequence number first.
@@ -248,8 +256,9 @@ type record struct {
 	anywhere bool
 	computed time.Duration
 	deadly   bool
-	// wholeProcess: all threads of the process end with the event.
-	wholeProcess bool
+	// wholeProcess: all threads of the process end with the event. inTurn: others share
+	// memory with the process, so it has to end in its turn.
+	wholeProcess, inTurn bool
 	// sigMask finds the pointer to the mask that a waiting call uses.
 	sigMask func(s *side) *uint64
 	// lens are the lengths that value-result arguments had at entry.
@@ -285,7 +294,8 @@ const (
 const recentEvents = 20
 
 // newProcess creates a process whose main thread has the id pid.
-func (e *Engine) newProcess(parent *process, hostPid int) *process {
+// It is of domain d.
+func (e *Engine) newProcess(parent *process, hostPid int, d *domain) *process {
 	p := &process{
 		parent:    parent,
 		children:  make(map[*process]bool),
@@ -295,7 +305,7 @@ func (e *Engine) newProcess(parent *process, hostPid int) *process {
 		fds:       &fdTable{},
 		sameImage: true, exitSignal: sigCHLD,
 	}
-	p.main = e.newThread(p, p.pid, &domain{})
+	p.main = e.newThread(p, p.pid, d)
 	e.pids[p.pid] = p
 	if parent != nil {
 		parent.children[p] = true
@@ -305,9 +315,11 @@ func (e *Engine) newProcess(parent *process, hostPid int) *process {
 
 func (e *Engine) newThread(p *process, tid int, d *domain) *thread {
 	e.nextID++
-	th := &thread{id: e.nextID, proc: p, tid: tid, domain: d, sides: make([]side, e.cfg.Variants)}
+	th := &thread{id: e.nextID, proc: p, tid: tid, sides: make([]side, e.cfg.Variants)}
+	for v := range th.sides {
+		th.sides[v].domain = d
+	}
 	p.threads[th.id] = th
-	d.init(e.cfg.Variants)
 	return th
 }
 
@@ -328,7 +340,8 @@ func (e *Engine) attach(th *thread, t frontend.Task) {
 	s.stop = atFork
 	s.resumed = e.now
 	e.tasks[t] = th
-	th.domain.join(t.Variant)
+	s.domain.join(t.Variant)
+	e.cross(th, t.Variant)
 }
 
 // newRecord appends an event to th's stream; the caller fills it and calls
@@ -366,6 +379,7 @@ func (e *Engine) passed(ev *record, v int) {
 	s.inCall = nil
 	s.next++
 	ev.passed++
+	e.cross(th, v)
 	if ev.order != nil {
 		e.made(ev.order, v)
 	}

@@ -18,6 +18,8 @@ type twin struct {
 	copies []frontend.File
 	// size is how many bytes of the leader's file were copied so far.
 	size int64
+	// domain is that of the threads whose processes map it.
+	domain *domain
 }
 
 // Bounds of twins: the largest file that gets one, and how many are kept before
@@ -83,6 +85,7 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 			e.twins[key] = t
 		}
 		ev.files = t.copies
+		e.gather(t, th)
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
 			e.noteMapped(name)
 		}

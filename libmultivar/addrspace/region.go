@@ -78,6 +78,12 @@ type Region struct {
 // Size returns the region's size in bytes.
 func (r Region) Size() uint64 { return r.End.off - r.Start.off }
 
+// Family reports whether what is written to the region is seen by other processes that
+// have it: by children that were forked, and by those that map the same file.
+func (r Region) Family() bool {
+	return r.Flags&Shared != 0 && (r.Kind == Anon || r.Flags&SharedFile != 0)
+}
+
 // String returns the range, the protection as /proc/PID/maps writes it, the kind
 // and the label.
 func (r Region) String() string {

@@ -1,0 +1,184 @@
+package libmultivar
+
+import (
+	"slices"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
+)
+
+// Which threads share memory changes while a program runs. A forked child has the shared
+// mappings of its parent, so it is of its domain from the start. A process that maps what
+// others have mapped already is united with them; one that executes a program leaves.
+//
+// The leader's threads move at once. Those that run stay where they are until their next
+// call, and nobody else gets a turn before. A follower's thread moves when it has had
+// the turns that the leader's had before, and nobody gets a turn in the new domain before
+// all of them have.
+
+// move is the move of a thread from one domain to another one, to which its turns belong
+// that it has from event seq on.
+type move struct {
+	thread   *thread
+	seq      uint64
+	from, to *domain
+}
+
+// arrived reports whether the thread has had, in variant v, all turns that it had before
+// the move, and stands where the next one would begin; and whether in its old domain
+// everything is over that was in the leader.
+func (m *move) arrived(v int) bool {
+	s := &m.thread.sides[v]
+	if m.from.head(v) != nil {
+		return false
+	}
+	if s.ended || s.next >= m.seq {
+		return true
+	}
+	inUserMode := s.stop == running && s.inCall == nil
+	return s.next+1 == m.seq && !inUserMode && s.stop != ready && s.stop != unborn
+}
+
+// entered reports whether everybody in v has come to the domain.
+func (s *domainSide) entered(v int) bool {
+	if len(s.after) > 0 {
+		s.after = slices.DeleteFunc(s.after, func(m move) bool { return m.arrived(v) })
+	}
+	return len(s.after) == 0
+}
+
+// gone reports whether v's task of th has ended or left d.
+func (th *thread) gone(d *domain, v int) bool {
+	s := &th.sides[v]
+	if s.ended {
+		return true
+	}
+	return s.domain != d && !slices.ContainsFunc(s.moves, func(m move) bool { return m.to == d })
+}
+
+// latest returns the domain with which d is united now.
+func (d *domain) latest() *domain {
+	for d.into != nil {
+		d = d.into
+	}
+	return d
+}
+
+// unite makes the threads of a and b one domain.
+func (e *Engine) unite(a, b *domain) {
+	if a == b {
+		return
+	}
+	d := newDomain(e.cfg.Variants)
+	a.into, b.into = d, d
+	lead := &d.sides[frontend.Leader]
+	for _, old := range []*domain{a, b} {
+		s := &old.sides[frontend.Leader]
+		lead.ready = append(lead.ready, s.ready...)
+		lead.runners = append(lead.runners, s.runners...)
+		s.ready, s.runners, s.last = nil, nil, nil
+	}
+	for t, th := range e.tasks {
+		if s := &th.sides[frontend.Leader]; t == s.task && !s.ended && (s.domain == a || s.domain == b) {
+			e.move(th, d)
+		}
+	}
+}
+
+// part gives th, which has executed a program, a domain of its own. What it has to do
+// with the old one ends at the same place in all variants.
+func (e *Engine) part(th *thread) {
+	old := th.sides[frontend.Leader].domain
+	if old.sides[frontend.Leader].live <= 1 {
+		return
+	}
+	old.drop(th, frontend.Leader)
+	e.noteEnd(th, old, frontend.Leader)
+	e.move(th, newDomain(e.cfg.Variants))
+	e.pump(old, frontend.Leader)
+}
+
+// move makes d the domain of th: the leader's at once, a follower's from the turn on that
+// the leader's has next.
+func (e *Engine) move(th *thread, d *domain) {
+	lead := &th.sides[frontend.Leader]
+	from := lead.domain
+	lead.domain = d
+	d.join(frontend.Leader)
+	for v := 1; v < len(th.sides); v++ {
+		s := &th.sides[v]
+		if s.ended {
+			continue
+		}
+		d.join(v)
+		m := move{thread: th, seq: th.turns, from: from, to: d}
+		s.moves = append(s.moves, m)
+		d.sides[v].after = append(d.sides[v].after, m)
+		e.cross(th, v)
+	}
+}
+
+// cross moves follower v of th to the domains to which its next turn belongs.
+func (e *Engine) cross(th *thread, v int) {
+	s := &th.sides[v]
+	if s.stop == unborn {
+		return
+	}
+	for len(s.moves) > 0 && s.moves[0].seq <= s.next {
+		old := s.domain
+		s.domain = s.moves[0].to
+		s.moves = s.moves[1:]
+		old.drop(th, v)
+		e.pump(old, v)
+	}
+}
+
+// pumpAll gives turns wherever a stop of v's task of th may allow one.
+func (e *Engine) pumpAll(th *thread, v int) {
+	s := &th.sides[v]
+	e.pump(s.domain, v)
+	for _, m := range s.moves {
+		e.pump(m.to, v)
+	}
+}
+
+// sharesMemory reports whether a child that th's process forks shares writable memory
+// with it, given what the child shares by the flags of clone(2).
+func (e *Engine) sharesMemory(th *thread, flags uint64) bool {
+	if flags&cloneVM != 0 {
+		return true
+	}
+	space := th.proc.space
+	if space == nil {
+		return false
+	}
+	for r := range space.All() {
+		if r.Flags&addrspace.DontFork == 0 && r.Family() {
+			return true
+		}
+	}
+	return false
+}
+
+// sharesDomain reports whether threads of other processes share memory with the leader's th.
+func (e *Engine) sharesDomain(th *thread) bool {
+	own := 0
+	for _, t := range th.proc.threads {
+		if !t.sides[frontend.Leader].ended {
+			own++
+		}
+	}
+	return th.sides[frontend.Leader].domain.sides[frontend.Leader].live > own
+}
+
+// gather makes th's process one of those that share memory by t.
+func (e *Engine) gather(t *twin, th *thread) {
+	own := th.sides[frontend.Leader].domain
+	if t.domain != nil {
+		if others := t.domain.latest(); others.sides[frontend.Leader].live > 0 {
+			e.unite(others, own)
+			own = own.latest()
+		}
+	}
+	t.domain = own
+}
