@@ -252,6 +252,8 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 				e.followerGo(th, v)
 			}
 		}
+	} else if !e.ended {
+		e.killParent(th, parent.Variant)
 	}
 	return e.take()
 }

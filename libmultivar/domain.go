@@ -96,8 +96,13 @@ func (e *Engine) leave(th *thread, v int) {
 	}
 }
 
-// noteEnd makes the end of the leader's th in d a place in the schedule.
+// noteEnd makes the end of the leader's th in d a place in the schedule. A task that was
+// killed while it waited for its vfork child is none: a follower's is killed when its
+// child lets it go, and the child has turns until then.
 func (e *Engine) noteEnd(th *thread, d *domain, v int) {
+	if th.sides[v].inCall.vforks() {
+		return
+	}
 	if v == frontend.Leader && e.followers > 0 && d.sides[v].live > 0 {
 		d.schedule = append(d.schedule, choice{thread: th, end: true})
 	}
@@ -105,8 +110,13 @@ func (e *Engine) noteEnd(th *thread, d *domain, v int) {
 
 // drop takes th out of d in variant v.
 func (d *domain) drop(th *thread, v int) {
+	d.sides[v].live--
+	d.forget(th, v)
+}
+
+// forget makes that th has no turns in d any more in variant v.
+func (d *domain) forget(th *thread, v int) {
 	s := &d.sides[v]
-	s.live--
 	s.ready = slices.DeleteFunc(s.ready, func(t turn) bool { return t.thread == th })
 	s.stops(th)
 	if s.last == th {
@@ -117,6 +127,11 @@ func (d *domain) drop(th *thread, v int) {
 // goOn lets a task run in user mode as soon as it is its turn.
 func (e *Engine) goOn(th *thread, a frontend.Action) {
 	v := a.Task.Variant
+	if th.sides[v].ended {
+		// Its process ends with a call of another thread.
+		e.letGo(th, a)
+		return
+	}
 	d := th.sides[v].domain
 	s := &d.sides[v]
 	s.stops(th)
@@ -172,8 +187,16 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	e.act(a)
 }
 
-// pump gives the processor of variant v to the next thread if nobody has it.
+// pump gives the processor of variant v to the next thread of d if nobody has it, or of
+// the domain that begins when d is over.
 func (e *Engine) pump(d *domain, v int) {
+	for ; d != nil; d = d.into {
+		e.give(d, v)
+	}
+}
+
+// give gives a turn to a thread of d.
+func (e *Engine) give(d *domain, v int) {
 	s := &d.sides[v]
 	if e.ended || len(s.runners) > 0 || !s.entered(v) {
 		return
@@ -201,9 +224,11 @@ func (e *Engine) pump(d *domain, v int) {
 		e.lastTurn(t.thread, v)
 	}
 	e.letGo(t.thread, t.action)
-	if v == frontend.Leader && s.live > 1 {
-		for w := 1; w < len(d.sides); w++ {
+	for w := 1; v == frontend.Leader && w < len(d.sides); w++ {
+		if s.live > 1 {
 			e.pump(d, w)
+		} else {
+			e.pumpAll(t.thread, w)
 		}
 	}
 }
@@ -240,7 +265,8 @@ func (s *domainSide) choose() int {
 }
 
 // repeat finds the thread whose turn it is in follower v, -1 when it is not ready or not
-// known yet. A thread that is alone needs no choice of the leader's.
+// known yet. A thread that is alone needs no choice of the leader's, but the leader's has
+// to have had the turn: it may come to be one of several before.
 func (s *domainSide) repeat(d *domain, v int) int {
 	c := d.head(v)
 	for i := range s.ready {
@@ -248,10 +274,14 @@ func (s *domainSide) repeat(d *domain, v int) int {
 			return i
 		}
 	}
-	if s.live > 1 {
+	if s.live > 1 || len(s.ready) == 0 {
 		return -1
 	}
-	return len(s.ready) - 1
+	th := s.ready[0].thread
+	if th.turns > th.sides[v].next || th.sides[frontend.Leader].stop == dead {
+		return 0
+	}
+	return -1
 }
 
 // ends reports whether the thread ends with its turn.
@@ -276,9 +306,10 @@ func (e *Engine) repeated(d *domain, v int, t *turn) bool {
 	s := &d.sides[v]
 	c, next := d.head(v), t.thread.sides[v].next
 	switch {
-	case c == nil || c.thread != t.thread:
-	case c.end && !t.ends(v) && t.thread.killed(v):
+	case t.thread.turns <= next && !t.ends(v) && t.thread.killed(v):
+		// The leader's did not live to have the turn.
 		e.killReady(t, v)
+	case c == nil || c.thread != t.thread:
 	case c.end:
 	case c.seq == next:
 		s.next++

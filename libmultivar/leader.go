@@ -91,6 +91,8 @@ func (e *Engine) abandon(th *thread) {
 	}
 	ev.interrupted, ev.ret = false, -eINTR
 	s.inCall, th.settling = nil, nil
+	// It has had the turn behind the call.
+	th.turns = th.position() + 1
 	e.complete(ev)
 }
 

@@ -119,6 +119,35 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	if !e.ended {
 		e.complete(ev)
 	}
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		e.killParent(th, v)
+	}
+}
+
+// killParent kills follower v of a thread whose leader was killed when it waited for its
+// vfork child: the child has its turns alone from then on.
+func (e *Engine) killParent(th *thread, v int) {
+	s := &th.sides[v]
+	ev := s.inCall
+	if !ev.vforks() || ev.child.sides[v].stop == unborn {
+		return
+	}
+	i := s.next + 1 - th.first
+	if i >= uint64(len(th.events)) || th.events[i].kind != event.Killed {
+		return
+	}
+	e.passed(ev, v)
+	killed := th.event(v)
+	s.ending, s.met = true, killed
+	killed.met++
+	e.passed(killed, v)
+	e.lastTurn(th, v)
+	e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: s.task})
+}
+
+// vforks reports whether ev is a vfork that has created its child.
+func (ev *record) vforks() bool {
+	return ev != nil && ev.forked && ev.birth.flags&cloneVfork != 0
 }
 
 // killed reports whether the leader's th was killed where follower v is.

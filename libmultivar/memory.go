@@ -141,6 +141,10 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			copied = false
 		}
 	}
+	if !fixed {
+		// Another thread may ask for memory before this call is made.
+		e.note(space.Map(at, length, addrspace.Attrs{Kind: addrspace.Reserved}))
+	}
 	nr := ev.raw.Nr
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
 		a := lead
@@ -157,6 +161,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 	ev.addrResult = true
 	ev.after = func(ret int64) int64 {
 		if ret < 0 && ret >= -4095 {
+			if !fixed {
+				e.note(space.Unmap(at, length))
+			}
 			if ret == -eEXIST && !fixed {
 				return -eNOMEM
 			}
@@ -292,6 +299,7 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 	to := from
 	at := map[int]addrspace.Address{0: from}
 	lead := args
+	reserved := false
 	switch {
 	case flags&remapFixed != 0:
 		to = e.layout.Canonical(frontend.Leader, args[4])
@@ -320,10 +328,15 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 		}
 		lead[3] |= remapFixed
 		at[4] = to
+		reserved = true
+		e.note(space.Map(to, newSize, addrspace.Attrs{Kind: addrspace.Reserved}))
 	}
 	ev.run = e.place(ev.raw.Nr, lead, at)
 	ev.addrResult = true
 	ev.after = func(ret int64) int64 {
+		if reserved {
+			e.note(space.Unmap(to, newSize))
+		}
 		if ret < 0 && ret >= -4095 {
 			return ret
 		}

@@ -19,7 +19,7 @@ func (m tracer) log(what string, t frontend.Task, a []frontend.Action) []fronten
 	fmt.Fprintf(&b, "%v %s ->", t, what)
 	for _, x := range a {
 		fmt.Fprintf(&b, " %s(%v", [...]string{
-			"run", "answer", "resume", "signal", "interrupt", "exec", "place", "time", "kill", "end",
+			"run", "answer", "resume", "signal", "interrupt", "exec", "place", "time", "kill", "stop", "end",
 		}[x.Op], x.Task)
 		switch x.Op {
 		case frontend.OpRun:

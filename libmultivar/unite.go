@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -25,11 +26,11 @@ type move struct {
 }
 
 // arrived reports whether the thread has had, in variant v, all turns that it had before
-// the move, and stands where the next one would begin; and whether in its old domain
-// everything is over that was in the leader.
+// the move, and stands where the next one would begin; and, when its domain was united
+// with another one, whether everything is over there that was in the leader.
 func (m *move) arrived(v int) bool {
 	s := &m.thread.sides[v]
-	if m.from.head(v) != nil {
+	if m.from.into == m.to && m.from.head(v) != nil {
 		return false
 	}
 	if s.ended || s.next >= m.seq {
@@ -78,11 +79,14 @@ func (e *Engine) unite(a, b *domain) {
 		lead.runners = append(lead.runners, s.runners...)
 		s.ready, s.runners, s.last = nil, nil, nil
 	}
+	var members []*thread
 	for t, th := range e.tasks {
 		if s := &th.sides[frontend.Leader]; t == s.task && !s.ended && (s.domain == a || s.domain == b) {
-			e.move(th, d)
+			members = append(members, th)
 		}
 	}
+	slices.SortFunc(members, func(x, y *thread) int { return cmp.Compare(x.id, y.id) })
+	e.move(d, members...)
 }
 
 // part gives th, which has executed a program, a domain of its own. What it has to do
@@ -94,27 +98,31 @@ func (e *Engine) part(th *thread) {
 	}
 	old.drop(th, frontend.Leader)
 	e.noteEnd(th, old, frontend.Leader)
-	e.move(th, newDomain(e.cfg.Variants))
+	e.move(newDomain(e.cfg.Variants), th)
 	e.pump(old, frontend.Leader)
 }
 
-// move makes d the domain of th: the leader's at once, a follower's from the turn on that
-// the leader's has next.
-func (e *Engine) move(th *thread, d *domain) {
-	lead := &th.sides[frontend.Leader]
-	from := lead.domain
-	lead.domain = d
-	d.join(frontend.Leader)
-	for v := 1; v < len(th.sides); v++ {
-		s := &th.sides[v]
-		if s.ended {
-			continue
+// move makes d the domain of the threads: the leader's at once, a follower's from the turn
+// on that the leader's has next.
+func (e *Engine) move(d *domain, threads ...*thread) {
+	for _, th := range threads {
+		lead := &th.sides[frontend.Leader]
+		from := lead.domain
+		lead.domain = d
+		d.join(frontend.Leader)
+		for v := 1; v < len(th.sides); v++ {
+			if s := &th.sides[v]; !s.ended {
+				d.join(v)
+				m := move{thread: th, seq: th.turns, from: from, to: d}
+				s.moves = append(s.moves, m)
+				d.sides[v].after = append(d.sides[v].after, m)
+			}
 		}
-		d.join(v)
-		m := move{thread: th, seq: th.turns, from: from, to: d}
-		s.moves = append(s.moves, m)
-		d.sides[v].after = append(d.sides[v].after, m)
-		e.cross(th, v)
+	}
+	for _, th := range threads {
+		for v := 1; v < len(th.sides); v++ {
+			e.cross(th, v)
+		}
 	}
 }
 
@@ -128,7 +136,18 @@ func (e *Engine) cross(th *thread, v int) {
 		old := s.domain
 		s.domain = s.moves[0].to
 		s.moves = s.moves[1:]
-		old.drop(th, v)
+		for _, t := range old.sides[v].ready {
+			if t.thread == th {
+				// It was here before the leader moved.
+				s.domain.sides[v].ready = append(s.domain.sides[v].ready, t)
+			}
+		}
+		if old.into == s.domain {
+			// Those that are still there have turns that they shared with it.
+			old.forget(th, v)
+		} else {
+			old.drop(th, v)
+		}
 		e.pump(old, v)
 	}
 }

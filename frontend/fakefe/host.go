@@ -7,7 +7,10 @@ import (
 	"github.com/multivar/multivar/frontend"
 )
 
-var _ frontend.Host = (*session)(nil)
+var (
+	_ frontend.Host  = (*session)(nil)
+	_ frontend.Twins = (*session)(nil)
+)
 
 // AllocShared implements frontend.Host.
 func (s *session) AllocShared(size int) ([]byte, error) {
@@ -98,7 +101,37 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if content == nil {
 		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, errFile)
 	}
-	return s.addFile(&file{content: content}), nil
+	return s.addFile(&file{content: content, inode: uint64(fd) + 1}), nil
+}
+
+// FileInfo implements frontend.Twins: each descriptor is a regular file of its own.
+func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
+	of := s.files[f]
+	if of == nil {
+		return frontend.FileInfo{}, errFile
+	}
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true}, nil
+}
+
+// NewFile implements frontend.Twins.
+func (s *session) NewFile(size int64) (frontend.File, error) {
+	return s.addFile(&file{content: make([]byte, size)}), nil
+}
+
+// CopyRange implements frontend.Twins.
+func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
+	to, from := s.files[dst], s.files[src]
+	if to == nil || from == nil || off < 0 || n < 0 {
+		return errFile
+	}
+	if end := int(off + n); len(to.content) < end {
+		to.content = append(to.content, make([]byte, end-len(to.content))...)
+	}
+	clear(to.content[off : off+n])
+	if off < int64(len(from.content)) {
+		copy(to.content[off:off+n], from.content[off:])
+	}
+	return nil
 }
 
 // DupImage implements frontend.Host.

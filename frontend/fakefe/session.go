@@ -52,6 +52,8 @@ type session struct {
 type file struct {
 	program *Program
 	content []byte
+	// inode tells descriptors' files from each other.
+	inode uint64
 }
 
 func newSession(ctx context.Context, cfg Config, spec frontend.Spec) *session {

@@ -1,0 +1,116 @@
+package libmultivar_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// family draws programs of processes and threads that race for numbers in memory which
+// they share: an anonymous mapping that children inherit, and files that they map at any
+// time.
+type family struct {
+	t *rapid.T
+	// memory holds the numbers by variant and name of the memory.
+	memory map[string]uint64
+	// tasks is how many there are, threads how many of them are no first threads.
+	tasks, threads int
+	kills          bool
+}
+
+// sharedFiles is how many files there are to be mapped.
+const sharedFiles = 2
+
+// race reports a number, which those that are not only to look at it change before.
+func (m *family) race(id int, name string, looks bool) []fakefe.Step {
+	return []fakefe.Step{
+		fakefe.Do(func(f *fakefe.Frame) {
+			key := fmt.Sprintf("%d %s", f.Variant(), name)
+			if !looks {
+				m.memory[key] = m.memory[key]*7 + uint64(id)
+			}
+			f.Set("seen", m.memory[key])
+		}),
+		fakefe.Call(nr("lseek"), num(id), fakefe.Var("seen"), num(0)),
+	}
+}
+
+// life draws what a task does that has the named memory. Threads create nothing, and what
+// has threads creates no processes: children are told apart by the order in which they come.
+func (m *family) life(depth int, has []string, thread, looks bool) []fakefe.Step {
+	m.tasks++
+	id, threaded := m.tasks, thread
+	var out []fakefe.Step
+	has = append([]string(nil), has...)
+	for range rapid.IntRange(0, 12).Draw(m.t, "steps") {
+		switch what := rapid.IntRange(0, 9).Draw(m.t, "what"); {
+		case what == 0:
+			fd := rapid.IntRange(0, sharedFiles-1).Draw(m.t, "file")
+			out = append(out, fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(1), num(20+fd), num(0)))
+			has = append(has, fmt.Sprint("file", fd))
+		case what == 1:
+			out = append(out, fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(0x21), num(-1), num(0)))
+			has = append(has, fmt.Sprintf("anon %d %d", id, len(out)))
+		case what == 2 && depth > 0 && m.tasks < 8 && !thread:
+			if rapid.Bool().Draw(m.t, "thread") {
+				m.threads++
+				threaded = true
+				out = append(out, fakefe.Thread(m.life(depth-1, has, true, looks)...))
+			} else if !threaded {
+				threads := m.threads
+				// Where a task is killed that computes, what it has changed is not the same.
+				kill := m.kills && rapid.Bool().Draw(m.t, "kill")
+				child := m.life(depth-1, has, false, kill)
+				if m.threads == threads && rapid.Bool().Draw(m.t, "exec") {
+					child = append(child, fakefe.Call(nr("execve"), fakefe.String(execTo), fakefe.Words(fakefe.String("other"), num(0)), num(0)))
+				}
+				// What a process of several threads that is killed did last is not compared.
+				kill = kill && m.threads == threads
+				out = append(out, fakefe.Fork(append(child, fakefe.Call(nr("exit"), num(0)))...).As("child"))
+				if kill {
+					out = append(out, m.race(id, fmt.Sprint("own ", id), looks)...)
+					out = append(out, fakefe.Call(nr("kill"), fakefe.Var("child"), num(9)))
+				}
+			}
+		case what == 3:
+			out = append(out, fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))))
+		case len(has) > 0:
+			for range rapid.IntRange(1, 4).Draw(m.t, "races") {
+				out = append(out, m.race(id, rapid.SampledFrom(has).Draw(m.t, "memory"), looks)...)
+			}
+		default:
+			out = append(out, fakefe.Call(nr("sched_yield")))
+		}
+	}
+	return out
+}
+
+// Processes that share memory see each other's writes in the same order in all variants,
+// wherever they come to share it.
+func TestProcessesInterleaveAlike(t *testing.T) {
+	tasks := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &family{t: rt, memory: map[string]uint64{}, kills: rapid.Bool().Draw(rt, "kills")}
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers()}
+		prog.Steps = append(m.life(3, nil, false, false), fakefe.Call(nr("exit"), num(0)))
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{
+			Programs: []*fakefe.Program{prog, other()}, Choose: genChooser(rt),
+			Capabilities: &frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Twins: true},
+		}, newTableKernel(1))
+
+		s.ok(rt)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
+		}
+		s.followed(rt)
+		tasks = max(tasks, m.tasks)
+	})
+	if tasks < 4 {
+		t.Errorf("at most %d tasks in one program", tasks)
+	}
+}
