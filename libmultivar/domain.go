@@ -167,7 +167,7 @@ func (e *Engine) withdraw(th *thread) {
 func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
 	v := a.Task.Variant
 	s := &th.sides[v]
-	if d := &s.domain.sides[v]; !ev.call.Blocks && len(d.runners) == 0 {
+	if d := &s.domain.sides[v]; !ev.call.Blocks && len(d.runners) == 0 && !s.ended {
 		d.runners = append(d.runners, th)
 	}
 	s.inCall = ev

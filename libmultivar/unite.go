@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -80,13 +81,30 @@ func (e *Engine) unite(a, b *domain) {
 		s.ready, s.runners, s.last = nil, nil, nil
 	}
 	var members []*thread
-	for t, th := range e.tasks {
-		if s := &th.sides[frontend.Leader]; t == s.task && !s.ended && (s.domain == a || s.domain == b) {
-			members = append(members, th)
+	for _, p := range e.pids {
+		for _, th := range p.threads {
+			switch s := &th.sides[frontend.Leader]; {
+			case s.domain != a && s.domain != b:
+			case !s.ended:
+				members = append(members, th)
+			default:
+				e.outlive(d, th)
+			}
 		}
 	}
 	slices.SortFunc(members, func(x, y *thread) int { return cmp.Compare(x.id, y.id) })
 	e.move(d, members...)
+}
+
+// outlive makes d begin, in each follower, when its task of th has ended, as the leader's
+// has.
+func (e *Engine) outlive(d *domain, th *thread) {
+	for v := 1; v < len(th.sides); v++ {
+		if s := &th.sides[v]; !s.ended {
+			m := move{thread: th, seq: math.MaxUint64, from: s.domain, to: d}
+			d.sides[v].after = append(d.sides[v].after, m)
+		}
+	}
 }
 
 // part gives th, which has executed a program, a domain of its own. What it has to do
@@ -194,10 +212,7 @@ func (e *Engine) sharesDomain(th *thread) bool {
 func (e *Engine) gather(t *twin, th *thread) {
 	own := th.sides[frontend.Leader].domain
 	if t.domain != nil {
-		if others := t.domain.latest(); others.sides[frontend.Leader].live > 0 {
-			e.unite(others, own)
-			own = own.latest()
-		}
+		e.unite(t.domain.latest(), own)
 	}
-	t.domain = own
+	t.domain = own.latest()
 }
