@@ -203,9 +203,8 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 		}
 		return nr, a
 	}
-	if b.flags&cloneVfork == 0 {
-		ev.call.Blocks = false
-	}
+	// Until the child lets its parent go, it has turns.
+	ev.call.Blocks = b.flags&cloneVfork != 0
 }
 
 // OnFork implements frontend.Monitor.

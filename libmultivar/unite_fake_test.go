@@ -114,3 +114,25 @@ func TestProcessesInterleaveAlike(t *testing.T) {
 		t.Errorf("at most %d tasks in one program", tasks)
 	}
 }
+
+// A child that lives in its parent's memory has turns while the parent sleeps, however it
+// was created, and a program that it executes leaves the parent to go on alone.
+func TestVforkChildHasTurns(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		yield := fakefe.Call(nr("sched_yield"))
+		child := []fakefe.Step{yield, yield}
+		if rapid.Bool().Draw(rt, "exec") {
+			child = append(child, fakefe.Call(nr("execve"), fakefe.String(execTo), fakefe.Words(fakefe.String("other"), num(0)), num(0)))
+		}
+		spawn := fakefe.Vfork(append(child, fakefe.Exit(4))...)
+		if rapid.Bool().Draw(rt, "clone") {
+			const vfork, signal = 0x4100, 17
+			spawn = fakefe.Step{Nr: nr("clone"), Args: []fakefe.Arg{num(vfork | signal), num(0)}, Child: spawn.Child}
+		}
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+			fakefe.Thread(yield, yield, yield), yield, spawn, yield, fakefe.Exit(3),
+		}}
+		s := scripted(t, genConfig(rt, 1), fakefe.Config{Programs: []*fakefe.Program{prog, other()}, Choose: genChooser(rt)}, newTableKernel(1))
+		s.agreed(rt)
+	})
+}
