@@ -188,12 +188,30 @@ type Executables interface {
 	ExecRefusal(t Task, dirfd int, path string, flags int) (errno int, reason string)
 }
 
+// IPC is what the kernel knows about System V objects, which the leader has in common
+// with whoever starts kvmsandbox. See Host.
+type IPC interface {
+	// SemaphoreCount returns how many semaphores the set with this id has, 0 when there
+	// is no such set.
+	SemaphoreCount(id int) int
+
+	// IPCLimits returns the limits that hold now.
+	IPCLimits() IPCLimits
+}
+
+// IPCLimits are limits of System V objects, 0 where there are none.
+type IPCLimits struct {
+	// Message is the most bytes of a message, Operations the most that semop(2) does.
+	Message, Operations uint64
+}
+
 // Host is what a front-end does for the monitor at once. All methods are called
 // on the session's goroutine only, and only for tasks that are stopped in front
 // of the monitor.
 type Host interface {
 	Memory
 	Files
+	IPC
 
 	// Registers returns the registers of a stopped task.
 	Registers(t Task) (Registers, error)

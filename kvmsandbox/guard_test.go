@@ -69,7 +69,9 @@ func TestVectors(t *testing.T) {
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #define TRY(n, e) do { if (!(e)) { dprintf(2, "%s: %m\n", #e); return (n); } } while (0)
 int main(void)
@@ -129,6 +131,18 @@ int main(void)
 	TRY(31, recvmmsg(s[1], b, 200, MSG_WAITFORONE, 0) == 3 && b[2].msg_len == 5 && b[3].msg_len == -1u);
 	TRY(32, sendmmsg(s[0], (struct mmsghdr *)slot, 1, 0) == -1 && errno == EFAULT);
 	TRY(33, sendmmsg(s[0], a, 0, 0) == 0);
+
+	/* Nobody waits for, wakes or moves the variant host's futexes. */
+	int word = 0;
+	struct { unsigned long val, at; unsigned flags, zero; } f[2] = {{0, (unsigned long)&word, 2, 0}, {0, (unsigned long)slot, 2, 0}};
+	struct timespec past = {0, 1};
+	TRY(40, syscall(449, f, 1, 0, &past, CLOCK_MONOTONIC) == -1 && errno == ETIMEDOUT);
+	TRY(41, syscall(449, f, 2, 0, &past, CLOCK_MONOTONIC) == -1 && errno == EFAULT);
+	TRY(42, syscall(449, slot, 1, 0, &past, CLOCK_MONOTONIC) == -1 && errno == EFAULT);
+	TRY(43, syscall(449, f, 1 << 20, 0, &past, CLOCK_MONOTONIC) == -1);
+	TRY(44, syscall(456, f, 0, 1, 1) == -1 && (errno == EFAULT || errno == ENOSYS));
+	f[1].at = (unsigned long)&word;
+	TRY(45, syscall(456, f, 0, 1, 1) == 0 || errno == ENOSYS);
 	return 42;
 }`)
 	for _, exit := range []bool{false, true} {

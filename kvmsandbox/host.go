@@ -242,6 +242,14 @@ func procPath(host int, name string) string {
 	return "/proc/" + strconv.Itoa(host) + "/" + name
 }
 
+// SemaphoreCount implements frontend.Host.
+func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
+
+// IPCLimits implements frontend.Host.
+func (s *session) IPCLimits() frontend.IPCLimits {
+	return frontend.IPCLimits{Message: unix.MessageLimit(), Operations: unix.SemaphoreOperations()}
+}
+
 // Mappings implements frontend.Host. The variant host's own are not among them.
 func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 	all, err := procmaps.Read(id.Host)

@@ -66,6 +66,8 @@ func (s *session) copyVectors(t *task, nr int64, args *[6]uint64) (finish func(r
 				// The kernel takes the lower half of the number (import_iovec).
 				args[i], _ = c.vector(word, uint64(uint32(args[arg.Len.Arg])))
 			}
+		case sysabi.Struct:
+			args[i] = c.records(word, &arg, args)
 		case sysabi.Msghdr:
 			h, ok := c.header(word, msghdrSize, receives)
 			if !ok {
@@ -133,6 +135,45 @@ func (c *copies) vector(addr, count uint64) (at uint64, ok bool) {
 	copy(c.t.blk.Bytes(off, size), b)
 	c.vectors += size
 	return c.t.blk.Addr(off), true
+}
+
+// records copies an array of records in which the kernel finds addresses of memory on
+// which it acts (struct futex_waitv), and returns where the copy is. Others stay where
+// they are.
+func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint64) {
+	var members []uint64
+	for _, f := range arg.Struct.Fields {
+		if f.Kind == sysabi.Addr {
+			members = append(members, f.Off)
+		}
+	}
+	size := arg.Len.N
+	if arg.Len.Kind == sysabi.LenArg {
+		size *= uint64(uint32(args[arg.Len.Arg]))
+	}
+	if len(members) == 0 || addr == 0 || size == 0 {
+		return addr
+	}
+	if size > vhost.LargeSize-uint64(c.vectors) {
+		// The kernel takes fewer of them.
+		return nowhere
+	}
+	b := make([]byte, size)
+	if !c.read(addr, b) {
+		return nowhere
+	}
+	for e := b; uint64(len(e)) >= arg.Struct.Size; e = e[arg.Struct.Size:] {
+		for _, off := range members {
+			if word := binary.LittleEndian.Uint64(e[off:]); inSlot(word) {
+				// Whether it is aligned counts still.
+				binary.LittleEndian.PutUint64(e[off:], nowhere+word%pageSize)
+			}
+		}
+	}
+	off := vhost.Large + c.vectors
+	copy(c.t.blk.Bytes(off, len(b)), b)
+	c.vectors += len(b)
+	return c.t.blk.Addr(off)
 }
 
 // clean replaces a pointer to the slot.

@@ -25,16 +25,31 @@ func (x *encoder) length(a *sysabi.Arg) uint64 {
 // arguments' values alone. A length argument is as wide as its kind says, and a
 // negative one stands for nothing.
 func plainLength(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
+	return a.Len.Head + counted(all, a, args)
+}
+
+// countOf returns how many a count stands for.
+func countOf(a *sysabi.Arg, v uint64) uint64 {
+	switch a.Kind {
+	case sysabi.Int:
+		return uint64(max(int32(v), 0))
+	case sysabi.Uint, sysabi.Flags:
+		return uint64(uint32(v))
+	}
+	return v
+}
+
+// counted is plainLength without the bytes in front of what is counted.
+func counted(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
 	if a.Len.Kind == sysabi.LenConst {
 		return a.Len.N
 	}
 	n := args[a.Len.Arg]
 	if a.Len.Arg < len(all) {
-		switch all[a.Len.Arg].Kind {
-		case sysabi.Int:
-			n = uint64(max(int32(n), 0))
-		case sysabi.Uint, sysabi.Flags:
-			n = uint64(uint32(n))
+		from := &all[a.Len.Arg]
+		n = countOf(from, n)
+		if from.Most != 0 && n > from.Most {
+			return 0
 		}
 	}
 	unit := max(a.Len.N, 1)

@@ -64,6 +64,30 @@ func (x *encoder) fields(arg uint8, index uint32, l *sysabi.Layout, raw []byte, 
 			continue
 		}
 		x.number(arg, uint8(k), index, f.Kind, uintOf(p))
+		if f.Points != nil && uintOf(p) != 0 {
+			x.pointed(arg, index, f.Points, uintOf(p))
+		}
+	}
+}
+
+// partPointed is the first part of the members of a record to which a member points.
+const partPointed = 100
+
+// pointed encodes the record to which a member of another one points.
+func (x *encoder) pointed(arg uint8, index uint32, l *sysabi.Layout, addr uint64) {
+	raw := make([]byte, l.Size)
+	if got, ok := x.read(addr, raw); !ok {
+		x.b.Number(arg, event.PartLen, index, sysabi.Ptr, event.Fault, uint64(got))
+		return
+	}
+	for k := range l.Fields {
+		f := &l.Fields[k]
+		p := raw[f.Off : f.Off+f.Size]
+		if f.Kind == sysabi.Buf {
+			x.b.Bytes(arg, uint8(partPointed+k), index, f.Kind, 0, p)
+			continue
+		}
+		x.number(arg, uint8(partPointed+k), index, f.Kind, uintOf(p))
 	}
 }
 

@@ -24,7 +24,10 @@ type fdTable struct {
 
 // procFile is an open file of /proc whose content holds addresses.
 type procFile struct {
-	binary      bool
+	binary bool
+	// cookies: it is a socket by which words of the program come back to it, in any
+	// layout.
+	cookies     bool
 	closeOnExec bool
 }
 
@@ -292,13 +295,13 @@ func (e *Engine) translateWords(data []byte, v int) []byte {
 // noteText marks a completed read of a file of /proc whose bytes followers get
 // translated. Where stacks and heaps have common addresses nothing is: all
 // variants read alike, and a program finds its own stack in the text all the
-// same.
+// same. The words that a socket brings back to a program are its own in any layout.
 func (e *Engine) noteText(th *thread, ev *record) {
-	if e.cfg.Layout != LayoutDisjoint || len(th.proc.fds.addresses) == 0 || len(ev.call.Args) == 0 || ev.call.Args[0].Kind != sysabi.FD {
+	if len(th.proc.fds.addresses) == 0 || len(ev.call.Args) == 0 || ev.call.Args[0].Kind != sysabi.FD {
 		return
 	}
 	f, ok := th.proc.fds.addresses[int(int32(ev.raw.Args[0]))]
-	ev.addressText = ok && ev.kind == event.Call
+	ev.addressText = ok && ev.kind == event.Call && (f.cookies || e.cfg.Layout == LayoutDisjoint)
 	ev.binaryText = f.binary
 }
 

@@ -128,6 +128,10 @@ func (e *Engine) callOf(ev *record, s *side) *sysabi.Call {
 	if ev.call.Row == nil || ev.call.Sub == nil {
 		return &ev.call
 	}
+	if ev.call.Sub.Same(ev.raw.Args, s.call.Args) {
+		// A handler may know more of it than the row.
+		return &ev.call
+	}
 	call := ev.call.Row.Resolve(s.call.Args)
 	return &call
 }

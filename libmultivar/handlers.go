@@ -38,6 +38,7 @@ func (e *Engine) prepare(th *thread, ev *record) {
 	} else if ev.call.Ret == sysabi.RetFD {
 		e.prepareNewFD(th, ev)
 	}
+	e.exceed(ev)
 	if e.cfg.Pids != PidsLeader && !ev.answered {
 		e.translatePids(th, ev)
 	}
@@ -90,6 +91,13 @@ func handlers() []handler {
 		sysabi.HandlerPrctl:       (*Engine).preparePrctl,
 		sysabi.HandlerPersonality: (*Engine).preparePersonality,
 		sysabi.HandlerPoll:        (*Engine).preparePoll,
+		sysabi.HandlerFutex2:      (*Engine).prepareFutex2,
+		sysabi.HandlerSemctl:      (*Engine).prepareSemctl,
+		sysabi.HandlerSemop:       (*Engine).prepareSemop,
+		sysabi.HandlerMsgctl:      (*Engine).prepareMsgctl,
+		sysabi.HandlerMsgsnd:      (*Engine).prepareMsgsnd,
+		sysabi.HandlerMqSend:      (*Engine).prepareMqSend,
+		sysabi.HandlerMqNotify:    (*Engine).prepareMqNotify,
 	}
 }
 

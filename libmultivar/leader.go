@@ -264,7 +264,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if seen != ret {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
 	}
-	if ret == -eINTR || ev.exec != nil || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
+	if ret == -eINTR || ev.exec != nil || ev.notifies || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {
 		th.settling = ev
 		if ret != -eINTR {
 			s.inCall = nil

@@ -99,6 +99,7 @@ func (e *Engine) programPid(host int64) int64 {
 const (
 	codeUser      = 0
 	codeQueue     = -1
+	codeMessage   = -3
 	codeTkill     = -6
 	siginfoSender = 16
 )
@@ -109,7 +110,7 @@ func (e *Engine) translateSender(sig *frontend.Signal) {
 		return
 	}
 	switch code := sig.Code(); {
-	case code == codeUser, code == codeQueue, code == codeTkill, sig.Number == sigCHLD && code > 0:
+	case code == codeUser, code == codeQueue, code == codeMessage, code == codeTkill, sig.Number == sigCHLD && code > 0:
 		p := sig.Info[siginfoSender : siginfoSender+4]
 		binary.LittleEndian.PutUint32(p, uint32(e.programPid(int64(int32(binary.LittleEndian.Uint32(p))))))
 	}

@@ -130,7 +130,7 @@ func (r *reader) length(i uint8, a *sysabi.Arg) uint64 {
 	case sysabi.LenNone:
 	case sysabi.LenRet:
 		unit := max(a.Len.N, 1)
-		return min(uint64(max(r.ret, 0))*unit, plainLength(r.ev.call.Args, a, &r.args))
+		return min(a.Len.Head+uint64(max(r.ret, 0))*unit, plainLength(r.ev.call.Args, a, &r.args))
 	case sysabi.LenPtr:
 		n := a.Len.N
 		var p [4]byte

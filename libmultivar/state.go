@@ -194,6 +194,9 @@ type record struct {
 	// answered is true when nobody runs the call; ret is then its result.
 	answered bool
 	ret      int64
+	// notifies: the call may raise a signal for its own caller when it succeeds, although
+	// it gives out data.
+	notifies bool
 	// toLeader: the engine made the output, the leader gets it too.
 	toLeader bool
 	// over: a handler runs, so an interrupted call is not restarted as the same

@@ -206,6 +206,14 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
 }
 
+// SemaphoreCount implements frontend.Host.
+func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
+
+// IPCLimits implements frontend.Host.
+func (s *session) IPCLimits() frontend.IPCLimits {
+	return frontend.IPCLimits{Message: unix.MessageLimit(), Operations: unix.SemaphoreOperations()}
+}
+
 // Mappings implements frontend.Host.
 func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 	vmas, err := procmaps.Read(id.Host)

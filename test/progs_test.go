@@ -81,6 +81,9 @@ var progs = []prog{
 	{name: "ipc_pipe"},
 	{name: "ipc_socketpair"},
 	{name: "ipc_unix"},
+	{name: "ipc_sysv_sem", unprivileged: true},
+	{name: "ipc_sysv_msg", unprivileged: true},
+	{name: "ipc_mq", unprivileged: true},
 	{name: "net_tcp", unprivileged: true},
 	{name: "net_udp"},
 	{name: "net_msg"},
@@ -120,6 +123,7 @@ var progs = []prog{
 	{name: "thread_life"},
 	{name: "thread_locks"},
 	{name: "thread_spin"},
+	{name: "thread_futex2"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},

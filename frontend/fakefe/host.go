@@ -161,6 +161,12 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return fmt.Sprintf("/fake/%d", fd), nil
 }
 
+// SemaphoreCount implements frontend.Host.
+func (s *session) SemaphoreCount(int) int { return 0 }
+
+// IPCLimits implements frontend.Host.
+func (s *session) IPCLimits() frontend.IPCLimits { return frontend.IPCLimits{} }
+
 // Mappings implements frontend.Host.
 func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 	t, err := s.held(id)

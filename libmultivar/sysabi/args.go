@@ -99,6 +99,18 @@ func lenMul(arg int, n uint64) Len { return Len{Kind: LenArg, Arg: arg, N: n} }
 // lenRet is the call's result in elements of n bytes, limited by argument arg.
 func lenRet(arg int, n uint64) Len { return Len{Kind: LenRet, Arg: arg, N: n} }
 
+// behind returns the length l with n bytes in front of what it counts.
+func (l Len) behind(n uint64) Len {
+	l.Head = n
+	return l
+}
+
+// atMost returns the count a, of which the kernel accepts n at most.
+func (a Arg) atMost(n uint64) Arg {
+	a.Most = n
+	return a
+}
+
 // lenAt is the 32-bit number that argument arg points to.
 func lenAt(arg int) Len { return Len{Kind: LenPtr, Arg: arg} }
 

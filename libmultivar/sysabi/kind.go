@@ -135,6 +135,9 @@ const (
 	// LenDiv is argument Len.Arg divided by Len.N, rounded up (mincore: a byte
 	// per page).
 	LenDiv
+	// LenAsked is a length that no argument holds: the row's handler asks for it
+	// and puts a constant in its place.
+	LenAsked
 )
 
 // Len is the length of the data behind an argument. Argument Len.Arg counts as
@@ -144,6 +147,9 @@ type Len struct {
 	Kind LenKind
 	Arg  int
 	N    uint64
+	// Head is a number of bytes in front of those that are counted, which are there
+	// even when nothing is (the type of a message).
+	Head uint64
 }
 
 // Arg describes one argument of a call.
@@ -159,6 +165,10 @@ type Arg struct {
 	// bits If.Mask set (open's mode only counts with O_CREAT). A zero Mask
 	// means always. An argument that is off is treated as None.
 	If Cond
+	// Most, when it is not zero, is the largest value of a count that the kernel
+	// accepts. It looks at nothing that a larger one counts, and neither does a
+	// comparison. The engine makes sure that the kernel refuses it.
+	Most uint64
 	// OnErr is the error number with which a failing call still writes this
 	// output (nanosleep's rest with EINTR), zero for none. With any other error
 	// the output is not written.
@@ -207,6 +217,9 @@ type Field struct {
 	Kind Kind
 	// If restricts the member to records that ask for it; see Applies.
 	If FieldCond
+	// Points is the layout of the record to which the member, of kind Ptr, points
+	// and which the kernel reads as well. Nil for pointers that it does not follow.
+	Points *Layout
 }
 
 // FieldCond is a condition on a member of the same record: the number of Size

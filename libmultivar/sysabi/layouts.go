@@ -1,5 +1,7 @@
 package sysabi
 
+import "slices"
+
 // The layouts of 64-bit Linux, from include/uapi and, for struct stat, struct
 // sigaction and struct epoll_event, arch/*/include/uapi.
 
@@ -17,11 +19,19 @@ func (f Field) when(c FieldCond) Field {
 	return f
 }
 
+// points returns the member, a pointer that the kernel follows, with what is there.
+func (f Field) points(l *Layout) Field {
+	f.Points = l
+	return f
+}
+
 // Values that decide which members of a record count.
 const (
 	saRestorer     = 0x04000000
 	ssDisable      = 2
+	sigevSignal    = 0
 	sigevNone      = 1
+	sigevThread    = 2
 	sigevThreadID  = 4
 	utimeNowNsec   = 1<<30 - 1
 	utimeOmitNsec  = 1<<30 - 2
@@ -103,6 +113,17 @@ var (
 		member("sigev_signo", 8, 4, Signal).when(FieldCond{Off: 12, Size: 4, Min: sigevNone, Max: sigevNone, Not: true}),
 		member("sigev_notify", 12, 4, Int),
 		member("sigev_notify_thread_id", 16, 4, Pid).when(FieldCond{Off: 12, Size: 4, Min: sigevThreadID, Max: sigevThreadID}))
+	// mqSigeventLayout is what mq_notify(2) takes. With SIGEV_THREAD it sends what
+	// the value points to through the socket in sigev_signo, and glibc keeps
+	// pointers there.
+	mqSigeventLayout = layout("sigevent", 64,
+		member("sigev_value", 0, 8, Word).when(FieldCond{Off: 12, Size: 4, Min: sigevSignal, Max: sigevSignal}),
+		member("sigev_cookie", 0, 8, Ptr).points(notifyCookieLayout).when(FieldCond{Off: 12, Size: 4, Min: sigevThread, Max: sigevThread}),
+		member("sigev_signo", 8, 4, Signal).when(FieldCond{Off: 12, Size: 4, Min: sigevNone, Max: sigevNone, Not: true}),
+		member("sigev_notify", 12, 4, Int))
+	// The kernel replaces the cookie's last byte (NOTIFY_COOKIE_LEN).
+	notifyCookieLayout = layout("cookie", 32,
+		member("word0", 0, 8, Word), member("word1", 8, 8, Word), member("word2", 16, 8, Word), member("rest", 24, 7, Buf))
 )
 
 // Processes and limits.
@@ -128,6 +149,31 @@ var (
 		member("cgroup", 80, 8, Long))
 	pidLayout   = layout("pid_t", 4, member("pid", 0, 4, Pid))
 	ucredLayout = layout("ucred", 12, member("pid", 0, 4, Pid), member("uid", 4, 4, Uint), member("gid", 8, 4, Uint))
+)
+
+// System V objects and message queues. IPC_SET takes the members that are named
+// and ignores the others.
+var (
+	semidLayout = &Layout{
+		Name: "semid_ds", Size: 104, Fields: permMembers,
+		arm64: &Layout{Name: "semid_ds", Size: 88, Fields: permMembers},
+	}
+	msqidLayout = layout("msqid_ds", 120, append(slices.Clone(permMembers),
+		member("msg_qbytes", 88, 8, Long),
+		member("msg_lspid", 96, 4, None), member("msg_lrpid", 100, 4, None))...)
+	permMembers   = []Field{member("uid", 4, 4, Uint), member("gid", 8, 4, Uint), member("mode", 20, 4, Mode)}
+	seminfoLayout = layout("seminfo", 40)
+	msginfoLayout = layout("msginfo", 32)
+	sembufLayout  = layout("sembuf", 6,
+		member("sem_num", 0, 2, Uint), member("sem_op", 2, 2, Int), member("sem_flg", 4, 2, Flags))
+
+	// What mq_open(2) and mq_getsetattr(2) read, and what the latter writes.
+	mqLimitsLayout = layout("mq_attr", 64, member("mq_maxmsg", 8, 8, Long), member("mq_msgsize", 16, 8, Long))
+	mqFlagsLayout  = layout("mq_attr", 64, member("mq_flags", 0, 8, Long))
+	mqAttrLayout   = layout("mq_attr", 64)
+
+	futexWaitvLayout = layout("futex_waitv", 24,
+		member("val", 0, 8, Long), member("uaddr", 8, 8, Addr), member("flags", 16, 4, Flags), member("__reserved", 20, 4, Uint))
 )
 
 // Files and descriptors.

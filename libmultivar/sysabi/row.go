@@ -107,6 +107,13 @@ const (
 	HandlerPersonality
 	HandlerShm
 	HandlerPoll
+	HandlerFutex2
+	HandlerSemctl
+	HandlerSemop
+	HandlerMsgctl
+	HandlerMsgsnd
+	HandlerMqSend
+	HandlerMqNotify
 )
 
 // Row describes one system call.
@@ -202,6 +209,14 @@ func (r *Row) Resolve(args [6]uint64) Call {
 
 // find returns the case that the arguments select.
 func (t *SubTable) find(args [6]uint64) SubCase {
+	if sub, ok := t.Cases[t.command(args)]; ok {
+		return sub
+	}
+	return t.Default
+}
+
+// command returns the command that the arguments hold.
+func (t *SubTable) command(args [6]uint64) uint64 {
 	cmd := args[t.Arg]
 	if t.Mask != 0 {
 		cmd &= t.Mask
@@ -209,8 +224,8 @@ func (t *SubTable) find(args [6]uint64) SubCase {
 	if t.Upper != 0 {
 		cmd = cmd&0xffffffff | args[t.Upper]<<32
 	}
-	if sub, ok := t.Cases[cmd]; ok {
-		return sub
-	}
-	return t.Default
+	return cmd
 }
+
+// Same reports whether the arguments of two calls hold the same command.
+func (t *SubTable) Same(a, b [6]uint64) bool { return t.command(a) == t.command(b) }

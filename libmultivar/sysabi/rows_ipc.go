@@ -5,29 +5,32 @@ package sysabi
 func ipcRows() []Row {
 	return []Row{
 		futexRow(),
-		later("futex_waitv", "waiting for several futexes", ptr("waiters"), u32("nr_futexes"), flags("flags", nil), ptr("timeout"), enum("clockid", clockNames)),
-		later("futex_wake", "futexes of the second interface", addr("uaddr"), long("mask"), i32("nr"), flags("flags", nil)),
-		later("futex_wait", "futexes of the second interface", addr("uaddr"), long("val"), long("mask"), flags("flags", nil), ptr("timeout"), enum("clockid", clockNames)),
-		later("futex_requeue", "futexes of the second interface", ptr("waiters"), flags("flags", nil), i32("nr_wake"), i32("nr_requeue")),
+		{Name: "futex_waitv", Args: args(waiters(lenMul(1, futexWaitvLayout.Size)), u32("nr_futexes").atMost(maxFutexes), flags("flags", nil), inRec("timeout", timespecLayout), enum("clockid", clockNames).when(3, ^uint64(0))), Blocks: true, Handler: HandlerFutex2},
+		{Name: "futex_wake", Args: args(addr("uaddr"), long("mask"), i32("nr"), flags("flags", nil)), Handler: HandlerFutex2},
+		{Name: "futex_wait", Args: args(addr("uaddr"), long("val"), long("mask"), flags("flags", nil), inRec("timeout", timespecLayout), enum("clockid", clockNames).when(4, ^uint64(0))), Blocks: true, Handler: HandlerFutex2},
+		{Name: "futex_requeue", Args: args(waiters(fixed(2*futexWaitvLayout.Size)), flags("flags", nil), i32("nr_wake"), i32("nr_requeue")), Handler: HandlerFutex2},
 
 		later("shmget", "System V shared memory", i32("key"), long("size"), flags("shmflg", nil)),
 		later("shmat", "System V shared memory", i32("shmid"), addr("shmaddr"), flags("shmflg", nil)),
 		later("shmdt", "System V shared memory", addr("shmaddr")),
 		later("shmctl", "System V shared memory", i32("shmid"), i32("op"), ptr("buf")),
-		later("semget", "System V semaphores", i32("key"), i32("nsems"), flags("semflg", nil)),
-		later("semop", "System V semaphores", i32("semid"), ptr("sops"), long("nsops")),
-		later("semtimedop", "System V semaphores", i32("semid"), ptr("sops"), long("nsops"), ptr("timeout")),
-		later("semctl", "System V semaphores", i32("semid"), i32("semnum"), i32("op")),
-		later("msgget", "System V message queues", i32("key"), flags("msgflg", nil)),
-		later("msgsnd", "System V message queues", i32("msqid"), ptr("msgp"), long("msgsz"), flags("msgflg", nil)).waits(WaitOutput),
-		later("msgrcv", "System V message queues", i32("msqid"), ptr("msgp"), long("msgsz"), long("msgtyp"), flags("msgflg", nil)),
-		later("msgctl", "System V message queues", i32("msqid"), i32("op"), ptr("buf")),
-		later("mq_open", "POSIX message queues", path("name"), flags("oflag", openNames), mode("mode").when(1, openCreates), ptr("attr")),
-		later("mq_unlink", "POSIX message queues", path("name")),
-		later("mq_timedsend", "POSIX message queues", fd("mqdes"), in("msg_ptr", lenArg(2)), long("msg_len"), u32("msg_prio"), ptr("abs_timeout")).waits(WaitOutput),
-		later("mq_timedreceive", "POSIX message queues", fd("mqdes"), ptr("msg_ptr"), long("msg_len"), ptr("msg_prio"), ptr("abs_timeout")),
-		later("mq_notify", "POSIX message queues", fd("mqdes"), ptr("sevp")),
-		later("mq_getsetattr", "POSIX message queues", fd("mqdes"), ptr("newattr"), ptr("oldattr")),
+		{Name: "semget", Args: args(i32("key"), i32("nsems"), flags("semflg", ipcNames))},
+		{Name: "semop", Args: args(i32("semid"), semOps, semCount), Blocks: true, Handler: HandlerSemop},
+		{Name: "semtimedop", Args: args(i32("semid"), semOps, semCount, inRec("timeout", timespecLayout)), Blocks: true, Handler: HandlerSemop},
+		semctlRow(),
+		{Name: "msgget", Args: args(i32("key"), flags("msgflg", ipcNames))},
+		// A message is a word, its type, and msgsz bytes of text.
+		{Name: "msgsnd", Args: args(i32("msqid"), in("msgp", lenArg(2).behind(8)), long("msgsz").atMost(1<<31-1), flags("msgflg", msgFlagNames)), Blocks: true, Wait: WaitOutput, Handler: HandlerMsgsnd},
+		{Name: "msgrcv", Args: args(i32("msqid"), out("msgp", lenRet(2, 1).behind(8)), long("msgsz"), long("msgtyp"), flags("msgflg", msgFlagNames)), Blocks: true},
+		msgctlRow(),
+
+		// Names of queues are no paths. They have no effect on files, and 255 bytes.
+		{Name: "mq_open", Args: args(str("name"), flags("oflag", openNames), mode("mode").when(1, 0o100), inRec("attr", mqLimitsLayout)), Ret: RetFD},
+		{Name: "mq_unlink", Args: args(str("name"))},
+		{Name: "mq_timedsend", Args: args(fd("mqdes"), in("msg_ptr", lenArg(2)), long("msg_len").atMost(maxQueued), u32("msg_prio"), inRec("abs_timeout", timespecLayout)), Blocks: true, Signals: true, Wait: WaitOutput, Handler: HandlerMqSend},
+		{Name: "mq_timedreceive", Args: args(fd("mqdes"), outRet("msg_ptr", 2), long("msg_len"), out("msg_prio", fixed(4)), inRec("abs_timeout", timespecLayout)), Blocks: true},
+		{Name: "mq_notify", Args: args(fd("mqdes"), inRec("sevp", mqSigeventLayout)), Handler: HandlerMqNotify},
+		{Name: "mq_getsetattr", Args: args(fd("mqdes"), inRec("newattr", mqFlagsLayout), outRec("oldattr", mqAttrLayout))},
 
 		later("io_setup", "asynchronous I/O", u32("nr_events"), ptr("ctx_idp")),
 		later("io_destroy", "asynchronous I/O", ptr("ctx_id")),
@@ -38,6 +41,74 @@ func ipcRows() []Row {
 		refused("io_uring_setup", ENOSYS, "calls made through shared memory pass the monitor by", u32("entries"), ptr("params")),
 		refused("io_uring_enter", ENOSYS, "calls made through shared memory pass the monitor by", fd("fd"), u32("to_submit"), u32("min_complete"), flags("flags", nil)),
 		refused("io_uring_register", ENOSYS, "calls made through shared memory pass the monitor by", fd("fd"), u32("opcode"), ptr("arg"), u32("nr_args")),
+	}
+}
+
+// Bounds that no configuration moves: FUTEX_WAITV_MAX, and HARD_MSGSIZEMAX of
+// include/linux/ipc_namespace.h.
+const (
+	maxFutexes = 128
+	maxQueued  = 16 << 20
+)
+
+// waiters is an array of struct futex_waitv.
+func waiters(n Len) Arg { return recs("waiters", In, futexWaitvLayout, n) }
+
+// What semop(2) does. The administrator may allow more operations than the engine
+// compares; it refuses these.
+var (
+	semOps   = recs("sops", In, sembufLayout, lenMul(2, sembufLayout.Size))
+	semCount = u32("nsops").atMost(1 << 20)
+)
+
+// semctlRow describes semctl(2). The fourth argument is a union, of which libc
+// passes on whatever is there.
+func semctlRow() Row {
+	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
+	values := func(d Dir) Arg { return Arg{Name: "array", Kind: Buf, Dir: d, Len: Len{Kind: LenAsked}} }
+	return Row{
+		Name: "semctl", Args: args(i32("semid"), i32("semnum"), i32("op"), sub("arg")), Handler: HandlerSemctl,
+		Sub: &SubTable{
+			Arg: 2, Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				0:  plain("IPC_RMID"),
+				1:  plain("IPC_SET", inRec("buf", semidLayout)),
+				2:  plain("IPC_STAT", outRec("buf", semidLayout)),
+				3:  plain("IPC_INFO", outRec("buf", seminfoLayout)),
+				11: {Name: "GETPID", Ret: RetPid},
+				12: plain("GETVAL"),
+				13: plain("GETALL", values(Out)),
+				14: plain("GETNCNT"),
+				15: plain("GETZCNT"),
+				16: plain("SETVAL", i32("val")),
+				17: plain("SETALL", values(In)),
+				18: plain("SEM_STAT", outRec("buf", semidLayout)),
+				19: plain("SEM_INFO", outRec("buf", seminfoLayout)),
+				20: plain("SEM_STAT_ANY", outRec("buf", semidLayout)),
+			},
+			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
+		},
+	}
+}
+
+// msgctlRow describes msgctl(2).
+func msgctlRow() Row {
+	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
+	return Row{
+		Name: "msgctl", Args: args(i32("msqid"), i32("op"), sub("buf")), Handler: HandlerMsgctl,
+		Sub: &SubTable{
+			Arg: 1, Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				0:  plain("IPC_RMID"),
+				1:  plain("IPC_SET", inRec("buf", msqidLayout)),
+				2:  plain("IPC_STAT", outRec("buf", msqidLayout)),
+				3:  plain("IPC_INFO", outRec("buf", msginfoLayout)),
+				11: plain("MSG_STAT", outRec("buf", msqidLayout)),
+				12: plain("MSG_INFO", outRec("buf", msginfoLayout)),
+				13: plain("MSG_STAT_ANY", outRec("buf", msqidLayout)),
+			},
+			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
+		},
 	}
 }
 

@@ -118,8 +118,8 @@ var (
 		"asm/signal.h", "asm/siginfo.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
 		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
 		"linux/falloc.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h",
-		"linux/memfd.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
-		"linux/sched.h", "linux/sched/types.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
+		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
+		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
 		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/types.h", "linux/utime.h",
 		"linux/utsname.h", "linux/wait.h", "linux/xattr.h",
 	}
@@ -257,7 +257,7 @@ var cTypes = map[string]struct {
 	"sigaction":       {typ: "struct sigaction"},
 	"stack_t":         {typ: "stack_t"},
 	"siginfo":         {typ: "siginfo_t"},
-	"sigevent":        {typ: "struct sigevent", members: map[string]string{"sigev_notify_thread_id": "_sigev_un._tid"}},
+	"sigevent":        {typ: "struct sigevent", members: map[string]string{"sigev_notify_thread_id": "_sigev_un._tid", "sigev_cookie": "sigev_value"}},
 	"rlimit":          {typ: "struct rlimit"},
 	"sched_param":     {typ: "struct { int sched_priority; }"},
 	"cap_user_header": {typ: "struct __user_cap_header_struct"},
@@ -276,6 +276,17 @@ var cTypes = map[string]struct {
 	"termios":          {typ: "struct termios"},
 	"termios2":         {typ: "struct termios2"},
 	"termio":           {typ: "struct termio"},
+	"semid_ds":         {typ: "struct semid64_ds", members: permMembers("sem_perm")},
+	"msqid_ds":         {typ: "struct msqid64_ds", members: permMembers("msg_perm")},
+	"seminfo":          {typ: "struct seminfo"},
+	"msginfo":          {typ: "struct msginfo"},
+	"sembuf":           {typ: "struct sembuf"},
+	"mq_attr":          {typ: "struct mq_attr"},
+	"futex_waitv":      {typ: "struct futex_waitv"},
+}
+
+func permMembers(perm string) map[string]string {
+	return map[string]string{"uid": perm + ".uid", "gid": perm + ".gid", "mode": perm + ".mode"}
 }
 
 func itimerMembers(fraction string) map[string]string {
