@@ -195,8 +195,20 @@ type IPC interface {
 	// is no such set.
 	SemaphoreCount(id int) int
 
+	// Segment returns the System V segment of shared memory with this id; false when
+	// there is none.
+	Segment(id int) (Segment, bool)
+
 	// IPCLimits returns the limits that hold now.
 	IPCLimits() IPCLimits
+}
+
+// Segment is a System V segment of shared memory.
+type Segment struct {
+	// Size is its size in bytes as it was asked for.
+	Size uint64
+	// Creator is the process id of who made it.
+	Creator int
 }
 
 // IPCLimits are limits of System V objects, 0 where there are none.

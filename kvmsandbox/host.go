@@ -242,6 +242,12 @@ func procPath(host int, name string) string {
 	return "/proc/" + strconv.Itoa(host) + "/" + name
 }
 
+// Segment implements frontend.Host.
+func (s *session) Segment(id int) (frontend.Segment, bool) {
+	size, creator, ok := unix.Segment(id)
+	return frontend.Segment{Size: size, Creator: creator}, ok
+}
+
 // SemaphoreCount implements frontend.Host.
 func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
 

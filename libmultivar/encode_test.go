@@ -17,6 +17,7 @@ import (
 // memHost is a Host of which only the memory works: pages that are mapped, the
 // same for all tasks of a variant.
 type memHost struct {
+	segments map[int]frontend.Segment
 	frontend.Host
 	pages map[int]map[uint64][]byte
 	// everywhere is what every page holds that is not in pages, nil for nothing.
@@ -78,6 +79,11 @@ func (h *memHost) SemaphoreCount(id int) int {
 		return knownSize
 	}
 	return 0
+}
+
+func (h *memHost) Segment(id int) (frontend.Segment, bool) {
+	seg, ok := h.segments[id]
+	return seg, ok
 }
 
 func (h *memHost) IPCLimits() frontend.IPCLimits {

@@ -113,6 +113,9 @@ type Engine struct {
 	mapped    map[string]bool
 	allMapped bool
 	twins     map[string]*twin
+	// segments are the ids of System V shared memory that the program has created, and the
+	// processes that did.
+	segments map[int]int
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
 	// inexact counts signals that were delivered in the middle of computations.
@@ -156,6 +159,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		rawWords:  make(map[uint64]bool),
 		mapped:    make(map[string]bool),
 		twins:     make(map[string]*twin),
+		segments:  make(map[int]int),
 		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
 	}, nil

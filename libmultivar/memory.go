@@ -13,6 +13,7 @@ import (
 const (
 	protExec  = 4
 	protWrite = 2
+	protRead  = 1
 
 	mapShared    = 0x01
 	mapPrivate   = 0x02
@@ -67,11 +68,11 @@ func (e *Engine) place(nr int64, args [6]uint64, at map[int]addrspace.Address) f
 // in all variants, and only one of them could follow it.
 const hintReach = 1 << 30
 
-// hintWord has the address of an mmap(2) without MAP_FIXED compared as what it is: a
+// hintWord has an address where memory would be welcome compared as what it is: a
 // number that nothing has to come of.
-func hintWord(ev *record) {
+func hintWord(ev *record, arg int) {
 	ev.call.Args = slices.Clone(ev.call.Args)
-	ev.call.Args[0].Kind = sysabi.Word
+	ev.call.Args[arg].Kind = sysabi.Word
 }
 
 // prepareMmap chooses the address of a new mapping, the same canonical one in
@@ -106,7 +107,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			return
 		}
 	default:
-		hintWord(ev)
+		hintWord(ev, 0)
 		hint = hint.PageDown()
 		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) && (!hint.Relative() || space.Near(hint, length, hintReach)) {
 			at = hint

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/multivar/multivar/frontend"
-	"github.com/multivar/multivar/libmultivar/addrspace"
 )
 
 // twin is a file of the leader that the program shares memory with, and the copy
@@ -20,6 +19,8 @@ type twin struct {
 	size int64
 	// domain is that of the threads whose processes map it.
 	domain *domain
+	// kept: what it holds may be mapped again when nobody maps it.
+	kept bool
 }
 
 // Bounds of twins: the largest file that gets one, and how many are kept before
@@ -69,20 +70,9 @@ func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.D
 func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		key = fileKey(info)
-		t := e.twins[key]
-		if t == nil {
-			if len(e.twins) >= keepTwins {
-				e.dropTwins()
-			}
-			t = &twin{key: key, copies: make([]frontend.File, e.cfg.Variants)}
-			for v := 1; v < e.cfg.Variants; v++ {
-				f, err := host.NewFile(info.Size)
-				if err != nil {
-					return err
-				}
-				t.copies[v] = f
-			}
-			e.twins[key] = t
+		t, err := e.twinOf(host, key, info.Size)
+		if err != nil {
+			return err
 		}
 		ev.files = t.copies
 		e.gather(t, th)
@@ -93,6 +83,26 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 	})
 	e.lose(ev, err)
 	return key
+}
+
+// twinOf returns the twin with a key. A new one has files of size bytes.
+func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, error) {
+	if t := e.twins[key]; t != nil {
+		return t, nil
+	}
+	if len(e.twins) >= keepTwins {
+		e.dropTwins()
+	}
+	t := &twin{key: key, copies: make([]frontend.File, e.cfg.Variants)}
+	for v := 1; v < e.cfg.Variants; v++ {
+		f, err := host.NewFile(size)
+		if err != nil {
+			return nil, err
+		}
+		t.copies[v] = f
+	}
+	e.twins[key] = t
+	return t, nil
 }
 
 // noteMapped remembers that a file is mapped somewhere. When they are too many to
@@ -188,7 +198,7 @@ func (e *Engine) dropTwins() {
 			continue
 		}
 		for r := range th.proc.space.All() {
-			if r.Flags&addrspace.SharedFile != 0 {
+			if r.Family() {
 				used[r.Label] = true
 			}
 		}
@@ -202,7 +212,7 @@ func (e *Engine) dropTwins() {
 		}
 	}
 	for key, t := range e.twins {
-		if used[key] {
+		if used[key] || t.kept {
 			continue
 		}
 		for _, f := range t.copies[1:] {

@@ -206,6 +206,12 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
 }
 
+// Segment implements frontend.Host.
+func (s *session) Segment(id int) (frontend.Segment, bool) {
+	size, creator, ok := unix.Segment(id)
+	return frontend.Segment{Size: size, Creator: creator}, ok
+}
+
 // SemaphoreCount implements frontend.Host.
 func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
 

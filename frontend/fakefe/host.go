@@ -161,6 +161,9 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return fmt.Sprintf("/fake/%d", fd), nil
 }
 
+// Segment implements frontend.Host.
+func (s *session) Segment(int) (frontend.Segment, bool) { return frontend.Segment{}, false }
+
 // SemaphoreCount implements frontend.Host.
 func (s *session) SemaphoreCount(int) int { return 0 }
 

@@ -14,21 +14,26 @@ import (
 const (
 	ipcInfo    = 3
 	semStatAny = 20
+	shmStatAny = 15
 
 	semCountAt   = 80 // sem_nsems of struct semid64_ds
 	semOpMaxAt   = 20 // semopm of struct seminfo
 	messageMaxAt = 8  // msgmax of struct msginfo
+	segmentAt    = 48 // shm_segsz of struct shmid64_ds
+	creatorAt    = 80 // shm_cpid of it
 )
 
 // ipcRecord has room for any of the records.
 type ipcRecord [128]byte
 
+// indexMasks returns which bits of an id may be the index by which an object can be asked
+// for: the lower 15, or 24 when the kernel was started with ipcmni_extend.
+func indexMasks() []int { return []int{1<<15 - 1, 1<<24 - 1} }
+
 // SemaphoreCount returns how many semaphores the System V set with this id has, 0 when
 // there is no such set. Whether the caller may read it makes no difference.
 func SemaphoreCount(id int) int {
-	// The lower bits of an id are an index, by which it can be asked for: 15 of them,
-	// or 24 when the kernel was started with ipcmni_extend.
-	for _, mask := range []int{1<<15 - 1, 1<<24 - 1} {
+	for _, mask := range indexMasks() {
 		var r ipcRecord
 		got, _, e := sys.RawSyscall6(sys.SYS_SEMCTL, uintptr(id&mask), 0, semStatAny, uintptr(unsafe.Pointer(&r)), 0, 0)
 		if id >= 0 && e == 0 && int(got) == id {
@@ -36,6 +41,20 @@ func SemaphoreCount(id int) int {
 		}
 	}
 	return 0
+}
+
+// Segment returns the size in bytes and the creator of the System V segment of shared
+// memory with this id, false when there is none. Whether the caller may read it makes no
+// difference.
+func Segment(id int) (size uint64, creator int, ok bool) {
+	for _, mask := range indexMasks() {
+		var r ipcRecord
+		got, _, e := sys.RawSyscall(sys.SYS_SHMCTL, uintptr(id&mask), shmStatAny, uintptr(unsafe.Pointer(&r)))
+		if id >= 0 && e == 0 && int(got) == id {
+			return binary.LittleEndian.Uint64(r[segmentAt:]), int(int32(binary.LittleEndian.Uint32(r[creatorAt:]))), true
+		}
+	}
+	return 0, 0, false
 }
 
 // SemaphoreOperations returns how many operations semop(2) takes, 0 when there are no

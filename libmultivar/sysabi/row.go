@@ -105,7 +105,10 @@ const (
 	HandlerRobustList
 	HandlerMemfd
 	HandlerPersonality
-	HandlerShm
+	HandlerShmget
+	HandlerShmat
+	HandlerShmdt
+	HandlerShmctl
 	HandlerPoll
 	HandlerFutex2
 	HandlerSemctl

@@ -10,10 +10,10 @@ func ipcRows() []Row {
 		{Name: "futex_wait", Args: args(addr("uaddr"), long("val"), long("mask"), flags("flags", nil), inRec("timeout", timespecLayout), enum("clockid", clockNames).when(4, ^uint64(0))), Blocks: true, Handler: HandlerFutex2},
 		{Name: "futex_requeue", Args: args(waiters(fixed(2*futexWaitvLayout.Size)), flags("flags", nil), i32("nr_wake"), i32("nr_requeue")), Handler: HandlerFutex2},
 
-		later("shmget", "System V shared memory", i32("key"), long("size"), flags("shmflg", nil)),
-		later("shmat", "System V shared memory", i32("shmid"), addr("shmaddr"), flags("shmflg", nil)),
-		later("shmdt", "System V shared memory", addr("shmaddr")),
-		later("shmctl", "System V shared memory", i32("shmid"), i32("op"), ptr("buf")),
+		{Name: "shmget", Args: args(i32("key"), long("size"), flags("shmflg", ipcNames)), Handler: HandlerShmget},
+		{Name: "shmat", Args: args(i32("shmid"), addr("shmaddr"), flags("shmflg", shmNames)), Ret: RetAddr, Exec: All, Handler: HandlerShmat},
+		{Name: "shmdt", Args: args(addr("shmaddr")), Exec: All, Handler: HandlerShmdt},
+		shmctlRow(),
 		{Name: "semget", Args: args(i32("key"), i32("nsems"), flags("semflg", ipcNames))},
 		{Name: "semop", Args: args(i32("semid"), semOps, semCount), Blocks: true, Handler: HandlerSemop},
 		{Name: "semtimedop", Args: args(i32("semid"), semOps, semCount, inRec("timeout", timespecLayout)), Blocks: true, Handler: HandlerSemop},
@@ -85,6 +85,29 @@ func semctlRow() Row {
 				18: plain("SEM_STAT", outRec("buf", semidLayout)),
 				19: plain("SEM_INFO", outRec("buf", seminfoLayout)),
 				20: plain("SEM_STAT_ANY", outRec("buf", semidLayout)),
+			},
+			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
+		},
+	}
+}
+
+// shmctlRow describes shmctl(2).
+func shmctlRow() Row {
+	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
+	return Row{
+		Name: "shmctl", Args: args(i32("shmid"), i32("op"), sub("buf")), Handler: HandlerShmctl,
+		Sub: &SubTable{
+			Arg: 1, Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				0:  plain("IPC_RMID"),
+				1:  plain("IPC_SET", inRec("buf", shmidLayout)),
+				2:  plain("IPC_STAT", outRec("buf", shmidLayout)),
+				3:  plain("IPC_INFO", outRec("buf", shminfoLayout)),
+				11: plain("SHM_LOCK"),
+				12: plain("SHM_UNLOCK"),
+				13: plain("SHM_STAT", outRec("buf", shmidLayout)),
+				14: plain("SHM_INFO", outRec("buf", shmUseLayout)),
+				15: plain("SHM_STAT_ANY", outRec("buf", shmidLayout)),
 			},
 			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
 		},
