@@ -135,6 +135,10 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 	d := th.sides[v].domain
 	s := &d.sides[v]
 	s.stops(th)
+	if e.awaitVictim(th, a) {
+		e.pump(d, v)
+		return
+	}
 	th.sides[v].stop = ready
 	s.ready = append(s.ready, turn{th, a})
 	e.pump(d, v)

@@ -103,9 +103,11 @@ type Engine struct {
 	scratch     []byte
 	scratchLine []byte
 	// recent is a ring of the last events for reports.
-	recent   []*record
-	seq      uint64
-	now      time.Duration
+	recent []*record
+	seq    uint64
+	now    time.Duration
+	// began is when the session did.
+	began    time.Time
 	noticed  map[string]bool
 	rawWords map[uint64]bool
 	// mapped holds the names of files that were mapped: their pages are the same
@@ -158,6 +160,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		noticed:   make(map[string]bool),
 		rawWords:  make(map[uint64]bool),
 		mapped:    make(map[string]bool),
+		began:     time.Now(),
 		twins:     make(map[string]*twin),
 		segments:  make(map[int]int),
 		shownPids: make(map[int]bool),

@@ -136,6 +136,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	}
 	e.bind(ev, p)
 	e.part(th)
+	e.avenge(p)
 	e.complete(ev)
 	e.goOn(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})
 	if !x.first {

@@ -49,6 +49,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		e.skipDead(th, t.Variant)
 	}
 	e.reached(th, t.Variant)
+	e.avenge(th.proc)
 	e.reapTwins(th)
 	e.pumpAll(th, t.Variant)
 	for v := 1; v < len(th.sides) && t.Variant == frontend.Leader; v++ {

@@ -129,7 +129,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		// Followers map the leader's file, but never in a way that reaches it.
 		follower[3] = follower[3]&^(mapType|mapSync) | mapPrivate
 		ev.fileArg = 4
-		copied = shared && args[2]&protWrite != 0 && e.followers > 0
+		copied = shared && e.followers > 0 && (args[2]&protWrite != 0 || e.sharedOtherwise(th, int(int32(args[4]))))
 	}
 	if copied {
 		switch ok, refused := e.canTwin(th, int(int32(args[4]))); {

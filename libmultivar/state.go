@@ -135,6 +135,8 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
+	// victim is a process that it has killed and whose end it waits for.
+	victim *process
 	// places are those of calls of others that change this thread's process and that not
 	// all followers have made.
 	places []place
@@ -158,6 +160,8 @@ type process struct {
 	// sameImage is false when variants run different programs.
 	sameImage bool
 	dead      bool
+	// avengers are turns of threads that have killed the process and wait for its end.
+	avengers []turn
 	// parked is true once a task of the process was.
 	parked bool
 	// exitSignal is what the parent gets when the process ends.

@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -61,6 +62,22 @@ func (e *Engine) canTwin(th *thread, fd int) (ok, refused bool) {
 		return nil
 	})
 	return ok && err == nil, refused
+}
+
+// inUse is for how long before the session a file was not written to that nobody will write
+// to through memory later than it is mapped to be read only. A copy of every such file, of
+// which libraries map some in all processes, would cost too much.
+const inUse = time.Hour
+
+// sharedOtherwise reports whether what the leader maps to read only may be written
+// through memory that others map: a follower's process has to read what its own write.
+func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
+	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		shared = info.Regular && info.Size <= maxCopy &&
+			(info.Memory || info.Writable || info.Modified.After(e.began.Add(-inUse)) || e.twins[fileKey(info)] != nil)
+		return nil
+	})
+	return shared && err == nil
 }
 
 func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.Device, info.Inode) }

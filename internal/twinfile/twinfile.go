@@ -30,7 +30,10 @@ func (Files) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if err != nil {
 		return frontend.FileInfo{}, fmt.Errorf("stat file %d: %w", f, err)
 	}
-	info := frontend.FileInfo{Device: dev, Inode: ino, Size: size, Regular: regular}
+	info := frontend.FileInfo{
+		Device: dev, Inode: ino, Size: size, Regular: regular,
+		Memory: unix.InMemory(int(f)), Writable: unix.Writable(int(f)), Modified: unix.Modified(int(f)),
+	}
 	if regular {
 		if info.Position, err = syscall.Seek(int(f), 0, io.SeekCurrent); err != nil {
 			return frontend.FileInfo{}, fmt.Errorf("position in file %d: %w", f, err)

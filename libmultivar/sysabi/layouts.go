@@ -161,8 +161,7 @@ var (
 	msqidLayout = layout("msqid_ds", 120, append(slices.Clone(permMembers),
 		member("msg_qbytes", 88, 8, Long),
 		member("msg_lspid", 96, 4, None), member("msg_lrpid", 100, 4, None))...)
-	shmidLayout = layout("shmid_ds", 112, append(slices.Clone(permMembers),
-		member("shm_cpid", 80, 4, None), member("shm_lpid", 84, 4, None))...)
+	shmidLayout   = layout("shmid_ds", 112, permMembers...)
 	shminfoLayout = layout("shminfo", 72)
 	shmUseLayout  = layout("shm_info", 48)
 	permMembers   = []Field{member("uid", 4, 4, Uint), member("gid", 8, 4, Uint), member("mode", 20, 4, Mode)}
