@@ -124,6 +124,7 @@ var progs = []prog{
 	{name: "thread_locks"},
 	{name: "thread_spin"},
 	{name: "thread_futex2"},
+	{name: "thread_inherit"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},
