@@ -119,7 +119,7 @@ var (
 		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
 		"linux/falloc.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h",
 		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
-		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
+		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/shm.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
 		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/types.h", "linux/utime.h",
 		"linux/utsname.h", "linux/wait.h", "linux/xattr.h",
 	}
@@ -278,6 +278,9 @@ var cTypes = map[string]struct {
 	"termio":           {typ: "struct termio"},
 	"semid_ds":         {typ: "struct semid64_ds", members: permMembers("sem_perm")},
 	"msqid_ds":         {typ: "struct msqid64_ds", members: permMembers("msg_perm")},
+	"shmid_ds":         {typ: "struct shmid64_ds", members: permMembers("shm_perm")},
+	"shminfo":          {typ: "struct shminfo64"},
+	"shm_info":         {typ: "struct shm_info"},
 	"seminfo":          {typ: "struct seminfo"},
 	"msginfo":          {typ: "struct msginfo"},
 	"sembuf":           {typ: "struct sembuf"},
