@@ -90,6 +90,7 @@ func (e *Engine) leave(th *thread, v int) {
 	s.moves = nil
 	s.domain.drop(th, v)
 	e.noteEnd(th, s.domain, v)
+	e.bequeath(th, v)
 	for _, m := range moves {
 		m.to.sides[v].live--
 		e.pump(m.to, v)

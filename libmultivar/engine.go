@@ -118,6 +118,8 @@ type Engine struct {
 	// segments are the ids of System V shared memory that the program has created, and the
 	// processes that did.
 	segments map[int]int
+	// piLocks are the futexes that inherit priorities and for which somebody waits.
+	piLocks map[piKey]*piLock
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
 	// inexact counts signals that were delivered in the middle of computations.
@@ -163,6 +165,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		began:     time.Now(),
 		twins:     make(map[string]*twin),
 		segments:  make(map[int]int),
+		piLocks:   make(map[piKey]*piLock),
 		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
 	}, nil

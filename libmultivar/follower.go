@@ -57,6 +57,10 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	if !e.same(th, v, ev) {
 		return
 	}
+	if err := e.inherit(th, v, ev); err != nil {
+		e.divergeOutput(th, v, ev, err)
+		return
+	}
 	s.met = ev
 	s.asked = s.call
 	ev.met++

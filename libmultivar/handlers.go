@@ -98,6 +98,7 @@ func handlers() []handler {
 		sysabi.HandlerShmdt:       (*Engine).prepareShmdt,
 		sysabi.HandlerShmctl:      (*Engine).prepareShmctl,
 		sysabi.HandlerPoll:        (*Engine).preparePoll,
+		sysabi.HandlerFutex:       (*Engine).prepareFutex,
 		sysabi.HandlerFutex2:      (*Engine).prepareFutex2,
 		sysabi.HandlerSemctl:      (*Engine).prepareSemctl,
 		sysabi.HandlerSemop:       (*Engine).prepareSemop,

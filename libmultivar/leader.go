@@ -20,7 +20,7 @@ func (e *Engine) leaderCall(th *thread) {
 		}
 	}
 	if ev := s.inCall; ev != nil && ev.interrupted {
-		if sig := e.nextPending(th); sig != nil {
+		if sig := e.interrupting(th, ev); sig != nil {
 			e.interruptAgain(th, ev, sig)
 			return
 		}
@@ -37,6 +37,10 @@ func (e *Engine) leaderCall(th *thread) {
 	s.inCall = nil
 	if !th.room() {
 		th.held = true
+		if d := &s.domain.sides[frontend.Leader]; e.inherits(&s.call) && !d.runs(th) {
+			// Nobody may change the futex before it has been looked at.
+			d.runners = append(d.runners, th)
+		}
 		return
 	}
 	sig := e.nextPending(th)
@@ -66,6 +70,9 @@ func (e *Engine) leaderCall(th *thread) {
 	e.lengths(th, ev)
 	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
 	e.published(th, ev)
+	if ev.pi != nil && ev.pi.heir != nil {
+		e.awake(ev.pi.heir)
+	}
 }
 
 // again reports whether c is what the kernel does when it makes call first again
@@ -90,6 +97,7 @@ func (e *Engine) abandon(th *thread) {
 		return
 	}
 	ev.interrupted, ev.ret = false, -eINTR
+	e.unqueue(ev)
 	s.inCall, th.settling = nil, nil
 	// It has had the turn behind the call.
 	th.turns = th.position() + 1
@@ -233,6 +241,13 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	}
+	kernelRet := ret
+	if ev.pi != nil && ev.pi.waits {
+		var over bool
+		if ret, over = e.waited(ev, ret); !over {
+			return
+		}
+	}
 	if isRestart(ret) {
 		// Whether the call goes on or is over shows at the next stop.
 		ev.interrupted = true
@@ -261,7 +276,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.capture(ev, s, seen)
 	th.charge(ev)
 	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
-	if seen != ret {
+	if seen != kernelRet {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}
 	}
 	if ret == -eINTR || ev.exec != nil || ev.notifies || (ev.call.Signals && (ret == -ePIPE || ev.call.Wait&sysabi.WaitOutput == 0)) {

@@ -23,6 +23,7 @@ const (
 	eFAULT  = 14
 	eINVAL  = 22
 	ePIPE   = 32
+	eDEADLK = 35
 	eNOSYS  = 38
 	eSearch = 3
 )

@@ -10,7 +10,9 @@ import (
 // A thread that dies leaves the robust mutexes that it owns to the next one: the kernel
 // marks those whose word holds the thread's id (kernel/futex/core.c, exit_robust_list).
 // In a follower that is the leader's id, not the task's own, so the engine does it there.
-// Nobody has to be woken: what waits in a follower gets the leader's result.
+// Nobody has to be woken: what waits in a follower gets the leader's result. In a leader
+// whose ids are others than those that the program sees, the engine puts the own one in
+// for the kernel.
 
 // Of the word of a robust futex (include/uapi/linux/futex.h).
 const (
@@ -30,11 +32,13 @@ func (th *thread) noteRobust(v int, ev *record) {
 }
 
 // leaveMutexes marks what v's task of th owns when it is about to end, where the kernel
-// does not take it for the owner.
+// does not take it for the owner. A bit in the pointer to an entry says that it inherits
+// priorities; the kernel would wake nobody for it, since it has handed such a futex over.
+// Here it has not (see inherit.go), so the bit is taken away.
 func (e *Engine) leaveMutexes(th *thread, v int) {
 	s := &th.sides[v]
 	head := s.robust
-	if head == 0 || s.task.Host == th.tid {
+	if head == 0 {
 		return
 	}
 	s.robust = 0
@@ -43,43 +47,51 @@ func (e *Engine) leaveMutexes(th *thread, v int) {
 		n, err := e.host.ReadVariantMem(s.task, addr, p[:])
 		return binary.LittleEndian.Uint64(p[:]), err == nil && n == len(p)
 	}
-	entry, ok1 := word(head)
+	pointer := func(addr uint64) (uint64, bool) {
+		w, ok := word(addr)
+		if ok && w&1 != 0 {
+			w &^= 1
+			_, err := e.host.WriteVariantMem(s.task, addr, binary.LittleEndian.AppendUint64(nil, w))
+			ok = err == nil
+		}
+		return w, ok
+	}
+	entry, ok1 := pointer(head)
 	offset, ok2 := word(head + 8)
-	pending, ok3 := word(head + 16)
+	pending, ok3 := pointer(head + 16)
 	if !ok1 || !ok2 || !ok3 {
 		return
 	}
+	marks := s.task.Host != th.tid
 	for range maxRobust {
 		if entry == head {
 			break
 		}
-		// The bit says that priorities are inherited, which no such mutex does here.
-		at := entry &^ 1
-		next, ok := word(at)
-		if entry != pending && !e.ownerDied(s.task, th.tid, at+offset) || !ok {
+		next, ok := pointer(entry)
+		if marks && entry != pending && !e.ownerDied(s.task, th.tid, entry+offset) || !ok {
 			return
 		}
 		entry = next
 	}
-	if pending != 0 {
-		e.ownerDied(s.task, th.tid, pending&^1+offset)
+	if marks && pending != 0 {
+		e.ownerDied(s.task, th.tid, pending+offset)
 	}
 }
 
-// ownerDied marks the futex at addr if tid owns it. It is false when there is none.
+// ownerDied marks the futex at addr if tid owns it. It is false when there is none. In the
+// leader, where the id that the program sees is another one than the kernel's, the owner
+// gets the latter: then the kernel marks the futex and wakes who waits.
 func (e *Engine) ownerDied(task frontend.Task, tid int, addr uint64) bool {
-	var p [4]byte
 	if addr%4 != 0 {
 		return false
 	}
-	if n, err := e.host.ReadVariantMem(task, addr, p[:]); err != nil || n < len(p) {
-		return false
+	value, ok := e.futexWord(task, addr)
+	if !ok || value&futexOwner != uint32(tid) {
+		return ok
 	}
-	value := binary.LittleEndian.Uint32(p[:])
-	if value&futexOwner != uint32(tid) {
-		return true
+	mark := uint32(futexOwnerDied)
+	if task.Variant == frontend.Leader {
+		mark = uint32(task.Host)
 	}
-	binary.LittleEndian.PutUint32(p[:], value&futexWaiters|futexOwnerDied)
-	n, err := e.host.WriteVariantMem(task, addr, p[:])
-	return err == nil && n == len(p)
+	return e.writeFutex(task, addr, value&futexWaiters|mark)
 }

@@ -166,7 +166,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
-		if open == nil || open.interrupted && !sig.AfterCall {
+		if open == nil || open.interrupted && (!sig.AfterCall || open.pi != nil) {
 			e.hold(th, sig)
 			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 			return
@@ -231,11 +231,23 @@ func (e *Engine) nextPending(th *thread) *frontend.Signal {
 	return nil
 }
 
+// interrupting takes the signal that is to be delivered in front of the leader's call ev,
+// which the kernel makes again, nil for none. Who has got a futex meanwhile is told so
+// first, and one that goes on waiting with a limit of time would not do so any more
+// behind a handler.
+func (e *Engine) interrupting(th *thread, ev *record) *frontend.Signal {
+	if ev.pi != nil && (ev.pi.granted || th.sides[frontend.Leader].call.Nr != ev.raw.Nr) {
+		return nil
+	}
+	return e.nextPending(th)
+}
+
 // interruptAgain delivers a signal that came when the kernel had already decided
 // to make the leader's interrupted call ev again: the handler runs first, whatever
 // it says about restarts.
 func (e *Engine) interruptAgain(th *thread, ev *record, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
+	e.unqueue(ev)
 	ev.signal, ev.over = sig, true
 	ev.ret, ev.outs, ev.sigMask = e.waitCode(s, sig), nil, nil
 	s.inCall = nil

@@ -137,6 +137,8 @@ type thread struct {
 	pending []*frontend.Signal
 	// victim is a process that it has killed and whose end it waits for.
 	victim *process
+	// bequests are the futexes that the leader's thread left to others when it died.
+	bequests []bequest
 	// places are those of calls of others that change this thread's process and that not
 	// all followers have made.
 	places []place
@@ -198,6 +200,8 @@ type record struct {
 	// answered is true when nobody runs the call; ret is then its result.
 	answered bool
 	ret      int64
+	// pi is what the call does to a futex that inherits priorities, nil for others.
+	pi *inherited
 	// notifies: the call may raise a signal for its own caller when it succeeds, although
 	// it gives out data.
 	notifies bool
@@ -409,7 +413,9 @@ func (e *Engine) trim(th *thread) {
 	}
 	if th.held && th.room() {
 		th.held = false
+		th.yield(frontend.Leader)
 		e.leaderCall(th)
+		e.pump(th.sides[frontend.Leader].domain, frontend.Leader)
 	}
 }
 

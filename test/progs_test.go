@@ -125,6 +125,7 @@ var progs = []prog{
 	{name: "thread_spin"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},
+	{name: "thread_inherit"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},

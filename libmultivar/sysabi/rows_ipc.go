@@ -153,9 +153,10 @@ func futexRow() Row {
 		val3     = u32("val3")
 		blocking = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Blocks: true} }
 		quick    = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
-		// The kernel writes the word of such a futex, also while its owner computes.
-		inherits = func(name string) SubCase {
-			return SubCase{Name: name, Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "priority inheritance: the kernel changes the futex behind the monitor's back"}
+		noVal    = unused("val")
+		// These no program makes since glibc 2.25.
+		requeues = func(name string) SubCase {
+			return SubCase{Name: name, Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "moving waiters to a futex that inherits priorities"}
 		}
 	)
 	return Row{
@@ -168,14 +169,14 @@ func futexRow() Row {
 				3:  quick("FUTEX_REQUEUE", val, val2, uaddr2),
 				4:  quick("FUTEX_CMP_REQUEUE", val, val2, uaddr2, val3),
 				5:  quick("FUTEX_WAKE_OP", val, val2, uaddr2, val3),
-				6:  inherits("FUTEX_LOCK_PI"),
-				7:  inherits("FUTEX_UNLOCK_PI"),
-				8:  inherits("FUTEX_TRYLOCK_PI"),
+				6:  blocking("FUTEX_LOCK_PI", noVal, timeout),
+				7:  quick("FUTEX_UNLOCK_PI"),
+				8:  quick("FUTEX_TRYLOCK_PI"),
 				9:  blocking("FUTEX_WAIT_BITSET", val, timeout, noAddr2, val3),
 				10: quick("FUTEX_WAKE_BITSET", val, noTime, noAddr2, val3),
-				11: inherits("FUTEX_WAIT_REQUEUE_PI"),
-				12: inherits("FUTEX_CMP_REQUEUE_PI"),
-				13: inherits("FUTEX_LOCK_PI2"),
+				11: requeues("FUTEX_WAIT_REQUEUE_PI"),
+				12: requeues("FUTEX_CMP_REQUEUE_PI"),
+				13: blocking("FUTEX_LOCK_PI2", noVal, timeout),
 			},
 			Default: SubCase{Name: "unknown", Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "unknown operation"},
 		},
