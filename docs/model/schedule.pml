@@ -151,7 +151,16 @@ bit placeMet[NT];
 #define behind(v,t)	(T(v,t).st != DEAD && !T(v,t).exits && \
 			 ((!has(v,t) && T(LEADER,t).st != DEAD) || (has(v,t) && event(v,t).kind != KILLED)))
 
+/* It has done all that, and does not compute any more. */
+#if MUTANT == 14
+#define doomed(v,t)	(!T(v,t).exits && T(v,t).st != DEAD && has(v,t) && event(v,t).kind == KILLED && event(v,t).done && T(v,t).met)
+#else
+#define doomed(v,t)	(!T(v,t).exits && T(v,t).st != DEAD && has(v,t) && event(v,t).kind == KILLED && event(v,t).done && \
+			 (T(v,t).met || T(v,t).st == READY))
+#endif
+
 bit over;		/* Engine.ended */
+bit freed[NT];		/* 0 between steps */
 bit whole[NV];		/* the variant's process ends, not only a thread */
 
 /* The leader's kernel: futexes (1: sleeps, 2: woken), a signal for thread 0. */
@@ -170,46 +179,18 @@ byte log[LOG], logged, seen[NV], before[NV];
 
 /* Stack of calls. */
 #define STACK	40
-typedef Frame { byte which, side, who, arg }
+typedef Frame { mtype which; byte side, who, arg }
 Frame stack[STACK];
 byte sp;
 /* Locals, 0 between steps. */
-byte fn, v0, t0, x0, i;
+mtype fn;
+byte v0, t0, x0, i;
+bit taken;
 
 #define push(f, a, b, c) \
 	stack[sp].which = f; stack[sp].side = a; stack[sp].who = b; stack[sp].arg = c; sp++
 
-#define fMatch		1
-#define fAdvance	2
-#define fWithheld	3
-#define fReached	4
-#define fGoIfWaits	5
-#define fGo		6
-#define fResult		7
-#define fPassed		8
-#define fMade		9
-#define fTrim		10
-#define fGoOn		11
-#define fPump		12
-#define fLetGo		13
-#define fSettle		14
-#define fComplete	15
-#define fLeaderCall	16
-#define fPublished	17
-#define fPublishedTo	18
-#define fInterruptNow	19
-#define fLastWords	20
-#define fBind		21
-#define fExited		22
-#define fSkipDead	23
-#define fLeaderExit	24
-#define fFollowerExit	25
-#define fLeaderSignal	26
-#define fLeaderStop	27
-#define fEnter		28
-#define fKillTwins	29
-#define fStarted	30
-#define fWithdrawn	31
+mtype = { fMatch, fAdvance, fWithheld, fReached, fGoIfWaits, fGo, fResult, fPassed, fMade, fTrim, fGoOn, fPump, fLetGo, fSettle, fComplete, fLeaderCall, fPublished, fPublishedTo, fInterruptNow, fLastWords, fBind, fExited, fSkipDead, fLeaderExit, fFollowerExit, fLeaderSignal, fLeaderStop, fEnter, fStarted, fTake, fFreed, fEndKilled }
 
 #ifdef ATTACK
 #define may_diverge	attacked
@@ -322,16 +303,18 @@ inline schedTrim() {
 #define users(v)	(inUser(v,0) + inUser(v,1) + inUser(v,2))
 #endif
 
-/* Runs what is on the stack. */
+/* Carries out what is on the stack. */
 inline engine() {
 	do
-	:: sp == 0 -> break
+	:: sp == 0 && taken -> break
+	:: sp == 0 && !taken -> taken = 1; push(fTake, 0, 0, 0)
 	:: else ->
 		sp--;
 		d_step {
 			fn = stack[sp].which; v0 = stack[sp].side; t0 = stack[sp].who; x0 = stack[sp].arg;
 			stack[sp].which = 0; stack[sp].side = 0; stack[sp].who = 0; stack[sp].arg = 0
 		}
+		printf("    %e: v%d t%d x%d\n", fn, v0, t0, x0);
 		if
 		:: over -> skip
 
@@ -382,23 +365,13 @@ inline engine() {
 			if
 			:: bound(v0,t0) -> skip
 			:: !bound(v0,t0) && event(v0,t0).kind == KILLED ->
-#if MUTANT != 2
-				/* MUTANT 2: it does not wait for the other threads. */
-				if
-				:: behindAny(v0) -> skip
-				:: else ->
-#endif
-					T(v0,t0).ending = 1;
-#if MUTANT != 2
-					T(v0,0).exits = 1; T(v0,1).exits = 1;
-#if NT == 3
-					T(v0,2).exits = 1;
-#endif
-#endif
-					push(fLetGo, v0, t0, A_KILL);
-					push(fPassed, v0, t0, 0)
-#if MUTANT != 2
-				fi
+#if MUTANT == 2
+				/* It does not wait for the other threads. */
+				T(v0,t0).ending = 1;
+				push(fLetGo, v0, t0, A_KILL);
+				push(fPassed, v0, t0, 0)
+#else
+				skip	/* endKilled */
 #endif
 			:: !bound(v0,t0) && event(v0,t0).kind == PREEMPTED ->
 				/* followerPreempted */
@@ -484,7 +457,6 @@ inline engine() {
 			T(v0,t0).met = 0; T(v0,t0).inCall = 0; T(v0,t0).next++;
 			E(t0,x0).passed++;
 			push(fTrim, 0, t0, 0);
-			push(fKillTwins, v0, 0, 0);
 			push(fReached, v0, t0, 0);
 			if
 			:: isOrder(t0,x0) -> push(fMade, v0, 0, 0)
@@ -498,9 +470,12 @@ inline engine() {
 			:: else -> break
 			od;
 			if
-#if MUTANT != 4
-			/* MUTANT 4: nobody looks at a leader that waits for room. */
+#if MUTANT == 13
+			/* The follower that has made room stands at its old call yet. */
 			:: held[t0] && room(t0) -> held[t0] = 0; push(fLeaderCall, 0, t0, 0)
+#elif MUTANT != 4
+			/* MUTANT 4: nobody looks at a leader that waits for room. */
+			:: held[t0] && room(t0) -> held[t0] = 0; freed[t0] = 1
 #endif
 			:: else
 			fi
@@ -924,14 +899,13 @@ inline engine() {
 					fi;
 					x0 = last(t0);
 					E(t0,x0).started = 1;
-					eachFollower(fKillTwins, 0, 0);
 					push(fComplete, 0, t0, x0);
 					push(fPublished, 0, t0, x0)
 				fi
 			:: else ->
 				if
 				:: !T(v0,t0).exits && (!T(v0,t0).ending || has(v0,t0) && event(v0,t0).kind != KILLED) -> diverge()
-				:: else -> push(fKillTwins, v0, 0, 0); push(fSkipDead, v0, t0, 0)
+				:: else -> push(fSkipDead, v0, t0, 0)
 				fi
 			fi
 		:: !over && fn == fSkipDead ->
@@ -952,24 +926,48 @@ inline engine() {
 			:: else -> break
 			od;
 			push(fTrim, 0, t0, 0)
-		:: !over && fn == fKillTwins ->
-			/* Killed waits for all threads of the process; this looks at it anew. */
-			i = 0;
-			do
-			:: i < NT && T(v0,i).st != DEAD && T(v0,i).met && !T(v0,i).inCall && !T(v0,i).exits && event(v0,i).kind == KILLED && event(v0,i).done ->
-				push(fGo, v0, i, 0); break
-			:: i < NT && !(T(v0,i).st != DEAD && T(v0,i).met && !T(v0,i).inCall && !T(v0,i).exits && event(v0,i).kind == KILLED && event(v0,i).done) -> i++
-			:: i == NT -> break
-			od;
-			i = 0
+		/* engine.go: take, when all else is done */
+		:: !over && fn == fTake ->
+			eachFollower(fEndKilled, 0, 0);
+			eachThread(fFreed, 0, 0)
+		:: !over && fn == fFreed ->
+			if
+			:: freed[t0] -> freed[t0] = 0; push(fLeaderCall, 0, t0, 0)
+			:: else
+			fi
+		:: !over && fn == fEndKilled ->
+			/* One that stands does for all of the process. */
+			if
+			:: whole[v0] || behindAny(v0) -> skip
+			:: else ->
+				i = 0;
+				do
+				:: i == NT -> break
+				:: i < NT && doomed(v0,i) ->
+#if MUTANT != 2
+					T(v0,0).exits = 1; T(v0,1).exits = 1;
+#if NT == 3
+					T(v0,2).exits = 1;
+#endif
+					push(fLetGo, v0, i, A_KILL);
+					push(fPassed, v0, i, 0);
+#endif
+					break
+				:: i < NT && !doomed(v0,i) -> i++
+				od;
+				i = 0
+			fi
 		fi
 	od;
-	fn = 0; v0 = 0; t0 = 0; x0 = 0; i = 0
+	fn = 0; v0 = 0; t0 = 0; x0 = 0; i = 0; taken = 0
 }
 
 /* In user mode, or on its way to its end, where the kernel writes into memory too. */
 #define inUser(v,t)	(T(v,t).st == USER && !T(v,t).dying || T(v,t).st == KERNEL && T(v,t).dying && T(v,t).call == EXIT && !whole[v])
 bit killed;
+#ifdef HALTS
+byte halts = HALTS;	/* how often a thread is stopped that would come to a call by itself */
+#endif
 
 /* At most one thread of a variant runs. */
 inline check() {
@@ -1015,6 +1013,7 @@ inline note(v, what) {
 /* OnSyscall */
 inline arrives(v, t) {
 	T(v,t).st = ATENTRY;
+	printf("%d.%d: call %d\n", v, t, T(v,t).call);
 	yield(v,t);
 	push(fPump, v, 0, 0);
 	if
@@ -1036,6 +1035,7 @@ proctype Runs(byte v; byte t) {
 		:: !over && T(v,t).dying && T(v,t).st != DEAD ->
 			/* OnExit */
 			T(v,t).st = DEAD;
+			printf("%d.%d: gone\n", v, t);
 			futex[t] = (v == LEADER -> 0 : futex[t]);
 			if
 			:: !T(v,t).ended -> T(v,t).ended = 1; leave(v,t)
@@ -1074,6 +1074,7 @@ proctype Runs(byte v; byte t) {
 		:: v == LEADER && !over && !T(v,t).dying && (T(v,t).st == USER || T(v,t).st == REDO) && takes(t) ->
 			/* OnSignal */
 			T(v,t).st = ATSIGNAL;
+			printf("%d.%d: signal\n", v, t);
 			signal = 0;
 			push(fPump, LEADER, 0, 0);
 			if
@@ -1086,6 +1087,7 @@ proctype Runs(byte v; byte t) {
 			:: else
 			fi;
 			T(v,t).st = ATEXIT;
+			printf("%d.%d: end of call %d\n", v, t, T(v,t).call);
 			push(fPump, v, 0, 0);
 			push(fFollowerExit, v, t, 0)
 		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == KERNEL && !blocks(T(v,t).call) ->
@@ -1104,34 +1106,44 @@ proctype Runs(byte v; byte t) {
 			:: else
 			fi;
 			T(v,t).st = ATEXIT;
+			printf("%d.%d: end of call %d\n", v, t, T(v,t).call);
 			push(fPump, LEADER, 0, 0);
 			push(fLeaderExit, 0, t, OK)
 		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == KERNEL && T(v,t).call == FWAIT && futex[t] == 0 && word[LEADER] == 2 ->
 			futex[t] = 1
 		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == KERNEL && T(v,t).call == FWAIT && (futex[t] == 2 || futex[t] == 0 && word[LEADER] != 2) ->
 			T(v,t).st = ATEXIT;
+			printf("%d.%d: end of call %d\n", v, t, T(v,t).call);
 			push(fPump, LEADER, 0, 0);
 			push(fLeaderExit, 0, t, (futex[t] == 2 -> OK : AGAIN));
 			futex[t] = 0
 		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == KERNEL && blocks(T(v,t).call) && takes(t) && futex[t] < 2 ->
 			futex[t] = 0;
 			T(v,t).st = ATEXIT;
+			printf("%d.%d: end of call %d\n", v, t, T(v,t).call);
 			push(fPump, LEADER, 0, 0);
 			push(fLeaderExit, 0, t, (T(v,t).call == POLL -> EINTR : RESTART))
 #ifdef HALTS
 		/* OnStop: the leader has used up its time, or a follower that of the leader. */
-		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == USER && !takes(t) && room(t) && (pending[t] && !T(v,t).handler || contended(t)) ->
+		:: v == LEADER && !over && !T(v,t).dying && T(v,t).st == USER && !takes(t) && room(t) && (pending[t] && !T(v,t).handler || contended(t)) &&
+		   (halts > 0 || !T(v,t).handler && !T(v,t).again && !computed(v,t)) ->
+			if
+			:: !T(v,t).handler && !T(v,t).again && !computed(v,t) -> skip
+			:: else -> halts--
+			fi;
 			T(v,t).st = ATSTOP;
+			printf("%d.%d: stop\n", v, t);
 			push(fLeaderStop, 0, t, 0);
 			push(fSettle, 0, t, 0)
 		:: v != LEADER && !over && !T(v,t).dying && T(v,t).st == USER && has(v,t) && event(v,t).anywhere && !T(v,t).met ->
 			T(v,t).st = ATSTOP;
+			printf("%d.%d: stop\n", v, t);
 			push(fMatch, v, t, 0)
 #endif
 		/* endKilled */
 		:: v != LEADER && !over && !T(v,t).dying && T(v,t).st == USER && T(LEADER,t).st == DEAD && has(v,t) && event(v,t).kind == KILLED && !T(v,t).met ->
-			T(v,t).met = 1; event(v,t).met++;
-			push(fGo, v, t, 0)
+			printf("%d.%d: computes where the leader was killed\n", v, t);
+			T(v,t).met = 1; event(v,t).met++
 		fi;
 		engine();
 		check()
@@ -1154,8 +1166,8 @@ proctype Runs(byte v; byte t) {
 active proctype Ends() {
 	atomic {
 		allDead ->
-		assert(over || killed || word[1] == word[0] && flag[1] == flag[0] && inside[1] == inside[0]);
-		assert(over || killed || word[F] == word[0] && flag[F] == flag[0] && inside[F] == inside[0])
+		assert(over || killed || whole[LEADER] || word[1] == word[0] && flag[1] == flag[0] && inside[1] == inside[0]);
+		assert(over || killed || whole[LEADER] || word[F] == word[0] && flag[F] == flag[0] && inside[F] == inside[0])
 	}
 }
 
@@ -1166,7 +1178,7 @@ end:	do
 	:: atomic { !over && !killed && handled > 0 && !signal && !T(LEADER,0).exits -> handled--; signal = 1; ignored = 0 }
 	:: atomic { !over && !killed && skipped > 0 && !signal && !T(LEADER,0).exits -> skipped--; signal = 1; ignored = 1 }
 #ifdef KILL
-	:: atomic { !over && !killed && T(LEADER,0).st != DEAD -> killed = 1; killAll(LEADER) }
+	:: atomic { !over && !killed && T(LEADER,0).st != DEAD -> killed = 1; printf("SIGKILL\n"); killAll(LEADER) }
 #endif
 #ifdef ABORT
 	:: atomic { !over && !allDead -> over = 1; break }
