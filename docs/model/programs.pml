@@ -103,7 +103,8 @@ inline program(v, t) {
 	:: T(v,t).pc == 1 && t == 1 -> calls(RUN)
 	:: T(v,t).pc == 1 && t == 2 -> calls(WAIT)
 	:: T(v,t).pc == 2 && t == 1 -> word[v] = 2; calls(FWAIT)
-	:: T(v,t).pc == 2 && t == 2 -> calls(EXITALL)
+	:: T(v,t).pc == 2 && t == 2 -> calls(PLAIN)
+	:: T(v,t).pc == 3 && t == 2 -> calls(EXIT)
 	:: T(v,t).pc == 3 && t == 1 -> calls(PLAIN)
 	fi
 }

@@ -515,6 +515,10 @@ inline engine() {
 				placeQ[i] = position(i); placeMet[i] = 0;
 				if
 				:: count[i] > 0 && !E(i,last(i)).done -> placeQ[i] = last(i); placeMet[i] = 1
+#if MUTANT != 15
+				/* MUTANT 15: the call waits for the end of a thread that waits for the call. */
+				:: count[i] > 0 && E(i,last(i)).done && E(i,last(i)).kind == KILLED -> placeQ[i] = last(i)
+#endif
 				:: else
 				fi;
 				i++
