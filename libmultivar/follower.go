@@ -183,11 +183,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	}
 	switch {
 	case ev.kind == event.Killed:
-		s.ending = true
-		task := s.task
-		e.leaveMutexes(th, v)
-		e.passed(ev, v)
-		e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: task})
+		// endDoomed does it.
 		return
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
@@ -276,7 +272,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	}
 	switch {
 	case ev.kind == event.Killed:
-		e.followerGo(th, v)
+		s.inCall = nil
 		return
 	case ev.returns():
 		// The result is what the frame restored.

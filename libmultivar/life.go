@@ -1,6 +1,8 @@
 package libmultivar
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -30,6 +32,10 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	}
 	switch {
 	case t.Variant == frontend.Leader:
+		if ev := th.settling; ev != nil && ev.kind == event.Signal && !ev.before {
+			// It died of its fault.
+			th.settling = nil
+		}
 		e.settle(th)
 		s.inCall = nil
 		th.held = false
@@ -114,6 +120,9 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	} else {
 		ev = e.newRecord(th, event.Killed)
 	}
+	if !slices.Contains(e.doomed, th.proc) {
+		e.doomed = append(e.doomed, th.proc)
+	}
 	ev.name = "killed"
 	ev.started = true
 	ev.status = st
@@ -121,6 +130,57 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	if !e.ended {
 		e.complete(ev)
 	}
+}
+
+// endDoomed kills followers of processes that were killed in the leader.
+func (e *Engine) endDoomed() {
+	e.doomed = slices.DeleteFunc(e.doomed, func(p *process) bool { return len(p.threads) == 0 })
+	for _, p := range e.doomed {
+		for v := 1; v < e.cfg.Variants && !e.ended; v++ {
+			e.endTwins(p, v)
+		}
+	}
+}
+
+// endTwins kills follower v of p once all its threads have done what the leader's had
+// done: killing is not for a single thread. One that stands somewhere does for all of
+// them; it may stand where it waits for a turn that the leader's has not lived to have.
+func (e *Engine) endTwins(p *process, v int) {
+	var at *thread
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == dead || s.stop == unborn || s.exits {
+			continue
+		}
+		ev := th.event(v)
+		if ev == nil || ev.kind != event.Killed || !ev.done {
+			return
+		}
+		if (s.met == ev && s.inCall == nil || s.stop == ready) && (at == nil || th.id < at.id) {
+			at = th
+		}
+	}
+	if at == nil {
+		return
+	}
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == dead || s.stop == unborn {
+			continue
+		}
+		e.leaveMutexes(th, v)
+		s.ending, s.exits = true, true
+		if !s.ended {
+			s.ended = true
+			th.domain.leave(v, th)
+		}
+	}
+	s := &at.sides[v]
+	s.stays = unborn
+	task := s.task
+	e.passed(at.event(v), v)
+	e.letGo(at, frontend.Action{Op: frontend.OpKill, Task: task})
+	e.pump(at.domain, v)
 }
 
 // skipDead counts the events that a dead follower will not meet as passed.

@@ -387,8 +387,7 @@ func (e *Engine) trim(th *thread) {
 		th.first++
 	}
 	if th.held && th.room() {
-		th.held = false
-		e.leaderCall(th)
+		e.freed = append(e.freed, th)
 	}
 }
 
