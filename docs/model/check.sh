@@ -4,7 +4,8 @@
 #   check.sh         all of it
 #   check.sh NAME    the lines of the table whose name begins so
 #
-# What is built goes to a temporary directory. The trail of an error is shown.
+# What is built goes to a temporary directory. The trail of an error is shown. Compilers
+# are most of the work, so they do not optimise.
 set -u
 cd "$(dirname "$0")" || exit 1
 dir=$(pwd)
@@ -17,11 +18,10 @@ bad=0 only=${1-}
 verify() {
 	model=$1
 	shift
-	cd "$work" || exit 1
 	rm -f ./*
 	cp "$dir"/*.pml .
 	spin "$@" -a "$model.pml" >spin.log 2>&1 || { cat spin.log; return 2; }
-	gcc -O1 -w -DSAFETY -DNOREDUCE -DVECTORSZ=2048 -o pan pan.c || return 2
+	gcc -O0 -w -DSAFETY -DNOREDUCE -DVECTORSZ=2048 -o pan pan.c || return 2
 	timeout -s KILL 300 ./pan -m100000 >out 2>&1
 	grep -q 'errors:' out && ! grep -q -e 'max search depth too small' -e 'out of memory' out || { cat out; return 2; }
 	grep -q 'errors: 0$' out
@@ -59,9 +59,21 @@ wrong() {
 	fi
 }
 
-. "$dir/table.sh"
+# half NAME: does what is left of the table in a directory of its own.
+half() {
+	mkdir "$work/$1" && cd "$work/$1" || exit 1
+	. "$dir/table.sh"
+	[ "$bad" = 0 ] || {
+		echo "model: $bad of these are not as they should be" >&2
+		exit 1
+	}
+}
 
-if [ "$bad" != 0 ]; then
-	echo "model: $bad of these are not as they should be" >&2
-	exit 1
-fi
+# The trap is for the last of all to go.
+(trap - EXIT; wrong() { :; }; half good) &
+right=$!
+(trap - EXIT; good() { :; }; half wrong) &
+found=$!
+wait "$right" || bad=1
+wait "$found" || bad=1
+exit "$bad"

@@ -5,7 +5,8 @@
 good calls           schedule -DPROGRAM=3
 good calls-ahead1    schedule -DPROGRAM=3 -DAHEAD=1
 good calls-3variants schedule -DPROGRAM=3 -DNV=3 -DAHEAD=1
-good calls-abort     schedule -DPROGRAM=3 -DAHEAD=1 -DABORT
+good exit-abort      schedule -DPROGRAM=6 -DABORT
+good futex-abort     schedule -DPROGRAM=1 -DABORT
 good calls-attack    schedule -DPROGRAM=3 -DATTACK
 good calls-kill      schedule -DPROGRAM=3 -DKILL
 good futex           schedule -DPROGRAM=1
