@@ -24,6 +24,8 @@ good tgkill-3threads schedule -DPROGRAM=5 -DNT=3 -DAHEAD=1
 good exit            schedule -DPROGRAM=6
 good exit-kill       schedule -DPROGRAM=6 -DKILL
 
+good merge           merge
+
 #     name                   error              model    flags
 wrong rendezvous-forgotten  'invalid end state'  schedule -DMUTANT=1 -DPROGRAM=3
 wrong kill-early            'invalid end state'  schedule -DMUTANT=2 -DPROGRAM=3 -DKILL
@@ -40,3 +42,7 @@ wrong handler-out-of-turn   'assertion violated' schedule -DMUTANT=12 -DPROGRAM=
 wrong room-too-early        'assertion violated' schedule -DMUTANT=13 -DPROGRAM=3 -DAHEAD=1
 wrong killed-ready          'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=3 -DKILL
 wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=15 -DPROGRAM=6 -DKILL
+wrong merge-arrives-early   'assertion violated' merge -DMUTANT=1
+wrong merge-waits-for-one   'assertion violated' merge -DMUTANT=2
+wrong merge-at-once         'assertion violated' merge -DMUTANT=3
+wrong merge-place-early     'invalid end state'  merge -DMUTANT=4
