@@ -89,7 +89,9 @@ func (e *Engine) leave(th *thread, v int) {
 	moves := s.moves
 	s.moves = nil
 	s.domain.drop(th, v)
-	e.noteEnd(th, s.domain, v)
+	if e.noteEnd(th, s.domain, v) {
+		th.proc.endNoted = true
+	}
 	e.bequeath(th, v)
 	for _, m := range moves {
 		m.to.sides[v].live--
@@ -97,16 +99,16 @@ func (e *Engine) leave(th *thread, v int) {
 	}
 }
 
-// noteEnd makes the end of the leader's th in d a place in the schedule. A task that was
+// noteEnd makes the end of the leader's th in d a place in the schedule, if others are to
+// have turns there. A task that was
 // killed while it waited for its vfork child is none: a follower's is killed when its
 // child lets it go, and the child has turns until then.
-func (e *Engine) noteEnd(th *thread, d *domain, v int) {
-	if th.sides[v].inCall.vforks() {
-		return
+func (e *Engine) noteEnd(th *thread, d *domain, v int) bool {
+	if v != frontend.Leader || e.followers == 0 || d.sides[v].live == 0 || th.sides[v].inCall.vforks() {
+		return false
 	}
-	if v == frontend.Leader && e.followers > 0 && d.sides[v].live > 0 {
-		d.schedule = append(d.schedule, choice{thread: th, end: true})
-	}
+	d.schedule = append(d.schedule, choice{thread: th, end: true})
+	return true
 }
 
 // drop takes th out of d in variant v.
@@ -221,11 +223,8 @@ func (e *Engine) give(d *domain, v int) {
 	case !e.repeated(d, v, &t):
 		return
 	}
-	kills := t.action.Op == frontend.OpKill
-	if !kills {
-		s.runners = append(s.runners, t.thread)
-	}
-	if kills || t.thread.sides[v].deadly != nil {
+	s.runners = append(s.runners, t.thread)
+	if t.ends(v) {
 		e.lastTurn(t.thread, v)
 	}
 	e.letGo(t.thread, t.action)
@@ -275,7 +274,7 @@ func (s *domainSide) choose() int {
 func (s *domainSide) repeat(d *domain, v int) int {
 	c := d.head(v)
 	for i := range s.ready {
-		if t := &s.ready[i]; c != nil && t.thread == c.thread && (!c.end || t.ends(v) || t.thread.killed(v)) {
+		if t := &s.ready[i]; c != nil && t.thread == c.thread && (!c.end || t.ends(v)) {
 			return i
 		}
 	}
@@ -283,7 +282,7 @@ func (s *domainSide) repeat(d *domain, v int) int {
 		return -1
 	}
 	th := s.ready[0].thread
-	if th.turns > th.sides[v].next || th.sides[frontend.Leader].stop == dead {
+	if th.turns > th.sides[v].next || th.sides[frontend.Leader].stop == dead && !th.killed(v) {
 		return 0
 	}
 	return -1
@@ -291,14 +290,16 @@ func (s *domainSide) repeat(d *domain, v int) int {
 
 // ends reports whether the thread ends with its turn.
 func (t *turn) ends(v int) bool {
-	return t.action.Op == frontend.OpKill || t.thread.sides[v].deadly != nil
+	return t.thread.sides[v].deadly != nil
 }
 
 // head returns the choice that follower v repeats next, nil if there is none yet.
 func (d *domain) head(v int) *choice {
 	s := &d.sides[v]
 	for ; s.next-d.first < uint64(len(d.schedule)); s.next++ {
-		if c := &d.schedule[s.next-d.first]; !c.end || !c.thread.gone(d, v) {
+		// A process that was killed ends as a whole, and some of the leader's threads may
+		// have had turns still, in which they did nothing.
+		if c := &d.schedule[s.next-d.first]; !c.thread.sides[v].ended && !(c.end && c.thread.gone(d, v)) {
 			return c
 		}
 	}
@@ -311,9 +312,6 @@ func (e *Engine) repeated(d *domain, v int, t *turn) bool {
 	s := &d.sides[v]
 	c, next := d.head(v), t.thread.sides[v].next
 	switch {
-	case t.thread.turns <= next && !t.ends(v) && t.thread.killed(v):
-		// The leader's did not live to have the turn.
-		e.killReady(t, v)
 	case c == nil || c.thread != t.thread:
 	case c.end:
 	case c.seq == next:

@@ -130,6 +130,10 @@ type Engine struct {
 	failure   error
 	verdict   *report.Divergence
 	followers int
+	// freed are threads of the leader for which room may have come.
+	freed []*thread
+	// doomed are processes that were killed in the leader and live in followers.
+	doomed []*process
 }
 
 // New returns an engine for a session whose front-end offers host and caps.
@@ -180,6 +184,8 @@ func (e *Engine) Err() error { return e.failure }
 
 // take returns the actions collected since the last call.
 func (e *Engine) take() []frontend.Action {
+	e.proceedHeld()
+	e.endDoomed()
 	a := e.actions
 	e.actions = nil
 	if e.ended {

@@ -192,17 +192,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	}
 	switch {
 	case ev.kind == event.Killed:
-		s.ending = true
-		a := frontend.Action{Op: frontend.OpKill, Task: s.task}
-		computes := s.stop == running && s.inCall == nil
-		e.passed(ev, v)
-		if computes {
-			// It was killed in its turn.
-			e.lastTurn(th, v)
-			e.letGo(th, a)
-		} else {
-			e.goOn(th, a)
-		}
+		// endDoomed does it.
 		return
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
@@ -291,7 +281,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	}
 	switch {
 	case ev.kind == event.Killed:
-		e.followerGo(th, v)
+		s.inCall = nil
 		return
 	case ev.returns():
 		// The result is what the frame restored.

@@ -62,7 +62,6 @@ func (e *Engine) endKilled(th *thread) {
 		if cpu-s.watch.cpu >= s.watch.slice {
 			s.met = ev
 			ev.met++
-			e.followerGo(th, v)
 		}
 	}
 }

@@ -75,6 +75,21 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 }
 
+// proceedHeld takes the calls of the leader for which room has come. It comes at the end
+// of a report: the follower that has made the room stands at its old event until then.
+func (e *Engine) proceedHeld() {
+	for len(e.freed) > 0 && !e.ended {
+		th := e.freed[0]
+		e.freed = e.freed[1:]
+		if th.held && th.room() {
+			th.held = false
+			th.yield(frontend.Leader)
+			e.leaderCall(th)
+			e.pump(th.sides[frontend.Leader].domain, frontend.Leader)
+		}
+	}
+}
+
 // again reports whether c is what the kernel does when it makes call first again
 // after the restart code ret: the same call, or restart_syscall(2) in its place.
 func again(first, c *frontend.Call, ret int64) bool {
@@ -170,6 +185,13 @@ func (e *Engine) advance(ev *record) {
 		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
 		return
 	case event.Signal:
+		if len(th.proc.threads) > 1 && th.proc.handlers.fate(ev.signal.Number) == fateKills {
+			// The other threads die with it. The followers' are to do first what the
+			// leader's have done.
+			th.settling = ev
+			e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: ev.signal})
+			return
+		}
 		s.ending = true
 		e.complete(ev)
 		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: ev.signal})

@@ -1,6 +1,8 @@
 package libmultivar
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -27,6 +29,10 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	e.leave(th, t.Variant)
 	switch {
 	case t.Variant == frontend.Leader:
+		if ev := th.settling; ev != nil && ev.kind == event.Signal && !ev.before {
+			// It died of its fault.
+			th.settling = nil
+		}
 		e.settle(th)
 		s.inCall = nil
 		th.held = false
@@ -113,6 +119,9 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	} else {
 		ev = e.newRecord(th, event.Killed)
 	}
+	if !slices.Contains(e.doomed, th.proc) {
+		e.doomed = append(e.doomed, th.proc)
+	}
 	ev.name = "killed"
 	ev.started = true
 	ev.status = st
@@ -125,8 +134,8 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	}
 }
 
-// killParent kills follower v of a thread whose leader was killed when it waited for its
-// vfork child: the child has its turns alone from then on.
+// killParent brings follower v of a thread, whose leader was killed when it waited for its
+// vfork child, where it is killed, too: the child has its turns alone from then on.
 func (e *Engine) killParent(th *thread, v int) {
 	s := &th.sides[v]
 	ev := s.inCall
@@ -138,12 +147,8 @@ func (e *Engine) killParent(th *thread, v int) {
 		return
 	}
 	e.passed(ev, v)
-	killed := th.event(v)
-	s.ending, s.met = true, killed
-	killed.met++
-	e.passed(killed, v)
-	e.lastTurn(th, v)
-	e.letGo(th, frontend.Action{Op: frontend.OpKill, Task: s.task})
+	s.met = th.event(v)
+	s.met.met++
 }
 
 // vforks reports whether ev is a vfork that has created its child.
@@ -157,15 +162,70 @@ func (th *thread) killed(v int) bool {
 	return ev != nil && ev.kind == event.Killed
 }
 
-// killReady kills follower v of a thread in place of its turn, which the leader's did
-// not live to have.
-func (e *Engine) killReady(t *turn, v int) {
-	s := &t.thread.sides[v]
-	ev := t.thread.event(v)
-	t.action = frontend.Action{Op: frontend.OpKill, Task: s.task}
-	s.ending, s.met = true, ev
-	ev.met++
-	e.passed(ev, v)
+// endDoomed kills followers of processes that were killed in the leader.
+func (e *Engine) endDoomed() {
+	e.doomed = slices.DeleteFunc(e.doomed, func(p *process) bool { return len(p.threads) == 0 })
+	for _, p := range e.doomed {
+		for v := 1; v < e.cfg.Variants && !e.ended; v++ {
+			e.endTwins(p, v)
+		}
+	}
+}
+
+// endTwins kills follower v of p once all its threads have done what the leader's had
+// done: killing is not for a single thread. One that stands somewhere does for all of
+// them; it may stand where it waits for a turn that the leader's has not lived to have.
+func (e *Engine) endTwins(p *process, v int) {
+	var at *thread
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == dead || s.stop == unborn || s.exits {
+			continue
+		}
+		ev := th.event(v)
+		if ev == nil || ev.kind != event.Killed || !ev.done {
+			return
+		}
+		if (s.met == ev && s.inCall == nil || s.stop == ready) && (at == nil || th.id < at.id) {
+			at = th
+		}
+	}
+	if at == nil || !e.mayEnd(p, at, v) {
+		return
+	}
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == dead || s.stop == unborn {
+			continue
+		}
+		e.leaveMutexes(th, v)
+		s.ending, s.exits = true, true
+		e.leave(th, v)
+	}
+	s := &at.sides[v]
+	s.stays = unborn
+	task := s.task
+	e.passed(at.event(v), v)
+	e.letGo(at, frontend.Action{Op: frontend.OpKill, Task: task})
+	e.pumpAll(at, v)
+}
+
+// mayEnd reports whether it is the place of p's end in the turns of those with whom it
+// shares memory: what it leaves them is there from then on, and not before.
+func (e *Engine) mayEnd(p *process, at *thread, v int) bool {
+	d := at.sides[v].domain
+	s := &d.sides[v]
+	own := 0
+	for _, th := range p.threads {
+		if t := &th.sides[v]; t.stop != unborn && !t.ended && t.domain == d {
+			own++
+		}
+	}
+	if !p.endNoted || s.live <= own {
+		return true
+	}
+	c := d.head(v)
+	return s.entered(v) && c != nil && c.end && c.thread.proc == p
 }
 
 // skipDead counts the events that a dead follower will not meet as passed.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
 )
 
 // order binds a call that changes a process of which it is not the next event, and which
@@ -62,6 +63,10 @@ func (e *Engine) bind(ev *record, target *process) {
 		if n := len(th.events); n > 0 && !th.events[n-1].done {
 			p.seq--
 			p.met = true
+		} else if n > 0 && th.events[n-1].kind == event.Killed {
+			// It is killed together with the caller, which waits for nothing but what
+			// was before.
+			p.seq--
 		}
 		o.places = append(o.places, p)
 		th.places = append(th.places, p)

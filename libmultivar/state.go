@@ -164,6 +164,9 @@ type process struct {
 	dead      bool
 	// avengers are turns of threads that have killed the process and wait for its end.
 	avengers []turn
+	// endNoted is true when the end of a thread of the leader's is a place among the turns
+	// of others.
+	endNoted bool
 	// parked is true once a task of the process was.
 	parked bool
 	// exitSignal is what the parent gets when the process ends.
@@ -412,10 +415,7 @@ func (e *Engine) trim(th *thread) {
 		th.first++
 	}
 	if th.held && th.room() {
-		th.held = false
-		th.yield(frontend.Leader)
-		e.leaderCall(th)
-		e.pump(th.sides[frontend.Leader].domain, frontend.Leader)
+		e.freed = append(e.freed, th)
 	}
 }
 

@@ -69,8 +69,6 @@ func (m *family) life(depth int, has []string, thread, looks bool) []fakefe.Step
 				if m.threads == threads && rapid.Bool().Draw(m.t, "exec") {
 					child = append(child, fakefe.Call(nr("execve"), fakefe.String(execTo), fakefe.Words(fakefe.String("other"), num(0)), num(0)))
 				}
-				// What a process of several threads that is killed did last is not compared.
-				kill = kill && m.threads == threads
 				out = append(out, fakefe.Fork(append(child, fakefe.Call(nr("exit"), num(0)))...).As("child"))
 				if kill {
 					out = append(out, m.race(id, fmt.Sprint("own ", id), looks)...)
