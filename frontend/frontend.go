@@ -183,6 +183,9 @@ type Twins interface {
 	// CopyRange copies n bytes at offset off from src to dst, which grows as
 	// needed. Bytes beyond the end of src are zero.
 	CopyRange(dst, src File, off, n int64) error
+
+	// Truncate gives a file that NewFile has returned another size.
+	Truncate(f File, size int64) error
 }
 
 // Executables is what a Host with Capabilities.Executables offers as well: to say

@@ -224,6 +224,9 @@ func (e *Engine) mayEnd(p *process, at *thread, v int) bool {
 	if !p.endNoted || s.live <= own {
 		return true
 	}
+	if slices.ContainsFunc(s.runners, func(th *thread) bool { return th.proc != p }) {
+		return false
+	}
 	c := d.head(v)
 	return s.entered(v) && c != nil && c.end && c.thread.proc == p
 }

@@ -188,6 +188,11 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 			off = min(t.size, info.Size)
 			n = info.Size - off
 			t.size = off
+			for v := 1; v < e.cfg.Variants; v++ {
+				if err := host.Truncate(t.copies[v], min(info.Size, maxCopy)); err != nil {
+					return err
+				}
+			}
 		case n < 0:
 			off, n = 0, info.Size
 		case off < 0:

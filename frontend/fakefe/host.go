@@ -118,6 +118,16 @@ func (s *session) NewFile(size int64) (frontend.File, error) {
 	return s.addFile(&file{content: make([]byte, size)}), nil
 }
 
+// Truncate implements frontend.Twins.
+func (s *session) Truncate(f frontend.File, size int64) error {
+	of := s.files[f]
+	if of == nil || size < 0 {
+		return errFile
+	}
+	of.content = append(of.content[:min(size, int64(len(of.content)))], make([]byte, max(0, size-int64(len(of.content))))...)
+	return nil
+}
+
 // CopyRange implements frontend.Twins.
 func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
 	to, from := s.files[dst], s.files[src]

@@ -54,6 +54,14 @@ func (Files) NewFile(size int64) (frontend.File, error) {
 	return frontend.File(fd), nil
 }
 
+// Truncate implements frontend.Twins.
+func (Files) Truncate(f frontend.File, size int64) error {
+	if err := syscall.Ftruncate(int(f), size); err != nil {
+		return fmt.Errorf("size of file %d: %w", f, err)
+	}
+	return nil
+}
+
 // CopyRange implements frontend.Twins. Zeros behind the end of dst become a hole.
 func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 	_, _, size, _, err := unix.FileStat(int(dst))
