@@ -235,6 +235,10 @@ type Host interface {
 	Files
 	IPC
 
+	// TimerWithin has OnTimer called when d has passed, or sooner. What is asked for
+	// later replaces nothing that comes before it.
+	TimerWithin(d time.Duration)
+
 	// Registers returns the registers of a stopped task.
 	Registers(t Task) (Registers, error)
 
@@ -287,8 +291,8 @@ type Monitor interface {
 	// OnExit reports the end of a task; Host ids may be reused afterwards.
 	OnExit(t Task, st Status) []Action
 
-	// OnTimer is called several times a second; now is a monotonic reading. It
-	// detects variants that do not arrive.
+	// OnTimer is called several times a second, and when TimerWithin asks for it; now is a
+	// monotonic reading. It detects variants that do not arrive.
 	OnTimer(now time.Duration) []Action
 
 	// OnFailure reports that the front-end could not carry out an action; the

@@ -242,6 +242,13 @@ func procPath(host int, name string) string {
 	return "/proc/" + strconv.Itoa(host) + "/" + name
 }
 
+// TimerWithin implements frontend.Host.
+func (s *session) TimerWithin(d time.Duration) {
+	if at := time.Now().Add(d); s.alarm.IsZero() || at.Before(s.alarm) {
+		s.alarm = at
+	}
+}
+
 // Segment implements frontend.Host.
 func (s *session) Segment(id int) (frontend.Segment, bool) {
 	size, creator, ok := unix.Segment(id)

@@ -62,6 +62,9 @@ type session struct {
 	// closer closes files of programs; closings is what waits for that.
 	closer   closer
 	closings []awaited
+	// alarm is when the next tick is to be although it would not be yet, zero if there is
+	// no such wish.
+	alarm time.Time
 	// waiting is what waits for the next tick.
 	waiting []deferred
 	// makers are the tasks that have a table of descriptors for themselves, or wait for
@@ -150,8 +153,8 @@ func (s *session) loop() {
 			s.fail(context.Cause(s.ctx))
 			return
 		}
-		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
-			s.lastTick = now
+		if now := time.Now(); now.Sub(s.lastTick) >= s.tick || !s.alarm.IsZero() && !now.Before(s.alarm) {
+			s.lastTick, s.alarm = now, time.Time{}
 			s.tryAgain()
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
 			continue
@@ -165,6 +168,9 @@ func (s *session) loop() {
 		nap := s.tick
 		if len(s.leavers) > 0 || s.awaitsAlone() {
 			nap = leaverNap
+		}
+		if !s.alarm.IsZero() {
+			nap = max(min(nap, time.Until(s.alarm)), 0)
 		}
 		if err := s.bell.Wait(seen, nap); err != nil {
 			s.fail(err)

@@ -145,6 +145,9 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 	th.sides[v].stop = ready
 	s.ready = append(s.ready, turn{th, a})
 	e.pump(d, v)
+	if v == frontend.Leader {
+		e.hurry(d)
+	}
 }
 
 // handle lets the leader's thread th run a handler. It may have its turn already,
@@ -228,6 +231,12 @@ func (e *Engine) give(d *domain, v int) {
 		e.lastTurn(t.thread, v)
 	}
 	e.letGo(t.thread, t.action)
+	if v == frontend.Leader {
+		t.thread.calms()
+		e.hurry(d)
+	} else {
+		e.hurryFollower(t.thread, v)
+	}
 	for w := 1; v == frontend.Leader && w < len(d.sides); w++ {
 		if s.live > 1 {
 			e.pump(d, w)

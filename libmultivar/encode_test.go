@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -80,6 +81,8 @@ func (h *memHost) SemaphoreCount(id int) int {
 	}
 	return 0
 }
+
+func (h *memHost) TimerWithin(time.Duration) {}
 
 func (h *memHost) Segment(id int) (frontend.Segment, bool) {
 	seg, ok := h.segments[id]

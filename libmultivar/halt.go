@@ -31,18 +31,98 @@ const holdLimit = 500 * time.Millisecond
 // then.
 const spinLimit = 80 * time.Millisecond
 
+// A thread that does so again and again, as one does that spins for a lock or an answer,
+// loses its turn ever sooner, down to leastSpin; with calmTurns turns in a row in which it
+// comes to a call it earns back some of its time.
+const (
+	leastSpin = time.Millisecond
+	calmTurns = 64
+)
+
+// slack is how much longer than the leader's a follower's thread computes before it is
+// halted: it has to have done what the leader's had done, and page faults take time, too.
+const slack = 4 * time.Millisecond
+
+// limit returns for how long th may compute while others could run.
+func (th *thread) limit() time.Duration {
+	if th.patience == 0 {
+		return spinLimit
+	}
+	return th.patience
+}
+
+// restless notes that th was halted; it loses its turn sooner from now on.
+func (th *thread) restless() {
+	th.patience, th.calm = max(th.limit()/4, leastSpin), 0
+}
+
+// calms notes that th has come to a call in its turn.
+func (th *thread) calms() {
+	if th.patience == 0 {
+		return
+	}
+	if th.calm++; th.calm < calmTurns {
+		return
+	}
+	th.calm = 0
+	if th.patience *= 2; th.patience >= spinLimit {
+		th.patience = 0
+	}
+}
+
+// hurry asks for a tick in time for those of the leader that have little patience left
+// and their turn while others are ready.
+func (e *Engine) hurry(d *domain) {
+	s := &d.sides[frontend.Leader]
+	if s.live <= 1 || len(s.ready) == 0 {
+		return
+	}
+	for _, th := range s.runners {
+		lead := &th.sides[frontend.Leader]
+		if th.patience == 0 || lead.stop != running || lead.inCall != nil || lead.computes.active {
+			continue
+		}
+		if cpu, err := e.host.CPUTime(lead.task); err == nil {
+			lead.computes = watch{active: true, cpu: cpu}
+			e.host.TimerWithin(th.patience)
+		}
+	}
+}
+
+// hurryFollower asks for a tick in time for follower v of th, which has its turn and is to
+// lose it where the leader has lost its.
+func (e *Engine) hurryFollower(th *thread, v int) {
+	s, ev := &th.sides[v], th.event(v)
+	if ev == nil || !ev.anywhere || ev.computed >= spinLimit || s.met != nil || s.stop != running || s.inCall != nil {
+		return
+	}
+	if cpu, err := e.host.CPUTime(s.task); err == nil {
+		s.computes = watch{active: true, cpu: cpu}
+		e.host.TimerWithin(ev.computed + slack)
+	}
+}
+
 // halts halts th's tasks that compute although a signal awaits them or another thread
 // could run: the leader after the bound, a follower when it has used as much processor
 // time as the leader had.
 func (e *Engine) halts(th *thread) {
 	lead := &th.sides[frontend.Leader]
-	if len(th.pending) > 0 && e.used(lead, holdLimit) || th.contended() && e.used(lead, spinLimit) {
+	switch {
+	case len(th.pending) > 0 && e.used(lead, holdLimit):
 		e.halt(lead)
+	case th.contended() && e.used(lead, th.limit()):
+		e.halt(lead)
+	case th.contended() && th.patience > 0:
+		e.host.TimerWithin(leastSpin)
 	}
 	for v := 1; v < len(th.sides); v++ {
 		s := &th.sides[v]
-		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil && e.used(s, ev.computed) {
-			e.halt(s)
+		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil {
+			if e.used(s, ev.computed+slack) {
+				e.halt(s)
+			} else if ev.computed < spinLimit && s.stop == running && s.inCall == nil {
+				e.host.TimerWithin(leastSpin)
+			}
 		}
 	}
 }
@@ -108,7 +188,7 @@ func (e *Engine) leaderStop(th *thread) {
 		sig = e.nextPending(th)
 	}
 	switch {
-	case sig == nil && s.inCall == nil && th.room() && th.contended() && e.spent(s, spinLimit):
+	case sig == nil && s.inCall == nil && th.room() && th.contended() && e.spent(s, th.limit()):
 		e.preempt(th)
 		return
 	case sig == nil:
@@ -142,12 +222,16 @@ func (e *Engine) preempt(th *thread) {
 	ev := e.newRecord(th, event.Preempted)
 	ev.name = "preemption"
 	ev.anywhere = true
-	ev.computed = s.computed(spinLimit)
+	ev.computed = s.computed(th.limit())
+	th.restless()
 	ev.started = true
 	e.builder.Reset(event.Preempted, 0)
 	ev.request = e.builder.Record()
 	e.preempted++
 	e.published(th, ev)
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		e.hurryFollower(th, v)
+	}
 	e.complete(ev)
 	if e.ended {
 		return

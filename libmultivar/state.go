@@ -112,6 +112,10 @@ type thread struct {
 	// tid is the id that the program sees.
 	tid   int
 	sides []side
+	// patience is for how long it may compute while others could run, 0 for spinLimit;
+	// calm counts the turns since it was last halted for that.
+	patience time.Duration
+	calm     int
 	// turns is the number of the event before which the leader's next turn can be at the
 	// earliest.
 	turns uint64

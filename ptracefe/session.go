@@ -61,6 +61,8 @@ type session struct {
 
 	asleep  atomic.Bool
 	ticking atomic.Bool
+	// soon has room for how long until the next tick, when that is to be sooner.
+	soon chan time.Duration
 }
 
 type newborn struct{ parent int }
@@ -75,6 +77,7 @@ func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 		ctx: ctx, log: f.log, spec: spec, tick: f.tick,
 		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(),
 		spinner:  newSpinner(f.spin),
+		soon:     make(chan time.Duration, 1),
 		tasks:    map[int]*task{},
 		newborns: map[int]newborn{},
 		parents:  map[int]*task{},

@@ -62,6 +62,9 @@ func (s *session) startWaker() (stop func()) {
 		defer close(done)
 		ticker := time.NewTicker(s.tick)
 		defer ticker.Stop()
+		early := time.NewTimer(s.tick)
+		defer early.Stop()
+		due := time.Now().Add(s.tick)
 		cancelled := s.ctx.Done()
 		for {
 			select {
@@ -69,6 +72,13 @@ func (s *session) startWaker() (stop func()) {
 				return
 			case <-cancelled:
 				cancelled = nil
+			case d := <-s.soon:
+				if at := time.Now().Add(d); at.Before(due) || !due.After(time.Now()) {
+					due = at
+					early.Reset(d)
+				}
+				continue
+			case <-early.C:
 			case <-ticker.C:
 			}
 			s.ticking.Store(true)
@@ -84,6 +94,15 @@ func (s *session) startWaker() (stop func()) {
 	return func() {
 		close(quit)
 		<-done
+	}
+}
+
+// TimerWithin implements frontend.Host.
+func (s *session) TimerWithin(d time.Duration) {
+	select {
+	case s.soon <- d:
+	default:
+		// The one that is there has not been looked at; what it leads to asks again.
 	}
 }
 

@@ -171,6 +171,9 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return fmt.Sprintf("/fake/%d", fd), nil
 }
 
+// TimerWithin implements frontend.Host: timers come when the Chooser lets them.
+func (s *session) TimerWithin(time.Duration) {}
+
 // Segment implements frontend.Host.
 func (s *session) Segment(int) (frontend.Segment, bool) { return frontend.Segment{}, false }
 
