@@ -184,3 +184,62 @@ func TestFaultsDiffer(t *testing.T) {
 		}
 	}
 }
+
+// A signal that comes while a call returns is handled before the program goes on where
+// the call can be something that the signal tells of, or its end: a child that has
+// ended, output that was cut short. Time stamps show where the program is: no signal is
+// held back beyond one then.
+func TestSignalBelongsToCall(t *testing.T) {
+	write := func(n int) []fakefe.Step {
+		return []fakefe.Step{fakefe.Call(nr("write"), num(1), fakefe.String("xyz"), num(n))}
+	}
+	for name, tc := range map[string]struct {
+		steps []fakefe.Step
+		with  bool
+	}{
+		"a child":          {[]fakefe.Step{fakefe.Call(nr("wait4"), num(-1), fakefe.Buffer(4), num(1), num(0))}, true},
+		"output cut short": {write(3), true},
+		"all output":       {write(2), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			steps := append([]fakefe.Step{sigaction(sigUsr2, 1, 0, 0)}, tc.steps...)
+			steps = append(steps, fakefe.Rdtsc(), fakefe.Call(nr("unlink"), fakefe.String("/a")))
+			table, returns := newTableKernel(1), 0
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: handlers()}},
+				Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+					if c.Nr == nr("write") {
+						return 2, true
+					}
+					return table.Call(c)
+				}),
+				Choose: func(options []fakefe.Option) int {
+					if leaderRuns(options) != "return" {
+						return leaderFirst(options)
+					}
+					if i := pick(options, "inject"); returns == 1 && options[i].What == "inject" {
+						return i
+					}
+					returns++
+					return leaderFirst(options)
+				},
+				Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2}},
+			}, table)
+			s.agreed(t)
+			for v := range 3 {
+				signal, stamp := -1, -1
+				for i, o := range s.record.Seen[v]["0"] {
+					switch o.Nr {
+					case fakefe.SawSignal:
+						signal = i
+					case fakefe.SawTimeStamp:
+						stamp = i
+					}
+				}
+				if signal < 0 || stamp < 0 || signal < stamp != tc.with {
+					t.Errorf("variant %d saw %+v", v, s.record.Seen[v]["0"])
+				}
+			}
+		})
+	}
+}
