@@ -54,6 +54,7 @@ var conversations = []struct {
 		line("x=$(echo inner | cat); echo \"[$x]\""),
 		line("tty >/dev/null; echo $?; test -t 0; echo $?"),
 		line("stty size; stty -a | grep -c isig"),
+		line("read -r _ _ _ _ group session _ </proc/$$/stat; echo $((group == $$)) $((session == $$))"),
 	}},
 	{"background", []input{
 		line("sleep 1 & jobs; wait"),
@@ -169,6 +170,37 @@ func TestTerminal(t *testing.T) {
 					}
 					differ(t, "the terminal", pids.name, pids.normal(want.Stdout), pids.normal(got.Stdout))
 				})
+			}
+		})
+	}
+}
+
+// TestHangup takes the terminal away from programs: they end as natively, and nothing
+// is left.
+func TestHangup(t *testing.T) {
+	for _, c := range []struct {
+		name, ready string
+		args        []string
+	}{
+		{"shell", prompt + "$", []string{"bash", "--norc", "--noprofile", "-i"}},
+		{"reader", "ready", []string{"sh", "-c", "echo ready; cat; echo over >end; exit 3"}},
+		{"sleeper", "ready", []string{"sh", "-c", "echo ready; sleep 1000"}},
+		{"handler", "ready", []string{"sh", "-c", "trap 'echo hup >end; exit 4' HUP; echo ready; while :; do sleep 0.1; done"}},
+		{"ignores", "ready", []string{"sh", "-c", "trap '' HUP; echo ready; cat; exit 5"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			hangUp := func(n int) Result {
+				tty := startTerminal(t, Run{N: n, Args: append([]string{tool(t, c.args[0])}, c.args[1:]...), Env: []string{"PS1=" + prompt, "HISTFILE=/dev/null"}})
+				tty.expect(t, c.ready)
+				_ = tty.person.Close()
+				return tty.end(t)
+			}
+			want := hangUp(0)
+			for n := 1; n <= 3; n++ {
+				if got := hangUp(n); got.end() != want.end() {
+					t.Errorf("N=%d: %s, natively %s", n, got.end(), want.end())
+				}
 			}
 		})
 	}

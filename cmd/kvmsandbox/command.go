@@ -99,6 +99,9 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if err != nil {
 		return c.fail(statusFailed, err)
 	}
+	if c.forwardSignals {
+		spec.Session = ownSession(c.files)
+	}
 	return c.session(ctx, fe, spec)
 }
 
