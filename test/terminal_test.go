@@ -205,3 +205,34 @@ func TestHangup(t *testing.T) {
 		})
 	}
 }
+
+// TestJob runs kvmsandbox as a job of a native shell, which takes it for the program.
+func TestJob(t *testing.T) {
+	steps := []input{
+		job("$RUN cat", ""), cat("one"), {text: suspend},
+		job("fg", ""), cat("two"), {text: interrupt},
+		line("echo $?"),
+		job("$RUN sh -c 'echo rea''dy; exec sleep 100'", `ready\r\n`), {text: suspend},
+		line("bg; jobs"),
+		line("kill %1; wait %1; echo $?"),
+		line("$RUN sleep 100 & kill -KILL %1; wait %1; echo $?"),
+		line("$RUN cat & until jobs | grep -q Stopped; do sleep 0.1; done"),
+		job("fg", ""), cat("three"), {text: endOfFile},
+		line("echo one | $RUN cat | $RUN tr a-z A-Z"),
+	}
+	t.Parallel()
+	want := converse(t, Run{Env: []string{"RUN=env"}}, steps, endOfFile)
+	for _, n := range []int{1, 2, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			run := fmt.Sprintf("%s -n %d", sandbox(t), n)
+			if frontEnd != "" {
+				run += " --frontend " + frontEnd
+			}
+			got := converse(t, Run{Env: []string{"RUN=" + run}}, steps, endOfFile)
+			if got.end() != want.end() {
+				t.Errorf("%s, natively %s", got.end(), want.end())
+			}
+			differ(t, "the terminal", pids.name, pids.normal(want.Stdout), pids.normal(got.Stdout))
+		})
+	}
+}
