@@ -296,6 +296,9 @@ type Spec struct {
 	// Session, when set, makes the leader's first process the first of a session of its
 	// own.
 	Session *Session
+	// Stopped, when set, is called as often as Monitor.OnTimer while a signal has stopped
+	// the leader's first process. It returns at once.
+	Stopped func()
 }
 
 // Session is one that a process begins.

@@ -153,6 +153,9 @@ func (s *session) loop() {
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick {
 			s.lastTick = now
 			s.tryAgain()
+			if s.spec.Stopped != nil && jobStopped(s.root.pid) {
+				s.spec.Stopped()
+			}
 			s.apply(s.mon.OnTimer(now.Sub(s.started)))
 			continue
 		}

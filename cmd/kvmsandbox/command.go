@@ -153,7 +153,14 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	defer cancel(nil)
 	var leader leaderPid
 	if c.forwardSignals {
-		defer forward(&leader, cancel)()
+		stopped := make(chan struct{}, 1)
+		spec.Stopped = func() {
+			select {
+			case stopped <- struct{}{}:
+			default:
+			}
+		}
+		defer forward(&leader, stopped, cancel)()
 	}
 
 	eng, outcome, err := c.start(ctx, fe, spec, &leader)
