@@ -5,6 +5,7 @@ package test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"testing"
 )
 
@@ -165,7 +166,7 @@ func TestTerminal(t *testing.T) {
 	for _, c := range conversations {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			steps := append(c.steps[:len(c.steps):len(c.steps)], line("(exit 5)"))
+			steps := slices.Concat(c.steps, []input{line("(exit 5)")})
 			want := converse(t, Run{}, steps, endOfFile)
 			if want.Status != 5 {
 				t.Errorf("natively: %s", want)
