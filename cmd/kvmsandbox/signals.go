@@ -29,7 +29,7 @@ func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v",
 // for this process takes it for the program.
 func forward(leader *leaderPid, stopped <-chan struct{}, cancel context.CancelCauseFunc) (stop func()) {
 	caught := make(chan os.Signal, 16)
-	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP} {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) {
 			signal.Notify(caught, s)
 		}
