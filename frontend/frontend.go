@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -336,6 +337,29 @@ type Spec struct {
 	Files []*os.File
 	// Variants is their number, 1..MaxVariants.
 	Variants int
+	// Session, when set, makes the leader's first process the first of a session of its
+	// own.
+	Session *Session
+	// Stopped, when set, is called as often as Monitor.OnTimer while a signal has stopped
+	// the leader's first process. It returns at once.
+	Stopped func()
+}
+
+// Session is one that a process begins.
+type Session struct {
+	// Terminal is the descriptor of the process that becomes its controlling terminal,
+	// -1 for none.
+	Terminal int
+}
+
+// Attributes returns what a new process of variant v, 0 for the leader, needs to be told
+// of sessions: followers are always in ones of their own, where no terminal finds them.
+func (s *Spec) Attributes(v int) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setsid: v != Leader || s.Session != nil}
+	if v == Leader && s.Session != nil && s.Session.Terminal >= 0 {
+		attr.Setctty, attr.Ctty = true, s.Session.Terminal
+	}
+	return attr
 }
 
 // Outcome is how a session ended.

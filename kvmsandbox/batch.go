@@ -129,16 +129,27 @@ func (t *task) exiting() bool {
 // flags (include/linux/sched.h) in proc(5)'s stat.
 func exiting(pid, tid int) bool {
 	const flags, exitingFlag = 9 - 3, 0x4
-	b, err := os.ReadFile(procPath(pid, "task/"+strconv.Itoa(tid)+"/stat"))
+	words, err := threadStat(pid, tid)
 	if err != nil {
 		return errors.Is(err, os.ErrNotExist)
 	}
-	words := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(words) <= flags {
 		return false
 	}
 	word, err := strconv.ParseUint(words[flags], 10, 64)
 	return err == nil && word&exitingFlag != 0
+}
+
+// jobStopped says whether a signal has stopped process pid for everybody to see.
+func jobStopped(pid int) bool {
+	words, err := threadStat(pid, pid)
+	return err == nil && len(words) > 0 && words[0] == "T"
+}
+
+// threadStat returns the words of proc(5)'s stat of a thread behind its name.
+func threadStat(pid, tid int) ([]string, error) {
+	b, err := os.ReadFile(procPath(pid, "task/"+strconv.Itoa(tid)+"/stat"))
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])), err
 }
 
 // must is do for calls that have to succeed.

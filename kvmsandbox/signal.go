@@ -254,8 +254,6 @@ func (s *session) interrupt(t *task, a *frontend.Action) error {
 			return errors.New("OpInterrupt with a mask after the call")
 		}
 		t.sig.Suspend(signals.Set(*a.SigMask))
-		// What the program reads of its arguments afterwards is its own.
-		t.setResult(signals.RestartNoHand)
 	}
 	return s.deliverAll(t, append([]*frontend.Signal{a.Signal}, a.Then...))
 }

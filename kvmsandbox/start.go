@@ -143,10 +143,12 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 		return nil, err
 	}
 	defer unix.Close(image)
+	attr := s.spec.Attributes(v.index)
+	attr.Pdeathsig = syscall.SIGKILL
 	// The child looks at itself: into the monitor it must not look.
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", image), []string{"vhost"}, &syscall.ProcAttr{
 		Dir: s.spec.Dir, Env: []string{vhost.Environment(first, first+1, blk, first+2, s.hostSpin)}, Files: files,
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: v.index != frontend.Leader},
+		Sys: attr,
 	})
 	if err != nil {
 		return nil, err

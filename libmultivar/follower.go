@@ -364,7 +364,8 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 		if ev.returns() {
 			a.Ret = kept
 		}
-		if ev.sigMask != nil && s.stop == atEntry {
+		if ev.sigMask != nil && s.stop == atEntry && (a.Ret == -eINTR || isRestart(a.Ret)) {
+			// A call that has something to tell of has put the mask back.
 			a.SigMask = ev.sigMask(s)
 		}
 		s.ending = true

@@ -184,3 +184,106 @@ func TestFaultsDiffer(t *testing.T) {
 		}
 	}
 }
+
+// A signal that comes while a call returns is handled before the program goes on where
+// the call can be something that the signal tells of, or its end: a child that has
+// ended, output that was cut short. Time stamps show where the program is: no signal is
+// held back beyond one then.
+func TestSignalBelongsToCall(t *testing.T) {
+	write := func(n int) []fakefe.Step {
+		return []fakefe.Step{fakefe.Call(nr("write"), num(1), fakefe.String("xyz"), num(n))}
+	}
+	for name, tc := range map[string]struct {
+		steps []fakefe.Step
+		with  bool
+	}{
+		"a child":          {[]fakefe.Step{fakefe.Call(nr("wait4"), num(-1), fakefe.Buffer(4), num(1), num(0))}, true},
+		"output cut short": {write(3), true},
+		"all output":       {write(2), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			steps := append([]fakefe.Step{sigaction(sigUsr2, 1, 0, 0)}, tc.steps...)
+			steps = append(steps, fakefe.Rdtsc(), fakefe.Call(nr("unlink"), fakefe.String("/a")))
+			table, returns := newTableKernel(1), 0
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: handlers()}},
+				Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+					if c.Nr == nr("write") {
+						return 2, true
+					}
+					return table.Call(c)
+				}),
+				Choose: func(options []fakefe.Option) int {
+					if leaderRuns(options) != "return" {
+						return leaderFirst(options)
+					}
+					if i := pick(options, "inject"); returns == 1 && options[i].What == "inject" {
+						return i
+					}
+					returns++
+					return leaderFirst(options)
+				},
+				Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2}},
+			}, table)
+			s.agreed(t)
+			for v := range 3 {
+				signal, stamp := -1, -1
+				for i, o := range s.record.Seen[v]["0"] {
+					switch o.Nr {
+					case fakefe.SawSignal:
+						signal = i
+					case fakefe.SawTimeStamp:
+						stamp = i
+					}
+				}
+				if signal < 0 || stamp < 0 || signal < stamp != tc.with {
+					t.Errorf("variant %d saw %+v", v, s.record.Seen[v]["0"])
+				}
+			}
+		})
+	}
+}
+
+// A call that waits with a mask of its own and has something to tell of has put the
+// program's mask back when a signal comes with it: handlers of followers run with that
+// one, too.
+func TestMaskOfCallThatIsDone(t *testing.T) {
+	const waitsWith = 1 << 9
+	looks := []fakefe.Step{fakefe.Call(nr("rt_sigprocmask"), num(0), num(0), fakefe.Buffer(8), num(8))}
+	table, called := newTableKernel(1), false
+	s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+		Programs: []*fakefe.Program{{Path: "/bin/prog", Handlers: [][]fakefe.Step{looks}, Steps: []fakefe.Step{
+			sigaction(sigUsr2, 0, 0, 0),
+			fakefe.Call(nr("ppoll"), num(0), num(0), num(0), fakefe.Words(num(waitsWith)), num(8)),
+		}}},
+		Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			if c.Nr == nr("ppoll") {
+				called = true
+				return 1, true
+			}
+			return table.Call(c)
+		}),
+		Choose: func(options []fakefe.Option) int {
+			if leaderRuns(options) != "return" {
+				return leaderFirst(options)
+			}
+			if i := pick(options, "inject"); called && options[i].What == "inject" {
+				return i
+			}
+			return leaderFirst(options)
+		},
+		Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2}},
+	}, table)
+	s.agreed(t)
+	for v := range 3 {
+		saw := results(s.record.Seen[v]["0"])
+		if got := saw[nr("ppoll")]; len(got) != 1 || got[0] != 1 || len(saw[fakefe.SawSignal]) != 1 {
+			t.Errorf("variant %d saw %+v", v, s.record.Seen[v]["0"])
+		}
+		for _, o := range s.record.Seen[v]["0"] {
+			if o.Nr == nr("rt_sigprocmask") && o.Memory[0][1]&(waitsWith>>8) != 0 {
+				t.Errorf("variant %d handles it with mask %x", v, o.Memory[0])
+			}
+		}
+	}
+}

@@ -230,15 +230,15 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 			return nil
 		case event == unix.EventStop:
 		case event == 0 && sig != callStop:
-			var info unix.SigInfo
-			if err := unix.PtraceSigInfo(t.id.Host, &info); err != nil {
+			if err := unix.PtraceSigInfo(t.id.Host, &t.signal); err != nil {
 				return taskError("read siginfo", err)
 			}
-			if isSynchronous(&info) {
+			if isSynchronous(&t.signal) {
 				return fmt.Errorf("a call made for the monitor ended with %v", sig)
 			}
-			if t.leads() {
-				t.deferred = append(t.deferred, info)
+			// One that was raised again is among those put aside already.
+			if t.leads() && !s.raised(t, sig) {
+				t.putAside(t.signal)
 			}
 		default:
 			return fmt.Errorf("unexpected stop %#x while the monitor's call ran", uint32(status))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
@@ -140,6 +141,34 @@ func TestPlacementOfEveryKindOfProgram(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A signal that comes while a program is arranged is put aside and sent again more than
+// once. The program gets it once all the same.
+func TestSignalDuringPlacement(t *testing.T) {
+	m := placed(nil)
+	place := m.Exec
+	m.Exec = func(id, old frontend.Task, img *frontend.Image) []frontend.Action {
+		for _, sig := range []syscall.Signal{syscall.SIGWINCH, syscall.SIGURG} {
+			if err := syscall.Kill(id.Host, sig); err != nil {
+				t.Error(err)
+			}
+		}
+		return place(id, old, img)
+	}
+	var came []int
+	m.Signal = func(_ frontend.Task, s *frontend.Signal) []frontend.Action {
+		if s.Code() != 0 {
+			t.Errorf("signal %d has code %d", s.Number, s.Code())
+		}
+		came = append(came, s.Number)
+		return nil
+	}
+	r := run(t, m, 1, probe(t, kinds[0]), "hello", "a")
+	slices.Sort(came)
+	if want := []int{int(syscall.SIGURG), int(syscall.SIGWINCH)}; r.stdout != "a\n" || !slices.Equal(came, want) {
+		t.Errorf("%q, signals %v, want %v", r.stdout, came, want)
 	}
 }
 

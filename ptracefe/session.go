@@ -122,6 +122,9 @@ func (s *session) loop() {
 				s.fail(context.Cause(s.ctx))
 				return
 			}
+			if t := s.tasks[s.root.pid]; t != nil && t.state == listening && s.spec.Stopped != nil {
+				s.spec.Stopped()
+			}
 			s.apply(s.mon.OnTimer(time.Since(s.started)))
 			continue
 		}

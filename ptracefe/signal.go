@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -85,9 +86,12 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 	}
 	if !synchronous && (!t.leads() || t.interrupt != nil) {
 		if t.leads() {
-			t.deferred = append(t.deferred, t.signal)
+			t.putAside(t.signal)
 		}
 		return t.resume(unix.Continue, 0)
+	}
+	if sig == syscall.SIGCONT || stops(sig) {
+		t.forgetOpposed(sig)
 	}
 	t.state = atSignal
 	s.apply(s.mon.OnSignal(t.id, &frontend.Signal{
@@ -104,6 +108,39 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 // The syscall instruction leaves the return address in rcx.
 func (l *landing) holds(r *unix.Regs) bool {
 	return l.valid && r.Rip == l.ip && (r.Rax == l.ret || !l.result) && (r.Rcx == r.Rip || l.result)
+}
+
+// firstRealTime is the first signal of which several can be pending.
+const firstRealTime = 32
+
+// stops says whether a signal stops processes by default.
+func stops(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
+		return true
+	}
+	return false
+}
+
+// putAside keeps a signal that comes at an inconvenient moment. What is kept is as if
+// it were pending with the kernel: an ordinary signal once, and none that stops beside
+// one that continues.
+func (t *task) putAside(info unix.SigInfo) {
+	sig := syscall.Signal(signo(&info))
+	t.forgetOpposed(sig)
+	same := func(other unix.SigInfo) bool { return signo(&other) == int32(sig) }
+	if sig >= firstRealTime || !slices.ContainsFunc(t.deferred, same) {
+		t.deferred = append(t.deferred, info)
+	}
+}
+
+// forgetOpposed drops what the kernel drops of pending signals when sig comes: signals
+// that stop for SIGCONT, and SIGCONT for those (signal(7)).
+func (t *task) forgetOpposed(sig syscall.Signal) {
+	t.deferred = slices.DeleteFunc(t.deferred, func(info unix.SigInfo) bool {
+		other := syscall.Signal(signo(&info))
+		return sig == syscall.SIGCONT && stops(other) || stops(sig) && other == syscall.SIGCONT
+	})
 }
 
 func (t *task) takeDeferred(sig syscall.Signal) (unix.SigInfo, bool) {
@@ -211,9 +248,8 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 func (s *session) interruptArrived(t *task, own bool) error {
 	in := t.interrupt
 	t.interrupt = nil
-	const firstRealTime = 32
 	if !own && in.signal.Number >= firstRealTime && t.leads() {
-		t.deferred = append(t.deferred, t.signal)
+		t.putAside(t.signal)
 	}
 	if err := s.giveBack(t, in.scratch); err != nil {
 		return err

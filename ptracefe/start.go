@@ -60,10 +60,9 @@ func (s *session) start(v int) (*task, error) {
 	if len(args) == 0 {
 		args = []string{path}
 	}
-	pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{
-		Dir: s.spec.Dir, Env: s.spec.Env, Files: files,
-		Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL, Setsid: v != frontend.Leader},
-	})
+	attr := s.spec.Attributes(v)
+	attr.Ptrace, attr.Pdeathsig = true, syscall.SIGKILL
+	pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Dir: s.spec.Dir, Env: s.spec.Env, Files: files, Sys: attr})
 	if v != frontend.Leader {
 		// The follower has its own by now.
 		_ = unix.Close(int(files[controlFD]))

@@ -155,15 +155,12 @@ func (s *session) groupStop(t *task, sig syscall.Signal) error {
 	if sig == syscall.SIGTRAP && t.halting {
 		return s.halted(t)
 	}
-	switch sig {
-	case syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
-		if t.leads() {
-			if err := t.resume(unix.Listen, 0); err != nil {
-				return err
-			}
-			t.state = listening
-			return nil
+	if stops(sig) && t.leads() {
+		if err := t.resume(unix.Listen, 0); err != nil {
+			return err
 		}
+		t.state = listening
+		return nil
 	}
 	return t.resume(unix.Continue, 0)
 }

@@ -63,8 +63,9 @@ func (s *session) startWaker() (stop func()) {
 		ticker := time.NewTicker(s.tick)
 		defer ticker.Stop()
 		early := time.NewTimer(s.tick)
+		early.Stop()
 		defer early.Stop()
-		due := time.Now().Add(s.tick)
+		var due time.Time
 		cancelled := s.ctx.Done()
 		for {
 			select {

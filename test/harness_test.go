@@ -48,6 +48,9 @@ type Run struct {
 	Wrap []string
 	// As is the user to run as when it is not nil.
 	As *syscall.Credential
+	// Terminal, when set, is the controlling terminal of a new session, and all that
+	// the program's standard descriptors are.
+	Terminal *os.File
 }
 
 // Result is how a run ended.
@@ -145,6 +148,10 @@ func start(t *testing.T, r Run) *process {
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if r.Stdin != "" {
 		p.cmd.Stdin = strings.NewReader(r.Stdin)
+	}
+	if r.Terminal != nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: r.As}
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = r.Terminal, r.Terminal, r.Terminal
 	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ func marked(mark string) []proc {
 // statFields are those of /proc/PID/stat that tests use.
 type statFields struct {
 	comm, state, start string
+	session            int
 	flags              uint64
 	used               time.Duration
 }
@@ -64,12 +65,13 @@ func stat(pid int) (f statFields, ok bool) {
 	if len(rest) < 20 {
 		return f, false
 	}
+	session, err0 := strconv.Atoi(rest[3])
 	flags, err := strconv.ParseUint(rest[6], 10, 64)
 	user, err1 := strconv.ParseInt(rest[11], 10, 64)
 	system, err2 := strconv.ParseInt(rest[12], 10, 64)
 	// Linux counts hundredths of a second here on every machine.
 	used := time.Duration(user+system) * (time.Second / 100)
-	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19], flags: flags, used: used}, errors.Join(err, err1, err2) == nil
+	return statFields{comm: text[open+1 : end], state: rest[0], start: rest[19], session: session, flags: flags, used: used}, errors.Join(err0, err, err1, err2) == nil
 }
 
 // used returns the processor time that a process has used, nothing if it is gone.

@@ -108,6 +108,11 @@ var progs = []prog{
 	{name: "sig_pipe"},
 	{name: "sig_restart"},
 	{name: "sig_altstack"},
+	{name: "sig_eintr"},
+	{name: "sig_stop", unprivileged: true},
+	{name: "sig_timer"},
+	{name: "sig_await"},
+	{name: "sig_jump"},
 
 	{name: "exec_big"},
 	{name: "exec_argv0"},

@@ -99,6 +99,9 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if err != nil {
 		return c.fail(statusFailed, err)
 	}
+	if c.forwardSignals {
+		spec.Session = ownSession(c.files)
+	}
 	return c.session(ctx, fe, spec)
 }
 
@@ -150,7 +153,14 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	defer cancel(nil)
 	var leader leaderPid
 	if c.forwardSignals {
-		defer forward(&leader, cancel)()
+		stopped := make(chan struct{}, 1)
+		spec.Stopped = func() {
+			select {
+			case stopped <- struct{}{}:
+			default:
+			}
+		}
+		defer forward(&leader, stopped, cancel)()
 	}
 
 	eng, outcome, err := c.start(ctx, fe, spec, &leader)

@@ -159,6 +159,9 @@ func TestForwarding(t *testing.T) {
 		{syscall.SIGINT, "SIGINT kills", "echo ready; exec sleep 1000", func(ws syscall.WaitStatus) bool {
 			return ws.Signaled() && ws.Signal() == syscall.SIGINT
 		}},
+		{syscall.SIGUSR1, "SIGUSR1 is handled", "trap 'exit 7' USR1; echo ready; while :; do sleep 0.01; done", func(ws syscall.WaitStatus) bool {
+			return ws.Exited() && ws.ExitStatus() == 7
+		}},
 	} {
 		// The program executes another one at about the time of the signal, which
 		// must not get lost on the way.

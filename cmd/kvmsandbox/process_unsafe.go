@@ -57,6 +57,26 @@ func inForeground() bool {
 	return ioctl(tty.Fd(), syscall.TIOCGPGRP, unsafe.Pointer(&group)) == 0 && int(group) == syscall.Getpgrp()
 }
 
+// sessionOf returns the id of the session that process pid, 0 for this one, belongs to.
+func sessionOf(pid int) int {
+	sid, _, _ := syscall.RawSyscall(syscall.SYS_GETSID, uintptr(pid), 0, 0)
+	return int(sid)
+}
+
+// controls reports whether f is the controlling terminal of this process.
+func controls(f *os.File) bool {
+	var sid int32
+	return ioctl(f.Fd(), syscall.TIOCGSID, unsafe.Pointer(&sid)) == 0 && int(sid) == sessionOf(0)
+}
+
+// giveUp takes the controlling terminal f from the session that this process leads.
+func giveUp(f *os.File) error {
+	if errno := ioctl(f.Fd(), syscall.TIOCNOTTY, nil); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 func ioctl(fd, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, request, uintptr(arg))
 	return errno

@@ -23,9 +23,13 @@ func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v",
 // ignored when this process started stay so, for the program, too. SIGPIPE and
 // SIGXFSZ, which this process causes for itself with its own output, become plain
 // write errors.
-func forward(leader *leaderPid, cancel context.CancelCauseFunc) (stop func()) {
+//
+// A terminal stops a whole group, too, by SIGTSTP. What the program does about that needs
+// this process, which stops only when stopped tells that the leader has. So whoever waits
+// for this process takes it for the program.
+func forward(leader *leaderPid, stopped <-chan struct{}, cancel context.CancelCauseFunc) (stop func()) {
 	caught := make(chan os.Signal, 16)
-	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) {
 			signal.Notify(caught, s)
 		}
@@ -35,11 +39,18 @@ func forward(leader *leaderPid, cancel context.CancelCauseFunc) (stop func()) {
 
 	done := make(chan struct{})
 	go func() {
+		follows := false
 		for {
 			select {
 			case <-done:
 				return
+			case <-stopped:
+				if follows {
+					follows = false
+					_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
+				}
 			case s := <-caught:
+				follows = follows || s == syscall.SIGTSTP
 				if number, ok := s.(syscall.Signal); ok {
 					passOn(number, leader, cancel)
 				}
@@ -53,7 +64,7 @@ func forward(leader *leaderPid, cancel context.CancelCauseFunc) (stop func()) {
 }
 
 func passOn(s syscall.Signal, leader *leaderPid, cancel context.CancelCauseFunc) {
-	if (s == syscall.SIGINT || s == syscall.SIGQUIT) && inForeground() {
+	if (s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGTSTP) && inForeground() {
 		return
 	}
 	pid := leader.load()

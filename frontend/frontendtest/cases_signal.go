@@ -147,21 +147,26 @@ func testInterruptKills(t *testing.T, s *suite) {
 }
 
 // A handler that interrupts sigsuspend runs with its mask, and the mask from
-// before is back afterwards.
+// before is back afterwards. The result is the monitor's.
 func testInterruptWithMask(t *testing.T, s *suite) {
-	m := &Script{}
-	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
-		if name != "rt_sigsuspend" {
-			return nil
+	for _, tc := range []struct {
+		ret  int64
+		want syscall.Errno
+	}{{-514, syscall.EINTR}, {-int64(syscall.EINTR), syscall.EINTR}, {-int64(syscall.EAGAIN), syscall.EAGAIN}} {
+		m := &Script{}
+		m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+			if name != "rt_sigsuspend" {
+				return nil
+			}
+			if mask, err := m.Host.SignalMask(id); err != nil || mask != 1<<(syscall.SIGUSR1-1) {
+				t.Errorf("mask %#x, %v", mask, err)
+			}
+			unblocked := uint64(0)
+			return One(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: tc.ret, Signal: Queued(syscall.SIGUSR1, 3), SigMask: &unblocked})
 		}
-		if mask, err := m.Host.SignalMask(id); err != nil || mask != 1<<(syscall.SIGUSR1-1) {
-			t.Errorf("mask %#x, %v", mask, err)
-		}
-		unblocked := uint64(0)
-		return One(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: -514, Signal: Queued(syscall.SIGUSR1, 3), SigMask: &unblocked})
+		s.run(t, m, 1, "suspended").exited(t, done)
+		m.want(t, 20, int64(syscall.SIGUSR1))
+		m.want(t, 1, int64(tc.want))
+		m.want(t, 2, 1)
 	}
-	s.run(t, m, 1, "suspended").exited(t, done)
-	m.want(t, 20, int64(syscall.SIGUSR1))
-	m.want(t, 1, int64(syscall.EINTR))
-	m.want(t, 2, 1)
 }

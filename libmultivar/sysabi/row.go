@@ -133,7 +133,8 @@ type Row struct {
 	// signal may be the notice: EINTR is an answer that programs expect of it.
 	AwaitsEvents bool
 	// Signals is true when the call may raise a signal for its own caller
-	// before it returns (kill, a mask change, a write to a closed pipe).
+	// before it returns (kill, a mask change, a write to a closed pipe), or tells of
+	// something that a signal told of before (wait4).
 	Signals bool
 	Wait    Wait
 	Handler Handler

@@ -17,8 +17,8 @@ func procRows() []Row {
 		{Name: "execveat", Args: args(dirFD(), path("pathname"), strVec("argv"), strVec("envp"), flags("flags", atNames)), Exec: All, Wait: WaitExec, Handler: HandlerExecveat},
 		{Name: "exit", Args: args(i32("status")), Ret: RetNone, Exec: All, Wait: WaitAlways, Handler: HandlerExit},
 		{Name: "exit_group", Args: args(i32("status")), Ret: RetNone, Exec: All, Wait: WaitAlways, Handler: HandlerExitGroup},
-		{Name: "wait4", Args: args(pid("pid"), out("wstatus", fixed(4)), flags("options", waitNames), outRec("rusage", rusageLayout)), Ret: RetPid, Blocks: true, Handler: HandlerWait4},
-		{Name: "waitid", Args: args(enum("idtype", idTypeNames), sub("id")), Blocks: true, Handler: HandlerWaitid, Sub: &SubTable{
+		{Name: "wait4", Args: args(pid("pid"), out("wstatus", fixed(4)), flags("options", waitNames), outRec("rusage", rusageLayout)), Ret: RetPid, Blocks: true, Signals: true, Handler: HandlerWait4},
+		{Name: "waitid", Args: args(enum("idtype", idTypeNames), sub("id")), Blocks: true, Signals: true, Handler: HandlerWaitid, Sub: &SubTable{
 			Mask: 0xffffffff,
 			Cases: map[uint64]SubCase{
 				1: {Name: "P_PID", Args: waitidArgs(pid("id"))},

@@ -1,0 +1,99 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// killedFamily is a program with a child that somebody kills. The child says its id.
+const killedFamily = `sh -c 'echo child $$; exec sleep 1000' & wait $!; echo status $?`
+
+// TestKilledProcess kills a process of the leader from outside: that is what happens
+// natively, too, so the program only sees that.
+func TestKilledProcess(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3} {
+		for _, policy := range []string{"exec", "comprehensive"} {
+			if n == 0 && policy != "exec" {
+				continue
+			}
+			t.Run(fmt.Sprintf("N=%d/%s", n, policy), func(t *testing.T) {
+				t.Parallel()
+				r := Run{N: n, Args: []string{tool(t, "sh"), "-c", killedFamily}}
+				if n > 0 {
+					r.Flags = []string{"--policy", policy}
+				}
+				p := start(t, r)
+				var child int
+				if _, err := fmt.Sscan(p.waitForLine(t, "child "), &child); err != nil {
+					t.Fatal(err)
+				}
+				if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				got := p.wait(t)
+				if want := fmt.Sprintf("child %d\nstatus 137\n", child); got.Stdout != want || strings.TrimSpace(got.Stderr) != "Killed" || got.Status != 0 {
+					t.Errorf("%s", got)
+				}
+			})
+		}
+	}
+}
+
+// TestKilledFollower kills a process of a follower from outside, which ends alone then:
+// its first process, which computes or waits, or a child of that.
+func TestKilledFollower(t *testing.T) {
+	for _, tc := range []struct {
+		name, script string
+		// of says by a part of its command line which process it is.
+		of string
+	}{
+		{"waiting", "echo ready; read x", "echo ready"},
+		{"computing", "echo ready; while :; do :; done", "echo ready"},
+		{"child", "echo ready; sleep 1000; echo on", "sleep\x001000"},
+	} {
+		for _, n := range []int{2, 3} {
+			t.Run(fmt.Sprintf("%s/N=%d", tc.name, n), func(t *testing.T) {
+				t.Parallel()
+				report := filepath.Join(scratch(t), "report.json")
+				fifo := filepath.Join(scratch(t), "fifo")
+				if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				script := strings.ReplaceAll(tc.script, "read x", "read x <"+fifo)
+				p := start(t, Run{N: n, Flags: []string{"--report", report}, Args: []string{tool(t, "sh"), "-c", script}})
+				p.waitForLine(t, "ready")
+				// Followers are in sessions of their own.
+				leader, _ := stat(p.pid())
+				var follower int
+				p.waitFor(t, "processes of all variants", func() bool {
+					sessions := make(map[int]bool)
+					for _, v := range p.variants() {
+						f, ok := stat(v.pid)
+						args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", v.pid))
+						if !ok || !strings.Contains(string(args), tc.of) {
+							continue
+						}
+						sessions[f.session] = true
+						if f.session != leader.session {
+							follower = v.pid
+						}
+					}
+					return len(sessions) == n
+				})
+				if err := syscall.Kill(follower, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				r := p.wait(t)
+				if d := readReport(t, r, report); d.Variant < 1 || d.Kind != "exit" {
+					t.Errorf("report %+v", d)
+				}
+			})
+		}
+	}
+}

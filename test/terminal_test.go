@@ -1,0 +1,252 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// prompt is the shell's in these tests.
+const prompt = "% "
+
+// input is a step of a conversation with a shell.
+type input struct {
+	// size, when set, is the window's new number of rows.
+	size uint16
+	// text is typed. What is shown then has to match until: the next prompt when
+	// empty.
+	text, until string
+	// job says that the terminal has to be a job's when until is shown: until then
+	// the shell may have it in a mode that makes no signals and no lines.
+	job bool
+}
+
+// Keys that a terminal makes signals of, and the end of input.
+const (
+	interrupt = "\x03"
+	endOfFile = "\x04"
+	suspend   = "\x1a"
+	quit      = "\x1c"
+)
+
+// line is a command that ends by itself, job one that then has the terminal.
+func line(text string) input { return input{text: text + "\n"} }
+
+func job(text, until string) input { return input{text: text + "\n", until: until, job: true} }
+
+// cat types something into a cat that has the terminal.
+func cat(text string) input {
+	return input{text: text + "\n", until: text + `\r\n` + text + `\r\n`, job: true}
+}
+
+// catchesStop is a command that says something before it stops.
+const catchesStop = `perl -e '$| = 1; $SIG{TSTP} = sub { print "stopping\n"; kill STOP, $$; print "again\n" }; print "rea" . "dy\n"; sleep 1 while 1'`
+
+// conversations are what is typed into shells. Where a program has to be there before
+// the next key, it says so. What a shell says of jobs by itself comes at some time
+// before its next prompt; so there nothing else is shown.
+var conversations = []struct {
+	name  string
+	steps []input
+}{
+	{"plain", []input{
+		line("echo hello world"),
+		line("echo one two | tr a-z A-Z | cat"),
+		line("false; echo $?; (exit 7); echo $?"),
+		line("x=$(echo inner | cat); echo \"[$x]\""),
+		line("tty >/dev/null; echo $?; test -t 0; echo $?"),
+		line("stty size; stty -a | grep -c isig"),
+		line("read -r _ _ _ _ group session _ </proc/$$/stat; echo $((group == $$)) $((session == $$))"),
+	}},
+	{"background", []input{
+		line("sleep 1 & jobs; wait"),
+		line("(exit 3) & wait $!; echo $?"),
+		line("sleep 0.2 | cat & wait; echo done"),
+	}},
+	{"interrupt", []input{
+		job("sh -c 'echo rea''dy; exec sleep 100'", `ready\r\n`), {text: interrupt},
+		line("echo $?"),
+		job("cat", ""), cat("typed"), {text: interrupt},
+		line("echo $?"),
+		job("cat | cat", ""), cat("typed"), {text: endOfFile},
+		line("echo $?"),
+		job("cat | cat", ""), cat("typed"), {text: interrupt},
+		line("echo $?"),
+		job("sh -c 'trap \"echo caught\" INT; echo rea''dy; while :; do sleep 0.1; done'", `ready\r\n`),
+		{text: interrupt, until: `caught\r\n`}, {text: interrupt, until: `caught\r\n`}, {text: quit},
+		line("echo $?"),
+		{text: "half a line" + interrupt},
+		line("echo $?"),
+	}},
+	{"stop", []input{
+		job("sh -c 'echo rea''dy; exec sleep 100'", `ready\r\n`), {text: suspend},
+		line("echo $?; jobs"),
+		line("bg; jobs"),
+		job("fg", ""), {text: interrupt},
+		line("echo $?; jobs"),
+	}},
+	{"stop-twice", []input{
+		job("cat", ""), cat("one"), {text: suspend},
+		job("fg", ""), cat("two"), {text: suspend},
+		line("jobs"),
+		job("fg", ""), cat("three"), {text: endOfFile},
+		line("echo $?; jobs"),
+	}},
+	{"stop-caught", []input{
+		job(catchesStop, `ready\r\n`),
+		{text: suspend},
+		job("fg", `again\r\n`), {text: suspend},
+		line("jobs"),
+		job("fg", `again\r\n`), {text: interrupt},
+		line("echo $?; jobs"),
+	}},
+	{"kill", []input{
+		line("sleep 100 & sleep 200 & jobs"),
+		line("kill %1; wait %1; echo $?"),
+		line("kill -STOP %2; until jobs | grep -q Stopped; do sleep 0.1; done"),
+		line("kill -CONT %2; until jobs | grep -q Running; do sleep 0.1; done"),
+		line("kill -KILL %2; wait %2; echo $?"),
+		line("jobs"),
+	}},
+	{"background-terminal", []input{
+		// A job in the background may not read, and with tostop not write.
+		line("cat & until jobs | grep -q Stopped; do sleep 0.1; done"),
+		job("fg", ""), cat("typed"), {text: endOfFile},
+		line("stty tostop"),
+		line("echo from behind & until jobs | grep -q Stopped; do sleep 0.1; done"),
+		line("fg"),
+		line("stty -tostop; jobs"),
+	}},
+	{"window", []input{
+		job("sh -c 'trap \"stty size\" WINCH; stty size; while :; do sleep 0.1; done'", `24 200\r\n`),
+		{size: 40, until: `40 200\r\n`, job: true},
+		{size: 50, until: `50 200\r\n`, job: true},
+		{text: interrupt},
+		line("stty size; echo $LINES"),
+	}},
+}
+
+// transcript compares what was shown but for the numbers in what an interactive shell
+// says of jobs, and for the keys that make signals: the kernel shows those when the
+// program may have said something about them already.
+var transcript = comparator{"masked job numbers, keys", func(s string) string {
+	return masked(`\[[0-9]+\] [0-9]+`).normal(regexp.MustCompile(`\^[CZ\\]`).ReplaceAllString(s, ""))
+}}
+
+// converse types steps into a shell, and last, and returns how it ended.
+func converse(t *testing.T, r Run, steps []input, last string) Result {
+	t.Helper()
+	r.Args = []string{tool(t, "bash"), "--norc", "--noprofile", "-i"}
+	r.Env = append(r.Env, "PS1="+prompt, "HISTFILE=/dev/null")
+	tty := startTerminal(t, r)
+	tty.expect(t, prompt)
+	shell := tty.foreground(t)
+	for _, in := range steps {
+		if in.size != 0 {
+			tty.resize(t, in.size, columns)
+		}
+		tty.send(t, in.text)
+		if in.until == "" && !in.job {
+			in.until = `(^|\n)` + prompt + "$"
+		}
+		tty.expect(t, in.until)
+		if in.job {
+			tty.waitFor(t, "job with the terminal", func() bool { return tty.foreground(t) != shell })
+		}
+	}
+	tty.send(t, last)
+	return tty.end(t)
+}
+
+// TestTerminal talks to an interactive shell, which uses all of job control.
+func TestTerminal(t *testing.T) {
+	for _, c := range conversations {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			steps := slices.Concat(c.steps, []input{line("(exit 5)")})
+			want := converse(t, Run{}, steps, endOfFile)
+			if want.Status != 5 {
+				t.Errorf("natively: %s", want)
+			}
+			for _, n := range []int{1, 2, 3} {
+				t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+					got := converse(t, Run{N: n}, steps, endOfFile)
+					if got.end() != want.end() {
+						t.Errorf("%s, natively %s", got.end(), want.end())
+					}
+					differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
+				})
+			}
+		})
+	}
+}
+
+// TestHangup takes the terminal away from programs: they end as natively, and nothing
+// is left.
+func TestHangup(t *testing.T) {
+	for _, c := range []struct {
+		name, ready string
+		args        []string
+	}{
+		{"shell", prompt + "$", []string{"bash", "--norc", "--noprofile", "-i"}},
+		{"reader", "ready", []string{"sh", "-c", "echo ready; cat; echo over >end; exit 3"}},
+		{"sleeper", "ready", []string{"sh", "-c", "echo ready; sleep 1000"}},
+		{"handler", "ready", []string{"sh", "-c", "trap 'echo hup >end; exit 4' HUP; echo ready; while :; do sleep 0.1; done"}},
+		{"ignores", "ready", []string{"sh", "-c", "trap '' HUP; echo ready; cat; exit 5"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			hangUp := func(n int) Result {
+				tty := startTerminal(t, Run{N: n, Args: append([]string{tool(t, c.args[0])}, c.args[1:]...), Env: []string{"PS1=" + prompt, "HISTFILE=/dev/null"}})
+				tty.expect(t, c.ready)
+				_ = tty.person.Close()
+				return tty.end(t)
+			}
+			want := hangUp(0)
+			for n := 1; n <= 3; n++ {
+				if got := hangUp(n); got.end() != want.end() {
+					t.Errorf("N=%d: %s, natively %s", n, got.end(), want.end())
+				}
+			}
+		})
+	}
+}
+
+// TestJob runs kvmsandbox as a job of a native shell, which takes it for the program.
+func TestJob(t *testing.T) {
+	steps := []input{
+		job("$RUN cat", ""), cat("one"), {text: suspend},
+		job("fg", ""), cat("two"), {text: interrupt},
+		line("echo $?"),
+		job("$RUN sh -c 'echo rea''dy; exec sleep 100'", `ready\r\n`), {text: suspend},
+		line("bg; jobs"),
+		line("kill %1; wait %1; echo $?"),
+		line("$RUN sleep 100 & kill -KILL %1; wait %1; echo $?"),
+		line("$RUN cat & until jobs | grep -q Stopped; do sleep 0.1; done"),
+		job("fg", ""), cat("three"), {text: endOfFile},
+		line("echo one | $RUN cat | $RUN tr a-z A-Z"),
+		job("$RUN "+catchesStop, `ready\r\n`), {text: suspend},
+		job("fg", `again\r\n`), {text: suspend},
+		line("jobs"),
+		job("fg", `again\r\n`), {text: interrupt},
+		line("echo $?"),
+	}
+	t.Parallel()
+	want := converse(t, Run{Env: []string{"RUN=env"}}, steps, endOfFile)
+	for _, n := range []int{1, 2, 3} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			run := fmt.Sprintf("%s -n %d", sandbox(t), n)
+			if frontEnd != "" {
+				run += " --frontend " + frontEnd
+			}
+			got := converse(t, Run{Env: []string{"RUN=" + run}}, steps, endOfFile)
+			if got.end() != want.end() {
+				t.Errorf("%s, natively %s", got.end(), want.end())
+			}
+			differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
+		})
+	}
+}
