@@ -28,6 +28,8 @@ type encoding struct {
 	disp               int64
 	// compressed is true when the displacement is multiplied by a size that EVEX implies.
 	compressed bool
+	// xop: its tables are those of XOP.
+	xop bool
 }
 
 // xopTable is the first of XOP's tables of opcodes. No other encoding has their numbers.
@@ -102,7 +104,7 @@ func (e *encoding) findOpcode(i int) int {
 		return i + 5
 	case c == 0x8f && at(i+1)&31 >= xopTable:
 		inverted(at(i + 1))
-		e.vector, e.table, e.opcode = true, at(i+1)&31, at(i+3)
+		e.vector, e.xop, e.table, e.opcode = true, true, at(i+1)&31, at(i+3)
 		e.third = ^at(i+2) >> 3 & 15
 		return i + 4
 	case c != 0x0f:

@@ -98,6 +98,24 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// XOP's prefix is that of a POP with another register field.
+func TestXOP(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		code []byte
+		want bool
+	}{
+		{"pop (%rdx)", []byte{0x8f, 0x02}, false},
+		{"xop map 8", []byte{0x8f, 0xe8, 0x78, 0xc0, 0xc1, 0x01}, true},
+		{"repnz rex xop map 10, too long", []byte{0xf2, 0x4e, 0x8f, 0xca, 0x90, 0x32, 0xbc, 0x90, 0xbb, 0x5f, 0xb3, 0x91, 0x61, 0xaf, 0x53}, true},
+		{"vmovaps %xmm1, %xmm0", []byte{0xc5, 0xf8, 0x28, 0xc1}, false},
+	} {
+		if e, _ := decode(c.code); e.xop != c.want {
+			t.Errorf("%s: xop %t, table %d", c.name, e.xop, e.table)
+		}
+	}
+}
+
 // Of which operands the prefix for the stack segment means nothing.
 func TestNotOfStack(t *testing.T) {
 	for _, c := range []struct {

@@ -164,14 +164,19 @@ static void note(unsigned long v)
 }
 
 /*
- * Whether the code has gone on as 32-bit code, for which Linux has a segment, or was
- * refused it: virtual machines here have none.
+ * Whether the code has used the segment that Linux has for 32-bit code, or was refused it:
+ * virtual machines here have none.
  */
 static int narrow(const greg_t *g)
 {
-	enum { USER32_CS = 0x23, PROTECTION = 13 };
-	return (g[REG_CSGSFS] & 0xffff) == USER32_CS ||
-		(g[REG_TRAPNO] == PROTECTION && (g[REG_ERR] & 0xffff) == (USER32_CS & ~3));
+	enum { USER32 = 0x20, ANY_RING = 3, PROTECTION = 13 };
+	unsigned short ds, es, fs, gs;
+	__asm__ volatile("mov %%ds, %0\n\tmov %%es, %1\n\tmov %%fs, %2\n\tmov %%gs, %3" : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
+	unsigned short used[] = {(unsigned short)g[REG_CSGSFS], ds, es, fs, gs};
+	for (size_t i = 0; i < sizeof used / sizeof *used; i++)
+		if ((used[i] & ~ANY_RING) == USER32)
+			return 1;
+	return g[REG_TRAPNO] == PROTECTION && (g[REG_ERR] & 0xffff) == USER32;
 }
 
 /* Without the C library and its thread-local storage, which the code may have lost. */
