@@ -187,12 +187,6 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 		e.answer(ev, -eAGAIN)
 		return
 	}
-	if b.flags&cloneVM != 0 && b.flags&(cloneVfork|cloneThread) == 0 {
-		// It would run beside its parent on the same memory, outside of any turn.
-		e.notice("clonevm", "a process that shares its parent's memory is not modelled yet: clone answers ENOSYS")
-		e.answer(ev, -eNOSYS)
-		return
-	}
 	ev.follow = followClone
 	ev.birth = b
 	ev.after = e.afterBirth(ev)

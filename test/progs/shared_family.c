@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -231,6 +232,35 @@ static void threads(int n, void *arg)
 	CHECK(pthread_join(t, NULL) == 0);
 }
 
+/* A process in its parent's memory, which runs beside it. */
+static int beside(void *arg)
+{
+	struct shared *s = arg;
+	for (int i = 0; i < TURNS; i++) {
+		s->raced = s->raced * 7 + 3;
+		lseek(-1, (off_t)(s->raced >> 1), SEEK_SET);
+		s->counted++;
+	}
+	return 21;
+}
+
+static void one_memory(void)
+{
+	static struct shared s;
+	static char stack[WORKERS][16 * PAGE] __attribute__((aligned(64)));
+	pid_t pid[WORKERS];
+	for (int n = 0; n < WORKERS; n++) {
+		pid[n] = clone(beside, stack[n] + sizeof stack[n], CLONE_VM | SIGCHLD, &s);
+		CHECK(pid[n] > 0);
+	}
+	for (int n = 0; n < WORKERS; n++) {
+		int status;
+		CHECK(waitpid(pid[n], &status, 0) == pid[n] && WIFEXITED(status) && WEXITSTATUS(status) == 21);
+	}
+	CHECK(s.raced != 0 && s.counted <= WORKERS * TURNS);
+	puts("processes in one memory");
+}
+
 int main(int argc, char **argv)
 {
 	CHECK(argc >= 2);
@@ -252,5 +282,6 @@ int main(int argc, char **argv)
 	in_file("/dev/shm", "POSIX shared memory");
 	system_v();
 	owner_dies();
+	one_memory();
 	return 0;
 }
