@@ -57,6 +57,9 @@ type Config struct {
 	// HangTimeout is how much more processor time than the variant that waits for
 	// it a variant may use before it counts as hung; DefaultHangTimeout when zero.
 	HangTimeout time.Duration
+	// StallTimeout is how long nothing may happen while tasks wait for the engine;
+	// DefaultStallTimeout when zero.
+	StallTimeout time.Duration
 	// OnCall, when set, gets each completed call of each variant as a line; an
 	// error ends the session. The bytes are valid during the call only.
 	OnCall func(variant int, line []byte) error
@@ -106,6 +109,7 @@ type Engine struct {
 	recent []*record
 	seq    uint64
 	now    time.Duration
+	stall  stall
 	// began is when the session did.
 	began    time.Time
 	noticed  map[string]bool
@@ -146,6 +150,9 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	}
 	if cfg.HangTimeout <= 0 {
 		cfg.HangTimeout = DefaultHangTimeout
+	}
+	if cfg.StallTimeout <= 0 {
+		cfg.StallTimeout = DefaultStallTimeout
 	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
@@ -246,6 +253,7 @@ func (e *Engine) find(t frontend.Task) (*thread, *side) {
 
 // lookup returns the thread of task t, or nil after failing the session.
 func (e *Engine) lookup(t frontend.Task) (*thread, *side) {
+	e.stall.reports++
 	th := e.tasks[t]
 	if th == nil || e.ended {
 		if !e.ended {

@@ -56,6 +56,7 @@ const currentDir = -100
 
 // OnExec implements frontend.Monitor.
 func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
+	e.stall.reports++
 	th := e.tasks[old]
 	if th == nil || e.ended {
 		if !e.ended {

@@ -30,6 +30,9 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 			}
 		}
 	}
+	if !e.ended {
+		e.checkStall()
+	}
 	return e.take()
 }
 

@@ -21,6 +21,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	if th == nil || e.ended {
 		return e.take()
 	}
+	e.stall.reports++
 	delete(e.tasks, t)
 	s := &th.sides[t.Variant]
 	s.die(e.now)
