@@ -25,8 +25,8 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	var b [maxInstruction]byte
 	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
 	e, ok := decode(b[:n])
-	if e.xop && !s.kvm.hasXOP() {
-		// It has no length, nor anything else to be looked at.
+	if e.xop && (ok || n == maxInstruction) && !s.kvm.hasXOP() {
+		// Then it may be too long, too.
 		return vectorOpcode
 	}
 	if n == maxInstruction && (!ok || e.size() > maxInstruction) {

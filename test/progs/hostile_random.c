@@ -152,6 +152,11 @@ static void tame(unsigned char *p)
 			if (p[i] == 0x0f && p[i + 1] == no_prefixed[k] && prefixed(p, i))
 				p[i + 1] = 0x0b;
 	}
+	/* The processor fetches what there is of XOP's instructions, which it does not know,
+	 * behind the page's end; who emulates it does not. */
+	for (size_t i = CODE_SIZE - 16; i + 1 < CODE_SIZE; i++)
+		if (p[i] == 0x8f)
+			p[i] = 0x90;
 	p[CODE_SIZE - 1] = 0xcc;
 }
 
