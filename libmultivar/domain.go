@@ -316,6 +316,19 @@ func (d *domain) head(v int) *choice {
 	return nil
 }
 
+// delays returns the thread on which it depends in follower v when the next turn is
+// given: one that has its turn, or the one that is to have it. It is nil when there is
+// none.
+func (d *domain) delays(v int) *thread {
+	if s := &d.sides[v]; len(s.runners) > 0 {
+		return s.runners[0]
+	}
+	if c := d.head(v); c != nil {
+		return c.thread
+	}
+	return nil
+}
+
 // repeated notes that follower v has repeated the leader's choice of t.
 func (e *Engine) repeated(d *domain, v int, t *turn) bool {
 	s := &d.sides[v]

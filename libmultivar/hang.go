@@ -102,13 +102,18 @@ func (th *thread) awaited(v int) bool {
 }
 
 // computing returns the thread that keeps follower v of th from going on by computing:
-// itself, or one whose place it waits for. It is nil when there is none.
+// itself, one that has the turn for which it waits, or one whose place it waits for. It
+// is nil when there is none.
 func (th *thread) computing(v int) *thread {
 	for seen := []*thread(nil); th != nil && !slices.Contains(seen, th); {
 		s := &th.sides[v]
 		switch {
 		case s.stop == running && s.inCall == nil && th.event(v) != nil:
 			return th
+		case s.stop == ready:
+			seen = append(seen, th)
+			th = s.domain.delays(v)
+			continue
 		case s.met == nil || !s.waits(s.met):
 			return nil
 		}

@@ -233,3 +233,36 @@ func TestHangs(t *testing.T) {
 		}
 	}
 }
+
+// A thread that computes for ever is a hang also when nobody waits for itself: the
+// leader's sleeps in a call, and the one for which the leader waits has to have a turn
+// that the thread does not give back.
+func TestHangKeepsTurn(t *testing.T) {
+	wait := func(fd int) fakefe.Step {
+		return fakefe.Call(nr("epoll_wait"), num(fd), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0)))
+	}
+	const never, afterNever = 3, 4
+	program := func(before ...fakefe.Step) *fakefe.Program {
+		steps := []fakefe.Step{fakefe.Thread(wait(afterNever), fakefe.Call(nr("getuid"))), fakefe.Call(nr("getpid"))}
+		return &fakefe.Program{Path: "/bin/prog", Steps: append(append(steps, before...), wait(never))}
+	}
+	world, sleeps := newTableKernel(1), false
+	asleep := fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+		if c.Nr == nr("epoll_wait") {
+			sleeps = sleeps || c.Args[0] == never
+			return 0, sleeps && c.Args[0] != never
+		}
+		return world.Call(c)
+	})
+	for late := 1; late < 3; late++ {
+		sleeps = false
+		s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+			Programs: []*fakefe.Program{program()}, Instead: map[int]*fakefe.Program{late: program(fakefe.Spin())},
+			Choose: leaderFirst, Kernel: asleep,
+		}, world)
+		s.ok(t)
+		if d := s.engine.Divergence(); d == nil || d.Kind != "hang" || d.Variant != late || d.Call != "epoll_wait" {
+			t.Errorf("variant %d hangs: divergence %v", late, d)
+		}
+	}
+}

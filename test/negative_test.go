@@ -21,6 +21,10 @@ type divergence struct {
 	Variant  int    `json:"variant"`
 	Call     string `json:"call"`
 	Argument string `json:"argument"`
+	Process  struct {
+		Pid    int `json:"pid"`
+		Thread int `json:"thread"`
+	} `json:"process"`
 }
 
 // mutation is a build of mutant.c that differs in one thing.
@@ -61,18 +65,29 @@ var lasting = map[string][]string{
 	"environment": {"environment"}, "write_only": {"write_only"}, "crash": {"crash"}, "loop": {"loop"}, "early_exit": {"early_exit"},
 }
 
-// mutants runs the program with this build in one follower.
+// mutants runs mutant.c with this build in one follower.
 func mutants(t *testing.T, n, variant int, policy, name string) (Result, divergence) {
+	t.Helper()
+	return mutated(t, "mutant", n, variant, policy, name, "--hang-timeout", "3s")
+}
+
+// mutated runs a program that has mutations with one of them in one follower. What is
+// added are flags and, behind "--", arguments.
+func mutated(t *testing.T, prog string, n, variant int, policy, name string, more ...string) (Result, divergence) {
 	t.Helper()
 	dir := scratch(t)
 	report := filepath.Join(scratch(t), "report.json")
+	args := []string{program(t, prog, dynamic, "MUT=none"), dir}
+	if i := slices.Index(more, "--"); i >= 0 {
+		args, more = append(args, more[i+1:]...), more[:i]
+	}
 	r := run(t, Run{
 		N:    n,
-		Args: []string{program(t, "mutant", dynamic, "MUT=none"), dir},
-		Flags: []string{
-			"--policy", policy, "--report", report, "--hang-timeout", "3s",
-			"--variant", fmt.Sprintf("%d=%s", variant, program(t, "mutant", dynamic, "MUT="+name)),
-		},
+		Args: args,
+		Flags: append([]string{
+			"--policy", policy, "--report", report,
+			"--variant", fmt.Sprintf("%d=%s", variant, program(t, prog, dynamic, "MUT="+name)),
+		}, more...),
 	})
 	r.Dir = dir
 	return r, readReport(t, r, report)
@@ -99,8 +114,12 @@ func readReport(t *testing.T, r Result, path string) divergence {
 // place, natively and as variants, go through all stages.
 func TestMutantNone(t *testing.T) {
 	none := program(t, "mutant", dynamic, "MUT=none")
-	c := Case{Args: []string{none, "DIR"}}
-	c.same(t, Run{Flags: []string{"--policy", "comprehensive", "--variant", "1=" + none}}, 2, 3)
+	for _, place := range []string{"main", "thread", "handler", "grandchild"} {
+		t.Run(place, func(t *testing.T) {
+			c := Case{Args: []string{none, "DIR", place}}
+			c.same(t, Run{Flags: []string{"--policy", "comprehensive", "--variant", "1=" + none}}, 2, 3)
+		})
+	}
 	dir := scratch(t)
 	if r := run(t, Run{Args: []string{none, dir}}); r.Status != 0 {
 		t.Fatal(r)
@@ -130,28 +149,35 @@ func TestNegative(t *testing.T) {
 				if strings.Contains(r.Stdout, "done") {
 					t.Errorf("standard output got out: %q", r.Stdout)
 				}
-				for _, earlier := range mutations[:i] {
-					for _, name := range lasting[earlier.name] {
-						if _, err := os.Lstat(filepath.Join(r.Dir, name)); err != nil {
-							t.Errorf("stage %s, before: %v", earlier.name, err)
-						}
-					}
-				}
-				absent := slices.Clone(m.absent)
-				for _, later := range mutations[i+1:] {
-					absent = append(absent, lasting[later.name]...)
-				}
-				for _, name := range absent {
-					if _, err := os.Lstat(filepath.Join(r.Dir, name)); err == nil {
-						t.Errorf("%s is there", name)
-					}
-				}
-				for _, name := range m.empty {
-					if info, err := os.Stat(filepath.Join(r.Dir, name)); err == nil && info.Size() != 0 {
-						t.Errorf("%s has %d bytes", name, info.Size())
-					}
-				}
+				checkEffects(t, r.Dir, i)
 			})
+		}
+	}
+}
+
+// checkEffects checks that of the stages those before number i had their effects, and
+// that nothing of it and those behind it got out.
+func checkEffects(t *testing.T, dir string, i int) {
+	t.Helper()
+	for _, earlier := range mutations[:i] {
+		for _, name := range lasting[earlier.name] {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+				t.Errorf("stage %s, before: %v", earlier.name, err)
+			}
+		}
+	}
+	absent := slices.Clone(mutations[i].absent)
+	for _, later := range mutations[i+1:] {
+		absent = append(absent, lasting[later.name]...)
+	}
+	for _, name := range absent {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+	for _, name := range mutations[i].empty {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Size() != 0 {
+			t.Errorf("%s has %d bytes", name, info.Size())
 		}
 	}
 }
@@ -202,6 +228,86 @@ func TestNegativeEveryPolicy(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestNegativePlaces runs every mutation in a second thread, in a handler of a signal,
+// and in a process that the program's child has created, under every policy: caught,
+// and reported where it was.
+func TestNegativePlaces(t *testing.T) {
+	for _, place := range []struct {
+		name string
+		// pid and thread are what the program gets to see when it has id 1.
+		pid, thread int
+	}{{"thread", 1, 2}, {"handler", 1, 1}, {"grandchild", 3, 3}} {
+		for _, policy := range []string{"performance", "exec", "leak", "comprehensive"} {
+			for i, m := range mutations {
+				t.Run(fmt.Sprintf("%s/%s/%s", place.name, policy, m.name), func(t *testing.T) {
+					t.Parallel()
+					r, d := mutated(t, "mutant", 2, 1, policy, m.name, "--pids", "1", "--hang-timeout", "1s", "--", place.name)
+					if d.Process.Pid != place.pid || d.Process.Thread != place.thread {
+						t.Errorf("process %d, thread %d, want %d, %d", d.Process.Pid, d.Process.Thread, place.pid, place.thread)
+					}
+					if policy != "comprehensive" {
+						// The leader may be behind the stage, which is what is reported then.
+						if d.Variant != 1 {
+							t.Errorf("variant %d, want 1", d.Variant)
+						}
+						return
+					}
+					m.checkReport(t, d, 1)
+					checkText(t, r, d)
+					if strings.Contains(r.Stdout, "done") {
+						t.Errorf("standard output got out: %q", r.Stdout)
+					}
+					checkEffects(t, r.Dir, i)
+				})
+			}
+		}
+	}
+}
+
+// TestNegativeSchedule has the second thread of one follower lock, wake, and wait in
+// another way than the leader's: caught under every policy, and reported in the thread
+// that shows it.
+func TestNegativeSchedule(t *testing.T) {
+	for _, c := range []struct {
+		mutation
+		// thread is the one that shows it.
+		thread int
+	}{
+		{mutation{name: "other_lock", kinds: []string{"argument"}, call: "futex", argument: "uaddr"}, 2},
+		{mutation{name: "other_order", kinds: []string{"argument"}, call: "futex", argument: "uaddr"}, 2},
+		{mutation{name: "extra_wake", kinds: []string{"argument"}, call: "futex", argument: "uaddr"}, 2},
+		{mutation{name: "missing_wake", kinds: []string{"argument"}, call: "futex", argument: "uaddr"}, 2},
+		{mutation{name: "wake_more", kinds: []string{"argument"}, call: "futex", argument: "val"}, 2},
+		{mutation{name: "other_value", kinds: []string{"argument"}, call: "futex", argument: "val"}, 2},
+		// No call shows these until somebody says what came of them, or waits for ever.
+		{mutation{name: "other_store", kinds: []string{"data", "argument"}, call: "write", argument: "buf"}, 1},
+		{mutation{name: "spin_order", kinds: []string{"hang"}}, 1},
+	} {
+		for _, policy := range []string{"performance", "exec", "leak", "comprehensive"} {
+			for n := 2; n <= 3; n++ {
+				t.Run(fmt.Sprintf("%s/%s/N=%d", c.name, policy, n), func(t *testing.T) {
+					t.Parallel()
+					r, d := mutated(t, "schedule", n, n-1, policy, c.name, "--pids", "1", "--hang-timeout", "1s")
+					c.checkReport(t, d, n-1)
+					checkText(t, r, d)
+					if d.Process.Pid != 1 || d.Process.Thread != c.thread {
+						t.Errorf("process %d, thread %d, want 1, %d", d.Process.Pid, d.Process.Thread, c.thread)
+					}
+					if r.Stdout != "" && (policy == "leak" || policy == "comprehensive") {
+						t.Errorf("standard output got out: %q", r.Stdout)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestScheduleNone checks that the program of the schedule goes through.
+func TestScheduleNone(t *testing.T) {
+	none := program(t, "schedule", dynamic, "MUT=none")
+	Case{Args: []string{none}}.same(t, Run{Flags: []string{"--variant", "1=" + none}}, 2, 3)
 }
 
 // TestEffectGetsOut shows what a policy that does not wait means: the leader's

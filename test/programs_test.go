@@ -115,17 +115,10 @@ git fsck --full
 git rev-parse HEAD v1
 git show --stat v1 | cat
 `)
-		for _, e := range [][2]string{
-			{"init.defaultBranch", "main"}, {"user.name", "A. Tester"}, {"user.email", "tester@example.org"},
+		c.Env = gitEnv(
 			// Programs with threads are none of this list.
-			{"pack.threads", "1"}, {"index.threads", "1"}, {"grep.threads", "1"}, {"core.preloadIndex", "false"},
-			{"checkout.workers", "1"}, {"gc.auto", "0"}, {"maintenance.auto", "false"}, {"safe.directory", "*"},
-		} {
-			i := len(c.Env) / 2
-			c.Env = append(c.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, e[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, e[1]))
-		}
-		c.Env = append(c.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(c.Env)/2), "GIT_CONFIG_NOSYSTEM=1",
-			"GIT_AUTHOR_DATE=2020-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2020-01-02T03:04:05Z")
+			"pack.threads", "1", "index.threads", "1", "grep.threads", "1", "core.preloadIndex", "false", "checkout.workers", "1",
+		)
 		// The index holds times and inode numbers.
 		c.Volatile = []string{"repo/.git/index", "clone/.git/index"}
 		return c
@@ -168,6 +161,23 @@ openssl enc -aes-256-cbc -K 000102030405060708090a0b0c0d0e0f10111213141516171819
 	{"static-glibc", func(t *testing.T) Case { return prog{name: "file_rw"}.of(t, static) }},
 	{"static-pie", func(t *testing.T) Case { return prog{name: "file_rw"}.of(t, staticPIE) }},
 	{"static-musl", func(t *testing.T) Case { return prog{name: "file_rw"}.of(t, musl) }},
+}
+
+// gitEnv returns an environment in which git does the same everywhere, with more
+// settings, each a key and a value.
+func gitEnv(settings ...string) []string {
+	settings = append([]string{
+		"init.defaultBranch", "main", "user.name", "A. Tester", "user.email", "tester@example.org",
+		"gc.auto", "0", "maintenance.auto", "false", "safe.directory", "*",
+	}, settings...)
+	env := []string{
+		fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2), "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_DATE=2020-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2020-01-02T03:04:05Z",
+	}
+	for i := 0; i+1 < len(settings); i += 2 {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i/2, settings[i]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i/2, settings[i+1]))
+	}
+	return env
 }
 
 // TestRealPrograms runs the list as 1, 2, 3 and 4 variants.

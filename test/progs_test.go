@@ -32,6 +32,7 @@ var progs = []prog{
 	{name: "mv_env", stdout: masked(markName + `\S*`)},
 	{name: "mv_fstat", stdout: masked(`(dev|ino)=[0-9a-f]+`, `times=[0-9. ]+`)},
 	{name: "mv_pipe"},
+	{name: "mv_futex"},
 	{name: "mv_signals"},
 	{name: "mv_gettimeofday", stdout: digits},
 	{name: "mv_rdtsc", stdout: digits},
@@ -138,7 +139,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"calls", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "streams", "tree",
+	"calls", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
 }
 
 func standardInput() string {

@@ -21,17 +21,20 @@ type server struct {
 	name string
 	// make prepares dir and returns the command.
 	make func(t *testing.T, dir string, port int) []string
-	// load uses the server and checks what it gets, less often if light is true.
-	load func(t *testing.T, dir string, port int, light bool)
+	// load uses the server, which runs in the directory that make has prepared, and
+	// checks what it gets, less often if light is true.
+	load func(t *testing.T, p *process, port int, light bool)
 	// statuses are those with which it may end after SIGTERM.
 	statuses []int
+	// end, when set, is how it is told to end, in place of SIGTERM.
+	end func(t *testing.T, p *process, port int)
 }
 
 var servers = []server{
-	{"redis", redisCommand, redisLoad, []int{0}},
+	{name: "redis", make: redisCommand, load: redisLoad, statuses: []int{0}},
 	// Which of the two depends, natively as well, on what it did last.
-	{"lighttpd", lighttpdCommand, webLoad, []int{0, 1}},
-	{"nginx", nginxCommand, webLoad, []int{0}},
+	{name: "lighttpd", make: lighttpdCommand, load: webLoad, statuses: []int{0, 1}},
+	{name: "nginx", make: nginxCommand, load: webLoad, statuses: []int{0}},
 }
 
 // TestServers runs each server natively and as variants, under load, and compares
@@ -55,12 +58,14 @@ func (s server) test(t *testing.T, n int, light bool) {
 		_ = c.Close()
 		return true
 	})
-	s.load(t, dir, port, light)
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	s.load(t, p, port, light)
+	if s.end != nil {
+		s.end(t, p, port)
+	} else if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if r := p.wait(t); !slices.Contains(s.statuses, r.Status) {
-		t.Errorf("after SIGTERM: %s", r)
+		t.Errorf("when it was told to end: %s", r)
 	}
 }
 
@@ -102,7 +107,7 @@ func redisCommand(t *testing.T, dir string, port int) []string {
 	}
 }
 
-func redisLoad(t *testing.T, _ string, port int, light bool) {
+func redisLoad(t *testing.T, _ *process, port int, light bool) {
 	t.Helper()
 	requests := 1000
 	if light {
@@ -209,7 +214,7 @@ http {
 	return []string{tool(t, "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf")}
 }
 
-func webLoad(t *testing.T, dir string, port int, light bool) {
+func webLoad(t *testing.T, p *process, port int, light bool) {
 	t.Helper()
 	duration := "2s"
 	if light {
@@ -221,7 +226,7 @@ func webLoad(t *testing.T, dir string, port int, light bool) {
 		t.Helper()
 		file := filepath.Join(fetched, filepath.Base(name))
 		client(t, append([]string{"curl", "-sS", "--fail", "--max-time", "100", "-o", file, url + name}, flags...)...)
-		native(t, "", "cmp", file, filepath.Join(dir, "www", name))
+		native(t, "", "cmp", file, filepath.Join(p.run.Dir, "www", name))
 	}
 	for _, name := range []string{"index.html", "empty.txt", "small.txt", "large.bin", "sub/deep.txt"} {
 		fetch(name)
@@ -237,10 +242,16 @@ func webLoad(t *testing.T, dir string, port int, light bool) {
 		t.Errorf("HEAD: %q", out)
 	}
 
-	out := client(t, "wrk", "-t", "1", "-c", "8", "-d", duration, "--timeout", "60s", url+"small.txt")
+	wrk(t, url+"small.txt", duration)
+	fetch("small.txt")
+}
+
+// wrk fetches a page as often as it can by connections that it keeps.
+func wrk(t *testing.T, url, duration string) {
+	t.Helper()
+	out := client(t, "wrk", "-t", "1", "-c", "8", "-d", duration, "--timeout", "60s", url)
 	if strings.Contains(out, "Socket errors") || strings.Contains(out, "Non-2xx") || !strings.Contains(out, "requests in") ||
 		strings.Contains(out, " 0 requests in") {
 		t.Errorf("wrk: %s", clip(out))
 	}
-	fetch("small.txt")
 }

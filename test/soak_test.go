@@ -134,6 +134,7 @@ func (r *reference) again(t *testing.T, s *soaking, n int) {
 // run natively once: that they do the same again TestRealProgramsNative checks.
 func TestSoakMustRun(t *testing.T) {
 	list := slices.Concat(realPrograms, threadPrograms)
+	servers := slices.Concat(servers, threadServers)
 	programs := make([]reference, len(list))
 	for i, p := range list {
 		programs[i].Case = p.make(t)

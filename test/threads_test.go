@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// threadPrograms are programs of several threads that compute at the same time, in the
-// languages that people write them in. What they print does not depend on how the
-// threads interleave.
+// threadPrograms are programs of several threads or processes that work on one thing at
+// the same time, in the languages that people write them in. What they print does not
+// depend on how these interleave.
 var threadPrograms = []realProgram{
 	{"go", func(t *testing.T) Case {
 		return Case{Args: []string{threaded(t, "goroutines", "go", "build", "-o", "OUT", "./threads/goroutines")}}
@@ -23,6 +24,8 @@ var threadPrograms = []realProgram{
 		return Case{Args: []string{threaded(t, "openmp", tool(t, "gcc"), "-O1", "-Wall", "-Wextra", "-Werror", "-fopenmp", "-o", "OUT", "threads/openmp.c")}}
 	}},
 	{"python", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "pool.py")}} }},
+	{"python-processes", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "processes.py")}} }},
+	{"python-events", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "events.py")}} }},
 	{"perl", func(t *testing.T) Case { return Case{Args: []string{tool(t, "perl"), source(t, "threads.pl")}} }},
 	{"xz", func(t *testing.T) Case {
 		return Case{Args: []string{tool(t, "xz"), "-T2", "-c", "-1", "--block-size=64KiB"}, Stdin: standardInput()}
@@ -30,6 +33,90 @@ var threadPrograms = []realProgram{
 	{"pigz", func(t *testing.T) Case {
 		return Case{Args: []string{tool(t, "pigz"), "-p2", "-n", "-c"}, Stdin: standardInput()}
 	}},
+	{"git-gc", gcCase},
+	{"sqlite3-writers", func(t *testing.T) Case { return writersCase(t, "delete") }},
+	{"sqlite3-writers-wal", func(t *testing.T) Case { return writersCase(t, "wal") }},
+	{"stress-ng", func(t *testing.T) Case {
+		// Its lines have process ids and times. The last one says how it went.
+		return Case{
+			Args:   []string{tool(t, "stress-ng"), "--futex", "2", "--pthread", "2", "--fork", "2", "-t", "5"},
+			Stdout: lastLine, Stderr: lastLine,
+		}
+	}},
+}
+
+// lastLine compares the last line, but for decimal numbers.
+var lastLine = comparator{"last line", func(s string) string {
+	s = strings.TrimSuffix(s, "\n")
+	return digits.normal(s[strings.LastIndexByte(s, '\n')+1:])
+}}
+
+// gcCase packs a repository with several threads. How well these find what to pack
+// together depends on which is faster, natively as well, so the packs go away when it
+// has been looked at what is in them.
+func gcCase(t *testing.T) Case {
+	tool(t, "git")
+	c := shellCase(t, "dash", `set -e
+git init -q repo
+cd repo
+i=0
+while [ $i -lt 5 ]; do
+	i=$((i + 1))
+	seq $i $((i * 150)) >numbers
+	seq $((i * 7)) 400 >"file$((i % 5))"
+	git add .
+	git commit -q -m "commit $i"
+	[ $i != 5 ] || git branch side
+done
+git reset -q --hard HEAD~1
+check() {
+	git fsck --full --strict
+	git rev-list --objects --all | sort
+	git count-objects -v | grep -v size
+	git verify-pack -v .git/objects/pack/*.idx | awk '/^[0-9a-f]{40} /{print $1, $2, $3}' | sort
+}
+git gc --quiet --aggressive
+check
+git branch -D side
+git reflog expire --expire=now --all
+git gc --quiet --prune=now
+check
+git log --format='%H %s'
+git clone -q --no-local . ../clone
+cd ../clone
+git fsck --full --strict
+git log --format='%H %s' -n 1
+cd ..
+rm -rf repo clone
+`)
+	c.Env = gitEnv("pack.threads", "2", "index.threads", "2")
+	return c
+}
+
+// writersCase has two processes write to one database with this journal mode. Which of
+// them comes first each time is not sqlite3's business, but each transaction sees all
+// those before it.
+func writersCase(t *testing.T, journal string) Case {
+	tool(t, "sqlite3")
+	c := shellCase(t, "dash", `set -e
+sqlite3 test.db 'pragma journal_mode=`+journal+`; create table t (writer, i, before); create table total (n); insert into total values (0);'
+write() {
+	i=0
+	while [ $i -lt 15 ]; do
+		i=$((i + 1))
+		echo "begin immediate; insert into t select $1, $i, n from total; update total set n = n + 1; commit;"
+	done | sqlite3 -bail -cmd '.timeout 100000' test.db
+}
+write 1 & first=$!
+write 2 & second=$!
+wait $first
+wait $second
+sqlite3 test.db 'select writer, i from t order by writer, i; select count(distinct before), max(before) from t; select n from total;' \
+	'select count(*) from t a join t b using (writer) where a.i < b.i and a.before >= b.before;' \
+	'pragma journal_mode; pragma integrity_check;'
+`)
+	c.Volatile = []string{"test.db"}
+	return c
 }
 
 // source returns the absolute path of a file of threads.

@@ -7,8 +7,12 @@
  * Each stage does one thing that can be seen from outside, in the directory
  * argv[1], and in the order of the list; a test looks at which stages' effects
  * are there. Every stage leaves its traces in an entry of its own name.
+ *
+ * The stages run where argv[2] says: in the main thread, in a second thread, in
+ * a handler of a signal, or in a process whose parent's parent the program is.
  */
 #include "check.h"
+#include <pthread.h>
 #include <sys/uio.h>
 
 enum mutation {
@@ -43,9 +47,8 @@ static int file(const char *name, mode_t bits)
 	return fd;
 }
 
-int main(int argc, char **argv)
+static void stages(void)
 {
-	begin_in(argc, argv);
 	CHECK(setenv("MUT_A", "alpha", 1) == 0 && setenv("MUT_B", "bravo", 1) == 0);
 
 	int fd = file("scalar", 0644);
@@ -121,5 +124,56 @@ int main(int argc, char **argv)
 	CHECK(close(fd) == 0);
 
 	puts("done");
+	fflush(stdout);
+}
+
+static void *in_thread(void *arg)
+{
+	stages();
+	return arg;
+}
+
+static void in_handler(int signal)
+{
+	UNUSED(signal);
+	stages();
+}
+
+/* Runs in a child of a child. */
+static void in_grandchild(void)
+{
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid > 0) {
+			int status;
+			CHECK(waitpid(pid, &status, 0) == pid);
+			CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+			if (i > 0)
+				_exit(0);
+			return;
+		}
+	}
+	stages();
+	_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	begin_in(argc, argv);
+	const char *where = argc > 2 ? argv[2] : "main";
+	if (strcmp(where, "thread") == 0) {
+		pthread_t thread;
+		CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0);
+		CHECK(pthread_join(thread, NULL) == 0);
+	} else if (strcmp(where, "handler") == 0) {
+		CHECK(signal(SIGUSR1, in_handler) != SIG_ERR);
+		CHECK(raise(SIGUSR1) == 0);
+	} else if (strcmp(where, "grandchild") == 0) {
+		in_grandchild();
+	} else {
+		CHECK(strcmp(where, "main") == 0);
+		stages();
+	}
 	return 0;
 }
