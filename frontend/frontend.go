@@ -160,13 +160,8 @@ type FileInfo struct {
 	// Size is its length in bytes, meaningful when Regular.
 	Size    int64
 	Regular bool
-	// Memory is true when the file has no other place than memory: it is there to be
-	// shared.
-	Memory bool
-	// Writable is true when the File can be written to; Modified is when the file last
-	// was, by whomever.
+	// Writable is true when the File can be written to.
 	Writable bool
-	Modified time.Time
 	// Position is the offset at which reads and writes go on.
 	Position int64
 }

@@ -106,12 +106,10 @@ type Engine struct {
 	scratch     []byte
 	scratchLine []byte
 	// recent is a ring of the last events for reports.
-	recent []*record
-	seq    uint64
-	now    time.Duration
-	stall  stall
-	// began is when the session did.
-	began    time.Time
+	recent   []*record
+	seq      uint64
+	now      time.Duration
+	stall    stall
 	noticed  map[string]bool
 	rawWords map[uint64]bool
 	// mapped holds the names of files that were mapped: their pages are the same
@@ -122,6 +120,13 @@ type Engine struct {
 	// segments are the ids of System V shared memory that the program has created, and the
 	// processes that did.
 	segments map[int]int
+	// attached numbers attachments of such memory.
+	attached uint64
+	// twinLimit is how many twins there must be before those that nobody uses are looked
+	// for again.
+	twinLimit int
+	// written holds the names of files that the program has had open to write.
+	written map[string]bool
 	// piLocks are the futexes that inherit priorities and for which somebody waits.
 	piLocks map[piKey]*piLock
 	// shownPids are real ids of processes outside that the program has seen.
@@ -173,7 +178,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		noticed:   make(map[string]bool),
 		rawWords:  make(map[uint64]bool),
 		mapped:    make(map[string]bool),
-		began:     time.Now(),
+		written:   make(map[string]bool),
 		twins:     make(map[string]*twin),
 		segments:  make(map[int]int),
 		piLocks:   make(map[piKey]*piLock),

@@ -150,11 +150,17 @@ func (e *Engine) prepareMemfd(th *thread, ev *record) {
 // noteWritable remembers that descriptor fd can change a file.
 func (e *Engine) noteWritable(th *thread, fds *fdTable, fd int) {
 	if name := e.fdName(th, fd); strings.HasPrefix(name, "/") {
-		fds.setWritable(fd, name)
+		e.setWritable(fds, fd, name)
 	}
 }
 
-func (t *fdTable) setWritable(fd int, name string) {
+// undeleted returns the name that a file had before it was deleted (proc(5), fd).
+func undeleted(name string) string { return strings.TrimSuffix(name, " (deleted)") }
+
+func (e *Engine) setWritable(t *fdTable, fd int, name string) {
+	if len(e.written) < maxRemembered {
+		e.written[undeleted(name)] = true
+	}
 	if t.writable == nil {
 		t.writable = make(map[int]string)
 	}
@@ -184,7 +190,7 @@ func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writab
 		ev.sensitive = true
 	}
 	if writable && strings.HasPrefix(name, "/") {
-		fds.setWritable(fd, name)
+		e.setWritable(fds, fd, name)
 	}
 }
 

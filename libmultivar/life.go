@@ -38,7 +38,10 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		s.inCall = nil
 		th.held = false
 		if exits || s.ending && s.signal != nil && st.Signal == s.signal.Number {
-			// Followers end by the same event.
+			// Followers end by the same event, behind the birth of a child that lives.
+			if n := len(th.events); n > 0 && th.events[n-1].forked && !th.events[n-1].done {
+				e.complete(th.events[n-1])
+			}
 			e.trim(th)
 			th.fatal = !exits
 			for v := 1; v < len(th.sides) && th.fatal && !e.ended; v++ {

@@ -452,6 +452,11 @@ func (e *Engine) comparedMemory(th *thread, call *sysabi.Call, c *frontend.Call)
 	var size uint64
 	all := false
 	switch call.Handler {
+	case sysabi.HandlerShmdt:
+		start = e.layout.Canonical(frontend.Leader, c.Args[0])
+		if r, ok := space.At(start); ok && r.Start == start {
+			size = r.Size()
+		}
 	case sysabi.HandlerMsync, sysabi.HandlerMunmap:
 		var ok bool
 		start = e.layout.Canonical(frontend.Leader, c.Args[0])

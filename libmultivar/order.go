@@ -60,7 +60,9 @@ func (e *Engine) bind(ev *record, target *process) {
 			continue
 		}
 		p := place{order: o, thread: th, seq: th.position()}
-		if n := len(th.events); n > 0 && !th.events[n-1].done {
+		if n := len(th.events); n > 0 && target == caller.proc && th.events[n-1].forked && !th.events[n-1].vforks() {
+			// Its child has to be born everywhere, or nobody could ever say that it ended.
+		} else if n > 0 && !th.events[n-1].done {
 			p.seq--
 			p.met = true
 		} else if n > 0 && th.events[n-1].kind == event.Killed {

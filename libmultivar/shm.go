@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
@@ -26,15 +27,49 @@ const ipcRemove = 0
 
 func segmentKey(id int) string { return fmt.Sprintf("sysv:%d", id) }
 
+// maxSegments is how many segments have twins at the same time.
+const maxSegments = 256
+
+// attachment names one attachment of a segment, which is no other one's although they may
+// lie side by side.
+func (e *Engine) attachment(id int) string {
+	e.attached++
+	return fmt.Sprintf("%s/%d", segmentKey(id), e.attached)
+}
+
+// twinKey returns the key of the twin that a region with this label maps.
+func twinKey(label string) string {
+	key, _, _ := strings.Cut(label, "/")
+	if strings.HasPrefix(key, "sysv:") {
+		return key
+	}
+	return label
+}
+
 // prepareShmget notes segments that the program creates.
 func (e *Engine) prepareShmget(th *thread, ev *record) {
 	ev.after = func(ret int64) int64 {
 		if ret < 0 {
 			return ret
 		}
-		seg, ok := e.host.Segment(int(ret))
-		if ok && seg.Creator == th.proc.main.sides[frontend.Leader].task.Host && len(e.segments) < maxRemembered {
-			e.segments[int(ret)] = seg.Creator
+		id := int(ret)
+		seg, ok := e.host.Segment(id)
+		if !ok || seg.Creator != th.proc.main.sides[frontend.Leader].task.Host {
+			return ret
+		}
+		if t := e.twins[segmentKey(id)]; t != nil && t.removed {
+			// The id is used again.
+			delete(e.twins, segmentKey(id))
+		}
+		if len(e.segments) >= maxRemembered {
+			for old := range e.segments {
+				if _, ok := e.host.Segment(old); !ok {
+					delete(e.segments, old)
+				}
+			}
+		}
+		if len(e.segments) < maxRemembered {
+			e.segments[id] = seg.Creator
 		}
 		return ret
 	}
@@ -56,6 +91,12 @@ func (e *Engine) prepareShmat(th *thread, ev *record) {
 		e.notice("segment", "a segment of System V shared memory that is not the program's own, or of more than 1 GiB, cannot be attached (EACCES)")
 		e.answer(ev, -eACCES)
 		return
+	}
+	if e.twins[segmentKey(id)] == nil && len(e.twins) >= maxSegments {
+		if e.dropTwins(); len(e.twins) >= maxSegments {
+			e.answer(ev, -eNOMEM)
+			return
+		}
 	}
 	space := th.proc.space
 	var at addrspace.Address
@@ -98,7 +139,7 @@ func (e *Engine) prepareShmat(th *thread, ev *record) {
 			}
 			return ret
 		}
-		attrs := addrspace.Attrs{Prot: uint32(prot), Kind: addrspace.Anon, Flags: addrspace.Shared, Label: segmentKey(id)}
+		attrs := addrspace.Attrs{Prot: uint32(prot), Kind: addrspace.Anon, Flags: addrspace.Shared | addrspace.SharedFile, Label: e.attachment(id)}
 		e.note(space.Map(at, size, attrs))
 		if e.followers > 0 {
 			e.attachSegment(th, ev, id, int64(size))
@@ -119,7 +160,7 @@ func (e *Engine) attachSegment(th *thread, ev *record, id int, size int64) {
 		e.lose(ev, err)
 		return
 	}
-	t.size, t.kept = size, true
+	t.size, t.kept = size, !t.removed
 	ev.files = t.copies
 	e.gather(t, th)
 }
@@ -132,7 +173,7 @@ func (e *Engine) prepareShmdt(th *thread, ev *record) {
 	r, ok := space.At(at)
 	var t *twin
 	if ok {
-		t = e.twins[r.Label]
+		t = e.twins[twinKey(r.Label)]
 	}
 	switch {
 	case addr%pageSize != 0 || !ok || r.Start != at || !e.tracked(at) || r.Kind != addrspace.Anon || r.Label == "":
@@ -184,7 +225,7 @@ func (e *Engine) prepareShmctl(th *thread, ev *record) {
 		case removes:
 			// Those that know the id can attach it until nobody has it any more.
 			if t := e.twins[segmentKey(id)]; t != nil {
-				t.kept = false
+				t.kept, t.removed = false, true
 			}
 		case stat:
 			e.showPid(task, at+shmCreator)

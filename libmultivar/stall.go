@@ -15,6 +15,9 @@ import (
 // before a user is told; after the same time again the session ends.
 const DefaultStallTimeout = 30 * time.Second
 
+// maxStallStep is how much a tick counts at most.
+const maxStallStep = time.Second
+
 // ErrStalled is wrapped by the error that ends a session in which tasks waited for each
 // other and nothing moved any more.
 var ErrStalled = errors.New("stalled, all variants were killed")
@@ -24,8 +27,10 @@ type stall struct {
 	// reports counts what the front-end has told of; last is the count that was seen
 	// at since.
 	reports, last uint64
-	since         time.Duration
-	told          bool
+	// waited is for how long nothing has moved, as far as ticks came; at is the last
+	// tick.
+	waited, at time.Duration
+	told       bool
 }
 
 // checkStall ends the session when tasks wait for the engine, none computes, and the
@@ -34,20 +39,24 @@ type stall struct {
 // sleeps as a whole waits for no engine.
 func (e *Engine) checkStall() {
 	s := &e.stall
+	// Time in which kvmsandbox itself stood still does not count.
+	step := min(e.now-s.at, maxStallStep)
+	s.at = e.now
 	if s.reports != s.last {
-		s.last, s.since, s.told = s.reports, e.now, false
+		s.last, s.waited, s.told = s.reports, 0, false
 		return
 	}
-	waited := e.now - s.since
+	s.waited += step
+	waited := s.waited
 	if waited < e.cfg.StallTimeout || s.told && waited < 2*e.cfg.StallTimeout {
 		return
 	}
 	waits := e.waits()
 	switch {
 	case len(waits) == 0:
-		s.since, s.told = e.now, false
+		s.waited, s.told = 0, false
 	case !s.told:
-		s.told = true
+		s.waited, s.told = e.cfg.StallTimeout, true
 		e.log.Warn("nothing has happened for a while", "waiting", strings.Join(waits, "; "))
 		if e.cfg.Notice != nil {
 			e.cfg.Notice(fmt.Sprintf("nothing has happened for %v: %s", waited.Round(time.Second), strings.Join(waits, "; ")))
@@ -65,7 +74,8 @@ func (e *Engine) waits() []string {
 	for t, th := range e.tasks {
 		s := &th.sides[t.Variant]
 		switch {
-		case s.stop == running && s.inCall == nil:
+		case s.stop == running && (s.inCall == nil || s.domain.sides[t.Variant].runs(th)):
+			// It computes, or the kernel works for it.
 			return nil
 		case s.stop == running || s.stop == dead || s.stop == unborn:
 			continue

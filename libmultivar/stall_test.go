@@ -25,6 +25,12 @@ func TestStall(t *testing.T) {
 			b.th.sides[0].stop, b.th.sides[0].inCall = running, &record{}
 			b.th.sides[1].stop = ready
 		}, true},
+		"the kernel works for the one that has the turn": {func(b *bench) {
+			b.th.sides[0].stop, b.th.sides[0].inCall = running, &record{}
+			d := b.th.sides[0].domain
+			d.sides[0].runners = []*thread{b.th}
+			b.th.sides[1].stop = ready
+		}, false},
 		"a follower computes": {func(b *bench) {
 			b.e.OnSyscall(b.th.sides[0].task, entry)
 			b.th.sides[1].stop = running

@@ -3,7 +3,6 @@ package libmultivar
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -22,6 +21,8 @@ type twin struct {
 	domain *domain
 	// kept: what it holds may be mapped again when nobody maps it.
 	kept bool
+	// removed: it is that of a System V segment which ends with its last user.
+	removed bool
 }
 
 // Bounds of twins: the largest file that gets one, and how many are kept before
@@ -64,17 +65,15 @@ func (e *Engine) canTwin(th *thread, fd int) (ok, refused bool) {
 	return ok && err == nil, refused
 }
 
-// inUse is for how long before the session a file was not written to that nobody will write
-// to through memory later than it is mapped to be read only. A copy of every such file, of
-// which libraries map some in all processes, would cost too much.
-const inUse = time.Hour
-
 // sharedOtherwise reports whether what the leader maps to read only may be written
-// through memory that others map: a follower's process has to read what its own write.
+// through memory that others of the program map: a follower's process has to read what
+// its own write. Such a file has a twin, or a process has it open to write. What is
+// written by processes outside no twin would have.
 func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
-	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		shared = info.Regular && info.Size <= maxCopy &&
-			(info.Memory || info.Writable || info.Modified.After(e.began.Add(-inUse)) || e.twins[fileKey(info)] != nil)
+	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
+	written := err == nil && (e.written[undeleted(name)] || len(e.written) >= maxRemembered)
+	err = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		shared = info.Regular && info.Size <= maxCopy && (info.Writable || written || e.twins[fileKey(info)] != nil)
 		return nil
 	})
 	return shared && err == nil
@@ -107,13 +106,18 @@ func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, err
 	if t := e.twins[key]; t != nil {
 		return t, nil
 	}
-	if len(e.twins) >= keepTwins {
+	if limit := max(keepTwins, e.twinLimit); len(e.twins) >= limit {
+		// What is left then is in use; to look again soon would find the same.
 		e.dropTwins()
+		e.twinLimit = 2 * len(e.twins)
 	}
 	t := &twin{key: key, copies: make([]frontend.File, e.cfg.Variants)}
 	for v := 1; v < e.cfg.Variants; v++ {
 		f, err := host.NewFile(size)
 		if err != nil {
+			for _, made := range t.copies[1:v] {
+				e.hostFailed(e.host.CloseFile(made))
+			}
 			return nil, err
 		}
 		t.copies[v] = f
@@ -221,7 +225,7 @@ func (e *Engine) dropTwins() {
 		}
 		for r := range th.proc.space.All() {
 			if r.Family() {
-				used[r.Label] = true
+				used[twinKey(r.Label)] = true
 			}
 		}
 		// Followers may not have mapped yet what the leader has unmapped again.

@@ -222,7 +222,11 @@ func (s *session) stranger(pid int, status unix.WaitStatus) {
 	case dead:
 	case !status.Stopped():
 	default:
-		of, _ := statusField(pid, "PPid:")
+		// A thread is of a process that is known, whoever that one's parent is.
+		of, _ := threadGroup(pid)
+		if of == pid {
+			of, _ = statusField(pid, "PPid:")
+		}
 		// A child of the monitor itself was made with CLONE_PARENT.
 		if p := s.tasks[of]; of != s.pid && (p == nil || p.proc.killed) {
 			_ = unix.Kill(pid, syscall.SIGKILL)

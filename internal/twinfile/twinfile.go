@@ -32,7 +32,7 @@ func (Files) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	}
 	info := frontend.FileInfo{
 		Device: dev, Inode: ino, Size: size, Regular: regular,
-		Memory: unix.InMemory(int(f)), Writable: unix.Writable(int(f)), Modified: unix.Modified(int(f)),
+		Writable: unix.Writable(int(f)),
 	}
 	if regular {
 		if info.Position, err = syscall.Seek(int(f), 0, io.SeekCurrent); err != nil {

@@ -119,29 +119,10 @@ func FileStat(fd int) (dev, ino uint64, size int64, regular bool, err error) {
 	return uint64(st.Dev), st.Ino, st.Size, st.Mode&sys.S_IFMT == sys.S_IFREG, nil
 }
 
-// Modified returns when a file was last written to, the zero Time if that is not known.
-func Modified(fd int) time.Time {
-	var st sys.Stat_t
-	if err := sys.Fstat(fd, &st); err != nil {
-		return time.Time{}
-	}
-	return time.Unix(st.Mtim.Unix())
-}
-
 // Writable reports whether fd was opened for writing.
 func Writable(fd int) bool {
 	flags, err := sys.FcntlInt(uintptr(fd), sys.F_GETFL, 0)
 	return err == nil && flags&sys.O_ACCMODE != sys.O_RDONLY
-}
-
-// InMemory reports whether a file lives in memory only: in a tmpfs, or without a name
-// (statfs(2), f_type).
-func InMemory(fd int) bool {
-	var st sys.Statfs_t
-	if err := sys.Fstatfs(fd, &st); err != nil {
-		return false
-	}
-	return st.Type == sys.TMPFS_MAGIC || st.Type == sys.HUGETLBFS_MAGIC
 }
 
 // Memfd returns an anonymous file of size bytes (close-on-exec).
