@@ -308,7 +308,7 @@ func (d *domain) head(v int) *choice {
 	for ; s.next-d.first < uint64(len(d.schedule)); s.next++ {
 		// A process that was killed ends as a whole, and some of the leader's threads may
 		// have had turns still, in which they did nothing.
-		if c := &d.schedule[s.next-d.first]; !c.thread.sides[v].ended && !(c.end && c.thread.gone(d, v)) {
+		if c := &d.schedule[s.next-d.first]; !c.thread.sides[v].ended && (!c.end || !c.thread.gone(d, v)) {
 			return c
 		}
 	}

@@ -523,9 +523,9 @@ func httpdCommand(t *testing.T, _ string, port int) []string {
 // httpdLoad keeps some connections and makes others anew, while wrk does its part.
 func httpdLoad(t *testing.T, _ *process, port int, light bool) {
 	t.Helper()
-	rounds, duration := 20, "2s"
+	rounds := 20
 	if light {
-		rounds, duration = 8, "1s"
+		rounds = 8
 	}
 	url := "http://" + address(port) + "/"
 	const clients = 5
@@ -563,7 +563,7 @@ func httpdLoad(t *testing.T, _ *process, port int, light bool) {
 		}
 		return nil
 	})
-	wrk(t, url+"small.txt", duration)
+	wrk(t, url+"small.txt", "1s")
 	c := &http.Client{Timeout: watchdog}
 	defer c.CloseIdleConnections()
 	if err := ask(c, "POST", "count/all", "", strconv.Itoa(clients*rounds+1)); err != nil {
