@@ -28,8 +28,9 @@ type encoding struct {
 	disp               int64
 	// compressed is true when the displacement is multiplied by a size that EVEX implies.
 	compressed bool
-	// xop: its tables are those of XOP.
-	xop bool
+	// barred: in front of VEX, EVEX or XOP there is a prefix that makes any of them
+	// invalid, which the processor sees before it sees what is behind.
+	barred bool
 }
 
 // xopTable is the first of XOP's tables of opcodes. No other encoding has their numbers.
@@ -62,7 +63,9 @@ func decode(code []byte) (e encoding, ok bool) {
 		case c&0xf0 == 0x40:
 			e.rex = c
 		default:
+			barred := e.rex != 0 || e.wide || e.repeat != 0 || e.locked
 			i = e.findOpcode(i)
+			e.barred = e.vector && barred
 			if i < 0 || i > len(code) {
 				return e, false
 			}
@@ -104,7 +107,7 @@ func (e *encoding) findOpcode(i int) int {
 		return i + 5
 	case c == 0x8f && at(i+1)&31 >= xopTable:
 		inverted(at(i + 1))
-		e.vector, e.xop, e.table, e.opcode = true, true, at(i+1)&31, at(i+3)
+		e.vector, e.table, e.opcode = true, at(i+1)&31, at(i+3)
 		e.third = ^at(i+2) >> 3 & 15
 		return i + 4
 	case c != 0x0f:

@@ -98,20 +98,24 @@ func TestJudged(t *testing.T) {
 	}
 }
 
-// XOP's prefix is that of a POP with another register field.
-func TestXOP(t *testing.T) {
+// Which prefixes make an instruction with VEX, EVEX or XOP invalid.
+func TestBarred(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		code []byte
 		want bool
 	}{
-		{"pop (%rdx)", []byte{0x8f, 0x02}, false},
-		{"xop map 8", []byte{0x8f, 0xe8, 0x78, 0xc0, 0xc1, 0x01}, true},
+		{"pop (%rdx)", []byte{0x48, 0x8f, 0x02}, false},
+		{"xop map 8", []byte{0x8f, 0xe8, 0x78, 0xc0, 0xc1, 0x01}, false},
+		{"segment and address size, xop map 10, too long", []byte{0x36, 0x67, 0x8f, 0xca, 0xe6, 0x72, 0x90, 1, 2, 3, 4, 5, 6, 7, 8}, false},
 		{"repnz rex xop map 10, too long", []byte{0xf2, 0x4e, 0x8f, 0xca, 0x90, 0x32, 0xbc, 0x90, 0xbb, 0x5f, 0xb3, 0x91, 0x61, 0xaf, 0x53}, true},
 		{"vmovaps %xmm1, %xmm0", []byte{0xc5, 0xf8, 0x28, 0xc1}, false},
+		{"lock vmovaps %xmm1, %xmm0", []byte{0xf0, 0xc5, 0xf8, 0x28, 0xc1}, true},
+		{"rex vmovaps %xmm1, %xmm0", []byte{0x40, 0xc5, 0xf8, 0x28, 0xc1}, true},
+		{"rex lost, vmovaps %xmm1, %xmm0", []byte{0x40, 0x2e, 0xc5, 0xf8, 0x28, 0xc1}, false},
 	} {
-		if e, _ := decode(c.code); e.xop != c.want {
-			t.Errorf("%s: xop %t, table %d", c.name, e.xop, e.table)
+		if e, _ := decode(c.code); e.barred != c.want {
+			t.Errorf("%s: barred %t", c.name, e.barred)
 		}
 	}
 }

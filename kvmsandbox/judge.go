@@ -25,7 +25,7 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 	var b [maxInstruction]byte
 	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, b[:])
 	e, ok := decode(b[:n])
-	if e.xop && (ok || n == maxInstruction) && !s.kvm.hasXOP() {
+	if e.barred && (ok || n == maxInstruction) {
 		// Then it may be too long, too.
 		return vectorOpcode
 	}
@@ -168,13 +168,6 @@ func (s *session) refusedSelector(t *task) (code uint64, ok bool) {
 // CR8 where the processor has that.
 func (e *encoding) locksControl() bool {
 	return !e.vector && e.table == 0x0f && (e.opcode == 0x20 || e.opcode == 0x22) && e.locked && e.reg() == 0 && e.rex&4 == 0
-}
-
-// hasXOP says whether the processor has XOP, as few do (AMD64 manual, volume 3, 1.2.8).
-func (m *machine) hasXOP() bool {
-	const features, ecx, xop = 0x80000001, 2, 1 << 11
-	leaf, ok := m.cpuid.Leaf(features, 0)
-	return ok && leaf[ecx]&xop != 0
 }
 
 // locksCR8 says whether LOCK makes CR8 of CR0 (AltMovCr8, AMD64 manual, volume 3).
