@@ -249,7 +249,12 @@ func (e *Engine) interruptAgain(th *thread, ev *record, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	e.unqueue(ev)
 	ev.signal, ev.over = sig, true
-	ev.ret, ev.outs, ev.sigMask = e.waitCode(s, sig), nil, nil
+	code := e.waitCode(s, sig)
+	if ev.ret == restartBlock {
+		// With a handler the kernel does not come back to it (handle_signal).
+		code = -eINTR
+	}
+	ev.ret, ev.outs, ev.sigMask = code, nil, nil
 	s.inCall = nil
 	e.interruptNow(th, ev)
 }
