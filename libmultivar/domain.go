@@ -100,9 +100,8 @@ func (e *Engine) leave(th *thread, v int) {
 }
 
 // noteEnd makes the end of the leader's th in d a place in the schedule, if others are to
-// have turns there. A task that was
-// killed while it waited for its vfork child is none: a follower's is killed when its
-// child lets it go, and the child has turns until then.
+// have turns there. A task that was killed while it waited for its vfork child is none: a
+// follower's is killed in that call (killParent), and the child has the turns.
 func (e *Engine) noteEnd(th *thread, d *domain, v int) bool {
 	if v != frontend.Leader || e.followers == 0 || d.sides[v].live == 0 || th.sides[v].inCall.vforks() {
 		return false
@@ -211,8 +210,10 @@ func (e *Engine) give(d *domain, v int) {
 	if e.ended || len(s.runners) > 0 || !s.entered(v) {
 		return
 	}
-	i := s.choose()
-	if v != frontend.Leader {
+	var i int
+	if v == frontend.Leader {
+		i = s.choose()
+	} else {
 		i = s.repeat(d, v)
 	}
 	if i < 0 {
@@ -229,6 +230,9 @@ func (e *Engine) give(d *domain, v int) {
 	s.runners = append(s.runners, t.thread)
 	if t.ends(v) {
 		e.lastTurn(t.thread, v)
+		if o := t.thread.sides[v].deadly.order; o != nil && v != frontend.Leader {
+			e.made(o, v)
+		}
 	}
 	e.letGo(t.thread, t.action)
 	if v == frontend.Leader {
@@ -284,6 +288,9 @@ func (s *domainSide) repeat(d *domain, v int) int {
 	c := d.head(v)
 	for i := range s.ready {
 		if t := &s.ready[i]; c != nil && t.thread == c.thread && (!c.end || t.ends(v)) {
+			if t.early(v) {
+				return -1
+			}
 			return i
 		}
 	}
@@ -300,6 +307,13 @@ func (s *domainSide) repeat(d *domain, v int) int {
 // ends reports whether the thread ends with its turn.
 func (t *turn) ends(v int) bool {
 	return t.thread.sides[v].deadly != nil
+}
+
+// early reports whether the turn ends a process in follower v of which other threads have
+// yet to do what they had done in the leader.
+func (t *turn) early(v int) bool {
+	ev := t.thread.sides[v].deadly
+	return ev != nil && ev.order != nil && ev.order.awaits(v) != nil
 }
 
 // head returns the choice that follower v repeats next, nil if there is none yet.

@@ -399,6 +399,10 @@ func (e *Engine) lastTurn(th *thread, v int) {
 	if ev == nil || !ev.wholeProcess {
 		return
 	}
+	if v == frontend.Leader && ev.inTurn {
+		// What the others do until now is before the end.
+		e.bind(ev, th.proc)
+	}
 	for _, t := range th.proc.threads {
 		s := &t.sides[v]
 		if t == th || s.ended {

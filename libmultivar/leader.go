@@ -174,8 +174,9 @@ func (s stop) stopped() bool {
 func (e *Engine) advance(ev *record) {
 	th := ev.thread
 	s := &th.sides[frontend.Leader]
-	// Another thread may have ended the leader's while it waited for the followers.
-	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead {
+	// Another thread may have ended the leader's while it waited for the followers, or be
+	// about to: what it has not begun it never does.
+	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead || s.exits {
 		return
 	}
 	ev.started = true
@@ -225,7 +226,7 @@ func (e *Engine) advance(ev *record) {
 	}
 	if ends {
 		s.inCall = nil
-		if ev.wholeProcess {
+		if ev.wholeProcess && !ev.inTurn {
 			e.bind(ev, th.proc)
 		}
 		e.complete(ev)

@@ -38,9 +38,9 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		s.inCall = nil
 		th.held = false
 		if exits || s.ending && s.signal != nil && st.Signal == s.signal.Number {
-			// Followers end by the same event, behind the birth of a child that lives.
-			if n := len(th.events); n > 0 && th.events[n-1].forked && !th.events[n-1].done {
-				e.complete(th.events[n-1])
+			// Followers end by the same event, behind the birth of a child.
+			if n := len(th.events); n > 0 && th.events[n-1].creates() {
+				e.endBirth(th.events[n-1])
 			}
 			e.trim(th)
 			th.fatal = !exits
@@ -153,6 +153,20 @@ func (e *Engine) killParent(th *thread, v int) {
 	e.passed(ev, v)
 	s.met = th.event(v)
 	s.met.met++
+}
+
+// creates reports whether the leader is in a call that creates a task, or may yet, beside
+// its caller.
+func (ev *record) creates() bool {
+	return ev.birth != nil && ev.started && !ev.done && ev.birth.flags&cloneVfork == 0
+}
+
+// endBirth completes a call that creates a task and whose caller has died in it.
+func (e *Engine) endBirth(ev *record) {
+	if !ev.forked {
+		ev.ret = -eAGAIN
+	}
+	e.complete(ev)
 }
 
 // vforks reports whether ev is a vfork that has created its child.

@@ -48,9 +48,10 @@ func (e *Engine) bind(ev *record, target *process) {
 	o := &order{ev: ev, made: make([]bool, e.cfg.Variants)}
 	caller := ev.thread
 	for v := 1; v < len(o.made); v++ {
-		// It has died, and events that it does not meet are counted already.
+		// It has died, and events that it does not meet are counted already. One that is to
+		// end the process in its turn has not made the call.
 		s := &caller.sides[v]
-		o.made[v] = s.stop == dead || s.next > ev.seq
+		o.made[v] = s.stop == dead || s.next > ev.seq && !(s.deadly == ev && s.stop == ready)
 	}
 	if o.over() {
 		return
@@ -60,8 +61,9 @@ func (e *Engine) bind(ev *record, target *process) {
 			continue
 		}
 		p := place{order: o, thread: th, seq: th.position()}
-		if n := len(th.events); n > 0 && target == caller.proc && th.events[n-1].forked && !th.events[n-1].vforks() {
-			// Its child has to be born everywhere, or nobody could ever say that it ended.
+		if n := len(th.events); n > 0 && target == caller.proc && th.events[n-1].creates() {
+			// Its child, if it comes to that, has to be born everywhere, or nobody could ever
+			// say that it ended.
 		} else if n > 0 && !th.events[n-1].done {
 			p.seq--
 			p.met = true
@@ -126,8 +128,14 @@ func (th *thread) bound(v int) *record {
 func (e *Engine) reached(th *thread, v int) {
 	for _, p := range slices.Clone(th.places) {
 		o := p.order
-		if caller := o.ev.thread; !o.made[v] && caller.sides[v].waits(o.ev) && o.awaits(v) == nil && !e.ended {
+		caller := o.ev.thread
+		switch {
+		case o.awaits(v) != nil || e.ended:
+		case !o.made[v] && caller.sides[v].waits(o.ev):
 			e.followerGo(caller, v)
+		case caller.sides[v].deadly == o.ev:
+			// It waits with its turn.
+			e.pumpAll(caller, v)
 		}
 	}
 }

@@ -134,3 +134,35 @@ func TestVforkChildHasTurns(t *testing.T) {
 		s.agreed(rt)
 	})
 }
+
+// A process that shares memory with others and ends while its threads are created ends in
+// all variants, and leaves the others their turns: nobody waits for a thread that is not
+// born any more.
+func TestExitDuringBirths(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		yield := fakefe.Call(nr("sched_yield"))
+		var child []fakefe.Step
+		ends := rapid.IntRange(0, 5).Draw(rt, "ends")
+		for i := range 6 {
+			if i == ends {
+				child = append(child, fakefe.Thread(yield, fakefe.Exit(3)))
+			} else {
+				child = append(child, fakefe.Thread(yield, yield))
+			}
+		}
+		child = append(child, fakefe.Call(nr("pause")))
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+			fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(0x21), num(-1), num(0)),
+		}}
+		for range 3 {
+			prog.Steps = append(prog.Steps, fakefe.Fork(child...).As("child"), yield,
+				fakefe.Call(nr("wait4"), fakefe.Var("child"), fakefe.Buffer(4), num(0), num(0)))
+		}
+		prog.Steps = append(prog.Steps, fakefe.Exit(0))
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(1))
+		s.ok(rt)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
+		}
+	})
+}

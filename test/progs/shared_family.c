@@ -154,6 +154,21 @@ static void race_in_segment(int n, void *arg)
 	CHECK(shmdt(s) == -1 && errno == EINVAL);
 }
 
+/* Two attachments that may lie side by side are two, and one is one whatever its parts. */
+static void side_by_side(void)
+{
+	int id = shmget(IPC_PRIVATE, 4 * PAGE, IPC_CREAT | 0600);
+	CHECK(id >= 0);
+	volatile char *a = shmat(id, NULL, 0), *b = shmat(id, NULL, 0);
+	CHECK(a != (void *)-1 && b != (void *)-1);
+	a[0] = 7;
+	CHECK(b[0] == 7 && mprotect((void *)(a + PAGE), PAGE, PROT_READ) == 0);
+	CHECK(shmdt((void *)a) == 0 && b[0] == 7 && shmdt((void *)b) == 0);
+	errno = 0;
+	CHECK(shmdt((void *)a) == -1 && errno == EINVAL);
+	CHECK(shmctl(id, IPC_RMID, NULL) == 0);
+}
+
 static void system_v(void)
 {
 	segment = shmget(IPC_PRIVATE, sizeof(struct shared) + PAGE, IPC_CREAT | 0600);
@@ -178,6 +193,7 @@ static void system_v(void)
 	CHECK(s->raced == 5 && shmdt(other) == 0 && shmdt(s) == 0);
 	errno = 0;
 	CHECK(shmat(segment, NULL, 0) == (void *)-1 && errno == EINVAL);
+	side_by_side();
 	errno = 0;
 	CHECK(shmat(-1, NULL, 0) == (void *)-1 && errno == EINVAL);
 	puts("System V segment");
@@ -261,6 +277,42 @@ static void one_memory(void)
 	puts("processes in one memory");
 }
 
+static void *lazy(void *arg)
+{
+	usleep(1000);
+	return arg;
+}
+
+static void *ends_all(void *arg)
+{
+	UNUSED(arg);
+	_exit(3);
+}
+
+/* A process that ends while its threads are being created; others share memory with it. */
+static void births(int n, void *arg)
+{
+	pthread_t t;
+	UNUSED(arg);
+	for (int i = 0; i < 20; i++) {
+		int e = pthread_create(&t, NULL, i == 8 + n ? ends_all : lazy, NULL);
+		if (e != 0)
+			break;
+	}
+	for (;;)
+		pause();
+}
+
+static void end_during_births(void)
+{
+	for (int i = 0; i < 12; i++) {
+		int status;
+		pid_t pid = child(births, i % 3, NULL);
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	}
+	puts("processes end while they create threads");
+}
+
 int main(int argc, char **argv)
 {
 	CHECK(argc >= 2);
@@ -283,5 +335,6 @@ int main(int argc, char **argv)
 	system_v();
 	owner_dies();
 	one_memory();
+	end_during_births();
 	return 0;
 }
