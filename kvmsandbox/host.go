@@ -177,9 +177,6 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 		got, err = unix.MoveUp(got, minFile)
 	}
 	if err != nil {
-		if err == syscall.ESRCH {
-			err = frontend.ErrGone
-		}
 		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, err)
 	}
 	return frontend.File(got), nil
@@ -187,18 +184,23 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 
 // grab duplicates a descriptor of t's process. The first thread's are gone when it
 // has ended before the others; the kernel lets one ask for another thread's since
-// Linux 6.9.
+// Linux 6.9. The error wraps ErrGone when the thread has ended, or is ending and has
+// given up its descriptors (pidfd_getfd(2)).
 func (t *task) grab(fd int) (int, error) {
 	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
-	if err != syscall.EBADF && err != syscall.ESRCH || t.id.Host == t.proc.pid {
-		return got, err
+	if (err == syscall.EBADF || err == syscall.ESRCH) && t.id.Host != t.proc.pid {
+		thread, e := unix.PidfdOpenThread(t.id.Host)
+		if e == nil {
+			defer unix.Close(thread)
+			got, err = unix.PidfdGetfd(thread, fd)
+		} else if e == syscall.ESRCH {
+			err = e
+		}
 	}
-	thread, e := unix.PidfdOpenThread(t.id.Host)
-	if e != nil {
-		return -1, err
+	if err == syscall.ESRCH {
+		err = errDead
 	}
-	defer unix.Close(thread)
-	return unix.PidfdGetfd(thread, fd)
+	return got, err
 }
 
 // grabMade is grab for a descriptor of the kernel's module that t has just made. Another
@@ -247,20 +249,6 @@ func (s *session) TimerWithin(d time.Duration) {
 	if at := time.Now().Add(d); s.alarm.IsZero() || at.Before(s.alarm) {
 		s.alarm = at
 	}
-}
-
-// Segment implements frontend.Host.
-func (s *session) Segment(id int) (frontend.Segment, bool) {
-	size, creator, ok := unix.Segment(id)
-	return frontend.Segment{Size: size, Creator: creator}, ok
-}
-
-// SemaphoreCount implements frontend.Host.
-func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
-
-// IPCLimits implements frontend.Host.
-func (s *session) IPCLimits() frontend.IPCLimits {
-	return frontend.IPCLimits{Message: unix.MessageLimit(), Operations: unix.SemaphoreOperations()}
 }
 
 // Mappings implements frontend.Host. The variant host's own are not among them.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
 )
@@ -19,6 +20,7 @@ import (
 // session is one run. Everything in it belongs to its goroutine.
 type session struct {
 	twinfile.Files
+	sysvipc.Objects
 	ctx  context.Context
 	log  *slog.Logger
 	spec frontend.Spec

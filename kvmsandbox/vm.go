@@ -23,6 +23,7 @@ type memory struct {
 	vm     int // descriptor in the variant's processes
 	vcpus  []*vcpu
 	idle   []*vcpu
+	tried  int // the numbers given to virtual processors; a maker that dies may have used its
 	maps   mapSource
 	brk    uint64 // the heap's end
 	ahead  ahead
@@ -200,19 +201,20 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 		m.idle = slices.Delete(m.idle, i, i+1)
 		return c, nil
 	}
-	if len(m.vcpus) >= s.kvm.vcpus {
+	if m.tried >= s.kvm.vcpus {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
 	defer s.lift(t)()
-	made := result(0)
+	made, number := result(0), m.tried
+	m.tried++
 	if err := s.makes(t, "make virtual processor",
-		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(len(m.vcpus))}},
+		vhost.Call{Nr: unix.SysIoctl, Args: [6]uint64{uint64(m.vm), kvm.CreateVCPU, uint64(number)}},
 		s.hideCall(true, made),
 		vhost.Call{Nr: unix.SysClose, From: made},
 	); err != nil {
 		return nil, err
 	}
-	c := &vcpu{number: len(m.vcpus), fd: int(t.blk.Result(1))}
+	c := &vcpu{number: number, fd: int(t.blk.Result(1))}
 	layVCPU(m.region.Mem, c.number)
 	own, err := s.grabMade(t, c.fd, "kvm-vcpu:")
 	if err != nil {

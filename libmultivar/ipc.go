@@ -119,19 +119,6 @@ func (e *Engine) prepareMsgctl(th *thread, ev *record) {
 	}
 }
 
-// showPid makes a process id that the kernel wrote to addr the one that the program sees.
-func (e *Engine) showPid(task frontend.Task, addr uint64) {
-	var p [4]byte
-	if _, err := e.host.ReadVariantMem(task, addr, p[:]); err != nil {
-		e.hostFailed(err)
-		return
-	}
-	binary.LittleEndian.PutUint32(p[:], uint32(e.programPid(int64(int32(binary.LittleEndian.Uint32(p[:]))))))
-	if _, err := e.host.WriteVariantMem(task, addr, p[:]); err != nil {
-		e.hostFailed(err)
-	}
-}
-
 // prepareMqSend notes that the sender itself may be who wants to know of the message.
 func (e *Engine) prepareMqSend(_ *thread, ev *record) { ev.notifies = true }
 
@@ -162,44 +149,5 @@ func (e *Engine) prepareMqNotify(th *thread, ev *record) {
 			fds.set(socket, procFile{binary: true, cookies: true, closeOnExec: true})
 		}
 		return ret
-	}
-}
-
-// futexNuma has the kernel write the number of a node beside the futex (FUTEX2_NUMA),
-// which no Linux before 6.16 does. It is refused as these refuse it.
-const futexNuma = 4
-
-// Of struct futex_waitv.
-const (
-	futexRecord = 24
-	recordFlags = 16
-)
-
-// prepareFutex2 refuses futexes that the kernel would write to.
-func (e *Engine) prepareFutex2(th *thread, ev *record) {
-	numa := false
-	switch ev.name {
-	case "futex_wait", "futex_wake":
-		numa = ev.raw.Args[3]&futexNuma != 0
-	default:
-		const requeued = 2
-		n := uint64(requeued)
-		if a := &ev.call.Args[1]; a.Most != 0 {
-			n = countOf(a, ev.raw.Args[1])
-			if n > a.Most {
-				return
-			}
-		}
-		raw := make([]byte, n*futexRecord)
-		got, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, ev.raw.Args[0], raw)
-		if err != nil {
-			raw = raw[:got]
-		}
-		for ; len(raw) >= futexRecord; raw = raw[futexRecord:] {
-			numa = numa || raw[recordFlags]&futexNuma != 0
-		}
-	}
-	if numa {
-		e.answer(ev, -eINVAL)
 	}
 }

@@ -206,20 +206,6 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
 }
 
-// Segment implements frontend.Host.
-func (s *session) Segment(id int) (frontend.Segment, bool) {
-	size, creator, ok := unix.Segment(id)
-	return frontend.Segment{Size: size, Creator: creator}, ok
-}
-
-// SemaphoreCount implements frontend.Host.
-func (s *session) SemaphoreCount(id int) int { return unix.SemaphoreCount(id) }
-
-// IPCLimits implements frontend.Host.
-func (s *session) IPCLimits() frontend.IPCLimits {
-	return frontend.IPCLimits{Message: unix.MessageLimit(), Operations: unix.SemaphoreOperations()}
-}
-
 // Mappings implements frontend.Host.
 func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 	vmas, err := procmaps.Read(id.Host)

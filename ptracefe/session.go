@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
 )
@@ -20,6 +21,7 @@ import (
 // session is one run. Everything but the atomics belongs to its goroutine.
 type session struct {
 	twinfile.Files
+	sysvipc.Objects
 	ctx  context.Context
 	log  *slog.Logger
 	spec frontend.Spec
