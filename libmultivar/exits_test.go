@@ -74,22 +74,30 @@ func TestEndWaitsForOtherThreads(t *testing.T) {
 	}
 }
 
+// putOff returns a thread whose call in variant v was put off, because another one of its
+// process makes an exec.
+func putOff(t *testing.T, v int) (b *bench, other *thread) {
+	t.Helper()
+	b = newBench(t)
+	other = b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
+	for w := range b.th.sides {
+		b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
+		other.sides[w].stop = running
+	}
+	b.th.sides[v].inCall = &record{exec: &execState{}}
+	// No such memory is there, so to look at it would be noticed.
+	b.e.OnSyscall(other.sides[v].task, frontend.Call{Nr: callNr("unlink"), Args: [6]uint64{0x7000000}})
+	if !other.sides[v].parked || len(other.events) != 0 {
+		t.Fatalf("variant %d is not put off", v)
+	}
+	return b, other
+}
+
 // What a thread asks for while another one executes a program is looked at only when that
 // has failed: the memory that it points to may be gone.
 func TestCallsDuringExecArePutOff(t *testing.T) {
 	for v := range 2 {
-		b := newBench(t)
-		other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
-		for w := range b.th.sides {
-			b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
-			other.sides[w].stop = running
-		}
-		b.th.sides[v].inCall = &record{exec: &execState{}}
-		// No such memory is there, so to look at it would be noticed.
-		b.e.OnSyscall(other.sides[v].task, frontend.Call{Nr: callNr("unlink"), Args: [6]uint64{0x7000000}})
-		if !other.sides[v].parked || len(other.events) != 0 {
-			t.Errorf("variant %d is not put off", v)
-		}
+		b, other := putOff(t, v)
 		b.e.unpark(b.th.proc, v)
 		if !other.sides[v].parked {
 			t.Errorf("variant %d goes on during the exec", v)
@@ -110,17 +118,7 @@ func TestCallPutOffDiesWithItsThread(t *testing.T) {
 			"reported": func(b *bench, other *thread) { b.e.OnExit(other.sides[v].task, frontend.Status{}) },
 			"replaced": func(b *bench, other *thread) { b.e.replaced(other, b.th, v) },
 		} {
-			b := newBench(t)
-			other := b.e.newThread(b.th.proc, 101, b.th.sides[0].domain)
-			for w := range b.th.sides {
-				b.e.attach(other, frontend.Task{Variant: w, Host: 200 + w})
-				other.sides[w].stop = running
-			}
-			b.th.sides[v].inCall = &record{exec: &execState{}}
-			b.e.OnSyscall(other.sides[v].task, frontend.Call{Nr: callNr("unlink"), Args: [6]uint64{0x7000000}})
-			if !other.sides[v].parked {
-				t.Fatalf("variant %d is not put off", v)
-			}
+			b, other := putOff(t, v)
 			end(b, other)
 			b.th.sides[v].inCall = nil
 			b.e.unpark(b.th.proc, v)

@@ -440,9 +440,9 @@ func (e *Engine) prepareBrk(th *thread, ev *record) {
 	}
 }
 
-// comparedMemory returns, for the leader's call c, the writable shared file mappings whose content becomes
-// visible outside with this call: what a program writes through them is compared
-// when they are synchronised or go away.
+// comparedMemory returns, for the leader's call c, the shared mappings with twins whose
+// content becomes visible outside with this call: what a program writes through them is
+// compared when they are synchronised or go away.
 func (e *Engine) comparedMemory(th *thread, call *sysabi.Call, c *frontend.Call) []addrspace.Region {
 	space := th.proc.space
 	if space == nil {
@@ -454,9 +454,7 @@ func (e *Engine) comparedMemory(th *thread, call *sysabi.Call, c *frontend.Call)
 	switch call.Handler {
 	case sysabi.HandlerShmdt:
 		start = e.layout.Canonical(frontend.Leader, c.Args[0])
-		if r, ok := space.At(start); ok && r.Start == start {
-			size = r.Size()
-		}
+		size = attachedSize(space, start)
 	case sysabi.HandlerMsync, sysabi.HandlerMunmap:
 		var ok bool
 		start = e.layout.Canonical(frontend.Leader, c.Args[0])

@@ -132,3 +132,16 @@ func (e *Engine) showSender(ev *record, at uint64, number int) {
 		e.hostFailed(err)
 	}
 }
+
+// showPid makes a process id that the kernel wrote to addr the one that the program sees.
+func (e *Engine) showPid(task frontend.Task, addr uint64) {
+	var p [4]byte
+	if _, err := e.host.ReadVariantMem(task, addr, p[:]); err != nil {
+		e.hostFailed(err)
+		return
+	}
+	binary.LittleEndian.PutUint32(p[:], uint32(e.programPid(int64(int32(binary.LittleEndian.Uint32(p[:]))))))
+	if _, err := e.host.WriteVariantMem(task, addr, p[:]); err != nil {
+		e.hostFailed(err)
+	}
+}

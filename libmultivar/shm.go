@@ -165,31 +165,16 @@ func (e *Engine) attachSegment(th *thread, ev *record, id int, size int64) {
 	e.gather(t, th)
 }
 
-// prepareShmdt unmaps a segment in all variants.
+// prepareShmdt unmaps a segment in all variants: what is left of one attachment, from its
+// first page on.
 func (e *Engine) prepareShmdt(th *thread, ev *record) {
 	addr := ev.raw.Args[0]
 	at := e.layout.Canonical(frontend.Leader, addr)
 	space := th.proc.space
-	r, ok := space.At(at)
-	var t *twin
-	if ok {
-		t = e.twins[twinKey(r.Label)]
-	}
-	switch {
-	case addr%pageSize != 0 || !ok || r.Start != at || !e.tracked(at) || r.Kind != addrspace.Anon || r.Label == "":
+	size := attachedSize(space, at)
+	if addr%pageSize != 0 || size == 0 {
 		e.answer(ev, -eINVAL)
 		return
-	case e.followers == 0:
-		t = &twin{size: int64(r.Size())}
-	case t == nil:
-		e.fail(fmt.Errorf("%s is mapped but has no twin", r.Label))
-		return
-	}
-	size := uint64(0)
-	for next := range space.Regions(at, uint64(t.size)) {
-		if next.Label == r.Label && next.Start == at.Add(size) {
-			size += next.Size()
-		}
 	}
 	nr, munmap := ev.raw.Nr, e.memoryCalls().munmap
 	ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
@@ -204,6 +189,21 @@ func (e *Engine) prepareShmdt(th *thread, ev *record) {
 		}
 		return ret
 	}
+}
+
+// attachedSize returns how many bytes from at on belong to the attachment that begins
+// there, 0 when none does. Its parts may have different protections.
+func attachedSize(space *addrspace.Space, at addrspace.Address) (size uint64) {
+	first, ok := space.At(at)
+	if !ok || first.Start != at || twinKey(first.Label) == first.Label {
+		return 0
+	}
+	for r := range space.All() {
+		if r.Label == first.Label && r.Start == at.Add(size) {
+			size += r.Size()
+		}
+	}
+	return size
 }
 
 // Where struct shmid_ds tells who created a segment and who used it last.

@@ -94,6 +94,12 @@ func (e *Engine) unite(a, b *domain) {
 	}
 	slices.SortFunc(members, func(x, y *thread) int { return cmp.Compare(x.id, y.id) })
 	e.move(d, members...)
+	for _, t := range e.twins {
+		// Nobody has to remember the old ones for it.
+		if t.domain != nil {
+			t.domain = t.domain.latest()
+		}
+	}
 }
 
 // outlive makes d begin, in each follower, when its task of th has ended, as the leader's

@@ -188,6 +188,17 @@ mimetype.assign = (".html" => "text/html", ".txt" => "text/plain", "" => "applic
 	return []string{tool(t, "lighttpd"), "-D", "-f", filepath.Join(dir, "lighttpd.conf")}
 }
 
+// nginxFiles is where nginx writes to below the directory of a test, and that it sends
+// files by sendfile(2).
+const nginxFiles = `	access_log %[1]s/access.log;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	sendfile on;
+`
+
 func nginxCommand(t *testing.T, dir string, port int) []string {
 	t.Helper()
 	site(t, dir)
@@ -199,14 +210,7 @@ error_log stderr warn;
 pid %[1]s/nginx.pid;
 events { worker_connections 128; }
 http {
-	access_log %[1]s/access.log;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	sendfile on;
-	types { text/html html; text/plain txt; }
+`+nginxFiles+`	types { text/html html; text/plain txt; }
 	default_type application/octet-stream;
 	server { listen 127.0.0.1:%[2]d; root %[1]s/www; }
 }

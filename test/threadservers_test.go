@@ -301,14 +301,7 @@ error_log stderr warn;
 pid %[1]s/nginx.pid;
 events { worker_connections 128; }
 http {
-	access_log %[1]s/access.log;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	sendfile on;
-	limit_req_zone $request_uri zone=all:128k rate=1r/m;
+`+nginxFiles+`	limit_req_zone $request_uri zone=all:128k rate=1r/m;
 	upstream itself { zone itself 128k; server 127.0.0.1:%[2]d; }
 	server {
 		listen 127.0.0.1:%[2]d;

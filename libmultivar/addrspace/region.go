@@ -78,8 +78,9 @@ type Region struct {
 // Size returns the region's size in bytes.
 func (r Region) Size() uint64 { return r.End.off - r.Start.off }
 
-// Family reports whether what is written to the region is seen by other processes that
-// have it: by children that were forked, and by those that map the same file.
+// Family reports whether what is written to the memory of the region is seen by other
+// processes that have it: by children that were forked, and by those that map the same
+// file. The region itself may be there to be read only.
 func (r Region) Family() bool {
 	return r.Flags&Shared != 0 && (r.Kind == Anon || r.Flags&SharedFile != 0)
 }

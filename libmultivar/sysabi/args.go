@@ -130,3 +130,6 @@ func (r Row) waits(w Wait) Row {
 	r.Wait = w
 	return r
 }
+
+// plain is a command that the leader executes and that does not sleep.
+func plain(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }

@@ -5,7 +5,6 @@ package sysabi
 // does with its argument cannot be known, so it gets the answer of a driver
 // that does not know it either, ENOTTY.
 func ioctlRow() Row {
-	plain := func(name string) SubCase { return SubCase{Name: name} }
 	value := func(name string) SubCase { return SubCase{Name: name, Args: args(i32("arg"))} }
 	rec := func(name string, d Dir, l *Layout) SubCase {
 		return SubCase{Name: name, Args: args(Arg{Name: "argp", Kind: Struct, Dir: d, Struct: l})}
@@ -142,7 +141,6 @@ func ioctlRow() Row {
 
 // fcntlRow describes fcntl(2). Unknown commands get the kernel's EINVAL.
 func fcntlRow() Row {
-	plain := func(name string) SubCase { return SubCase{Name: name} }
 	with := func(name string, a Arg) SubCase { return SubCase{Name: name, Args: args(a)} }
 	newFD := func(name string) SubCase { return SubCase{Name: name, Args: args(fd("min_fd")), Ret: RetFD} }
 	waiting := func(name string, a Arg) SubCase { return SubCase{Name: name, Args: args(a), Blocks: true} }

@@ -1,5 +1,7 @@
 package sysabi
 
+import "maps"
+
 // ipcRows are the calls with which threads and processes synchronise and
 // exchange messages, and asynchronous I/O.
 func ipcRows() []Row {
@@ -64,7 +66,6 @@ var (
 // semctlRow describes semctl(2). The fourth argument is a union, of which libc
 // passes on whatever is there.
 func semctlRow() Row {
-	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
 	values := func(d Dir) Arg { return Arg{Name: "array", Kind: Buf, Dir: d, Len: Len{Kind: LenAsked}} }
 	return Row{
 		Name: "semctl", Args: args(i32("semid"), i32("semnum"), i32("op"), sub("arg")), Handler: HandlerSemctl,
@@ -91,48 +92,41 @@ func semctlRow() Row {
 	}
 }
 
-// shmctlRow describes shmctl(2).
-func shmctlRow() Row {
-	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
+// controlRow describes shmctl(2) or msgctl(2), with the commands that only one of them has
+// beside those of all System V objects.
+func controlRow(name, id string, h Handler, object, info *Layout, own map[uint64]SubCase) Row {
+	cases := map[uint64]SubCase{
+		0: plain("IPC_RMID"),
+		1: plain("IPC_SET", inRec("buf", object)),
+		2: plain("IPC_STAT", outRec("buf", object)),
+		3: plain("IPC_INFO", outRec("buf", info)),
+	}
+	maps.Copy(cases, own)
 	return Row{
-		Name: "shmctl", Args: args(i32("shmid"), i32("op"), sub("buf")), Handler: HandlerShmctl,
+		Name: name, Args: args(i32(id), i32("op"), sub("buf")), Handler: h,
 		Sub: &SubTable{
-			Arg: 1, Mask: 0xffffffff,
-			Cases: map[uint64]SubCase{
-				0:  plain("IPC_RMID"),
-				1:  plain("IPC_SET", inRec("buf", shmidLayout)),
-				2:  plain("IPC_STAT", outRec("buf", shmidLayout)),
-				3:  plain("IPC_INFO", outRec("buf", shminfoLayout)),
-				11: plain("SHM_LOCK"),
-				12: plain("SHM_UNLOCK"),
-				13: plain("SHM_STAT", outRec("buf", shmidLayout)),
-				14: plain("SHM_INFO", outRec("buf", shmUseLayout)),
-				15: plain("SHM_STAT_ANY", outRec("buf", shmidLayout)),
-			},
+			Arg: 1, Mask: 0xffffffff, Cases: cases,
 			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
 		},
 	}
 }
 
-// msgctlRow describes msgctl(2).
+func shmctlRow() Row {
+	return controlRow("shmctl", "shmid", HandlerShmctl, shmidLayout, shminfoLayout, map[uint64]SubCase{
+		11: plain("SHM_LOCK"),
+		12: plain("SHM_UNLOCK"),
+		13: plain("SHM_STAT", outRec("buf", shmidLayout)),
+		14: plain("SHM_INFO", outRec("buf", shmUseLayout)),
+		15: plain("SHM_STAT_ANY", outRec("buf", shmidLayout)),
+	})
+}
+
 func msgctlRow() Row {
-	plain := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
-	return Row{
-		Name: "msgctl", Args: args(i32("msqid"), i32("op"), sub("buf")), Handler: HandlerMsgctl,
-		Sub: &SubTable{
-			Arg: 1, Mask: 0xffffffff,
-			Cases: map[uint64]SubCase{
-				0:  plain("IPC_RMID"),
-				1:  plain("IPC_SET", inRec("buf", msqidLayout)),
-				2:  plain("IPC_STAT", outRec("buf", msqidLayout)),
-				3:  plain("IPC_INFO", outRec("buf", msginfoLayout)),
-				11: plain("MSG_STAT", outRec("buf", msqidLayout)),
-				12: plain("MSG_INFO", outRec("buf", msginfoLayout)),
-				13: plain("MSG_STAT_ANY", outRec("buf", msqidLayout)),
-			},
-			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
-		},
-	}
+	return controlRow("msgctl", "msqid", HandlerMsgctl, msqidLayout, msginfoLayout, map[uint64]SubCase{
+		11: plain("MSG_STAT", outRec("buf", msqidLayout)),
+		12: plain("MSG_INFO", outRec("buf", msginfoLayout)),
+		13: plain("MSG_STAT_ANY", outRec("buf", msqidLayout)),
+	})
 }
 
 // futexOpMask are the bits of futex_op that are the operation: without
@@ -152,7 +146,6 @@ func futexRow() Row {
 		noAddr2  = unused("uaddr2")
 		val3     = u32("val3")
 		blocking = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Blocks: true} }
-		quick    = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }
 		noVal    = unused("val")
 		// These no program makes since glibc 2.25.
 		requeues = func(name string) SubCase {
@@ -165,15 +158,15 @@ func futexRow() Row {
 			Arg: 1, Mask: futexOpMask,
 			Cases: map[uint64]SubCase{
 				0:  blocking("FUTEX_WAIT", val, timeout),
-				1:  quick("FUTEX_WAKE", val),
-				3:  quick("FUTEX_REQUEUE", val, val2, uaddr2),
-				4:  quick("FUTEX_CMP_REQUEUE", val, val2, uaddr2, val3),
-				5:  quick("FUTEX_WAKE_OP", val, val2, uaddr2, val3),
+				1:  plain("FUTEX_WAKE", val),
+				3:  plain("FUTEX_REQUEUE", val, val2, uaddr2),
+				4:  plain("FUTEX_CMP_REQUEUE", val, val2, uaddr2, val3),
+				5:  plain("FUTEX_WAKE_OP", val, val2, uaddr2, val3),
 				6:  blocking("FUTEX_LOCK_PI", noVal, timeout),
-				7:  quick("FUTEX_UNLOCK_PI"),
-				8:  quick("FUTEX_TRYLOCK_PI"),
+				7:  plain("FUTEX_UNLOCK_PI"),
+				8:  plain("FUTEX_TRYLOCK_PI"),
 				9:  blocking("FUTEX_WAIT_BITSET", val, timeout, noAddr2, val3),
-				10: quick("FUTEX_WAKE_BITSET", val, noTime, noAddr2, val3),
+				10: plain("FUTEX_WAKE_BITSET", val, noTime, noAddr2, val3),
 				11: requeues("FUTEX_WAIT_REQUEUE_PI"),
 				12: requeues("FUTEX_CMP_REQUEUE_PI"),
 				13: blocking("FUTEX_LOCK_PI2", noVal, timeout),
