@@ -306,7 +306,8 @@ func startDaemon(t *testing.T, n int, flags ...string) (p *process, pid int) {
 	if r := p.returned(t); r.Status != 4 || r.Stdout != "going\n" {
 		t.Fatalf("%s", r)
 	}
-	return p, p.pidIn(t, filepath.Join(dir, "pid"), 0)
+	pid = p.pidIn(t, filepath.Join(dir, "pid"), 0)
+	return p, pid
 }
 
 func (p *process) standardError(t *testing.T) string {
@@ -446,6 +447,53 @@ func TestDetachSignals(t *testing.T) {
 	send(t, p.pid(), syscall.SIGTERM)
 	if r := p.wait(t); r.Status != 6 || r.Stdout != "ready\nusr1\nterm\n" {
 		t.Errorf("%s", r)
+	}
+}
+
+// TestDetachTerminal talks to a shell that has a terminal, and loses it.
+func TestDetachTerminal(t *testing.T) {
+	steps := []input{
+		line("echo one two | tr a-z A-Z"),
+		job("sh -c 'echo rea''dy; exec sleep 100'", `ready\r\n`), {text: suspend},
+		line("bg; jobs"),
+		job("fg", ""), {text: interrupt},
+		line("(exit 5)"),
+	}
+	want := converse(t, Run{}, steps, endOfFile)
+	got := converse(t, Run{N: 2, Flags: []string{"--detach"}}, steps, endOfFile)
+	if got.end() != want.end() || want.Status != 5 {
+		t.Errorf("%s, natively %s", got.end(), want.end())
+	}
+	differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
+
+	tty := startTerminal(t, Run{N: 2, Flags: []string{"--detach"}, Args: []string{tool(t, "sh"), "-c", "trap 'exit 4' HUP; echo ready; while :; do sleep 0.1; done"}})
+	tty.expect(t, "ready")
+	_ = tty.person.Close()
+	if r := tty.end(t); r.Status != 4 {
+		t.Errorf("after the terminal's end: %s", r.end())
+	}
+}
+
+// TestDaemonPkill sends SIGTERM to all that have the daemon's name, as pkill(1) does.
+func TestDaemonPkill(t *testing.T) {
+	p, pid := startDaemon(t, 3)
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	victims := 0
+	for _, proc := range marked(p.mark) {
+		if own, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", proc.pid)); err == nil && string(own) == string(args) {
+			victims++
+			send(t, proc.pid, syscall.SIGTERM)
+		}
+	}
+	if victims != 3 {
+		t.Errorf("%d processes", victims)
+	}
+	p.checkNoneLeft(t)
+	if text := p.standardError(t); text != "" {
+		t.Errorf("standard error %q", text)
 	}
 }
 
