@@ -338,6 +338,17 @@ type Spec struct {
 	// Stopped, when set, is called as often as Monitor.OnTimer while a signal has stopped
 	// the leader's first process. It returns at once.
 	Stopped func()
+	// Ended, when set, is told once how the leader's first process ended, on the session's
+	// goroutine. It returns at once.
+	Ended func(Status)
+}
+
+// FirstEnded makes st the outcome of a session, and tells who wants to know.
+func (s *Spec) FirstEnded(st Status) Outcome {
+	if s.Ended != nil {
+		s.Ended(st)
+	}
+	return Outcome{Status: st, Ended: true}
 }
 
 // Session is one that a process begins.

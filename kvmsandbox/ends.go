@@ -35,7 +35,7 @@ func (s *session) processEnded(p *process) {
 	}
 	delete(s.procs, p.pid)
 	if p == s.root {
-		s.outcome = frontend.Outcome{Status: st, Ended: true}
+		s.outcome = s.spec.FirstEnded(st)
 	}
 	s.leaveFiles(p)
 	for _, t := range slices.Clone(p.tasks) {

@@ -65,6 +65,9 @@ type Config struct {
 	OnCall func(variant int, line []byte) error
 	// OnStart, when set, is told the id of the leader's first process.
 	OnStart func(pid int)
+	// OnOthers, when set, is called when the first process has ended in all variants while
+	// others of the leader's live on. Without such it is not.
+	OnOthers func()
 	// Notice, when set, is told what a user may want to know about once.
 	Notice func(string)
 }

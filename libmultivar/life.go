@@ -289,10 +289,23 @@ func (e *Engine) reapTwins(th *thread) {
 	}
 	p.space = nil
 	p.dead = true
+	if e.cfg.OnOthers != nil && p == e.root.proc && e.leaderLives() {
+		e.cfg.OnOthers()
+	}
 	e.orphan(p)
 	if !p.awaited() {
 		e.forget(p)
 	}
+}
+
+// leaderLives reports whether the session goes on with a task of the leader's.
+func (e *Engine) leaderLives() bool {
+	for t := range e.tasks {
+		if t.Variant == frontend.Leader {
+			return !e.ended
+		}
+	}
+	return false
 }
 
 // awaited reports whether the dead process p can still be waited for.

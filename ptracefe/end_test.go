@@ -289,6 +289,13 @@ func TestKilledFromOutside(t *testing.T) {
 	}
 }
 
+// Threads of a process without a parent belong to it, whichever of the two stops first.
+func TestThreadsOfOrphan(t *testing.T) {
+	if r := run(t, &script{}, 2, probe(t, "static"), "orphanthreads"); r.stdout != "made\nmade\n" && r.stdout != "made\n" {
+		t.Errorf("output %q", r.stdout)
+	}
+}
+
 // What a task that is killed while it is stopped has lost is told from what it
 // never had.
 func TestFilesOfKilledTask(t *testing.T) {

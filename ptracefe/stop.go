@@ -264,7 +264,7 @@ func (s *session) finish(t *task, status unix.WaitStatus) {
 	}
 	// The kernel reports the end of the first thread last, whichever task it is by then.
 	if t.proc == s.root && t.id.Host == t.proc.pid {
-		s.outcome = frontend.Outcome{Status: st, Ended: true}
+		s.outcome = s.spec.FirstEnded(st)
 	}
 	s.unlinger(t)
 	if !t.reported {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -236,9 +237,13 @@ func TestJob(t *testing.T) {
 	}
 	t.Parallel()
 	want := converse(t, Run{Env: []string{"RUN=env"}}, steps, endOfFile)
-	for _, n := range []int{1, 2, 3} {
-		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
-			run := fmt.Sprintf("%s -n %d", sandbox(t), n)
+	for _, flags := range []string{"N=1", "N=2", "N=3", "N=2/detach"} {
+		t.Run(flags, func(t *testing.T) {
+			number, how, _ := strings.Cut(strings.TrimPrefix(flags, "N="), "/")
+			run := fmt.Sprintf("%s -n %s", sandbox(t), number)
+			if how != "" {
+				run += " --" + how
+			}
 			if frontEnd != "" {
 				run += " --frontend " + frontEnd
 			}

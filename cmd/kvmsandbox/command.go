@@ -36,6 +36,8 @@ type command struct {
 	files []*os.File
 	// forwardSignals is true when signals sent to this process are the program's.
 	forwardSignals bool
+	// link is set when this process is the monitor of --detach.
+	link *link
 
 	methods methods
 	// host tests what all front-ends profit from.
@@ -83,6 +85,9 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	case opts.program == "":
 		return c.fail(statusFailed, errors.New("no program given; kvmsandbox --help shows how"))
 	}
+	if opts.detach && c.link == nil {
+		return c.foreground(args, env)
+	}
 	c.log = slog.New(slog.DiscardHandler)
 	if opts.verbose {
 		c.log = slog.New(slog.NewTextHandler(c.stderr, nil))
@@ -99,7 +104,10 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if err != nil {
 		return c.fail(statusFailed, err)
 	}
-	if c.forwardSignals {
+	switch {
+	case c.link != nil:
+		spec.Session = c.link.session
+	case c.forwardSignals:
 		spec.Session = ownSession(c.files)
 	}
 	return c.session(ctx, fe, spec)
@@ -153,14 +161,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	defer cancel(nil)
 	var leader leaderPid
 	if c.forwardSignals {
-		stopped := make(chan struct{}, 1)
-		spec.Stopped = func() {
-			select {
-			case stopped <- struct{}{}:
-			default:
-			}
-		}
-		defer forward(&leader, stopped, cancel)()
+		defer c.forwardTo(&leader, cancel, &spec)()
 	}
 
 	eng, outcome, err := c.start(ctx, fe, spec, &leader)
@@ -172,8 +173,16 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	if eng != nil {
 		d = eng.Divergence()
 	}
+	detached := c.link.isDetached()
+	if d != nil && detached {
+		c.out.note(d.Error())
+	}
 	outErr := c.out.finish(d, c.now())
-	if d != nil {
+	switch {
+	case d != nil && detached:
+		// Whatever has the terminal now gets no more than a line.
+		c.say("in the background: " + d.Error())
+	case d != nil:
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
@@ -202,6 +211,26 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	return status{code: outcome.Status.Code, signal: syscall.Signal(outcome.Status.Signal)}
 }
 
+// forwardTo gives the signals that are sent for the program to the leader, until the
+// function that it returns is called. What the monitor of --detach is sent itself it drops
+// while there is a foreground: that is sent the same, or passes it on.
+func (c *command) forwardTo(leader *leaderPid, cancel context.CancelCauseFunc, spec *frontend.Spec) (stop func()) {
+	deliver := func(s syscall.Signal) { passOn(s, leader, cancel) }
+	if c.link == nil {
+		stopped := make(chan struct{}, 1)
+		spec.Stopped = func() { notify(stopped) }
+		return forward(deliver, stopped)
+	}
+	spec.Stopped = func() { notify(c.link.stopped) }
+	spec.Ended = c.link.firstHasEnded
+	c.link.serve(deliver)
+	return forward(func(s syscall.Signal) {
+		if c.link.isDetached() {
+			deliver(s)
+		}
+	}, nil)
+}
+
 // start runs one session. The engine is nil when the session did not come so far.
 func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec, leader *leaderPid) (engine, frontend.Outcome, error) {
 	cfg := libmultivar.Config{
@@ -212,6 +241,9 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		OnStart:     leader.set,
+	}
+	if c.link != nil {
+		cfg.OnOthers = c.link.othersLive
 	}
 	if c.out.logsCalls() {
 		cfg.OnCall = c.out.call

@@ -27,6 +27,8 @@ func inheritedFiles() ([]*os.File, error) {
 			files = append(files, nil)
 		}
 		files[fd] = standardFile(fd)
+		// Only who is given it shall have it: followers are not.
+		syscall.CloseOnExec(fd)
 	}
 	return files, nil
 }

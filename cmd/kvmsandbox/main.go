@@ -3,6 +3,9 @@
 //
 //	kvmsandbox [flags] PROG [ARG...]
 //
+// It returns when the last process of PROG has ended; with --detach when the first one
+// has, and a monitor stays in the background with the others.
+//
 // Its exit status is that of PROG, and it dies of the signal of which PROG died.
 // Otherwise it is 86 when the variants diverged, 125 when kvmsandbox itself
 // failed, 126 when PROG was found but cannot be run, 127 when it was not found.
@@ -21,9 +24,15 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
 		os.Exit(statusFailed)
 	}
+	monitor, files, env, err := inheritedLink(files, environment())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
+		os.Exit(statusFailed)
+	}
 	hideMemory()
 	c := newCommand(os.Stdout, os.Stderr)
 	c.files = files
 	c.forwardSignals = true
-	c.run(context.Background(), os.Args[1:], environment()).exit()
+	c.link = monitor
+	c.run(context.Background(), os.Args[1:], env).exit()
 }

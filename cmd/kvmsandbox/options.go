@@ -36,13 +36,15 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
                        that use addresses as random numbers diverge) (code)
   --hang-timeout TIME  processor time after which a variant that others wait for
                        counts as hung (60s)
+  --detach             return as soon as the first process of PROG has ended; go on
+                       watching the daemons that it has left in the background
   -v                   tell more on standard error
   --version            print the version
   --help               print this
 
 Environment: MV_NUM_PROC is the number of variants without -n; MV_OUT_TO_FILE
-writes the calls of each variant I to the file out.I; MV_DONT_DETACH is accepted,
-kvmsandbox always waits for the program.
+writes the calls of each variant I to the file out.I; with MV_DONT_DETACH --detach
+does nothing.
 
 Exit status: that of PROG, or death by the signal that killed PROG; 86 when the
 variants diverged; 125 when kvmsandbox failed; 126 when PROG cannot be run; 127
@@ -58,11 +60,13 @@ type options struct {
 	programs    map[int]string
 	report, log string
 	// perVariant asks for a log file per variant.
-	perVariant    bool
-	pids          libmultivar.PidMode
-	layout        libmultivar.LayoutMode
-	hangTimeout   time.Duration
-	verbose       bool
+	perVariant  bool
+	pids        libmultivar.PidMode
+	layout      libmultivar.LayoutMode
+	hangTimeout time.Duration
+	verbose     bool
+	// detach asks for the prompt as soon as the program's first process has ended.
+	detach        bool
 	help, version bool
 	// program is empty when none was given.
 	program string
@@ -87,6 +91,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.StringVar(&pids, "pids", "leader", "")
 	fs.StringVar(&layout, "layout", "code", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
+	fs.BoolVar(&o.detach, "detach", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
 	fs.BoolVar(&o.help, "help", false, "")
@@ -132,6 +137,9 @@ func parseOptions(args, env []string) (options, error) {
 		return o, fmt.Errorf("--layout: unknown layout %q; there are code, disjoint", layout)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
+	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {
+		o.detach = false
+	}
 	if rest := fs.Args(); len(rest) > 0 {
 		if rest[0] == "" {
 			return o, errors.New("the name of the program is empty")

@@ -80,6 +80,14 @@ func (o *outputs) call(variant int, line []byte) error {
 	return o.err
 }
 
+// note writes a line that is no call to the log.
+func (o *outputs) note(text string) {
+	if o.log != nil {
+		o.line = append(append(o.line[:0], text...), '\n')
+		o.write(o.log)
+	}
+}
+
 func (o *outputs) write(f *os.File) {
 	if o.err != nil {
 		return

@@ -14,12 +14,11 @@ type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v", e.signal) }
 
-// forward passes signals that are sent to this process on to the leader's first
-// process. While there is none it ends the session. The returned function stops
-// that.
+// forward passes signals that are sent to this process on to deliver, which gives them to
+// the program. The returned function stops that.
 //
 // A terminal sends SIGINT and SIGQUIT to all processes of its foreground group,
-// the leader among them, so there they are not passed on. Signals that were
+// the leader among them, so there they are dropped. Signals that were
 // ignored when this process started stay so, for the program, too. SIGPIPE and
 // SIGXFSZ, which this process causes for itself with its own output, become plain
 // write errors.
@@ -27,7 +26,7 @@ func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v",
 // A terminal stops a whole group, too, by SIGTSTP. What the program does about that needs
 // this process, which stops only when stopped tells that the leader has. So whoever waits
 // for this process takes it for the program.
-func forward(leader *leaderPid, stopped <-chan struct{}, cancel context.CancelCauseFunc) (stop func()) {
+func forward(deliver func(syscall.Signal), stopped <-chan struct{}) (stop func()) {
 	caught := make(chan os.Signal, 16)
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) {
@@ -51,8 +50,8 @@ func forward(leader *leaderPid, stopped <-chan struct{}, cancel context.CancelCa
 				}
 			case s := <-caught:
 				follows = follows || s == syscall.SIGTSTP
-				if number, ok := s.(syscall.Signal); ok {
-					passOn(number, leader, cancel)
+				if number, ok := s.(syscall.Signal); ok && !fromTerminal(number) {
+					deliver(number)
 				}
 			}
 		}
@@ -63,10 +62,22 @@ func forward(leader *leaderPid, stopped <-chan struct{}, cancel context.CancelCa
 	}
 }
 
-func passOn(s syscall.Signal, leader *leaderPid, cancel context.CancelCauseFunc) {
-	if (s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGTSTP) && inForeground() {
-		return
+// fromTerminal reports whether a signal is one that the whole group has got.
+func fromTerminal(s syscall.Signal) bool {
+	return (s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGTSTP) && inForeground()
+}
+
+// notify makes stopped tell, unless it does already.
+func notify(stopped chan<- struct{}) {
+	select {
+	case stopped <- struct{}{}:
+	default:
 	}
+}
+
+// passOn gives a signal to the leader's first process. While there is none it ends the
+// session.
+func passOn(s syscall.Signal, leader *leaderPid, cancel context.CancelCauseFunc) {
 	pid := leader.load()
 	if pid <= 0 {
 		cancel(&signalError{s})

@@ -138,7 +138,7 @@ func (s *session) bury(p *process, st frontend.Status) {
 	p.status = st
 	s.record.Status[p.variant][p.path] = st
 	if p == s.root {
-		s.outcome = frontend.Outcome{Status: st, Ended: true}
+		s.outcome = s.spec.FirstEnded(st)
 	}
 	for _, c := range p.children {
 		c.parent = nil

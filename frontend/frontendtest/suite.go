@@ -127,11 +127,16 @@ func (s *suite) runContext(ctx context.Context, t *testing.T, m *Script, spec fr
 	if spec.Env == nil {
 		spec.Env = []string{"PATH=/usr/bin:/bin", "FRONTENDTEST=yes"}
 	}
+	var ends []frontend.Status
+	spec.Ended = func(st frontend.Status) { ends = append(ends, st) }
 	before := OpenFiles(t)
 	var o outcome
 	o.Outcome, o.err = s.fe.Run(ctx, spec, m.NewMonitor)
 	if after := OpenFiles(t); after != before {
 		t.Errorf("%d descriptors are open after the run, %d were before", after, before)
+	}
+	if o.Ended && (len(ends) != 1 || ends[0] != o.Status) || !o.Ended && o.err == nil && len(ends) > 0 {
+		t.Errorf("ends %+v were told, the outcome is %+v", ends, o.Outcome)
 	}
 	for _, err := range m.Failures {
 		t.Errorf("OnFailure: %v", err)

@@ -199,6 +199,20 @@ static void *executor(void *argv) {
     return NULL;
 }
 
+static void *nothing(void *arg) { return arg; }
+
+/* A daemon, of which the parent has ended, makes threads. */
+static int orphanthreads(void) {
+    pid_t parent = getpid();
+    pthread_t t;
+    if (fork() > 0) return 0;
+    while (getppid() == parent) usleep(1000);
+    for (int i = 0; i < 300; i++)
+        if (pthread_create(&t, NULL, nothing, NULL) != 0 || pthread_join(t, NULL) != 0) return 1;
+    puts("made");
+    return 0;
+}
+
 static int threadexec(char **argv) {
     pthread_t a, b;
     pthread_create(&a, NULL, sleeper, NULL);
@@ -238,6 +252,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "orphans")) orphans();
     if (!strcmp(name, "loop")) return loop(atol(argv[2]));
     if (!strcmp(name, "threadexec")) return threadexec(argv);
+    if (!strcmp(name, "orphanthreads")) return orphanthreads();
     if (!strcmp(name, "epoll")) return waiting();
     if (!strcmp(name, "spin")) spin();
     if (!strcmp(name, "exec")) return execv(argv[2], argv + 2), errno;
