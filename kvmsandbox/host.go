@@ -190,10 +190,11 @@ func (t *task) grab(fd int) (int, error) {
 	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
 	if (err == syscall.EBADF || err == syscall.ESRCH) && t.id.Host != t.proc.pid {
 		thread, e := unix.PidfdOpenThread(t.id.Host)
-		if e == nil {
+		switch e {
+		case nil:
 			defer unix.Close(thread)
 			got, err = unix.PidfdGetfd(thread, fd)
-		} else if e == syscall.ESRCH {
+		case syscall.ESRCH:
 			err = e
 		}
 	}

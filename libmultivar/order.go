@@ -51,7 +51,7 @@ func (e *Engine) bind(ev *record, target *process) {
 		// It has died, and events that it does not meet are counted already. One that is to
 		// end the process in its turn has not made the call.
 		s := &caller.sides[v]
-		o.made[v] = s.stop == dead || s.next > ev.seq && !(s.deadly == ev && s.stop == ready)
+		o.made[v] = s.stop == dead || s.next > ev.seq && (s.deadly != ev || s.stop != ready)
 	}
 	if o.over() {
 		return
