@@ -12,7 +12,8 @@ const (
 	// receives that file and its descriptor number replaces Args[FileArg]; the
 	// front-end closes it in the task when the call is done (the program sees
 	// neither). The registers that the program sees afterwards are those of its
-	// own call, but for the result.
+	// own call, but for the result. With Stoppable, which needs Exit, OpStop ends the
+	// call when it sleeps, as a signal without a handler would: with a restart code.
 	OpRun Op = iota
 	// OpAnswer (call entry): do not run the call, its result is Ret.
 	// (call exit): the result is Ret instead of the kernel's.
@@ -60,11 +61,13 @@ type Action struct {
 	Op   Op
 	Task Task
 
-	Nr      int64
-	Args    [6]uint64
-	Exit    bool
-	File    File
-	FileArg int
+	Nr   int64
+	Args [6]uint64
+	Exit bool
+	// Stoppable is for calls of followers.
+	Stoppable bool
+	File      File
+	FileArg   int
 
 	Ret     int64
 	Signal  *Signal

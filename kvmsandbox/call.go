@@ -129,9 +129,10 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	t.call.finish = s.copyVectors(t, a.Nr, &args)
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	t.pause = nil
-	if t.leads() && interruptible(a.Nr, args) {
-		c.Flags |= vhost.Interruptible
-		t.blk.SetMask(uint64(t.sig.Blocked))
+	if (t.leads() || a.Stoppable) && interruptible(a.Nr, args) {
+		if err := s.letInterrupt(t, &c); err != nil {
+			return err
+		}
 		t.pause = s.sleeping(t, a.Nr, args)
 	}
 	if opens(a.Nr) && t.shared() {
@@ -272,8 +273,13 @@ func (s *session) callMade(t *task) {
 		t.call.finish = nil
 	}
 	if info, ok := t.blk.Signal(); ok {
-		t.queue = append(t.queue, info)
-		if ret == vhost.NotExecuted && s.cameToWait(t, info) {
+		kicked := t.call.stoppable && s.isKick(info)
+		if kicked {
+			t.kicked = false
+		} else {
+			t.queue = append(t.queue, info)
+		}
+		if ret == vhost.NotExecuted && (kicked || s.cameToWait(t, info)) {
 			ret = -int64(syscall.EINTR)
 		}
 		if ret == -int64(syscall.EINTR) {

@@ -198,11 +198,14 @@ func (t *task) goOnWaiting() (nr int64, args [6]uint64, ok bool) {
 
 // runRestart is restart_syscall(2).
 func (s *session) runRestart(t *task) error {
-	nr, args, ok := t.goOnWaiting()
-	if !ok {
+	var c vhost.Call
+	if err := s.letInterrupt(t, &c); err != nil {
+		return err
+	}
+	var ok bool
+	if c.Nr, c.Args, ok = t.goOnWaiting(); !ok {
 		return s.done(t, -int64(syscall.EINTR))
 	}
-	t.blk.SetMask(uint64(t.sig.Blocked))
-	s.post(t, []vhost.Call{{Nr: nr, Args: args, Flags: vhost.Interruptible}}, false, func() { s.callMade(t) })
+	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })
 	return nil
 }

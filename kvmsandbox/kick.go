@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"syscall"
 
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
@@ -22,7 +23,7 @@ const kickSet = signals.Set(1) << (kickSignal - 1)
 
 // halt carries out OpStop.
 func (s *session) halt(t *task) error {
-	if t.kicked || !t.inGuest || !t.posted {
+	if t.kicked || !t.inGuest && !t.call.stoppable || !t.posted {
 		return nil
 	}
 	err := unix.Tgkill(t.proc.pid, t.id.Host, kickSignal)
@@ -51,6 +52,32 @@ func (s *session) halted(t *task) {
 	}
 	t.state = atStop
 	s.apply(s.mon.OnStop(t.id))
+}
+
+// letInterrupt has signals end call c of t's, which may sleep: the leader's program's own,
+// that of halt in a follower.
+func (s *session) letInterrupt(t *task, c *vhost.Call) error {
+	c.Flags |= vhost.Interruptible
+	if t.leads() {
+		t.blk.SetMask(uint64(t.sig.Blocked))
+		return nil
+	}
+	if !t.proc.kickable {
+		act := signals.Action{
+			Handler: vhost.Handler, Restorer: vhost.Restorer,
+			Flags: signals.SASigInfo | signals.SARestorer, Mask: ^signals.Set(0),
+		}
+		x := t.scratch()
+		b := act.Encode()
+		set := vhost.Call{Nr: unix.SysRtSigaction, Args: [6]uint64{uint64(kickSignal), x.put(b[:]), 0, signals.SetSize}}
+		if err := s.must(t, "catch signal", set); err != nil {
+			return err
+		}
+		t.proc.kickable = true
+	}
+	t.blk.SetMask(uint64(^kickSet))
+	t.call.stoppable = true
+	return nil
 }
 
 // takeKick takes the signal of halt from the kernel, lest it interrupts a call.

@@ -68,7 +68,7 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 	}
 	m.brk = placed.Limits.Brk
 	t.regs = kvm.Registers{RIP: pl.IP, RSP: pl.SP, RFLAGS: flagIF | flagFixed}
-	t.call = call{}
+	t.call, t.proc.kickable = call{}, false
 	c, err := s.processor(t, m)
 	if err != nil {
 		return err

@@ -60,6 +60,8 @@ type process struct {
 	interp  frontend.File // its interpreter's, likewise
 	trapTSC bool          // reads of the time stamp counter are reported
 	killed  bool
+	// kickable is true when a follower's process handles the signal of halt.
+	kickable bool
 	// gone is true when the process has ended and that is about to be reported.
 	gone     bool
 	watchKey int32
@@ -149,10 +151,12 @@ type task struct {
 
 // call is the system call at which a task stands, or which it makes.
 type call struct {
-	nr      int64
-	args    [6]uint64
-	exit    bool // report the result
-	foreign bool
+	nr   int64
+	args [6]uint64
+	exit bool // report the result
+	// stoppable: halt ends the call, if it sleeps.
+	stoppable bool
+	foreign   bool
 	// finish, if it is not nil, takes the result and returns the program's.
 	finish func(ret int64) int64
 	// ranNr is the number of the call that was made in its place.

@@ -255,7 +255,11 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	p := th.proc
 	if b.flags&cloneThread != 0 {
-		return e.newThread(p, e.visiblePid(host), th.sides[frontend.Leader].domain)
+		d := th.sides[frontend.Leader].domain
+		if e.parallel() {
+			d = newDomain(e.cfg.Variants)
+		}
+		return e.newThread(p, e.visiblePid(host), d)
 	}
 	parent, exitSignal := p, int(b.flags&cloneExitSignal)
 	if b.flags&cloneParent != 0 {
@@ -263,7 +267,7 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 		parent, exitSignal = p.parent, p.exitSignal
 	}
 	d := th.sides[frontend.Leader].domain
-	if !e.sharesMemory(th, b.flags) {
+	if e.parallel() || !e.sharesMemory(th, b.flags) {
 		d = newDomain(e.cfg.Variants)
 	}
 	c := e.newProcess(parent, host, d)
@@ -278,9 +282,9 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	if b.flags&cloneFiles == 0 {
 		c.fds = p.fds.clone()
 	}
-	c.space = p.space
+	c.space, c.lane = p.space, p.lane
 	if b.flags&cloneVM == 0 && p.space != nil {
-		c.space = p.space.Clone()
+		c.space, c.lane = p.space.Clone(), e.newLane()
 	}
 	return c.main
 }

@@ -86,6 +86,11 @@ func (e *Engine) leave(th *thread, v int) {
 		return
 	}
 	s.ended = true
+	if v == frontend.Leader {
+		e.dropChange(th)
+	} else {
+		defer e.moveLane(th.proc.lane, v)
+	}
 	moves := s.moves
 	s.moves = nil
 	s.domain.drop(th, v)

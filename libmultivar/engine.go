@@ -38,6 +38,19 @@ const (
 	LayoutDisjoint
 )
 
+// ThreadMode says how threads of a process run.
+type ThreadMode int
+
+const (
+	// ThreadsSerial has one thread at a time run among those that share memory, in the
+	// same order in all variants.
+	ThreadsSerial ThreadMode = iota
+	// ThreadsParallel has all of them run, each with the same calls in all variants but
+	// those by which threads meet. Programs diverge whose threads make other calls when
+	// they meet in another order.
+	ThreadsParallel
+)
+
 // DefaultHangTimeout is the processor time that a variant may use more than the
 // others before it counts as hung.
 const DefaultHangTimeout = 60 * time.Second
@@ -50,6 +63,8 @@ type Config struct {
 	Pids     PidMode
 	// Layout says which memory the variants have at different addresses.
 	Layout LayoutMode
+	// Threads says how threads run.
+	Threads ThreadMode
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.
@@ -329,13 +344,21 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 
 // called takes the call at which v's task of th stands.
 func (e *Engine) called(th *thread, v int) {
+	own := e.syncs(th, v)
 	if v == frontend.Leader {
 		e.settle(th)
-		e.leaderCall(th)
-		return
 	}
-	th.sides[v].ending = false
-	e.followerArrives(th, v)
+	switch {
+	case own && v == frontend.Leader:
+		e.leaderMeets(th)
+	case own:
+		e.followerMeets(th, v)
+	case v == frontend.Leader:
+		e.leaderCall(th)
+	default:
+		th.sides[v].ending = false
+		e.followerArrives(th, v)
+	}
 }
 
 // unpark takes the calls of v's threads of p that have come while another one made an
@@ -357,9 +380,12 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 		return e.take()
 	}
 	s.stop = atExit
-	if t.Variant == frontend.Leader {
+	switch {
+	case s.meets:
+		e.parted(th, t.Variant, ret)
+	case t.Variant == frontend.Leader:
 		e.leaderExit(th, ret)
-	} else {
+	default:
 		e.followerExit(th, t.Variant, ret)
 	}
 	if th.proc.parked {

@@ -118,7 +118,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	}
 	place.TrapTSC = e.caps.Rdtsc
 	p := th.proc
-	p.space = space
+	p.space, p.lane = space, e.newLane()
 	p.comm = img.Comm
 	p.sameImage = true
 	p.exitSignal = sigCHLD

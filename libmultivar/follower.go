@@ -202,8 +202,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 		e.followerHalted(th, v, ev)
 		return
 	case ev.kind == event.Signal && ev.before:
+		ret := e.interruptedAt(th, v, ev)
 		e.passed(ev, v)
-		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: ev.ret})
+		e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: e.signalFor(v, ev.signal), Then: e.thenFor(v, ev), Ret: ret})
 		return
 	case ev.kind == event.Signal:
 		sig := s.signal
@@ -227,7 +228,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 		twin.waiters = append(twin.waiters, th)
 		return
 	}
-	if ev.order != nil && ev.order.awaits(v) != nil {
+	if ev.order != nil && ev.order.awaits(v) != nil || ev.inLane(v) {
 		return
 	}
 	switch follow {

@@ -12,8 +12,13 @@ const (
 	recordFlags = 16
 )
 
-// prepareFutex2 refuses futexes that the kernel would write to.
+// prepareFutex2 refuses futexes that the kernel would write to. With threads in parallel
+// it refuses all: programs fall back to futex(2).
 func (e *Engine) prepareFutex2(th *thread, ev *record) {
+	if e.parallel() {
+		e.answer(ev, -eNOSYS)
+		return
+	}
 	numa := false
 	switch ev.name {
 	case "futex_wait", "futex_wake":

@@ -116,8 +116,12 @@ func (e *Engine) halts(th *thread) {
 		e.host.TimerWithin(leastSpin)
 	}
 	for v := 1; v < len(th.sides); v++ {
-		s := &th.sides[v]
-		if ev := th.event(v); ev != nil && ev.anywhere && s.met == nil {
+		s, ev := &th.sides[v], th.event(v)
+		if s.meets && ev != nil {
+			e.rouse(th, v, ev)
+			continue
+		}
+		if ev != nil && ev.anywhere && s.met == nil {
 			if e.used(s, ev.computed+slack) {
 				e.halt(s)
 			} else if ev.computed < spinLimit && s.stop == running && s.inCall == nil {

@@ -23,6 +23,7 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 			continue
 		}
 		e.endKilled(th)
+		e.loosen(th)
 		if on, late, waiting := th.late(); on != nil {
 			e.checkHang(on, late, waiting)
 			if e.ended {

@@ -92,6 +92,11 @@ func (e *Engine) prepareFutex(th *thread, ev *record) {
 	if ev.answered || !e.inherits(&ev.raw) {
 		return
 	}
+	if e.parallel() {
+		// Nobody else may run while the engine looks at the word.
+		e.answer(ev, -eNOSYS)
+		return
+	}
 	task, addr, op := th.sides[frontend.Leader].task, ev.raw.Args[0], uint32(ev.raw.Args[1])
 	lock := op&futexOperations == futexLockPI || op&futexOperations == futexLockPI2
 	switch {

@@ -43,12 +43,15 @@ func (e *Engine) leaderCall(th *thread) {
 		}
 		return
 	}
+	row := e.row(&s.call)
+	if e.queueChange(th, row) {
+		return
+	}
 	sig := e.nextPending(th)
 	if sig != nil && e.waitCode(s, sig) == restartNoIntr {
 		e.interruptBefore(th, sig)
 		return
 	}
-	row := e.row(&s.call)
 	ev := e.newRecord(th, event.Call)
 	ev.raw = s.call
 	ev.call = row.Resolve(s.call.Args)
@@ -68,7 +71,7 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 	ev.request = request
 	e.lengths(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && e.cfg.Policy.Waits(&ev.call, s.call.Args)
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)
@@ -161,6 +164,8 @@ func (e *Engine) published(th *thread, ev *record) {
 		}
 		if s := &th.sides[v]; s.met == nil && s.next == ev.seq && s.stop.stopped() {
 			e.followerMatch(th, v)
+		} else {
+			e.rouse(th, v, ev)
 		}
 	}
 	e.advance(ev)
@@ -214,6 +219,7 @@ func (e *Engine) advance(ev *record) {
 	if ev.run != nil {
 		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 	}
+	e.beginChange(ev)
 	ends := ev.follow == followEach && !ev.returns()
 	if ev.deadly {
 		ev.inTurn = ev.wholeProcess && e.sharesDomain(th)
@@ -239,6 +245,7 @@ func (e *Engine) complete(ev *record) {
 		return
 	}
 	ev.done = true
+	e.endChange(ev)
 	e.logCall(frontend.Leader, ev)
 	th := ev.thread
 	for v := 1; v < len(th.sides) && !e.ended; v++ {

@@ -10,9 +10,9 @@ import (
 
 func (e *Engine) prepareExit(_ *thread, ev *record) {
 	ev.follow = followEach
-	ev.wait = true
 	ev.deadly = true
 	ev.wholeProcess = ev.call.Handler == sysabi.HandlerExitGroup
+	ev.wait = !e.endsAlone(ev)
 }
 
 // OnExit implements frontend.Monitor.
@@ -194,7 +194,7 @@ func (e *Engine) endDoomed() {
 // done: killing is not for a single thread. One that stands somewhere does for all of
 // them; it may stand where it waits for a turn that the leader's has not lived to have.
 func (e *Engine) endTwins(p *process, v int) {
-	var at *thread
+	var at, behind *thread
 	for _, th := range p.threads {
 		s := &th.sides[v]
 		if s.stop == dead || s.stop == unborn || s.exits {
@@ -202,11 +202,18 @@ func (e *Engine) endTwins(p *process, v int) {
 		}
 		ev := th.event(v)
 		if ev == nil || ev.kind != event.Killed || !ev.done {
-			return
+			behind = th
+			continue
 		}
 		if (s.met == ev && s.inCall == nil || s.stop == ready) && (at == nil || th.id < at.id) {
 			at = th
 		}
+	}
+	switch {
+	case behind != nil && (!e.parallel() || !e.stuck(p, nil, v)):
+		return
+	case behind != nil && at == nil:
+		at = behind
 	}
 	if at == nil || !e.mayEnd(p, at, v) {
 		return
@@ -223,7 +230,9 @@ func (e *Engine) endTwins(p *process, v int) {
 	s := &at.sides[v]
 	s.stays = unborn
 	task := s.task
-	e.passed(at.event(v), v)
+	if at.killed(v) {
+		e.passed(at.event(v), v)
+	}
 	e.letGo(at, frontend.Action{Op: frontend.OpKill, Task: task})
 	e.pumpAll(at, v)
 }

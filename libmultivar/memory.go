@@ -146,6 +146,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		// Another thread may ask for memory before this call is made.
 		e.note(space.Map(at, length, addrspace.Attrs{Kind: addrspace.Reserved}))
 	}
+	ev.touch(at, length)
 	nr := ev.raw.Nr
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
 		a := lead
@@ -253,9 +254,10 @@ func (e *Engine) prepareMunmap(th *thread, ev *record) {
 	a := e.layout.Canonical(frontend.Leader, ev.raw.Args[0])
 	length, ok := addrspace.PageUp(ev.raw.Args[1])
 	space := th.proc.space
+	ev.touch(a, length)
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && ok && length > 0 && e.tracked(a) {
-			e.note(space.Unmap(a, length))
+			e.vacate(ev, space, a, length)
 		}
 		return ret
 	}
@@ -272,6 +274,7 @@ func (e *Engine) prepareMprotect(th *thread, ev *record) {
 	length, ok := addrspace.PageUp(ev.raw.Args[1])
 	prot := uint32(ev.raw.Args[2]) & 7
 	space := th.proc.space
+	ev.touch(a, length)
 	ev.partial = true
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && ok && length > 0 && e.tracked(a) {
@@ -332,6 +335,8 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 		reserved = true
 		e.note(space.Map(to, newSize, addrspace.Attrs{Kind: addrspace.Reserved}))
 	}
+	ev.touch(from, max(oldSize, newSize))
+	ev.touch(to, newSize)
 	ev.run = e.place(ev.raw.Nr, lead, at)
 	ev.addrResult = true
 	ev.after = func(ret int64) int64 {
@@ -349,6 +354,9 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 		if err := space.Move(from, size, to, newSize, keep); err != nil {
 			e.note(err)
 		}
+		if !keep && from != to {
+			e.occupy(ev, space, span{from, size})
+		}
 		return ret
 	}
 }
@@ -359,6 +367,7 @@ func (e *Engine) prepareMadvise(th *thread, ev *record) {
 	args := ev.raw.Args
 	a := e.layout.Canonical(frontend.Leader, args[0])
 	length, ok := addrspace.PageUp(args[1])
+	ev.touch(a, length)
 	ev.partial = true
 	switch int32(args[2]) {
 	case adviseFree:
@@ -417,6 +426,7 @@ func (e *Engine) prepareBrk(th *thread, ev *record) {
 		ev.ret = done()
 	case newTop > oldTop:
 		at := space.BrkStart().Add(oldTop)
+		ev.touch(at, newTop-oldTop)
 		ev.run = e.place(calls.mmap, [6]uint64{1: newTop - oldTop, 2: 3, 3: mapPrivate | mapAnon | mapNoReplace, 4: ^uint64(0)},
 			map[int]addrspace.Address{0: at})
 		ev.after = func(ret int64) int64 {
@@ -428,6 +438,7 @@ func (e *Engine) prepareBrk(th *thread, ev *record) {
 		}
 	default:
 		at := space.BrkStart().Add(newTop)
+		ev.touch(at, oldTop-newTop)
 		ev.plainKernel = true
 		ev.run = e.place(calls.munmap, [6]uint64{1: oldTop - newTop}, map[int]addrspace.Address{0: at})
 		ev.after = func(ret int64) int64 {

@@ -26,6 +26,8 @@ type order struct {
 	places []place
 	// made tells of each variant whether it has made the call.
 	made []bool
+	// loose tells of each variant whether nobody is waited for any more.
+	loose []bool
 }
 
 // place is where a thread of an order's target was in the leader.
@@ -45,7 +47,7 @@ func (e *Engine) bind(ev *record, target *process) {
 	if e.followers == 0 {
 		return
 	}
-	o := &order{ev: ev, made: make([]bool, e.cfg.Variants)}
+	o := &order{ev: ev, made: make([]bool, e.cfg.Variants), loose: make([]bool, e.cfg.Variants)}
 	caller := ev.thread
 	for v := 1; v < len(o.made); v++ {
 		// It has died, and events that it does not meet are counted already. One that is to
@@ -100,7 +102,7 @@ func (p *place) early(v int) bool {
 // none.
 func (o *order) awaits(v int) *thread {
 	for i := range o.places {
-		if o.places[i].early(v) {
+		if o.places[i].early(v) && !o.loose[v] {
 			return o.places[i].thread
 		}
 	}

@@ -90,7 +90,7 @@ func (e *Engine) ownerDied(task frontend.Task, tid int, addr uint64) bool {
 		return ok
 	}
 	mark := uint32(futexOwnerDied)
-	if task.Variant == frontend.Leader {
+	if task.Variant == frontend.Leader || e.parallel() {
 		mark = uint32(task.Host)
 	}
 	return e.writeFutex(task, addr, value&futexWaiters|mark)

@@ -122,6 +122,7 @@ func (e *Engine) prepareShmat(th *thread, ev *record) {
 	if flags&shmRemap != 0 {
 		fixed = mapFixed
 	}
+	ev.touch(at, size)
 	nr, mmap := ev.raw.Nr, e.memoryCalls().mmap
 	ev.fileArg = 4
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
@@ -176,6 +177,7 @@ func (e *Engine) prepareShmdt(th *thread, ev *record) {
 		e.answer(ev, -eINVAL)
 		return
 	}
+	ev.touch(at, size)
 	nr, munmap := ev.raw.Nr, e.memoryCalls().munmap
 	ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
 		if v == frontend.Leader {

@@ -166,6 +166,10 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
+		if open == nil && sig.AfterCall && s.broken != 0 {
+			e.interruptMeeting(th, sig)
+			return
+		}
 		if open == nil || open.interrupted && (!sig.AfterCall || open.pi != nil) {
 			e.hold(th, sig)
 			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
@@ -274,19 +278,26 @@ func (e *Engine) interruptNow(th *thread, ev *record) {
 // leader stands; the call is asked for again after the handler.
 func (e *Engine) interruptBefore(th *thread, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
-	ev := e.newRecord(th, event.Signal)
-	ev.name = "signal"
-	ev.before = true
-	ev.signal = sig
-	ev.started = true
-	ev.ret = restartNoIntr
-	ev.request = e.signalRequest(th, frontend.Leader, sig)
+	ev := e.newInterruption(th, sig, restartNoIntr)
 	s.ending = true
 	e.published(th, ev)
 	if e.ended {
 		return
 	}
 	e.interruptNow(th, ev)
+}
+
+// newInterruption makes the event of a signal that is delivered in front of the leader's
+// call, or in the middle of it with the result ret.
+func (e *Engine) newInterruption(th *thread, sig *frontend.Signal, ret int64) *record {
+	ev := e.newRecord(th, event.Signal)
+	ev.name = "signal"
+	ev.before = true
+	ev.signal = sig
+	ev.started = true
+	ev.ret = ret
+	ev.request = e.signalRequest(th, frontend.Leader, sig)
+	return ev
 }
 
 // signalRequest encodes a signal: number, cause and, for faults, the address.

@@ -74,6 +74,8 @@ func (e *Engine) waits() []string {
 	for t, th := range e.tasks {
 		s := &th.sides[t.Variant]
 		switch {
+		case s.meets:
+			continue
 		case s.stop == running && (s.inCall == nil || s.domain.sides[t.Variant].runs(th)):
 			// It computes, or the kernel works for it.
 			return nil

@@ -49,6 +49,10 @@ type side struct {
 	stamp  frontend.TimeStamp
 	// request is the encoded request of the stop at hand, made when needed.
 	request []byte
+	// meets is true while the kernel runs the task for a call that is no event (see
+	// parallel.go); broken is the restart code with which the last one ended, 0 for none.
+	meets  bool
+	broken int64
 	// next is the sequence number of the thread's event that this (follower) task
 	// meets next.
 	next uint64
@@ -160,6 +164,7 @@ type process struct {
 	main      *thread
 	threads   map[uint32]*thread
 	space     *addrspace.Space
+	lane      *lane
 	handlers  *handlerTable
 	fds       *fdTable
 	comm      string
@@ -240,6 +245,11 @@ type record struct {
 	addrResult bool
 	// plainKernel: what the kernel returned is no address all the same.
 	plainKernel bool
+	// touches is the memory that the call gives, takes or changes.
+	touches []span
+	lane    *lane
+	// vacated is memory that the call gives back and that followers may have still.
+	vacated []vacancy
 	// partial: the call may have had an effect although it failed. Followers run
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.
@@ -401,6 +411,7 @@ func (e *Engine) passed(ev *record, v int) {
 	if ev.order != nil {
 		e.made(ev.order, v)
 	}
+	e.moveLane(ev.lane, v)
 	e.reached(th, v)
 	e.trim(th)
 }
@@ -433,6 +444,7 @@ func (e *Engine) release(ev *record) {
 		ev.text = string(e.line(nil, frontend.Leader, 0, ev))
 		ev.request, ev.outs = nil, nil
 	}
+	e.vacant(ev)
 	if ev.hasFile {
 		ev.hasFile = false
 		e.hostFailed(e.host.CloseFile(ev.file))

@@ -216,6 +216,9 @@ func (e *Engine) sharesDomain(th *thread) bool {
 
 // gather makes th's process one of those that share memory by t.
 func (e *Engine) gather(t *twin, th *thread) {
+	if e.parallel() {
+		return
+	}
 	own := th.sides[frontend.Leader].domain
 	if t.domain != nil {
 		e.unite(t.domain.latest(), own)

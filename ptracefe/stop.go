@@ -44,27 +44,40 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 	}
 	t.loaded, t.dirty = false, false
 	var err error
-	switch event, sig := int(status)>>16, status.StopSignal(); event {
-	case 0:
-		if sig == callStop {
-			err = s.callDone(t)
-		} else {
-			err = s.signalled(t, sig)
-		}
-	case unix.EventSeccomp:
-		err = s.callBegins(t)
-	case unix.EventFork, unix.EventVfork, unix.EventClone:
-		err = s.forked(t, event)
-	case unix.EventExec:
-		err = s.executed(t)
-	case unix.EventStop:
-		err = s.groupStop(t, sig)
-	default:
-		err = fmt.Errorf("unknown stop %#x", uint32(status))
+	event, sig := int(status)>>16, status.StopSignal()
+	if t.halting && event != unix.EventStop {
+		// Every other stop takes the place of the one that was asked for (ptrace_stop in
+		// kernel/signal.c).
+		err = unix.PtraceInterrupt(pid)
+	}
+	if err != nil {
+		err = taskError("stop", err)
+	} else {
+		err = s.dispatch(t, event, sig)
 	}
 	if err != nil && !isGone(err) {
 		s.failure(t.id, err)
 	}
+}
+
+// dispatch handles a stop of t.
+func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
+	switch event {
+	case 0:
+		if sig == callStop {
+			return s.callDone(t)
+		}
+		return s.signalled(t, sig)
+	case unix.EventSeccomp:
+		return s.callBegins(t)
+	case unix.EventFork, unix.EventVfork, unix.EventClone:
+		return s.forked(t, event)
+	case unix.EventExec:
+		return s.executed(t)
+	case unix.EventStop:
+		return s.groupStop(t, sig)
+	}
+	return fmt.Errorf("unknown stop: event %d, signal %d", event, sig)
 }
 
 // callBegins reports a call that the kernel has not seen yet.

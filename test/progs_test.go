@@ -129,6 +129,7 @@ var progs = []prog{
 	{name: "thread_life"},
 	{name: "thread_locks"},
 	{name: "thread_spin"},
+	{name: "parallel"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},
 	{name: "thread_inherit"},

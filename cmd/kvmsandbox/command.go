@@ -238,6 +238,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Policy:      c.opts.policy,
 		Pids:        c.opts.pids,
 		Layout:      c.opts.layout,
+		Threads:     c.opts.threads,
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		OnStart:     leader.set,

@@ -34,6 +34,10 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
   --layout NAME        which memory has other addresses in each variant: code
                        (programs and libraries), disjoint (everything; programs
                        that use addresses as random numbers diverge) (code)
+  --threads HOW        how threads run: serial (one at a time, in the same order in
+                       each variant), parallel (all of them; programs diverge whose
+                       threads make other calls when they meet in another order)
+                       (serial)
   --hang-timeout TIME  processor time after which a variant that others wait for
                        counts as hung (60s)
   --detach             return as soon as the first process of PROG has ended; go on
@@ -63,6 +67,7 @@ type options struct {
 	perVariant  bool
 	pids        libmultivar.PidMode
 	layout      libmultivar.LayoutMode
+	threads     libmultivar.ThreadMode
 	hangTimeout time.Duration
 	verbose     bool
 	// detach asks for the prompt as soon as the program's first process has ended.
@@ -79,7 +84,7 @@ const defaultVariants = 2
 // is no flag. Errors are one line for the user.
 func parseOptions(args, env []string) (options, error) {
 	o := options{programs: map[int]string{}}
-	var policyName, pids, layout string
+	var policyName, pids, layout, threads string
 	fs := flag.NewFlagSet("kvmsandbox", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.variants, "n", 0, "")
@@ -90,6 +95,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.StringVar(&o.log, "log", "", "")
 	fs.StringVar(&pids, "pids", "leader", "")
 	fs.StringVar(&layout, "layout", "code", "")
+	fs.StringVar(&threads, "threads", "serial", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.BoolVar(&o.detach, "detach", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
@@ -135,6 +141,14 @@ func parseOptions(args, env []string) (options, error) {
 		o.layout = libmultivar.LayoutDisjoint
 	default:
 		return o, fmt.Errorf("--layout: unknown layout %q; there are code, disjoint", layout)
+	}
+	switch threads {
+	case "serial":
+		o.threads = libmultivar.ThreadsSerial
+	case "parallel":
+		o.threads = libmultivar.ThreadsParallel
+	default:
+		return o, fmt.Errorf("--threads: there is no mode %q; there are serial, parallel", threads)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {

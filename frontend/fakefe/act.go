@@ -37,6 +37,9 @@ func (s *session) act(a *frontend.Action) {
 	case t.state == dying:
 		// The monitor cannot know it yet.
 		return
+	case a.Op == frontend.OpStop && t.state == blocked && t.stoppable:
+		s.done(t, t.interruptCode())
+		return
 	case a.Op == frontend.OpStop && !t.state.stopped():
 		t.halting = true
 		return
@@ -161,6 +164,7 @@ func (s *session) interrupt(t *task, a *frontend.Action) {
 func (s *session) runCall(t *task, a *frontend.Action) {
 	t.run = call{a.Nr, a.Args}
 	t.exit = a.Exit
+	t.stoppable = a.Stoppable
 	var f *file
 	if a.File != 0 {
 		if f = s.files[a.File]; f == nil || a.FileArg < 0 || a.FileArg >= len(a.Args) {

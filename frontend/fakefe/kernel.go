@@ -11,6 +11,8 @@ import (
 // (arch/x86/entry/syscalls/syscall_64.tbl).
 const (
 	nrMmap       = 9
+	nrYield      = 24
+	nrFutex      = 202
 	nrMprotect   = 10
 	nrMunmap     = 11
 	nrSigaction  = 13
@@ -173,7 +175,14 @@ func (s *session) retry(t *task) bool {
 func (s *session) tryCall(t *task, f *file) (ret int64, done bool) {
 	a := &t.run.args
 	p := t.proc
+	if t.step != nil && t.step.Op == OpAwait {
+		return 0, t.step.Until(&Frame{task: t})
+	}
 	switch t.run.nr {
+	case nrYield:
+		if t.stoppable {
+			return 0, true
+		}
 	case nrMmap:
 		return s.mmap(t, f), true
 	case nrMunmap:

@@ -28,6 +28,8 @@ const (
 	OpDo
 	// OpSpin computes until Until says so, for ever when it is nil.
 	OpSpin
+	// OpAwait makes calls of futex(2) until Until says so, none when it does at once.
+	OpAwait
 )
 
 // Step is one thing that a scripted program does.
@@ -47,7 +49,7 @@ type Step struct {
 	Addr   Arg
 	// Do is called with the task's frame.
 	Do func(*Frame)
-	// Until ends a computation.
+	// Until ends a computation, or a wait.
 	Until func(*Frame) bool
 	// Again, when set, is what the program does when the kernel has it make the
 	// interrupted call again: its code may have been written to meanwhile.
@@ -90,6 +92,18 @@ func Spin() Step { return Step{Op: OpSpin} }
 
 // SpinUntil returns the step of a loop without calls that a handler ends.
 func SpinUntil(done func(*Frame) bool) Step { return Step{Op: OpSpin, Until: done} }
+
+// Await returns the step of a wait for other threads. Until is asked before each call of
+// futex(2) and while it sleeps, and not again once it has said true, so it may take what
+// it waits for. A wait with a limit of time is restarted like one, but lasts as long as any.
+// It is for monitors that have each variant make such calls for itself.
+func Await(limit bool, until func(*Frame) bool) Step {
+	s := Step{Op: OpAwait, Nr: nrFutex, Until: until}
+	if limit {
+		s.Args = []Arg{nil, nil, nil, Buffer(16)}
+	}
+	return s
+}
 
 // As returns the step with its result saved as a variable.
 func (s Step) As(name string) Step {

@@ -321,6 +321,13 @@ func (s *session) perform(t *task, step *Step) bool {
 			return false
 		}
 		t.hung = true
+	case OpAwait:
+		if step.Until(view) {
+			t.top().pc++
+			t.fresh = false
+			return false
+		}
+		s.call(t, step, view)
 	case OpFault:
 		t.raise(step, view)
 	case OpTimeStamp:
@@ -329,16 +336,21 @@ func (s *session) perform(t *task, step *Step) bool {
 		t.state = atTimeStamp
 		s.stop(t, func() []frontend.Action { return s.mon.OnRdtsc(t.id, t.stamp) })
 	default:
-		c := call{nr: step.Nr}
-		for i, a := range step.Args {
-			if a != nil {
-				c.args[i] = a(view)
-			}
-		}
-		t.step, t.outs = step, view.outs
-		s.enter(t, c)
+		s.call(t, step, view)
 	}
 	return true
+}
+
+// call has a task make the call of a step.
+func (s *session) call(t *task, step *Step, view *Frame) {
+	c := call{nr: step.Nr}
+	for i, a := range step.Args {
+		if a != nil {
+			c.args[i] = a(view)
+		}
+	}
+	t.step, t.outs = step, view.outs
+	s.enter(t, c)
 }
 
 // enter stops a task at a call.

@@ -94,6 +94,12 @@ func (t *task) interruptCode() int64 {
 		return restartBlock
 	case nrEpollWait:
 		return errIntr
+	case nrRestart:
+		return restartBlock
+	case nrFutex:
+		if t.run.args[3] != 0 {
+			return restartBlock
+		}
 	}
 	return restartSys
 }

@@ -102,7 +102,9 @@ type task struct {
 	// run is what the kernel executes in place of call; exit asks for a report.
 	run  call
 	exit bool
-	ret  int64
+	// stoppable: OpStop ends the call that the kernel executes.
+	stoppable bool
+	ret       int64
 	// restart is the restart code, or EINTR, with which the call ended when a
 	// signal follows; 0 for none.
 	restart int64
@@ -208,7 +210,11 @@ func (t *task) saw(o Seen) {
 // finish ends the call at hand with a result that the program sees.
 func (t *task) finish(ret int64) {
 	t.restart = 0
-	if t.step != nil {
+	if t.step != nil && t.step.Op == OpAwait {
+		if ret == 0 {
+			t.top().pc++
+		}
+	} else if t.step != nil {
 		o := Seen{Nr: t.call.nr, Value: ret}
 		for _, x := range t.outs {
 			p := make([]byte, x.size)

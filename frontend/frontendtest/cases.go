@@ -61,6 +61,7 @@ var cases = []struct {
 	{"Stop", "spin", testStop},
 	{"StopDelivers", "flagged", testStopDelivers},
 	{"StopAmidCalls", "sleeps", testStopAmidCalls},
+	{"StopEndsSleep", "dozes", testStopEndsSleep},
 	{"TimerCalls", "calls", testTimerCalls},
 	{"StartErrors", "probe", testStartErrors},
 	{"MonitorRefuses", "probe", testMonitorRefuses},

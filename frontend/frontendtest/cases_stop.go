@@ -90,3 +90,43 @@ func testStopAmidCalls(t *testing.T, s *suite) {
 		t.Error("it never stopped")
 	}
 }
+
+// A follower's call that OpStop may end does end, as if the kernel were to restart it, and
+// is made again.
+func testStopEndsSleep(t *testing.T, s *suite) {
+	const follower, enough, want = 1, 3, 7
+	m := &Script{}
+	asleep, ended := map[frontend.Task]bool{}, 0
+	m.Call = func(id frontend.Task, c frontend.Call, name string) []frontend.Action {
+		switch {
+		case name != "futex" && name != "restart_syscall":
+			return nil
+		case id.Variant != follower:
+			return Answer(id, want)
+		case ended == enough:
+			ended = 0
+			return Answer(id, want)
+		}
+		asleep[id] = true
+		a := RunAs(id, c, true)
+		a[0].Stoppable = true
+		return a
+	}
+	m.Timer = func(time.Duration) []frontend.Action {
+		for id := range asleep {
+			return One(frontend.Action{Op: frontend.OpStop, Task: id})
+		}
+		return nil
+	}
+	m.Exit = func(id frontend.Task, ret int64) []frontend.Action {
+		delete(asleep, id)
+		if ret > -512 || ret < -516 {
+			t.Errorf("the call ended with %d", ret)
+		}
+		ended++
+		return Resume(id)
+	}
+	s.run(t, m, 2, "dozes").exited(t, done)
+	m.want(t, 1, want, want)
+	m.want(t, 2, want, want)
+}

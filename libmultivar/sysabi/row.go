@@ -136,6 +136,10 @@ type Row struct {
 	// before it returns (kill, a mask change, a write to a closed pipe), or tells of
 	// something that a signal told of before (wait4).
 	Signals bool
+	// Syncs is true when by the call threads of the program wait for each other, wake each
+	// other or let each other run, and nothing else comes of it. How often they have to
+	// depends on how they meet.
+	Syncs   bool
 	Wait    Wait
 	Handler Handler
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).

@@ -70,7 +70,7 @@ func procRows() []Row {
 		{Name: "setpriority", Args: args(i32("which"), pid("who"), i32("prio"))},
 		{Name: "ioprio_get", Args: args(i32("which"), pid("who"))},
 		{Name: "ioprio_set", Args: args(i32("which"), pid("who"), i32("ioprio"))},
-		{Name: "sched_yield"},
+		{Name: "sched_yield", Syncs: true},
 		{Name: "sched_getaffinity", Args: args(pid("pid"), u32("cpusetsize"), outRet("mask", 1))},
 		{Name: "sched_setaffinity", Args: args(pid("pid"), u32("cpusetsize"), in("mask", lenArg(1)))},
 		{Name: "sched_getscheduler", Args: args(pid("pid"))},

@@ -286,6 +286,14 @@ static void sleeps(void) {
     report(1, bad);
 }
 
+// dozes waits for ever, and with a limit of time.
+static void dozes(void) {
+    int word = 0;
+    struct timespec limit = {1000, 0};
+    report(1, syscall(SYS_futex, &word, 0, 0, NULL, NULL, 0));
+    report(2, syscall(SYS_futex, &word, 0, 0, &limit, NULL, 0));
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "probe")) probe();
@@ -308,6 +316,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "spin")) for (;;) asm volatile("");
     if (!strcmp(name, "flagged")) flagged();
     if (!strcmp(name, "sleeps")) sleeps();
+    if (!strcmp(name, "dozes")) dozes();
     if (!strcmp(name, "calls")) for (;;) syscall(SYS_getppid);
     if (!strcmp(name, "exec")) {
         execv(argv[2], argv + 2);
