@@ -109,6 +109,8 @@ func (th *thread) computing(v int) *thread {
 	for seen := []*thread(nil); th != nil && !slices.Contains(seen, th); {
 		s := &th.sides[v]
 		switch {
+		case s.meets:
+			return th.proc.busy(v)
 		case s.stop == running && s.inCall == nil && th.event(v) != nil:
 			return th
 		case s.stop == ready:
@@ -128,6 +130,18 @@ func (th *thread) computing(v int) *thread {
 		}
 	}
 	return nil
+}
+
+// busy returns a thread of p that computes in follower v, of which another one waits in a
+// call that is no event. It is nil when there is none.
+func (p *process) busy(v int) (found *thread) {
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == running && s.inCall == nil && !s.meets && th.event(v) != nil && (found == nil || th.id < found.id) {
+			found = th
+		}
+	}
+	return found
 }
 
 func (e *Engine) checkHang(th *thread, late, waiting int) {
