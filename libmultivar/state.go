@@ -204,8 +204,11 @@ type record struct {
 	// variant or the monitor, so it is withheld until all variants have asked.
 	sensitive bool
 	withheld  *frontend.Action
-	// answered is true when nobody runs the call; ret is then its result.
-	answered bool
+	// answered is true when nobody runs the call; ret is then its result. decided is true
+	// when a hook wanted that.
+	answered, decided bool
+	// view is what hooks know of the call until it is done, nil when none wants to.
+	view *Call
 	ret      int64
 	// pi is what the call does to a futex that inherits priorities, nil for others.
 	pi *inherited
