@@ -209,7 +209,7 @@ type record struct {
 	answered, decided bool
 	// view is what hooks know of the call until it is done, nil when none wants to.
 	view *Call
-	ret      int64
+	ret  int64
 	// pi is what the call does to a futex that inherits priorities, nil for others.
 	pi *inherited
 	// notifies: the call may raise a signal for its own caller when it succeeds, although

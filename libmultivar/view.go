@@ -172,12 +172,22 @@ func (a *Arg) Bytes() ([]byte, bool) {
 // directory of the descriptor before it, or to the process's working directory, and without
 // "." and "..". It looks at names alone. A symbolic link on the way leads elsewhere, also
 // where ".." follows one, and a process with another root directory (chroot) has names of
-// its own. It is for OnCall only, and fails where there is no such argument, no string, or
-// no directory.
+// its own. Of a descriptor it is the kernel's name, as /proc/PID/fd shows it, which need not
+// be a path ("pipe:[123]").
+//
+// It is for OnCall only, and fails where there is no such argument, no string, or no such
+// descriptor.
 func (c *Call) Path(name string) (string, error) {
 	i := c.index(name)
-	if i < 0 || c.call.Args[i].Kind != sysabi.Path {
-		return "", fmt.Errorf("%s has no path %q", c.Name, name)
+	if i < 0 {
+		return "", fmt.Errorf("%s has no argument %q", c.Name, name)
+	}
+	switch c.call.Args[i].Kind {
+	case sysabi.Path:
+	case sysabi.FD, sysabi.DirFD:
+		return c.file(i)
+	default:
+		return "", fmt.Errorf("%s of %s names no file", name, c.Name)
 	}
 	a := c.arg(i)
 	text, ok := a.Text()
@@ -187,15 +197,29 @@ func (c *Call) Path(name string) (string, error) {
 	if path.IsAbs(text) {
 		return path.Clean(text), nil
 	}
-	dir := frontend.WorkingDir
+	base, err := "", error(nil)
 	if i > 0 && c.call.Args[i-1].Kind == sysabi.DirFD {
-		dir = int(int32(c.Raw.Args[i-1]))
+		base, err = c.file(i - 1)
+	} else {
+		base, err = c.e.host.FilePath(c.Task, frontend.WorkingDir)
 	}
-	base, err := c.e.host.FilePath(c.Task, dir)
 	if err != nil {
-		return "", fmt.Errorf("%s of %s is relative to descriptor %d: %w", name, c.Name, dir, err)
+		return "", fmt.Errorf("%s of %s: %w", name, c.Name, err)
 	}
 	return path.Join(base, text), nil
+}
+
+// file returns the name of the file of a descriptor, argument i.
+func (c *Call) file(i int) (string, error) {
+	fd := int(int32(c.Raw.Args[i]))
+	if fd < 0 && (fd != frontend.WorkingDir || c.call.Args[i].Kind != sysabi.DirFD) {
+		return "", fmt.Errorf("%s: there is no descriptor %d", c.Name, fd)
+	}
+	name, err := c.e.host.FilePath(c.Task, fd)
+	if err != nil {
+		return "", fmt.Errorf("descriptor %d: %w", fd, err)
+	}
+	return name, nil
 }
 
 // Result is how a call ended.
