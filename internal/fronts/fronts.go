@@ -22,11 +22,14 @@ import (
 // concurrent use.
 type Tests struct{ absent lacks.Counter }
 
-// Main runs the tests of a package and returns the status with which to exit. Tools of the
-// machine have one language in them.
+// searchPath is PATH for everything that a test starts.
+const searchPath = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Main runs the tests of a package, in which programs of the machine have one search path
+// and one language, and returns the status with which to exit.
 func (f *Tests) Main(m *testing.M) int {
-	for _, name := range []string{"LC_ALL", "LANGUAGE"} {
-		if err := os.Setenv(name, "C"); err != nil {
+	for name, value := range map[string]string{"LC_ALL": "C", "LANGUAGE": "", "PATH": searchPath} {
+		if err := os.Setenv(name, value); err != nil {
 			fmt.Fprintln(os.Stderr, "test:", err)
 			return 1
 		}
@@ -65,44 +68,76 @@ func (f *Tests) Tool(t *testing.T, name string) string {
 }
 
 // Files are the descriptors of a program that a test runs: it reads what it was given, and
-// what it writes is collected.
+// what it writes to pipes is collected.
 type Files struct {
-	In       *os.File
-	out, err *os.File
+	in       *os.File
+	out, err *pipe
 }
 
 // NewFiles returns files from which a program reads input.
 func NewFiles(t *testing.T, input string) *Files {
 	t.Helper()
-	file := func(text string) *os.File {
-		f, err := os.CreateTemp(t.TempDir(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		if _, err := f.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			t.Fatal(err)
-		}
-		return f
+	in, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &Files{In: file(input), out: file(""), err: file("")}
+	t.Cleanup(func() { in.Close() })
+	if _, err := in.WriteString(input); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	return &Files{in: in, out: newPipe(t), err: newPipe(t)}
 }
 
 // List returns the descriptors 0 to 2.
-func (f *Files) List() []*os.File { return []*os.File{f.In, f.out, f.err} }
+func (f *Files) List() []*os.File { return []*os.File{f.in, f.out.w, f.err.w} }
 
-// Output returns what was written to descriptors 1 and 2.
+// Output returns what was written to descriptors 1 and 2. It is called once, when nobody
+// else has them.
 func (f *Files) Output(t *testing.T) (out, err string) {
 	t.Helper()
-	read := func(file *os.File) string {
-		p, err := os.ReadFile(file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(p)
+	return f.out.text(t), f.err.text(t)
+}
+
+// pipe collects what is written to it.
+type pipe struct {
+	w    *os.File
+	done chan struct{}
+	// data and err are valid when done is closed.
+	data []byte
+	err  error
+}
+
+func newPipe(t *testing.T) *pipe {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return read(f.out), read(f.err)
+	p := &pipe{w: w, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.data, p.err = io.ReadAll(r)
+		r.Close()
+	}()
+	t.Cleanup(func() {
+		w.Close()
+		<-p.done
+	})
+	return p
+}
+
+// text returns all that was written.
+func (p *pipe) text(t *testing.T) string {
+	t.Helper()
+	if err := p.w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	return string(p.data)
 }
