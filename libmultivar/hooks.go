@@ -12,13 +12,16 @@ import (
 // Hooks are the say that whoever embeds the engine has in what a program does. Each of
 // them may be nil.
 //
-// They are called for the leader alone, once for each call of the program, on the
-// session's goroutine: all variants stand still meanwhile, so a hook returns soon, and it
-// needs no locks unless it shares something with other goroutines. What a hook decides is
-// carried out once and holds in all variants, because followers are compared with the
-// leader's call and get its outcome. What the call of a hook shows comes from a program that
-// may be hostile; the engine has read it with bounds. A hook that panics ends the call of
-// FrontEnd.Run by that panic: the engine recovers from none.
+// They are called for the leader alone, once for each call of the program, on the session's
+// goroutine, one at a time. Nothing else is done for the session meanwhile, so a hook returns
+// soon and waits for nothing that the program does; it needs no locks unless it shares
+// something with other goroutines. What a hook decides is carried out once and holds in all
+// variants, because followers are compared with the leader's call and get its outcome. What
+// it is shown comes from a program that may be hostile, and was read with bounds.
+//
+// Neither the engine nor a front-end recovers from a hook's panic. The session's goroutine
+// need not be the one that has called Run, so it ends the whole process, and with that the
+// variants.
 //
 // The program with which a session begins is no call of the program's, and neither is what
 // the kernel makes again when a signal has interrupted it.
