@@ -430,6 +430,45 @@ func TestHookedVariantsAgree(t *testing.T) {
 	}
 }
 
+// Threads that hooks interfere with interleave alike: each reports a number that all of them
+// change at every call, made or not.
+func TestHookedThreadsAgree(t *testing.T) {
+	refused := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		work := func(id int) []fakefe.Step {
+			var out []fakefe.Step
+			for range 30 {
+				out = append(out,
+					fakefe.Do(func(f *fakefe.Frame) { f.Set("shared", f.Var("shared")*7+uint64(id)) }),
+					fakefe.Call(nr("lseek"), num(id), fakefe.Var("shared"), num(0)))
+			}
+			return out
+		}
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers()}
+		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
+			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
+		}
+		prog.Steps = append(prog.Steps, work(0)...)
+		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		seed := rapid.Uint64Range(0, 1000).Draw(rt, "verdicts")
+		made := uint64(0)
+		cfg := genConfig(rt, 2)
+		cfg.Hooks = libmultivar.Hooks{Calls: []string{"lseek", "clone"}, OnCall: func(c *libmultivar.Call) libmultivar.Verdict {
+			made++
+			if rand.New(rand.NewPCG(seed, made)).IntN(3) > 0 {
+				return libmultivar.GoOn()
+			}
+			refused[c.Name]++
+			return libmultivar.Fail(errNoSpace)
+		}}
+		s := scripted(t, cfg, fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(1))
+		s.agreed(rt)
+	})
+	if refused["lseek"] == 0 || refused["clone"] == 0 {
+		t.Errorf("refused %v", refused)
+	}
+}
+
 // contains reports whether acts, or what children do, have one of a kind.
 func contains(acts []act, kind string) bool {
 	return slices.ContainsFunc(acts, func(a act) bool { return a.kind == kind || contains(a.child, kind) })

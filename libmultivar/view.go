@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -84,13 +85,17 @@ func (c *Call) applies(a *sysabi.Arg) bool {
 }
 
 func (c *Call) arg(i int) Arg {
-	a := Arg{Arg: c.call.Args[i]}
-	for k := range c.fields {
-		if int(c.fields[k].Arg) == i {
-			a.Fields = append(a.Fields, c.fields[k])
-		}
+	// The fields are in the order of the arguments.
+	fields := c.fields
+	if from := slices.IndexFunc(fields, func(f event.Field) bool { return int(f.Arg) == i }); from >= 0 {
+		fields = fields[from:]
+	} else {
+		fields = nil
 	}
-	return a
+	if to := slices.IndexFunc(fields, func(f event.Field) bool { return int(f.Arg) > i }); to >= 0 {
+		fields = fields[:to:to]
+	}
+	return Arg{Arg: c.call.Args[i], Fields: fields}
 }
 
 // Int returns a number: a descriptor, a size, an offset, flags. An address is what
@@ -148,24 +153,20 @@ func (a *Arg) Bytes() ([]byte, bool) {
 	default:
 		return nil, false
 	}
-	var all []byte
-	found := false
+	var blocks [][]byte
 	for i := range a.Fields {
 		f := &a.Fields[i]
 		if f.Flags&(event.Fault|event.Hashed) != 0 {
 			return nil, false
 		}
-		if f.Part != event.PartBase || f.Flags&(event.Number|event.Null) != 0 {
-			continue
+		if f.Part == event.PartBase && f.Flags&(event.Number|event.Null) == 0 {
+			blocks = append(blocks, f.Data)
 		}
-		if !found {
-			all = f.Data
-		} else {
-			all = append(all[:len(all):len(all)], f.Data...)
-		}
-		found = true
 	}
-	return all, found
+	if len(blocks) == 1 {
+		return blocks[0], true
+	}
+	return slices.Concat(blocks...), len(blocks) > 0
 }
 
 // Path returns the absolute name of the file that an argument names: relative to the

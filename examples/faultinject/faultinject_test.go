@@ -203,6 +203,12 @@ func TestSameAsNatively(t *testing.T) {
 		{"an interrupted write", "write", syscall.EINTR, "EINTR", 1, 2, []string{"python3", "-c", `import os
 for i in range(20): os.write(1, b"%d\n" % i)`}, "19\n"},
 		{"no more processes", "vfork", syscall.EAGAIN, "EAGAIN", 3, 1000, []string{"sh", "-c", "cat /dev/null; cat /dev/null; cat /dev/null; echo on"}, "fork"},
+		{"no more threads", "clone3", syscall.EAGAIN, "EAGAIN", 2, 1000, []string{"python3", "-c", `import threading
+ts = [threading.Thread(target=lambda: None) for i in range(3)]
+for t in ts:
+    try: t.start()
+    except RuntimeError as e: print(e)
+    else: t.join()`}, "start new thread"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tests.Tool(t, tc.args[0])
