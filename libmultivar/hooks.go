@@ -23,8 +23,8 @@ import (
 // need not be the one that has called Run, so it ends the whole process, and with that the
 // variants.
 //
-// The program with which a session begins is no call of the program's, and neither is what
-// the kernel makes again when a signal has interrupted it.
+// The program with which a session begins is no call of the program's. A call that a signal
+// interrupts and that the kernel makes again is the same call, unless a handler has run.
 type Hooks struct {
 	// Calls are the names of the system calls for which OnCall and OnResult are called, as
 	// in [sysabi.Row]. All are when it is nil.

@@ -273,6 +273,33 @@ func TestHookShortens(t *testing.T) {
 	}
 }
 
+// The call with one buffer has the other arguments of the one with several.
+func TestHookShortensVectors(t *testing.T) {
+	h := libmultivar.Hooks{Calls: []string{"preadv", "pwritev"}, OnCall: func(*libmultivar.Call) libmultivar.Verdict {
+		return libmultivar.Shorten(6)
+	}}
+	vector := fakefe.Words(fakefe.Buffer(4), num(4), fakefe.Buffer(5), num(5))
+	s := hooked(t, h,
+		fakefe.Call(nr("preadv"), num(3), vector, num(2), num(1000)),
+		fakefe.Call(nr("pwritev"), num(4), vector, num(2), num(2000)),
+	)
+	s.agreed(t)
+	type made struct {
+		nr       int64
+		fd, n, o uint64
+	}
+	var got []made
+	for _, e := range s.record.Effects {
+		if e.Nr == nr("pread64") || e.Nr == nr("pwrite64") {
+			got = append(got, made{e.Nr, e.Args[0], e.Args[2], e.Args[3]})
+		}
+	}
+	// One buffer is less than six bytes.
+	if want := []made{{nr("pread64"), 3, 4, 1000}, {nr("pwrite64"), 4, 4, 2000}}; !slices.Equal(got, want) {
+		t.Errorf("made %+v, want %+v", got, want)
+	}
+}
+
 // A verdict that cannot be carried out ends the session: the call is not made.
 func TestImpossibleVerdicts(t *testing.T) {
 	stopped := errors.New("enough")
