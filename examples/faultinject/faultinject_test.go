@@ -80,7 +80,7 @@ func inject(t *testing.T, f faults) *injector {
 // in any number of variants.
 func TestProgramsCope(t *testing.T) {
 	dir := t.TempDir()
-	data := noise(300_000)
+	data := noise(60_000)
 	if err := os.WriteFile(filepath.Join(dir, "data"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ with open(sys.argv[2], "wb") as out:
 			return []string{"dd", "if=" + from, "of=" + to, "bs=5000", "iflag=fullblock", "status=noxfer"}
 		}, data, true, true},
 		{"cat", "cat", func(from, to string) []string {
-			return []string{"sh", "-c", `cat "$0" | cat | cat >"$1"`, from, to}
+			return []string{"sh", "-c", `cat "$0" | cat | cat | cat | cat | cat | cat >"$1"`, from, to}
 		}, data, false, true},
 		{"tar", "tar", func(from, to string) []string {
 			return []string{"sh", "-c", `mkdir "$1.d" && tar -B -C "$1.d" -xf "$0.tar" && mv "$1.d/data" "$1"`, from, to}
