@@ -106,8 +106,8 @@ func TestHookSeesArguments(t *testing.T) {
 // The name of a file is absolute, whatever it is relative to.
 func TestHookSeesPaths(t *testing.T) {
 	var paths []string
-	h := libmultivar.Hooks{Calls: []string{"openat", "unlink", "linkat"}, OnCall: func(c *libmultivar.Call) libmultivar.Verdict {
-		for _, name := range []string{"pathname", "oldpath", "newpath"} {
+	h := libmultivar.Hooks{Calls: []string{"openat", "unlink", "linkat", "fchmod"}, OnCall: func(c *libmultivar.Call) libmultivar.Verdict {
+		for _, name := range []string{"pathname", "oldpath", "newpath", "fd", "dirfd"} {
 			if _, ok := c.Arg(name); !ok {
 				if _, err := c.Path(name); err == nil {
 					t.Errorf("%s has a path %s", c.Name, name)
@@ -117,7 +117,7 @@ func TestHookSeesPaths(t *testing.T) {
 			p, err := c.Path(name)
 			if err != nil {
 				p = "?"
-				if !errors.Is(err, frontend.ErrFault) {
+				if fd, ok := c.Arg("fd"); !errors.Is(err, frontend.ErrFault) && (!ok || fd.Int() != -1) {
 					t.Error(err)
 				}
 			}
@@ -133,9 +133,11 @@ func TestHookSeesPaths(t *testing.T) {
 		fakefe.Call(nr("openat"), num(5), num(0), num(0), num(0)),
 		fakefe.Call(nr("unlink"), fakefe.String("c")),
 		fakefe.Call(nr("linkat"), num(6), fakefe.String("d"), num(7), fakefe.String("e"), num(0)),
+		fakefe.Call(nr("fchmod"), num(8), num(0)),
+		fakefe.Call(nr("fchmod"), fakefe.Num(0xffffffff), num(0)),
 	)
 	s.agreed(t)
-	want := []string{"/etc/passwd", "/fake/a", "/fake/b", "?", "/fake/c", "/fake/6/d", "/fake/7/e"}
+	want := []string{"/etc/passwd", "/fake", "/fake/a", "/fake", "/fake/b", "/fake/5", "?", "/fake/5", "/fake/c", "/fake/6/d", "/fake/7/e", "/fake/8", "?"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("paths %q, want %q", paths, want)
 	}
@@ -185,6 +187,41 @@ func TestHookRefuses(t *testing.T) {
 				t.Errorf("result %d, outcome %+v", errno, s.outcome)
 			}
 		})
+	}
+}
+
+// A signal that comes in front of a call which a hook answers comes with that answer, and
+// not as an interruption of the call.
+func TestHookRefusesAmidSignals(t *testing.T) {
+	handled := 0
+	for seed := range uint64(60) {
+		steps := []fakefe.Step{sigaction(sigUsr1, 1, 0, 0)}
+		for range 6 {
+			steps = append(steps, fakefe.Call(nr("poll"), fakefe.Buffer(8), num(1), num(1000)))
+		}
+		cfg := libmultivar.Config{Variants: 2, Hooks: libmultivar.Hooks{
+			Calls:  []string{"poll"},
+			OnCall: func(*libmultivar.Call) libmultivar.Verdict { return libmultivar.Fail(errAccess) },
+		}}
+		s := scripted(t, cfg, fakefe.Config{
+			Programs:   []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: handlers()}},
+			Choose:     fakefe.Random(seed),
+			Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr1, After: int(seed % 20)}},
+		}, newTableKernel(seed))
+		s.agreed(t)
+		if s.outcome.Status.Signal != 0 {
+			// It came before there was a handler.
+			continue
+		}
+		handled += len(s.results(1, "0", "getppid"))
+		for v := range 2 {
+			if got := s.results(v, "0", "poll"); !slices.Equal(got, slices.Repeat([]int64{-errAccess}, 6)) {
+				t.Errorf("seed %d: variant %d saw %d", seed, v, got)
+			}
+		}
+	}
+	if handled == 0 {
+		t.Error("no handler ran")
 	}
 }
 
