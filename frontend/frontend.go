@@ -17,6 +17,10 @@ const Leader = 0
 // MaxVariants is the largest number of variants of one session.
 const MaxVariants = 64
 
+// WorkingDir stands for the working directory where a descriptor is asked for (AT_FDCWD of
+// include/uapi/linux/fcntl.h).
+const WorkingDir = -100
+
 // Task identifies one thread of one variant. Host is the front-end's own id of
 // the thread (under ptrace the thread id in the monitor's pid namespace); it is
 // unique among the living tasks of all variants.
@@ -149,7 +153,8 @@ type Files interface {
 	CloseFile(f File) error
 
 	// FilePath returns the kernel's name for descriptor fd of task t, as
-	// /proc/PID/fd shows it ("/etc/passwd", "pipe:[123]").
+	// /proc/PID/fd shows it ("/etc/passwd", "pipe:[123]"), or for its working directory
+	// where fd is WorkingDir.
 	FilePath(t Task, fd int) (string, error)
 }
 

@@ -231,6 +231,9 @@ func (s *session) CloseFile(f frontend.File) error {
 
 // FilePath implements frontend.Host.
 func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
+	if fd == frontend.WorkingDir {
+		return unix.ReadLink(procPath(id.Host, "cwd"))
+	}
 	name, err := unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
 	if t := s.tasks[id.Host]; t != nil && len(s.snapshots) > 0 {
 		if n := s.snapshotOf(t, fd); n != nil {

@@ -19,6 +19,12 @@
 // complete the event, and followers are answered from it, or run the call too
 // where it concerns their own memory or life.
 //
+// # Embedding
+//
+// [Run] puts a front-end, a program and an engine together. [Hooks] have a say in what the
+// program asks of the kernel: they see each call once, as it is compared, and their verdict
+// holds in all variants. docs/embedding.md is a guide.
+//
 // An Engine is not safe for concurrent use; the front-end calls it from one
 // goroutine.
 package libmultivar

@@ -57,17 +57,22 @@ func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, 
 		return e.builder.Record(), true
 	}
 	x := encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args}
-	for i := range call.Args {
-		a := &call.Args[i]
-		if a.If.Mask != 0 && c.Args[a.If.Arg]&a.If.Mask == 0 {
-			continue
-		}
-		x.arg(uint8(i), a, c.Args[i], th)
-	}
+	x.arguments(th)
 	for _, r := range compared {
 		x.mapped(r)
 	}
 	return x.b.Record(), !x.gone
+}
+
+// arguments encodes all arguments of the call.
+func (x *encoder) arguments(th *thread) {
+	for i := range x.call.Args {
+		a := &x.call.Args[i]
+		if a.If.Mask != 0 && x.args[a.If.Arg]&a.If.Mask == 0 {
+			continue
+		}
+		x.arg(uint8(i), a, x.args[i], th)
+	}
 }
 
 // read fills p from addr and returns how much could be read.

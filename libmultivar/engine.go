@@ -78,6 +78,8 @@ type Config struct {
 	// OnCall, when set, gets each completed call of each variant as a line; an
 	// error ends the session. The bytes are valid during the call only.
 	OnCall func(variant int, line []byte) error
+	// Hooks are asked and told about the leader's calls.
+	Hooks Hooks
 	// OnStart, when set, is told the id of the leader's first process.
 	OnStart func(pid int)
 	// OnOthers, when set, is called when the first process has ended in all variants while
@@ -109,6 +111,7 @@ type Engine struct {
 	rand   *rand.Rand
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
+	hooks    hooks
 
 	// tasks finds the thread of a living task. Threads whose follower twins have
 	// not been created yet are in it with the tasks that exist.
@@ -177,6 +180,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = DefaultStallTimeout
 	}
+	hooks, err := newHooks(cfg.Hooks)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
 	if err != nil {
@@ -190,6 +197,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		layout:    layout,
 		rand:      r,
 		handlers:  handlers(),
+		hooks:     hooks,
 		tasks:     make(map[frontend.Task]*thread),
 		pids:      make(map[int]*process),
 		nextPid:   int(cfg.Pids),
@@ -446,7 +454,7 @@ func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
 	e.builder.Reset(event.TimeStamp, timeStampNr)
 	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(ts.WithProcessor))
 	ev.request = e.builder.Record()
-	ev.stamp = ts
+	ev.stamp = e.timeStamp(th, ts)
 	e.published(th, ev)
 }
 

@@ -56,13 +56,15 @@ func (e *Engine) leaderCall(th *thread) {
 	ev.raw = s.call
 	ev.call = row.Resolve(s.call.Args)
 	ev.name = ev.call.Name
-	e.prepare(th, ev)
+	e.decide(th, ev)
 	if sig != nil {
-		e.answer(ev, -eINTR)
+		if !ev.decided {
+			e.answer(ev, -eINTR)
+		}
 		ev.signal, ev.run, ev.after, ev.outs, ev.sigMask = sig, nil, nil, nil, nil
 	}
 	ev.compared = e.comparedMemory(th, &ev.call, &s.call)
-	request, ok := e.encode(th, frontend.Leader, &ev.call, &s.call, ev.compared)
+	request, ok := e.requested(th, ev)
 	if !ok {
 		// The task died while it stood here; its exit follows.
 		th.events = th.events[:len(th.events)-1]
@@ -247,6 +249,7 @@ func (e *Engine) complete(ev *record) {
 	ev.done = true
 	e.endChange(ev)
 	e.logCall(frontend.Leader, ev)
+	e.resulted(ev)
 	th := ev.thread
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if s := &th.sides[v]; s.met == ev && s.inCall == nil && s.stop.stopped() {

@@ -52,7 +52,7 @@ type reader struct {
 // capture records what the kernel wrote for the leader's call, to be copied to
 // the followers.
 func (e *Engine) capture(ev *record, s *side, ret int64) {
-	if e.followers == 0 && e.cfg.OnCall == nil {
+	if e.followers == 0 && e.cfg.OnCall == nil && ev.view == nil {
 		return
 	}
 	if isRestart(ret) {

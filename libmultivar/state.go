@@ -209,9 +209,12 @@ type record struct {
 	// variant or the monitor, so it is withheld until all variants have asked.
 	sensitive bool
 	withheld  *frontend.Action
-	// answered is true when nobody runs the call; ret is then its result.
-	answered bool
-	ret      int64
+	// answered is true when nobody runs the call; ret is then its result. decided is true
+	// when a hook wanted that.
+	answered, decided bool
+	// view is what hooks know of the call until it is done, nil when none wants to.
+	view *Call
+	ret  int64
 	// pi is what the call does to a futex that inherits priorities, nil for others.
 	pi *inherited
 	// notifies: the call may raise a signal for its own caller when it succeeds, although

@@ -121,7 +121,14 @@ func (f *FrontEnd) Run(
 func onFreshThread(fn func()) {
 	done := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				// Who waits must not go on: it would take the session for ended, and could
+				// exit before the panic has ended the process.
+				panic(r)
+			}
+			close(done)
+		}()
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if unix.HasChildren() {

@@ -203,6 +203,9 @@ func (s *session) CloseFile(f frontend.File) error {
 
 // FilePath implements frontend.Host.
 func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
+	if fd == frontend.WorkingDir {
+		return unix.ReadLink(procPath(id.Host, "cwd"))
+	}
 	return unix.ReadLink(procPath(id.Host, "fd/"+strconv.Itoa(fd)))
 }
 

@@ -612,6 +612,10 @@ func testFileForFollower(t *testing.T, s *suite) {
 	if err := os.WriteFile(name, []byte("Q"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	m := &Script{}
 	var file frontend.File
 	var fd int64 = -1
@@ -668,6 +672,9 @@ func testFileForFollower(t *testing.T, s *suite) {
 		path, err := m.Host.FilePath(id, int(fd))
 		if err != nil || path != name {
 			t.Errorf("FilePath: %q, %v; want %q", path, err, name)
+		}
+		if dir, err := m.Host.FilePath(id, frontend.WorkingDir); err != nil || dir != wd {
+			t.Errorf("working directory: %q, %v; want %q", dir, err, wd)
 		}
 		if file, err = m.Host.DupFile(id, int(fd)); err != nil {
 			t.Error(err)

@@ -13,8 +13,10 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// reportFD marks the calls by which programs report.
-const reportFD = -77
+// ReportFD marks the calls by which programs report what they see: a program calls
+// lseek(ReportFD, value, what), and Script answers 0 and notes the value under what. It is
+// -77, no descriptor, as the register holds it.
+const ReportFD = 0xffff_ffb3
 
 // Script is a monitor whose answers a test sets; what it leaves out, or answers
 // with nil where nil is no answer, lets the program do what it wants. It takes
@@ -159,7 +161,7 @@ func (m *Script) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	if ok {
 		name = row.Name
 	}
-	if name == "lseek" && int32(c.Args[0]) == reportFD {
+	if name == "lseek" && uint32(c.Args[0]) == ReportFD {
 		what := int(int32(c.Args[2]))
 		m.Reports[what] = append(m.Reports[what], int64(c.Args[1]))
 		if m.Report != nil {

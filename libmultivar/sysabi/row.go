@@ -141,6 +141,14 @@ type Row struct {
 	// depends on how they meet.
 	Syncs   bool
 	Wait    Wait
+	// Moves is the index of the argument that counts the bytes which the call transfers, in
+	// calls that may transfer fewer and say how many they have; zero for none. The call never
+	// has its count first.
+	Moves int
+	// Single is the name of the call that transfers one buffer where this one transfers
+	// several and may transfer fewer. Its second and third arguments are the buffer and its
+	// length, the others are the same.
+	Single  string
 	Handler Handler
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
 	Sub *SubTable

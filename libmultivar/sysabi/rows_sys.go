@@ -17,7 +17,7 @@ func sysRows() []Row {
 		fcntlRow(),
 		{Name: "uname", Args: args(outRec("buf", utsnameLayout))},
 		{Name: "sysinfo", Args: args(outRec("info", sysinfoLayout))},
-		{Name: "getrandom", Args: args(outRet("buf", 1), long("buflen"), flags("flags", getrandomNames))},
+		{Name: "getrandom", Args: args(outRet("buf", 1), long("buflen"), flags("flags", getrandomNames)), Moves: 1},
 		{Name: "sethostname", Args: args(in("name", lenArg(1)), i32("len"))},
 		{Name: "setdomainname", Args: args(in("name", lenArg(1)), i32("len"))},
 		{Name: "vhangup"},

@@ -391,3 +391,37 @@ func TestARM64HasItsOwnLayouts(t *testing.T) {
 		})
 	}
 }
+
+// Of calls that may transfer less the table knows by which argument, or the call that does
+// the same with one buffer.
+func TestTransfers(t *testing.T) {
+	n := 0
+	for _, r := range Rows() {
+		if r.Moves != 0 {
+			n++
+			if k := r.Args[r.Moves].Kind; k != Long && k != Uint && k != Int {
+				t.Errorf("%s transfers argument %d, which is no count", r.Name, r.Moves)
+			}
+			if r.Exec != Leader || r.Ret != RetInt || r.Sub != nil {
+				t.Errorf("%s is not a call that only the leader makes and that returns a count", r.Name)
+			}
+		}
+		if r.Single == "" {
+			continue
+		}
+		n++
+		one, ok := ByName(r.Single)
+		if !ok || one.Moves != 2 || r.Moves != 0 || r.Args[1].Kind != Iovec || one.Args[1].Kind != Buf || one.Args[1].Dir != r.Args[1].Dir {
+			t.Errorf("%s does not do with one buffer what %s does", r.Single, r.Name)
+			continue
+		}
+		for i, a := range one.Args {
+			if i != 1 && i != 2 && (r.Args[i].Kind != a.Kind || r.Args[i].Name != a.Name) {
+				t.Errorf("argument %d of %s is another than that of %s", i, r.Single, r.Name)
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d calls transfer anything", n)
+	}
+}
