@@ -168,7 +168,14 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	if _, err := s.held(id); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("/fake/%d", fd), nil
+	if s.cfg.FileName == nil {
+		return fmt.Sprintf("/fake/%d", fd), nil
+	}
+	name := s.cfg.FileName(fd)
+	if name == "" {
+		return "", errFile
+	}
+	return name, nil
 }
 
 // TimerWithin implements frontend.Host: timers come when the Chooser lets them.

@@ -122,6 +122,9 @@ const (
 // Row describes one system call.
 type Row struct {
 	Name string
+	// ID is the row's place in Rows counted from 1, the same on all architectures; 0 for
+	// rows that are not of the table. Tables with one entry per call are indexed by it.
+	ID int
 	// Nr is the call's number per architecture, Absent where there is none.
 	Nr   [archCount]int
 	Args []Arg
@@ -176,6 +179,28 @@ type SubCase struct {
 	Reason string
 	// full is Args behind the row's own arguments, built with the table.
 	full []Arg
+}
+
+// Descriptor returns the argument that is the descriptor on which the call acts. It is
+// false for calls with none and for those with several.
+func (r *Row) Descriptor() (arg int, ok bool) {
+	arg = -1
+	for i := range r.Args {
+		if r.Args[i].Kind != FD {
+			continue
+		}
+		if arg >= 0 {
+			return 0, false
+		}
+		arg = i
+	}
+	return max(arg, 0), arg >= 0
+}
+
+// ReplacesDescriptors reports whether the call may make the number of an open descriptor
+// stand for something else, now or for the next that is opened.
+func (r *Row) ReplacesDescriptors() bool {
+	return r.Handler == HandlerClose || r.Handler == HandlerDup
 }
 
 // Call is a row with the description that the command argument selects.

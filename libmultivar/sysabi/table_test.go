@@ -87,6 +87,42 @@ func TestRowsAreSortedAndCopied(t *testing.T) {
 // maxArgs is the number of arguments that a system call can have.
 const maxArgs = 6
 
+func TestRowsHaveIDs(t *testing.T) {
+	rows := Rows()
+	for i, r := range rows {
+		if r.ID != i+1 {
+			t.Errorf("%s has the id %d, want %d", r.Name, r.ID, i+1)
+		}
+		for a := range archCount {
+			if r.Nr[a] == Absent {
+				continue
+			}
+			if of, ok := Lookup(a, r.Nr[a]); !ok || of.ID != r.ID {
+				t.Errorf("%s has another id on %v", r.Name, a)
+			}
+		}
+	}
+}
+
+func TestDescriptor(t *testing.T) {
+	for name, want := range map[string]int{
+		"read": 0, "fcntl": 0, "ioctl": 0, "mmap": 4, "sendto": 0, "accept": 0, "setsockopt": 0,
+		"getpid": -1, "openat": -1, "sendfile": -1, "dup2": -1, "epoll_ctl": -1, "select": -1, "waitid": -1,
+	} {
+		r, ok := ByName(name)
+		if !ok {
+			t.Fatalf("no row for %s", name)
+		}
+		got, ok := r.Descriptor()
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("descriptor of %s is argument %d, want %d", name, got, want)
+		}
+	}
+}
+
 // description is one way to read the arguments of a call.
 type description struct {
 	name   string
