@@ -68,7 +68,7 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 	ev.request = request
 	e.lengths(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || e.policyWaits(th, ev)
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)

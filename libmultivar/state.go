@@ -190,8 +190,10 @@ type record struct {
 	// raw is the leader's call as it was caught.
 	raw     frontend.Call
 	request []byte
-	// args are the leader's arguments with which the kernel is called.
+	// wait: the leader's call has no effect before all followers have asked for it.
 	wait bool
+	// relies: it does not wait because of what its descriptor is.
+	relies bool
 	// met counts the followers that have reached the event and asked for the same;
 	// passed counts those that are done with it.
 	met, passed int
