@@ -72,6 +72,9 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if len(args) > 0 && args[0] == doctorName {
 		return c.doctor(ctx, args[1:], env)
 	}
+	if len(args) > 0 && args[0] == policyName {
+		return c.policy(args[1:])
+	}
 	opts, err := parseOptions(args, env)
 	if err != nil {
 		return c.fail(statusFailed, err)
