@@ -39,6 +39,24 @@ const (
 	RetNone
 )
 
+// Alone says what becomes of a call that one variant makes and the others do not, where a
+// rule of the user's lets it.
+type Alone uint8
+
+// What becomes of such calls.
+const (
+	// NotAlone: it must not be made. It changes something, or what it answers is true in
+	// the leader only.
+	NotAlone Alone = iota
+	// AloneRuns: the variant runs it. It writes nothing but its answer, and its arguments
+	// are no descriptors, ids or addresses other than those of the answer.
+	AloneRuns
+	// AlonePid and AloneTid: the answer is the id of the process, or thread, as the program
+	// sees it, which a follower's kernel does not know.
+	AlonePid
+	AloneTid
+)
+
 // Wait is the set of reasons why a policy may want a call to wait until every
 // variant has asked for it.
 type Wait uint8
@@ -140,6 +158,7 @@ type Row struct {
 	// something that a signal told of before (wait4).
 	Signals bool
 	Wait    Wait
+	Alone   Alone
 	Handler Handler
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
 	Sub *SubTable

@@ -104,6 +104,38 @@ func TestRowsHaveIDs(t *testing.T) {
 	}
 }
 
+// What one variant may do alone writes its answer and nothing else.
+func TestAloneIsHarmless(t *testing.T) {
+	n := 0
+	for _, r := range Rows() {
+		if r.Alone == NotAlone {
+			continue
+		}
+		n++
+		if r.Exec != Leader || r.Handler != HandlerNone || r.Blocks || r.Signals || r.Wait != 0 || r.Sub != nil || r.Ret == RetFD {
+			t.Errorf("%s is no call to be made alone", r.Name)
+		}
+		if (r.Ret == RetPid) != (r.Alone != AloneRuns) {
+			t.Errorf("%s gives an id of the leader's: %v", r.Name, r.Ret == RetPid)
+		}
+		for i := range r.Args {
+			a := &r.Args[i]
+			switch a.Kind {
+			case Buf, Struct:
+				if a.Dir != Out {
+					t.Errorf("%s reads %s", r.Name, a.Name)
+				}
+			case None, Int, Uint, Long, Flags:
+			default:
+				t.Errorf("%s has %s, which is more than a number", r.Name, a.Name)
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d calls may be made alone", n)
+	}
+}
+
 func TestDescriptor(t *testing.T) {
 	for name, want := range map[string]int{
 		"read": 0, "fcntl": 0, "ioctl": 0, "mmap": 4, "sendto": 0, "accept": 0, "setsockopt": 0,
