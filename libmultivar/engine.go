@@ -12,6 +12,7 @@ import (
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/rule"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -47,7 +48,9 @@ type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
 	Variants int
 	Policy   policy.Policy
-	Pids     PidMode
+	// Rules are differences that are expected; nil for none.
+	Rules *rule.Set
+	Pids  PidMode
 	// Layout says which memory the variants have at different addresses.
 	Layout LayoutMode
 	// Seed determines every random choice of the engine (address layout).
@@ -92,6 +95,7 @@ type Engine struct {
 	log    *slog.Logger
 	layout *addrspace.Layout
 	rand   *rand.Rand
+	rules  rules
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
 
@@ -162,6 +166,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = DefaultStallTimeout
 	}
+	expected, err := newRules(cfg.Rules, cfg.Variants)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
 	if err != nil {
@@ -174,6 +182,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		log:       cfg.Logger,
 		layout:    layout,
 		rand:      r,
+		rules:     expected,
 		handlers:  handlers(),
 		tasks:     make(map[frontend.Task]*thread),
 		pids:      make(map[int]*process),
