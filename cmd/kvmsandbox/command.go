@@ -18,6 +18,7 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/calllog"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/rule"
 )
 
 // engine is the back-end of a session.
@@ -25,6 +26,7 @@ type engine interface {
 	frontend.Monitor
 	Divergence() *report.Divergence
 	Err() error
+	RuleUses() []rule.Use
 }
 
 // command is one invocation. What it needs of the world is in its fields.
@@ -175,6 +177,9 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	var d *report.Divergence
 	if eng != nil {
 		d = eng.Divergence()
+		for _, u := range eng.RuleUses() {
+			c.log.Info("rule", "name", u.Name, "used", u.Times)
+		}
 	}
 	detached := c.link.isDetached()
 	if d != nil && detached {
@@ -239,6 +244,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	cfg := libmultivar.Config{
 		Variants:    c.opts.variants,
 		Policy:      c.opts.policy,
+		Rules:       c.opts.rules,
 		Pids:        c.opts.pids,
 		Layout:      c.opts.layout,
 		Logger:      c.log,

@@ -12,6 +12,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/rule"
 )
 
 const usage = `Usage: kvmsandbox [flags] PROG [ARG...]
@@ -30,6 +31,8 @@ A program of such a name is run by kvmsandbox -- NAME, or by its path.
                        exec, leak, exec+leak, comprehensive, those of A8: full,
                        base, nonsocket_ro, nonsocket_rw, socket_ro, socket_rw,
                        socket_rw_oc, or a FILE.toml (exec); all calls are compared
+  --rules FILE         differences that are expected, in TOML: parts of arguments, and
+                       harmless calls that one variant makes and another does not
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
   --log FILE           write each call of the program to FILE, one per line
@@ -60,6 +63,8 @@ type options struct {
 	variants int
 	frontEnd string
 	policy   policy.Policy
+	// rules is nil when there are none.
+	rules *rule.Set
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
 	report, log string
@@ -83,12 +88,13 @@ const defaultVariants = 2
 // is no flag. Errors are one line for the user.
 func parseOptions(args, env []string) (options, error) {
 	o := options{programs: map[int]string{}}
-	var policyChoice, pids, layout string
+	var policyChoice, rules, pids, layout string
 	fs := flag.NewFlagSet("kvmsandbox", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.variants, "n", 0, "")
 	fs.StringVar(&o.frontEnd, "frontend", "auto", "")
 	fs.StringVar(&policyChoice, "policy", policy.Default, "")
+	fs.StringVar(&rules, "rules", "", "")
 	fs.Func("variant", "", o.addProgram)
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.log, "log", "", "")
@@ -117,7 +123,7 @@ func parseOptions(args, env []string) (options, error) {
 			return o, fmt.Errorf("--variant %d=%s: the variants are 0 to %d", i, o.programs[i], o.variants-1)
 		}
 	}
-	for _, name := range []string{"report", "log"} {
+	for _, name := range []string{"report", "log", "rules"} {
 		if given[name] && fs.Lookup(name).Value.String() == "" {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}
@@ -128,6 +134,11 @@ func parseOptions(args, env []string) (options, error) {
 	var err error
 	if o.policy, err = loadPolicy(policyChoice); err != nil {
 		return o, fmt.Errorf("--policy: %w", err)
+	}
+	if given["rules"] {
+		if o.rules, err = loadRules(rules, o.variants); err != nil {
+			return o, fmt.Errorf("--rules: %w", err)
+		}
 	}
 	if o.pids, err = parsePids(pids); err != nil {
 		return o, err

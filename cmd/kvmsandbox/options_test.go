@@ -110,7 +110,7 @@ func TestParseOptionsErrors(t *testing.T) {
 
 // Every flag is documented, and no other one.
 func TestUsageNamesTheFlags(t *testing.T) {
-	for _, name := range []string{"-n", "--frontend", "--policy", "--variant", "--report", "--log", "--pids", "--hang-timeout", "-v", "--version", "--help"} {
+	for _, name := range []string{"-n", "--frontend", "--policy", "--rules", "--variant", "--report", "--log", "--pids", "--hang-timeout", "-v", "--version", "--help"} {
 		if !strings.Contains(usage, "\n  "+name+" ") {
 			t.Errorf("usage does not explain %s", name)
 		}

@@ -3,12 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/multivar/multivar/libmultivar/policy"
-	"github.com/multivar/multivar/libmultivar/tomlfile"
 )
 
 // policyName is the sub-command when it is the very first argument.
@@ -66,18 +63,4 @@ func loadPolicy(name string) (policy.Policy, error) {
 		return p, fmt.Errorf("%s: %w", name, err)
 	}
 	return p, nil
-}
-
-// readConfig reads a TOML file, and no more of it than makes it too large.
-func readConfig(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, tomlfile.MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	return data, nil
 }
