@@ -279,8 +279,9 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	}
 	if isRestart(ret) {
 		// Whether the call goes on or is over shows at the next stop.
-		ev.interrupted, ev.keeps = true, false
+		ev.interrupted = true
 		ev.ret = ret
+		ev.endTurn()
 		ev.outs = nil
 		e.capture(ev, s, ret)
 		th.settling = ev

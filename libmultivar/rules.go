@@ -178,7 +178,16 @@ func (e *Engine) stayInTurn(th *thread, ev *record) {
 		return
 	}
 	ev.keeps = true
+	th.turns = th.position() + 1
 	th.takeBack(frontend.Leader)
+}
+
+// endTurn makes that ev, which the kernel makes again, ends the turn after all.
+func (ev *record) endTurn() {
+	if ev.keeps {
+		ev.keeps = false
+		ev.thread.turns = ev.thread.position()
+	}
 }
 
 // takeBack gives v's task of th, which stands at a call, the turn again that it has given
@@ -198,7 +207,6 @@ func (e *Engine) goOnInTurn(th *thread, a frontend.Action) {
 		e.hurryFollower(th, v)
 		return
 	}
-	th.turns = th.position() + 1
 	e.hurry(th.sides[v].domain)
 }
 
@@ -206,7 +214,7 @@ func (e *Engine) goOnInTurn(th *thread, a frontend.Action) {
 // has not come yet, if it stands at a call that may end none.
 func (e *Engine) keepTurn(th *thread, v int) {
 	s := &th.sides[v]
-	if s.stop == atEntry && e.mayEndNoTurn(s, v) {
+	if e.rules.set != nil && s.stop == atEntry && e.mayEndNoTurn(s, v) {
 		th.takeBack(v)
 		s.extra.keeps = true
 	}

@@ -10,10 +10,12 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/rule"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 func mustRules(t testing.TB, text string) *rule.Set {
@@ -280,7 +282,7 @@ func TestExtraCallsAnywhere(t *testing.T) {
 				Process: "0", After: rapid.IntRange(1, 4*steps).Draw(rt, "after"), Signal: rapid.SampledFrom(signals).Draw(rt, "signal"),
 			})
 		}
-		row := rapid.SampledFrom([]int{1, 3, 70, 140}).Draw(rt, "in a row")
+		row := rapid.SampledFrom([]int{1, 3, 70, 300}).Draw(rt, "in a row")
 		program := func(extra bool) *fakefe.Program {
 			getcpu := fakefe.Call(nr("getcpu"), fakefe.Buffer(4), fakefe.Buffer(4))
 			work := func(id int) []fakefe.Step {
@@ -323,13 +325,7 @@ func TestExtraCallsAnywhere(t *testing.T) {
 		if d := s.engine.Divergence(); d != nil {
 			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
 		}
-		for v := range s.record.Seen {
-			for path, seen := range s.record.Seen[v] {
-				s.record.Seen[v][path] = slices.DeleteFunc(slices.Clone(seen), func(o fakefe.Seen) bool {
-					return o.Nr == nr("uname") || o.Nr == nr("times")
-				})
-			}
-		}
+		s.withoutExtras()
 		s.followed(rt)
 		want := len(places)
 		if who == 0 {
@@ -343,6 +339,61 @@ func TestExtraCallsAnywhere(t *testing.T) {
 	})
 	if used == 0 {
 		t.Error("no rule was used")
+	}
+}
+
+// withExtras puts calls that a rule lets a variant make alone between steps, and between
+// those of the tasks that these create.
+func withExtras(t *rapid.T, steps []fakefe.Step) []fakefe.Step {
+	var out []fakefe.Step
+	for _, s := range steps {
+		if rapid.IntRange(0, 3).Draw(t, "extra") == 0 {
+			out = append(out, uname(), times())
+		}
+		s.Child = withExtras(t, s.Child)
+		out = append(out, s)
+	}
+	return out
+}
+
+// The same holds for processes that come to share memory, leave, and are killed. What all
+// of them call as the leader might alone ends no turn either.
+func TestExtraCallsInFamilies(t *testing.T) {
+	tasks := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		cfg := genConfig(rt, 2)
+		who := rapid.IntRange(0, cfg.Variants-1).Draw(rt, "who")
+		cfg.Rules = mustRules(t, fmt.Sprintf("[[extra]]\nname = \"x\"\nin = %d\ncalls = [\"uname\", \"times\"]\ntimes = 1000\n"+
+			"[[extra]]\nname = \"common\"\nin = 0\ncalls = [\"sched_yield\"]\n", who))
+		m := &family{t: rt, memory: map[string]uint64{}, kills: rapid.Bool().Draw(rt, "kills")}
+		plain := append(m.life(3, nil, false, false), fakefe.Call(nr("exit"), num(0)))
+		s := scripted(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Handlers: handlers(), Steps: plain}, other()},
+			Instead:  map[int]*fakefe.Program{who: {Path: "/bin/prog", Handlers: handlers(), Steps: withExtras(rt, plain)}},
+			Choose:   genChooser(rt), Alone: true,
+			Capabilities: &frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Twins: true},
+		}, newTableKernel(1))
+		s.ok(rt)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
+		}
+		s.withoutExtras()
+		s.followed(rt)
+		tasks = max(tasks, m.tasks)
+	})
+	if tasks < 4 {
+		t.Errorf("at most %d tasks in one program", tasks)
+	}
+}
+
+// withoutExtras forgets that tasks saw uname and times.
+func (s *session) withoutExtras() {
+	for v := range s.record.Seen {
+		for path, seen := range s.record.Seen[v] {
+			s.record.Seen[v][path] = slices.DeleteFunc(slices.Clone(seen), func(o fakefe.Seen) bool {
+				return o.Nr == nr("uname") || o.Nr == nr("times")
+			})
+		}
 	}
 }
 
