@@ -278,8 +278,10 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	if b.flags&cloneSighand == 0 {
 		c.handlers = p.handlers.clone()
 	}
-	c.fds = p.fds
-	if b.flags&cloneFiles == 0 {
+	if b.flags&cloneFiles != 0 {
+		p.fds.shared = true
+		c.fds = p.fds
+	} else {
 		c.fds = p.fds.clone()
 	}
 	c.space, c.lane = p.space, p.lane

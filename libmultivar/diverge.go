@@ -25,6 +25,9 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	d.Policy = e.cfg.Policy.Name()
 	d.Inexact = e.inexact
 	d.Preempted = e.preempted
+	for _, u := range e.RuleUses() {
+		d.Rules = append(d.Rules, report.RuleUse(u))
+	}
 	d.Process = report.Process{Pid: th.proc.pid, Comm: th.proc.comm, Thread: th.tid}
 	if ev != nil {
 		d.EffectOut = ev.started && !ev.answered && !e.queued(ev)

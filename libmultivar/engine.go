@@ -12,6 +12,7 @@ import (
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/rule"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -60,7 +61,9 @@ type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
 	Variants int
 	Policy   policy.Policy
-	Pids     PidMode
+	// Rules are differences that are expected; nil for none.
+	Rules *rule.Set
+	Pids  PidMode
 	// Layout says which memory the variants have at different addresses.
 	Layout LayoutMode
 	// Threads says how threads run.
@@ -109,6 +112,7 @@ type Engine struct {
 	log    *slog.Logger
 	layout *addrspace.Layout
 	rand   *rand.Rand
+	rules  rules
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
 	hooks    hooks
@@ -184,6 +188,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if err != nil {
 		return nil, err
 	}
+	expected, err := newRules(cfg.Rules, cfg.Variants)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
 	if err != nil {
@@ -196,6 +204,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		log:       cfg.Logger,
 		layout:    layout,
 		rand:      r,
+		rules:     expected,
 		handlers:  handlers(),
 		hooks:     hooks,
 		tasks:     make(map[frontend.Task]*thread),

@@ -20,6 +20,8 @@ type fdTable struct {
 	addresses map[int]procFile
 	// writable holds the names of files that are open for writing.
 	writable map[int]string
+	// shared: another process has, or had, the same table.
+	shared bool
 }
 
 // procFile is an open file of /proc whose content holds addresses.

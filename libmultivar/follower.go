@@ -51,16 +51,35 @@ func (e *Engine) followerMatch(th *thread, v int) {
 		e.divergeSurvival(th, v)
 		return
 	}
+	if !e.ended && ev == nil && s.met == nil && !s.parked {
+		e.keepTurn(th, v)
+	}
 	if e.ended || ev == nil || s.met != nil || s.parked && ev.kind != event.Killed {
 		return
 	}
-	if !e.same(th, v, ev) {
-		return
+	kept := s.extra.keeps
+	if kept {
+		s.extra.keeps = false
+		th.yield(v)
 	}
-	if err := e.inherit(th, v, ev); err != nil {
-		e.divergeOutput(th, v, ev, err)
-		return
+	if !e.extraCall(th, v, ev) && e.same(th, v, ev) {
+		if err := e.inherit(th, v, ev); err != nil {
+			e.divergeOutput(th, v, ev, err)
+			return
+		}
+		if ev.keeps {
+			th.takeBack(v)
+		}
+		e.meet(th, v, ev)
 	}
+	if kept {
+		e.pumpAll(th, v)
+	}
+}
+
+// meet notes that follower v has come to ev, and lets those go that have waited for that.
+func (e *Engine) meet(th *thread, v int, ev *record) {
+	s := &th.sides[v]
 	s.met = ev
 	s.asked = s.call
 	ev.met++
@@ -77,28 +96,48 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	}
 }
 
-// same reports whether follower v asks for what ev says. It ends the session
-// with a divergence when it does not.
+// same reports whether follower v asks for what ev says. When it does not, either that is
+// the beginning of what a rule allows, and is taken, or the session ends with a divergence.
 func (e *Engine) same(th *thread, v int, ev *record) bool {
 	s := &th.sides[v]
 	switch {
-	case ev.kind == event.Killed, ev.anywhere:
+	case ev.kind == event.Killed:
+		return ev.call.Row == nil || !e.extraBefore(th, v, ev)
+	case ev.anywhere:
 		return true
 	case ev.kind == event.Signal && ev.before:
 		if s.stop == atEntry {
-			return true
+			return !e.extraBefore(th, v, ev)
 		}
 	case ev.kind == event.Signal && s.stop == atSignal,
 		ev.kind == event.TimeStamp && s.stop == atTimeStamp,
 		ev.kind == event.Call && s.stop == atEntry && s.call.Nr == ev.raw.Nr:
-		return e.sameRequest(th, v, ev)
+		i, ok := e.compareRequest(th, v, ev)
+		if ok && i != sameWords && !e.startExtra(th, v, ev) {
+			e.divergeField(th, v, ev, i)
+		}
+		return ok && i == sameWords
 	}
-	e.divergeKind(th, v, ev)
+	if !e.startExtra(th, v, ev) {
+		e.divergeKind(th, v, ev)
+	}
 	return false
 }
 
-// sameRequest compares the request of follower v, of the same kind as ev.
+// sameRequest compares the request of follower v, of the same kind as ev. It ends the
+// session with a divergence when they differ.
 func (e *Engine) sameRequest(th *thread, v int, ev *record) bool {
+	i, ok := e.compareRequest(th, v, ev)
+	if ok && i != sameWords {
+		e.divergeField(th, v, ev, i)
+	}
+	return ok && i == sameWords
+}
+
+// compareRequest returns the index of the first field in which the request of follower v,
+// of the same kind as ev, differs, or sameWords. It is false when there is nothing to
+// compare any more.
+func (e *Engine) compareRequest(th *thread, v int, ev *record) (i int, ok bool) {
 	s := &th.sides[v]
 	switch ev.kind {
 	case event.TimeStamp:
@@ -111,19 +150,20 @@ func (e *Engine) sameRequest(th *thread, v int, ev *record) bool {
 		request, ok := e.encode(th, v, e.callOf(ev, s), &s.call, ev.compared)
 		if !ok {
 			// The task died while it stood here; its exit follows.
-			return false
+			return 0, false
 		}
 		s.request = request
 	}
 	if bytes.Equal(ev.request, s.request) {
-		return true
+		return sameWords, true
 	}
-	i := e.firstDifference(v, ev.request, s.request)
-	if i == sameWords {
-		return true
+	i, masks := e.firstDifference(v, ev, ev.request, s.request)
+	if i == sameWords && s.met == nil {
+		for id := range masks {
+			e.rules.used[id][v]++
+		}
 	}
-	e.divergeField(th, v, ev, i)
-	return false
+	return i, !e.ended
 }
 
 // callOf returns the description of the follower's call: the leader's, unless a
@@ -141,28 +181,41 @@ func (e *Engine) callOf(ev *record, s *side) *sysabi.Call {
 }
 
 // sameWords is firstDifference's answer when records differ only in values that
-// are equal as plain numbers.
+// are equal as plain numbers, or where a rule lets them.
 const sameWords = -1
 
 // firstDifference returns the index of the first field in which two requests
 // truly differ. Words that the program may use as number or as pointer are equal
-// when they are equal either way.
-func (e *Engine) firstDifference(v int, leader, follower []byte) int {
+// when they are equal either way. The ids of rules by which others may differ are returned,
+// too; ev is nil when no rule is to be looked at.
+func (e *Engine) firstDifference(v int, ev *record, leader, follower []byte) (int, map[int]bool) {
+	var masks map[int]bool
 	a, errA := event.Decode(leader)
 	b, errB := event.Decode(follower)
 	if err := errors.Join(errA, errB); err != nil {
 		e.fail(err)
-		return sameWords
+		return sameWords, nil
 	}
 	for i := 0; ; i++ {
 		d := event.Diff(event.Record{Fields: a.Fields[min(i, len(a.Fields)):]}, event.Record{Fields: b.Fields[min(i, len(b.Fields)):]})
 		if d < 0 {
-			return sameWords
+			return sameWords, masks
 		}
 		i += d
-		if i >= len(a.Fields) || i >= len(b.Fields) || !e.sameWord(v, &a.Fields[i], &b.Fields[i]) {
-			return i
+		if i >= len(a.Fields) || i >= len(b.Fields) {
+			return i, nil
 		}
+		if e.sameWord(v, &a.Fields[i], &b.Fields[i]) {
+			continue
+		}
+		m := e.maskOf(v, ev, a.Fields, b.Fields, i)
+		if m == nil {
+			return i, nil
+		}
+		if masks == nil {
+			masks = make(map[int]bool)
+		}
+		masks[m.ID] = true
 	}
 }
 
@@ -188,6 +241,10 @@ func (e *Engine) followerGo(th *thread, v int) {
 	ev := s.met
 	own := &s.call
 	if th.bound(v) != nil {
+		return
+	}
+	if s.extra.skips && ev.kind != event.Killed {
+		e.skipExtra(th, v, ev)
 		return
 	}
 	switch {
@@ -275,6 +332,10 @@ func (e *Engine) followerGo(th *thread, v int) {
 // followerExit takes the result of a call that a follower ran itself.
 func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	s := &th.sides[v]
+	if s.extra.runs {
+		e.extraExit(th, v, ret)
+		return
+	}
 	ev := s.met
 	if ev == nil || s.inCall != ev {
 		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
@@ -373,6 +434,10 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 	}
 	e.logCall(v, ev)
 	e.passed(ev, v)
+	if ev.keeps {
+		e.goOnInTurn(th, a)
+		return
+	}
 	e.goOn(th, a)
 }
 

@@ -37,8 +37,9 @@ func (e *Engine) leaderCall(th *thread) {
 	s.inCall = nil
 	if !th.room() {
 		th.held = true
-		if d := &s.domain.sides[frontend.Leader]; e.inherits(&s.call) && !d.runs(th) {
-			// Nobody may change the futex before it has been looked at.
+		if d := &s.domain.sides[frontend.Leader]; (e.inherits(&s.call) || e.rules.leads[e.row(&s.call).ID]) && !d.runs(th) {
+			// Nobody may change the futex before it has been looked at, and what may be
+			// no call of followers ends no turn.
 			d.runners = append(d.runners, th)
 		}
 		return
@@ -73,7 +74,9 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 	ev.request = request
 	e.lengths(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && e.cfg.Policy.Waits(&ev.call, s.call.Args)
+	e.describe(th, ev)
+	e.stayInTurn(th, ev)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && e.policyWaits(th, ev)
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)
@@ -154,6 +157,9 @@ func (e *Engine) lengths(th *thread, ev *record) {
 // that already wait for it, and lets the leader go if nothing holds it.
 func (e *Engine) published(th *thread, ev *record) {
 	th.charge(ev)
+	if ev.kind == event.Signal && ev.before {
+		ev.raw = th.sides[frontend.Leader].call
+	}
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if th.sides[v].stop == dead {
 			if ev.kind == event.Killed {
@@ -285,6 +291,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		// Whether the call goes on or is over shows at the next stop.
 		ev.interrupted = true
 		ev.ret = ret
+		ev.endTurn()
 		ev.outs = nil
 		e.capture(ev, s, ret)
 		th.settling = ev
@@ -326,6 +333,10 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ev.sensitive && ev.met < e.followers && !e.ended {
 		// The leader gets the result when all variants have asked for it.
 		ev.withheld = &a
+		return
+	}
+	if ev.keeps {
+		e.goOnInTurn(th, a)
 		return
 	}
 	e.goOn(th, a)

@@ -111,13 +111,32 @@ func mutate(t *rapid.T, acts *[]act) int {
 	return i
 }
 
-// waits reports whether the world call of an act waits under a policy.
+// waits reports whether the world call of an act waits under a policy. No descriptor of
+// the fake world is a socket.
 func (a act) waits(p policy.Policy) bool {
+	in := func(kinds ...string) bool { return slices.Contains(kinds, a.kind) }
+	base := in("clock", "yield")
+	nonsocketRO := base || in("fstat", "lseek", "read", "readv")
+	socketRO := nonsocketRO || in("epollwait")
+	writes := in("write", "writev", "writemap")
+	socketRW := socketRO || writes || in("epoll")
 	switch p.Name() {
-	case policy.Comprehensive:
+	case policy.Comprehensive, policy.Full:
 		return true
-	case policy.Leak:
-		return a.kind == "write" || a.kind == "writev" || a.kind == "sendto" || a.kind == "writemap"
+	case policy.Leak, policy.ExecLeak:
+		return writes || in("sendto")
+	case policy.Base:
+		return !base
+	case policy.NonSocketRO:
+		return !nonsocketRO
+	case policy.NonSocketRW:
+		return !nonsocketRO && !writes
+	case policy.SocketRO:
+		return !socketRO
+	case policy.SocketRW:
+		return !socketRW
+	case policy.SocketRWOC:
+		return !socketRW && !in("openat")
 	}
 	return false
 }

@@ -50,7 +50,7 @@ func (e *Engine) leaderMeets(th *thread) {
 		e.interruptBefore(th, sig)
 		return
 	}
-	e.meet(th, frontend.Leader)
+	e.sync(th, frontend.Leader)
 }
 
 // followerMeets takes follower v of th at a call that is no event.
@@ -61,11 +61,11 @@ func (e *Engine) followerMeets(th *thread, v int) {
 		e.followerArrives(th, v)
 		return
 	}
-	e.meet(th, v)
+	e.sync(th, v)
 }
 
-// meet lets the kernel make the call at which v's task of th stands.
-func (e *Engine) meet(th *thread, v int) {
+// sync lets the kernel make the call at which v's task of th stands.
+func (e *Engine) sync(th *thread, v int) {
 	s := &th.sides[v]
 	s.meets = true
 	e.letGo(th, frontend.Action{

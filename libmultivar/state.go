@@ -6,6 +6,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
 	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/rule"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -86,6 +87,8 @@ type side struct {
 	status frontend.Status
 	// robust is where the task's list of robust futexes is, 0 when it has none.
 	robust uint64
+	// extra is where a follower is among calls that only one of it and the leader makes.
+	extra sequence
 	// waiters are the threads of this variant that wait for an unborn task's birth
 	// with calls that name it.
 	waiters []*thread
@@ -120,6 +123,8 @@ type thread struct {
 	// calm counts the turns since it was last halted for that.
 	patience time.Duration
 	calm     int
+	// stayed counts the leader's calls in a row that have ended no turn.
+	stayed int
 	// turns is the number of the event before which the leader's next turn can be at the
 	// earliest.
 	turns uint64
@@ -192,11 +197,18 @@ type record struct {
 	kind   event.Kind
 	name   string
 	call   sysabi.Call
-	// raw is the leader's call as it was caught.
+	// raw is the leader's call as it was caught, or the one in front of which it got a
+	// signal.
 	raw     frontend.Call
 	request []byte
-	// args are the leader's arguments with which the kernel is called.
+	// wait: the leader's call has no effect before all followers have asked for it.
 	wait bool
+	// relies: what its descriptor is counts, for the wait or for a rule, which has got
+	// descriptor.
+	relies     bool
+	descriptor rule.Descriptor
+	// keeps: the call ends no turn.
+	keeps bool
 	// met counts the followers that have reached the event and asked for the same;
 	// passed counts those that are done with it.
 	met, passed int

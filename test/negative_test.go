@@ -21,7 +21,10 @@ type divergence struct {
 	Variant  int    `json:"variant"`
 	Call     string `json:"call"`
 	Argument string `json:"argument"`
-	Process  struct {
+	Policy   string `json:"policy"`
+	// EffectOut says that the leader's call had run.
+	EffectOut bool `json:"effect_out"`
+	Process   struct {
 		Pid    int `json:"pid"`
 		Thread int `json:"thread"`
 	} `json:"process"`

@@ -18,6 +18,7 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/calllog"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/rule"
 )
 
 // engine is the back-end of a session.
@@ -25,6 +26,7 @@ type engine interface {
 	frontend.Monitor
 	Divergence() *report.Divergence
 	Err() error
+	RuleUses() []rule.Use
 }
 
 // command is one invocation. What it needs of the world is in its fields.
@@ -71,6 +73,9 @@ func newCommand(stdout, stderr *os.File) *command {
 func (c *command) run(ctx context.Context, args, env []string) status {
 	if len(args) > 0 && args[0] == doctorName {
 		return c.doctor(ctx, args[1:], env)
+	}
+	if len(args) > 0 && args[0] == policyName {
+		return c.policy(args[1:])
 	}
 	opts, err := parseOptions(args, env)
 	if err != nil {
@@ -172,6 +177,9 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	var d *report.Divergence
 	if eng != nil {
 		d = eng.Divergence()
+		for _, u := range eng.RuleUses() {
+			c.log.Info("rule", "name", u.Name, "used", u.Times)
+		}
 	}
 	detached := c.link.isDetached()
 	if d != nil && detached {
@@ -236,6 +244,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	cfg := libmultivar.Config{
 		Variants:    c.opts.variants,
 		Policy:      c.opts.policy,
+		Rules:       c.opts.rules,
 		Pids:        c.opts.pids,
 		Layout:      c.opts.layout,
 		Threads:     c.opts.threads,

@@ -18,6 +18,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/libmultivar/rule"
 )
 
 // fakeFrontEnd runs nothing: script is the session.
@@ -42,11 +43,13 @@ type fakeEngine struct {
 	cfg        libmultivar.Config
 	divergence *report.Divergence
 	err        error
+	uses       []rule.Use
 	onSyscall  func(e *fakeEngine) []frontend.Action
 }
 
 func (e *fakeEngine) Divergence() *report.Divergence { return e.divergence }
 func (e *fakeEngine) Err() error                     { return e.err }
+func (e *fakeEngine) RuleUses() []rule.Use           { return e.uses }
 
 func (e *fakeEngine) OnSyscall(frontend.Task, frontend.Call) []frontend.Action {
 	return e.onSyscall(e)

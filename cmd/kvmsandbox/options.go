@@ -12,20 +12,27 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/rule"
 )
 
 const usage = `Usage: kvmsandbox [flags] PROG [ARG...]
        kvmsandbox doctor [--json] [-n N]
+       kvmsandbox policy list | show NAME|FILE.toml
 
 Runs variants of PROG as one program and stops them when they behave differently.
 doctor, as the first word, tells what this host offers and how to get what it
-lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
+lacks; policy tells what policies there are and what they decide about each call.
+A program of such a name is run by kvmsandbox -- NAME, or by its path.
 
   -n N                 number of variants, 1 to 64 (2, or MV_NUM_PROC)
   --frontend NAME      how calls are caught: kvm, ptrace, or auto: kvm where the
                        processor has VMX or SVM, else ptrace (auto)
   --policy NAME        which calls wait until all variants agree: performance,
-                       exec, leak, comprehensive (exec); all calls are compared
+                       exec, leak, exec+leak, comprehensive, those of A8: full,
+                       base, nonsocket_ro, nonsocket_rw, socket_ro, socket_rw,
+                       socket_rw_oc, or a FILE.toml (exec); all calls are compared
+  --rules FILE         differences that are expected, in TOML: parts of arguments, and
+                       harmless calls that one variant makes and another does not
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
   --log FILE           write each call of the program to FILE, one per line
@@ -60,6 +67,8 @@ type options struct {
 	variants int
 	frontEnd string
 	policy   policy.Policy
+	// rules is nil when there are none.
+	rules *rule.Set
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
 	report, log string
@@ -84,12 +93,13 @@ const defaultVariants = 2
 // is no flag. Errors are one line for the user.
 func parseOptions(args, env []string) (options, error) {
 	o := options{programs: map[int]string{}}
-	var policyName, pids, layout, threads string
+	var policyChoice, rules, pids, layout, threads string
 	fs := flag.NewFlagSet("kvmsandbox", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.variants, "n", 0, "")
 	fs.StringVar(&o.frontEnd, "frontend", "auto", "")
-	fs.StringVar(&policyName, "policy", policy.Default, "")
+	fs.StringVar(&policyChoice, "policy", policy.Default, "")
+	fs.StringVar(&rules, "rules", "", "")
 	fs.Func("variant", "", o.addProgram)
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.log, "log", "", "")
@@ -119,7 +129,7 @@ func parseOptions(args, env []string) (options, error) {
 			return o, fmt.Errorf("--variant %d=%s: the variants are 0 to %d", i, o.programs[i], o.variants-1)
 		}
 	}
-	for _, name := range []string{"report", "log"} {
+	for _, name := range []string{"report", "log", "rules"} {
 		if given[name] && fs.Lookup(name).Value.String() == "" {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}
@@ -128,8 +138,13 @@ func parseOptions(args, env []string) (options, error) {
 		return o, fmt.Errorf("--hang-timeout %v: must be longer than 0", o.hangTimeout)
 	}
 	var err error
-	if o.policy, err = policy.ByName(policyName); err != nil {
+	if o.policy, err = loadPolicy(policyChoice); err != nil {
 		return o, fmt.Errorf("--policy: %w", err)
+	}
+	if given["rules"] {
+		if o.rules, err = loadRules(rules, o.variants); err != nil {
+			return o, fmt.Errorf("--rules: %w", err)
+		}
 	}
 	if o.pids, err = parsePids(pids); err != nil {
 		return o, err

@@ -26,6 +26,12 @@ type Config struct {
 	// Content returns what a file descriptor of the leader holds when it is
 	// mapped; nil stands for empty files.
 	Content func(fd int) []byte
+	// FileName returns the kernel's name for a file descriptor of the leader, empty for
+	// one that is not open; nil stands for "/fake/" and the number.
+	FileName func(fd int) string
+	// Alone lets followers run calls that a variant may make alone (sysabi.Alone); each
+	// answers 0 and writes nothing.
+	Alone bool
 	// Capabilities replaces the default ones (AMD64, Contains, Rdtsc, Threads)
 	// when it is set.
 	Capabilities *frontend.Capabilities

@@ -171,7 +171,14 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	if fd == frontend.WorkingDir {
 		return "/fake", nil
 	}
-	return fmt.Sprintf("/fake/%d", fd), nil
+	if s.cfg.FileName == nil {
+		return fmt.Sprintf("/fake/%d", fd), nil
+	}
+	name := s.cfg.FileName(fd)
+	if name == "" {
+		return "", errFile
+	}
+	return name, nil
 }
 
 // TimerWithin implements frontend.Host: timers come when the Chooser lets them.

@@ -19,7 +19,7 @@ func Example() {
 	for _, prot := range []uint64{1, 1 | 4} {
 		args := [6]uint64{0, 4096, prot}
 		call := row.Resolve(args)
-		fmt.Println(p.Waits(&call, args))
+		fmt.Println(p.Waits(&call, args, policy.Unknown))
 	}
 	// Output:
 	// false

@@ -2,40 +2,19 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// The names of the policies.
-const (
-	// Performance waits where a process or a thread is created, and nowhere else.
-	Performance = "performance"
-	// Exec waits also where a program or a mapping becomes executable.
-	Exec = "exec"
-	// Leak waits, beyond what Performance does, where data leave the program.
-	Leak = "leak"
-	// Comprehensive waits at every call.
-	Comprehensive = "comprehensive"
-
-	// Default is the policy of those who choose none.
-	Default = Exec
-)
-
-// protExec is PROT_EXEC (include/uapi/asm-generic/mman-common.h).
-const protExec = 0x4
-
-// protArg is the index of the protection in every call whose row has
-// sysabi.WaitMapExec: mmap(2), mprotect(2), pkey_mprotect(2).
-const protArg = 2
-
-// Policy is a named choice of the calls that wait. It is an immutable value,
-// safe for concurrent use. The zero value is the comprehensive policy, so that
-// a forgotten choice errs on the safe side.
+// Policy is a named choice of the calls that wait, compiled to a table with one entry per
+// call. It is an immutable value, safe for concurrent use. The zero value is the
+// comprehensive policy, so that a forgotten choice errs on the safe side.
 type Policy struct {
 	name string
-	// waits holds the reasons that count; empty means that all calls wait.
-	waits sysabi.Wait
+	// table is indexed by sysabi.Row.ID; without one all calls wait.
+	table []entry
 }
 
 // UnknownError says that there is no policy of this name.
@@ -49,21 +28,30 @@ func (e *UnknownError) Error() string {
 }
 
 // Names returns the names of all policies.
-func Names() []string { return []string{Performance, Exec, Leak, Comprehensive} }
+func Names() []string {
+	var names []string
+	for _, d := range definitions() {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// Summary says in a few words where the policy with this name waits.
+func Summary(name string) string {
+	d, _ := find(name)
+	return d.summary
+}
 
 // ByName returns the policy with this name, or an *[UnknownError].
 func ByName(name string) (Policy, error) {
-	switch name {
-	case Performance:
-		return Policy{name: name, waits: sysabi.WaitClone}, nil
-	case Exec:
-		return Policy{name: name, waits: sysabi.WaitClone | sysabi.WaitExec | sysabi.WaitMapExec}, nil
-	case Leak:
-		return Policy{name: name, waits: sysabi.WaitClone | sysabi.WaitOutput}, nil
-	case Comprehensive:
+	d, ok := find(name)
+	switch {
+	case !ok:
+		return Policy{}, &UnknownError{Name: name}
+	case name == Comprehensive:
 		return Policy{}, nil
 	}
-	return Policy{}, &UnknownError{Name: name}
+	return Policy{name: name, table: compile(d.decider())}, nil
 }
 
 // Name returns the name by which users choose the policy.
@@ -77,19 +65,34 @@ func (p Policy) Name() string {
 // String returns the name.
 func (p Policy) String() string { return p.Name() }
 
+// Equal reports whether p and q have the same name and decide alike.
+func (p Policy) Equal(q Policy) bool { return p.name == q.name && slices.Equal(p.table, q.table) }
+
+// entry returns what the policy does with calls of r.
+func (p Policy) entry(r *sysabi.Row) entry {
+	if p.table == nil {
+		return entry{descriptor: -1}
+	}
+	if r.ID < 0 || r.ID >= len(p.table) {
+		return entry{descriptor: -1}
+	}
+	return p.table[r.ID]
+}
+
+// Decision returns what the policy does with calls of r.
+func (p Policy) Decision(r *sysabi.Row) Decision { return p.entry(r).decision }
+
+// Descriptor returns the argument of calls of r whose class [Policy.Waits] needs to know,
+// false when it needs none.
+func (p Policy) Descriptor(r *sysabi.Row) (arg int, ok bool) {
+	d := p.entry(r).descriptor
+	return int(max(d, 0)), d >= 0
+}
+
 // Waits reports whether the call c with these arguments must have no effect
-// before every variant has asked for the same. A call that ends a process waits
-// under every policy.
-func (p Policy) Waits(c *sysabi.Call, args [6]uint64) bool {
-	if p.waits == 0 {
-		return true
-	}
-	if c.Wait&sysabi.WaitAlways != 0 {
-		return true
-	}
-	reasons := c.Wait & p.waits
-	if args[protArg]&protExec == 0 {
-		reasons &^= sysabi.WaitMapExec
-	}
-	return reasons != 0
+// before every variant has asked for the same. The class is that of the argument that
+// Descriptor names. A call that ends a process waits under every policy, and so does one
+// that creates one.
+func (p Policy) Waits(c *sysabi.Call, args [6]uint64, class Class) bool {
+	return p.entry(c.Row).waits(args, class)
 }

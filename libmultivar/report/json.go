@@ -28,6 +28,7 @@ type (
 		EffectOut     bool        `json:"effect_out"`
 		Inexact       int         `json:"inexact_signals"`
 		Preempted     int         `json:"preemptions"`
+		Rules         []jsonRule  `json:"rules,omitempty"`
 		When          string      `json:"when,omitempty"`
 	}
 	jsonProcess struct {
@@ -40,6 +41,10 @@ type (
 		Hex          string `json:"hex"`
 		Fault        bool   `json:"fault"`
 		WindowOffset int    `json:"window_offset"`
+	}
+	jsonRule struct {
+		Name  string `json:"name"`
+		Times int    `json:"times"`
 	}
 	jsonEntry struct {
 		Seq     uint64 `json:"seq"`
@@ -87,6 +92,9 @@ func (d *Divergence) MarshalJSON() ([]byte, error) {
 	if j.Version == 0 {
 		j.Version = Version
 	}
+	for _, r := range d.Rules {
+		j.Rules = append(j.Rules, jsonRule{clean(r.Name), r.Times})
+	}
 	for _, e := range d.lastEvents() {
 		j.Events = append(j.Events, jsonEntry{e.Seq, e.Pid, e.Thread, clean(e.Text), e.Waiting})
 	}
@@ -129,6 +137,9 @@ func (d *Divergence) UnmarshalJSON(p []byte) error {
 		Inexact:       j.Inexact,
 		Preempted:     j.Preempted,
 		When:          j.When,
+	}
+	for _, r := range j.Rules {
+		d.Rules = append(d.Rules, RuleUse(r))
 	}
 	for _, e := range j.Events {
 		d.Events = append(d.Events, Entry(e))

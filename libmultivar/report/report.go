@@ -78,6 +78,12 @@ type Entry struct {
 	Waiting bool
 }
 
+// RuleUse is how often a rule let a difference pass.
+type RuleUse struct {
+	Name  string
+	Times int
+}
+
 // Divergence describes how one variant differs from the leader. It implements
 // error; the message is one line. A Divergence is not changed after it was made
 // and may then be read concurrently.
@@ -114,6 +120,9 @@ type Divergence struct {
 	// Preempted is how many times a thread had to let others run where it computed,
 	// which is not at the same place in all variants either.
 	Preempted int
+	// Rules are the rules of the user's, in the order of their file, with how often each
+	// had let a difference pass.
+	Rules []RuleUse
 	// When is the time in the form of RFC 3339, empty when unknown.
 	When string
 }

@@ -62,6 +62,7 @@ func cases() map[string]*report.Divergence {
 			Leader: report.Value{Text: `read(0, 0x200000001000, 1)`},
 			Other:  report.Value{Text: `execve("/bin/sh", ["sh"], [])`},
 			Policy: "exec",
+			Rules:  []report.RuleUse{{Name: "stamp", Times: 2}, {Name: "asks for the time"}},
 		},
 		"crash": {
 			Kind: report.KindCrash, Variant: 0, Variants: 2,

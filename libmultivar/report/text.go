@@ -77,6 +77,9 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	if d.Preempted > 0 {
 		line("threads", "%d times one that computed had to let others run, which is not at the same place in all variants: what they made of it may be all that differs", d.Preempted)
 	}
+	for _, r := range d.Rules {
+		line("rule", "%q has let %d differences pass", r.Name, r.Times)
+	}
 	if d.When != "" {
 		line("time", "%s", d.When)
 	}

@@ -39,6 +39,24 @@ const (
 	RetNone
 )
 
+// Alone says what becomes of a call that one variant makes and the others do not, where a
+// rule of the user's lets it.
+type Alone uint8
+
+// What becomes of such calls.
+const (
+	// NotAlone: it must not be made. It changes something, or what it answers is true in
+	// the leader only.
+	NotAlone Alone = iota
+	// AloneRuns: the variant runs it. It writes nothing but its answer, and its arguments
+	// are no descriptors, ids or addresses other than those of the answer.
+	AloneRuns
+	// AlonePid and AloneTid: the answer is the id of the process, or thread, as the program
+	// sees it, which a follower's kernel does not know.
+	AlonePid
+	AloneTid
+)
+
 // Wait is the set of reasons why a policy may want a call to wait until every
 // variant has asked for it.
 type Wait uint8
@@ -122,6 +140,9 @@ const (
 // Row describes one system call.
 type Row struct {
 	Name string
+	// ID is the row's place in Rows counted from 1, the same on all architectures; 0 for
+	// rows that are not of the table. Tables with one entry per call are indexed by it.
+	ID int
 	// Nr is the call's number per architecture, Absent where there is none.
 	Nr   [archCount]int
 	Args []Arg
@@ -139,8 +160,8 @@ type Row struct {
 	// Syncs is true when by the call threads of the program wait for each other, wake each
 	// other or let each other run, and nothing else comes of it. How often they have to
 	// depends on how they meet.
-	Syncs   bool
-	Wait    Wait
+	Syncs bool
+	Wait  Wait
 	// Moves is the index of the argument that counts the bytes which the call transfers, in
 	// calls that may transfer fewer and say how many they have; zero for none. The call never
 	// has its count first.
@@ -149,6 +170,7 @@ type Row struct {
 	// several and may transfer fewer. Its second and third arguments are the buffer and its
 	// length, the others are the same.
 	Single  string
+	Alone   Alone
 	Handler Handler
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
 	Sub *SubTable
@@ -188,6 +210,28 @@ type SubCase struct {
 	Reason string
 	// full is Args behind the row's own arguments, built with the table.
 	full []Arg
+}
+
+// Descriptor returns the argument that is the descriptor on which the call acts. It is
+// false for calls with none and for those with several.
+func (r *Row) Descriptor() (arg int, ok bool) {
+	arg = -1
+	for i := range r.Args {
+		if r.Args[i].Kind != FD {
+			continue
+		}
+		if arg >= 0 {
+			return 0, false
+		}
+		arg = i
+	}
+	return max(arg, 0), arg >= 0
+}
+
+// ReplacesDescriptors reports whether the call may make the number of an open descriptor
+// stand for something else, now or for the next that is opened.
+func (r *Row) ReplacesDescriptors() bool {
+	return r.Handler == HandlerClose || r.Handler == HandlerDup
 }
 
 // Call is a row with the description that the command argument selects.

@@ -34,9 +34,9 @@ func procRows() []Row {
 		{Name: "restart_syscall", Blocks: true, Signals: true, Handler: HandlerRestart},
 		{Name: "personality", Args: args(u32("persona")), Exec: All, Handler: HandlerPersonality},
 
-		{Name: "getpid", Ret: RetPid},
+		{Name: "getpid", Ret: RetPid, Alone: AlonePid},
 		{Name: "getppid", Ret: RetPid},
-		{Name: "gettid", Ret: RetPid},
+		{Name: "gettid", Ret: RetPid, Alone: AloneTid},
 		{Name: "getpgrp", Ret: RetPid},
 		{Name: "getpgid", Args: args(pid("pid")), Ret: RetPid},
 		{Name: "setpgid", Args: args(pid("pid"), pid("pgid"))},
@@ -65,12 +65,12 @@ func procRows() []Row {
 		{Name: "getrlimit", Args: args(enum("resource", rlimitNames), outRec("rlim", rlimitLayout)), Handler: HandlerRlimit},
 		{Name: "setrlimit", Args: args(enum("resource", rlimitNames), inRec("rlim", rlimitLayout)), Handler: HandlerRlimit},
 		{Name: "prlimit64", Args: args(pid("pid"), enum("resource", rlimitNames), inRec("new_limit", rlimitLayout), outRec("old_limit", rlimitLayout)), Handler: HandlerRlimit},
-		{Name: "getrusage", Args: args(i32("who"), outRec("usage", rusageLayout))},
+		{Name: "getrusage", Args: args(i32("who"), outRec("usage", rusageLayout)), Alone: AloneRuns},
 		{Name: "getpriority", Args: args(i32("which"), pid("who"))},
 		{Name: "setpriority", Args: args(i32("which"), pid("who"), i32("prio"))},
 		{Name: "ioprio_get", Args: args(i32("which"), pid("who"))},
 		{Name: "ioprio_set", Args: args(i32("which"), pid("who"), i32("ioprio"))},
-		{Name: "sched_yield", Syncs: true},
+		{Name: "sched_yield", Alone: AloneRuns, Syncs: true},
 		{Name: "sched_getaffinity", Args: args(pid("pid"), u32("cpusetsize"), outRet("mask", 1))},
 		{Name: "sched_setaffinity", Args: args(pid("pid"), u32("cpusetsize"), in("mask", lenArg(1)))},
 		{Name: "sched_getscheduler", Args: args(pid("pid"))},
@@ -82,10 +82,10 @@ func procRows() []Row {
 		// has neither padding nor pointers. With E2BIG the kernel writes the
 		// size that it knows.
 		{Name: "sched_setattr", Args: args(pid("pid"), inOut("attr", Len{Kind: LenPtr, Arg: 1, N: 48}).onErr(E2BIG), flags("flags", nil))},
-		{Name: "sched_get_priority_max", Args: args(i32("policy"))},
-		{Name: "sched_get_priority_min", Args: args(i32("policy"))},
+		{Name: "sched_get_priority_max", Args: args(i32("policy")), Alone: AloneRuns},
+		{Name: "sched_get_priority_min", Args: args(i32("policy")), Alone: AloneRuns},
 		{Name: "sched_rr_get_interval", Args: args(pid("pid"), outRec("tp", timespecLayout))},
-		{Name: "getcpu", Args: args(out("cpu", fixed(4)), out("node", fixed(4)), unused("tcache"))},
+		{Name: "getcpu", Args: args(out("cpu", fixed(4)), out("node", fixed(4)), unused("tcache")), Alone: AloneRuns},
 
 		{Name: "pidfd_open", Args: args(pid("pid"), flags("flags", nil)), Ret: RetFD},
 		// It could take descriptors from the monitor or a follower.

@@ -4,13 +4,13 @@ package sysabi
 // everyone's.
 func timeRows() []Row {
 	return []Row{
-		{Name: "gettimeofday", Args: args(outRec("tv", timevalLayout), outRec("tz", timezoneLayout))},
+		{Name: "gettimeofday", Args: args(outRec("tv", timevalLayout), outRec("tz", timezoneLayout)), Alone: AloneRuns},
 		{Name: "settimeofday", Args: args(inRec("tv", timevalLayout), inRec("tz", timezoneLayout))},
-		{Name: "time", Args: args(out("tloc", fixed(8)))},
-		{Name: "times", Args: args(outRec("buf", tmsLayout))},
-		{Name: "clock_gettime", Args: args(enum("clockid", clockNames), outRec("tp", timespecLayout))},
+		{Name: "time", Args: args(out("tloc", fixed(8))), Alone: AloneRuns},
+		{Name: "times", Args: args(outRec("buf", tmsLayout)), Alone: AloneRuns},
+		{Name: "clock_gettime", Args: args(enum("clockid", clockNames), outRec("tp", timespecLayout)), Alone: AloneRuns},
 		{Name: "clock_settime", Args: args(enum("clockid", clockNames), inRec("tp", timespecLayout))},
-		{Name: "clock_getres", Args: args(enum("clockid", clockNames), outRec("res", timespecLayout))},
+		{Name: "clock_getres", Args: args(enum("clockid", clockNames), outRec("res", timespecLayout)), Alone: AloneRuns},
 		later("adjtimex", "clock discipline", ptr("buf")),
 		later("clock_adjtime", "clock discipline", enum("clockid", clockNames), ptr("buf")),
 		{Name: "nanosleep", Args: args(inRec("req", timespecLayout), outRec("rem", timespecLayout).onErr(EINTR)), Blocks: true},

@@ -89,6 +89,14 @@ func newTable(rows []Row, numbers map[string][archCount]int) (*table, error) {
 		}
 	}
 	slices.SortFunc(t.sorted, func(a, b *Row) int { return strings.Compare(a.Name, b.Name) })
+	for i, r := range t.sorted {
+		r.ID = i + 1
+	}
+	for a := range t.byNumber {
+		for _, r := range t.byNumber[a] {
+			r.ID = t.byName[r.Name].ID
+		}
+	}
 	return t, nil
 }
 

@@ -87,6 +87,74 @@ func TestRowsAreSortedAndCopied(t *testing.T) {
 // maxArgs is the number of arguments that a system call can have.
 const maxArgs = 6
 
+func TestRowsHaveIDs(t *testing.T) {
+	rows := Rows()
+	for i, r := range rows {
+		if r.ID != i+1 {
+			t.Errorf("%s has the id %d, want %d", r.Name, r.ID, i+1)
+		}
+		for a := range archCount {
+			if r.Nr[a] == Absent {
+				continue
+			}
+			if of, ok := Lookup(a, r.Nr[a]); !ok || of.ID != r.ID {
+				t.Errorf("%s has another id on %v", r.Name, a)
+			}
+		}
+	}
+}
+
+// What one variant may do alone writes its answer and nothing else.
+func TestAloneIsHarmless(t *testing.T) {
+	n := 0
+	for _, r := range Rows() {
+		if r.Alone == NotAlone {
+			continue
+		}
+		n++
+		if r.Exec != Leader || r.Handler != HandlerNone || r.Blocks || r.Signals || r.Wait != 0 || r.Sub != nil || r.Ret == RetFD {
+			t.Errorf("%s is no call to be made alone", r.Name)
+		}
+		if (r.Ret == RetPid) != (r.Alone != AloneRuns) {
+			t.Errorf("%s gives an id of the leader's: %v", r.Name, r.Ret == RetPid)
+		}
+		for i := range r.Args {
+			a := &r.Args[i]
+			switch a.Kind {
+			case Buf, Struct:
+				if a.Dir != Out {
+					t.Errorf("%s reads %s", r.Name, a.Name)
+				}
+			case None, Int, Uint, Long, Flags:
+			default:
+				t.Errorf("%s has %s, which is more than a number", r.Name, a.Name)
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d calls may be made alone", n)
+	}
+}
+
+func TestDescriptor(t *testing.T) {
+	for name, want := range map[string]int{
+		"read": 0, "fcntl": 0, "ioctl": 0, "mmap": 4, "sendto": 0, "accept": 0, "setsockopt": 0,
+		"getpid": -1, "openat": -1, "sendfile": -1, "dup2": -1, "epoll_ctl": -1, "select": -1, "waitid": -1,
+	} {
+		r, ok := ByName(name)
+		if !ok {
+			t.Fatalf("no row for %s", name)
+		}
+		got, ok := r.Descriptor()
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("descriptor of %s is argument %d, want %d", name, got, want)
+		}
+	}
+}
+
 // description is one way to read the arguments of a call.
 type description struct {
 	name   string

@@ -5,7 +5,7 @@
  * then makes that call with one other argument. Code and layout are the same in
  * both builds.
  *
- * usage: gate DIRECTORY clone|exec|map|protect|write|send|name
+ * usage: gate DIRECTORY clone|exec|map|protect|write|socket|send|name
  */
 #include "check.h"
 #include <sys/socket.h>
@@ -60,6 +60,8 @@ int main(int argc, char **argv)
 	} else if (strcmp(what, "write") == 0) {
 		CHECK(write(fd, differs ? "x" : "y", 1) == 1);
 		effect();
+	} else if (strcmp(what, "socket") == 0) {
+		CHECK(write(s[0], differs ? "x" : "y", 1) == 1);
 	} else if (strcmp(what, "send") == 0) {
 		CHECK(send(s[0], differs ? "x" : "y", 1, 0) == 1);
 		effect();
