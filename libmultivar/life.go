@@ -240,11 +240,11 @@ func (e *Engine) endTwins(p *process, v int) {
 // mayEnd reports whether it is the place of p's end in the turns of those with whom it
 // shares memory: what it leaves them is there from then on, and not before.
 func (e *Engine) mayEnd(p *process, at *thread, v int) bool {
-	d := at.sides[v].domain
+	d := at.sides[v].heading()
 	s := &d.sides[v]
 	own := 0
 	for _, th := range p.threads {
-		if t := &th.sides[v]; t.stop != unborn && !t.ended && t.domain == d {
+		if t := &th.sides[v]; t.stop != unborn && !t.ended && t.heading() == d {
 			own++
 		}
 	}

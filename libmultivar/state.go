@@ -57,6 +57,8 @@ type side struct {
 	// next is the sequence number of the thread's event that this (follower) task
 	// meets next.
 	next uint64
+	// passing is true while it is behind an event and has not asked for its next turn.
+	passing bool
 	// met is the event that the task has reached, not completed yet; asked is the
 	// call with which it did, and restart the code that has the kernel make that
 	// call again.
@@ -421,6 +423,8 @@ func (e *Engine) passed(ev *record, v int) {
 	s.met = nil
 	s.inCall = nil
 	s.next++
+	s.passing = true
+	defer func() { s.passing = false }()
 	ev.passed++
 	e.cross(th, v)
 	if ev.order != nil {

@@ -38,7 +38,16 @@ func (m *move) arrived(v int) bool {
 		return true
 	}
 	inUserMode := s.stop == running && s.inCall == nil
-	return s.next+1 == m.seq && !inUserMode && s.stop != ready && s.stop != unborn
+	// One that has its turn still goes on with it when its call ends none.
+	return s.next+1 == m.seq && !inUserMode && !s.passing && !s.extra.keeps && !s.extra.runs && s.stop != ready && s.stop != unborn
+}
+
+// heading returns the domain to which the task is on its way, or that it is of.
+func (s *side) heading() *domain {
+	if n := len(s.moves); n > 0 {
+		return s.moves[n-1].to
+	}
+	return s.domain
 }
 
 // entered reports whether everybody in v has come to the domain.
