@@ -42,6 +42,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 		})
 	}
 	e.verdict = &d
+	e.observe(th, v, Observation{Kind: Diverged})
 }
 
 // queued reports whether the action that lets the leader into ev's call has not

@@ -42,6 +42,10 @@ const (
 // others before it counts as hung.
 const DefaultHangTimeout = 60 * time.Second
 
+// DefaultMaxAhead is how many events the leader may be ahead of the slowest follower in one
+// thread.
+const DefaultMaxAhead = 256
+
 // Config is what an Engine needs to know.
 type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
@@ -60,6 +64,9 @@ type Config struct {
 	// StallTimeout is how long nothing may happen while tasks wait for the engine;
 	// DefaultStallTimeout when zero.
 	StallTimeout time.Duration
+	// MaxAhead is how many events the leader may be ahead of the slowest follower in each
+	// thread; DefaultMaxAhead when zero.
+	MaxAhead int
 	// OnCall, when set, gets each completed call of each variant as a line; an
 	// error ends the session. The bytes are valid during the call only.
 	OnCall func(variant int, line []byte) error
@@ -70,6 +77,8 @@ type Config struct {
 	OnOthers func()
 	// Notice, when set, is told what a user may want to know about once.
 	Notice func(string)
+	// Observer, when set, is told what happens; see there.
+	Observer Observer
 }
 
 // maxRemembered bounds each set of things that a program can make the engine
@@ -161,6 +170,9 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	}
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = DefaultStallTimeout
+	}
+	if cfg.MaxAhead <= 0 {
+		cfg.MaxAhead = DefaultMaxAhead
 	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
@@ -413,15 +425,21 @@ const timeStampNr = -2
 
 func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
 	ev := e.newRecord(th, event.TimeStamp)
-	ev.name = "rdtsc"
-	if ts.WithProcessor {
-		ev.name = "rdtscp"
-	}
+	ev.name = timeStampName(ts)
+	e.began(th, frontend.Leader)
 	e.builder.Reset(event.TimeStamp, timeStampNr)
 	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(ts.WithProcessor))
 	ev.request = e.builder.Record()
 	ev.stamp = ts
 	e.published(th, ev)
+}
+
+// timeStampName is the instruction that reads the counter.
+func timeStampName(ts frontend.TimeStamp) string {
+	if ts.WithProcessor {
+		return "rdtscp"
+	}
+	return "rdtsc"
 }
 
 func bit(b bool) uint64 {

@@ -37,6 +37,7 @@ func (e *Engine) leaderCall(th *thread) {
 	s.inCall = nil
 	if !th.room() {
 		th.held = true
+		e.began(th, frontend.Leader)
 		if d := &s.domain.sides[frontend.Leader]; e.inherits(&s.call) && !d.runs(th) {
 			// Nobody may change the futex before it has been looked at.
 			d.runners = append(d.runners, th)
@@ -53,6 +54,7 @@ func (e *Engine) leaderCall(th *thread) {
 	ev.raw = s.call
 	ev.call = row.Resolve(s.call.Args)
 	ev.name = ev.call.Name
+	e.began(th, frontend.Leader)
 	e.prepare(th, ev)
 	if sig != nil {
 		e.answer(ev, -eINTR)
@@ -180,6 +182,9 @@ func (e *Engine) advance(ev *record) {
 		return
 	}
 	ev.started = true
+	if ev.wait {
+		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: ev.name})
+	}
 	switch ev.kind {
 	case event.TimeStamp:
 		e.complete(ev)
@@ -241,6 +246,7 @@ func (e *Engine) complete(ev *record) {
 	ev.done = true
 	e.logCall(frontend.Leader, ev)
 	th := ev.thread
+	e.over(th, frontend.Leader, ev)
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if s := &th.sides[v]; s.met == ev && s.inCall == nil && s.stop.stopped() {
 			e.followerGo(th, v)
@@ -260,6 +266,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ev.returns() {
 		// Signals that the handler's mask held back come right now.
 		s.inCall = nil
+		e.finished(th, frontend.Leader, ev, ret)
 		th.settling = ev
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
@@ -298,6 +305,10 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
 	th.charge(ev)
+	if ret != -eINTR {
+		// A signal without consequences would have the kernel go on with the call.
+		e.finished(th, frontend.Leader, ev, seen)
+	}
 	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
 	if seen != kernelRet {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}

@@ -26,6 +26,8 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s := &th.sides[t.Variant]
 	s.die(e.now)
 	s.status = st
+	e.finished(th, t.Variant, nil, 0)
+	e.observe(th, t.Variant, Observation{Kind: TaskEnded})
 	exits := s.exits || th.proc.executing(th, t.Variant)
 	e.leave(th, t.Variant)
 	switch {
@@ -85,6 +87,7 @@ func (p *process) executing(th *thread, v int) bool {
 func (e *Engine) replaced(gone, by *thread, v int) {
 	s := &gone.sides[v]
 	s.die(e.now)
+	e.observe(gone, v, Observation{Kind: TaskEnded})
 	e.leave(gone, v)
 	if v == frontend.Leader {
 		e.settle(gone)

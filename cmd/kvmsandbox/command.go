@@ -48,6 +48,8 @@ type command struct {
 	opts options
 	log  *slog.Logger
 	out  *outputs
+	// observer is nil when nobody wants to know what happens.
+	observer *observer
 }
 
 func newCommand(stdout, stderr *os.File) *command {
@@ -102,6 +104,11 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	}
 	c.out, err = openOutputs(opts)
 	if err != nil {
+		return c.fail(statusFailed, err)
+	}
+	c.observer, err = openObserver(opts, c.now)
+	if err != nil {
+		c.out.abandon()
 		return c.fail(statusFailed, err)
 	}
 	switch {
@@ -177,7 +184,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	if d != nil && detached {
 		c.out.note(d.Error())
 	}
-	outErr := c.out.finish(d, c.now())
+	outErr := errors.Join(c.out.finish(d, c.now()), c.observer.finish(c.stderr))
 	switch {
 	case d != nil && detached:
 		// Whatever has the terminal now gets no more than a line.
@@ -248,6 +255,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	if c.out.logsCalls() {
 		cfg.OnCall = c.out.call
 	}
+	c.observer.attach(&cfg)
 	if c.terminal && !c.opts.verbose {
 		cfg.Notice = func(text string) { c.say("notice: " + text) }
 	}

@@ -29,6 +29,8 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
   --log FILE           write each call of the program to FILE, one per line
+  --stats[=FILE]       at the end, write how often and for how long calls waited, to
+                       FILE or to standard error
   --pids HOW           process ids that the program sees: leader (its real ones),
                        or a number from which to count: 1, 1000 (leader)
   --layout NAME        which memory has other addresses in each variant: code
@@ -59,6 +61,8 @@ type options struct {
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
 	report, log string
+	// stats asks for the table of calls at the end: on standard error, or in a file.
+	stats optionalFile
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -88,6 +92,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.Func("variant", "", o.addProgram)
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.log, "log", "", "")
+	fs.Var(&o.stats, "stats", "")
 	fs.StringVar(&pids, "pids", "leader", "")
 	fs.StringVar(&layout, "layout", "code", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
@@ -147,6 +152,31 @@ func parseOptions(args, env []string) (options, error) {
 		o.program, o.args = rest[0], rest[1:]
 	}
 	return o, nil
+}
+
+// optionalFile is the value of a flag that may be given without one. It implements
+// flag.Value.
+type optionalFile struct {
+	wanted bool
+	// name is empty when none was given.
+	name string
+}
+
+func (f *optionalFile) String() string { return f.name }
+
+// IsBoolFlag makes the flag one that stands alone, so that what follows is no value.
+func (f *optionalFile) IsBoolFlag() bool { return true }
+
+// Set takes what the flag package passes: "true" for a flag without a value.
+func (f *optionalFile) Set(value string) error {
+	*f = optionalFile{wanted: true, name: value}
+	switch value {
+	case "true":
+		f.name = ""
+	case "":
+		return errors.New("the name of the file is empty")
+	}
+	return nil
 }
 
 // setVariants settles the number of variants.
