@@ -81,7 +81,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	c.opts = opts
 	switch {
 	case opts.help:
-		return c.print(usage)
+		return c.print(usage())
 	case opts.version:
 		return c.print("kvmsandbox " + version() + "\n")
 	case opts.program == "":
@@ -106,10 +106,13 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if err != nil {
 		return c.fail(statusFailed, err)
 	}
-	c.observer, err = openObserver(opts, c.now)
+	c.observer, err = openObserver(opts, c.now, c.log)
 	if err != nil {
 		c.out.abandon()
 		return c.fail(statusFailed, err)
+	}
+	for _, text := range opts.notices {
+		c.notice(text)
 	}
 	switch {
 	case c.link != nil:
@@ -247,6 +250,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Layout:      c.opts.layout,
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
+		MaxAhead:    c.opts.ahead,
 		OnStart:     leader.set,
 	}
 	if c.link != nil {
@@ -257,7 +261,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	}
 	c.observer.attach(&cfg)
 	if c.terminal && !c.opts.verbose {
-		cfg.Notice = func(text string) { c.say("notice: " + text) }
+		cfg.Notice = c.notice
 	}
 	if _, err := rand.Read(cfg.Seed[:]); err != nil {
 		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
@@ -298,6 +302,16 @@ func (c *command) print(text string) status {
 func (c *command) fail(code int, err error) status {
 	c.say(err.Error())
 	return status{code: code}
+}
+
+// notice tells what a user may want to know, if there is one to see it: what a program
+// writes to standard error stays its own.
+func (c *command) notice(text string) {
+	if c.opts.verbose {
+		c.log.Info(text)
+	} else if c.terminal {
+		c.say("notice: " + text)
+	}
 }
 
 // say writes one line for the user. A standard error that takes nothing leaves no

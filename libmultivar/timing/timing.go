@@ -2,6 +2,7 @@ package timing
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,6 +39,12 @@ func (s *Step) Waited() time.Duration { return s.Entered - s.Since }
 // makes the call again.
 func (s *Step) Restarted() bool { return s.Result <= -firstRestart && s.Result >= -lastRestart }
 
+// Failed reports whether the result is an error number.
+func (s *Step) Failed() bool { return s.Result < 0 && s.Result >= -maxErrno && !s.Restarted() }
+
+// maxErrno is the largest error number that a result can be (include/linux/err.h).
+const maxErrno = 4095
+
 // The range of the kernel's restart codes (include/linux/errno.h).
 const (
 	firstRestart = 512
@@ -63,9 +70,9 @@ type key struct {
 
 // state is what is known of a thread in one variant.
 type state struct {
-	call             string
 	process, thread  int
 	command          string
+	call             string
 	began, entered   time.Duration
 	inCall, inKernel bool
 	// ready is when the last call was over or the turn was taken; waits is true until the
@@ -87,7 +94,7 @@ func (t *Tracker) Observe(o *libmultivar.Observation) {
 	st := t.open[k]
 	switch o.Kind {
 	case libmultivar.CallBegan:
-		st = state{call: o.Call, process: o.Process, thread: o.Thread, command: o.Command, began: s.At, inCall: true}
+		st = state{call: o.Call, began: s.At, inCall: true}
 	case libmultivar.CallEntered:
 		if st.inCall && !st.inKernel {
 			st.inKernel, st.entered = true, s.At
@@ -107,44 +114,38 @@ func (t *Tracker) Observe(o *libmultivar.Observation) {
 			s.Since = st.ready
 		}
 		st.waits = false
-	case libmultivar.TaskEnded:
-		st = state{}
 	}
-	if st == (state{}) {
+	if o.Kind == libmultivar.TaskEnded {
 		delete(t.open, k)
 	} else {
+		st.process, st.thread, st.command = o.Process, o.Thread, o.Command
 		t.open[k] = st
 	}
 	t.tell(&s)
 }
 
-// Close tells of calls that have begun and will not finish any more, in the order in which
-// they began. It is called when the session has ended.
+// Close tells of the calls that have begun and will not finish any more, and then of the
+// ends of the threads of which nobody has told. It is called when the session has ended.
 func (t *Tracker) Close() {
-	var left []Step
-	for k, st := range t.open {
-		if !st.inCall {
-			continue
-		}
-		s := Step{
-			Observation: libmultivar.Observation{
-				Kind: libmultivar.CallFinished, Variant: k.variant, ID: k.id,
-				Process: st.process, Thread: st.thread, Command: st.command, Call: st.call,
-			},
-			At: t.clock(), Since: st.began, Unfinished: true,
-		}
-		s.Entered = s.At
-		if st.inKernel {
-			s.Entered = st.entered
-		}
-		left = append(left, s)
-	}
-	clear(t.open)
-	slices.SortFunc(left, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Variant, b.Variant), cmp.Compare(a.ID, b.ID))
+	keys := slices.SortedFunc(maps.Keys(t.open), func(a, b key) int {
+		return cmp.Or(cmp.Compare(t.open[a].began, t.open[b].began), cmp.Compare(a.variant, b.variant), cmp.Compare(a.id, b.id))
 	})
-	for i := range left {
-		t.tell(&left[i])
+	now := t.clock()
+	for _, k := range keys {
+		st := t.open[k]
+		delete(t.open, k)
+		s := Step{At: now, Since: now, Entered: now}
+		s.Variant, s.ID, s.Process, s.Thread, s.Command = k.variant, k.id, st.process, st.thread, st.command
+		if st.inCall {
+			call := s
+			call.Kind, call.Call, call.Since, call.Unfinished = libmultivar.CallFinished, st.call, st.began, true
+			if st.inKernel {
+				call.Entered = st.entered
+			}
+			t.tell(&call)
+		}
+		s.Kind = libmultivar.TaskEnded
+		t.tell(&s)
 	}
 }
 

@@ -1,6 +1,7 @@
 package timing_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ func (s *steps) Step(st *timing.Step) {
 		}
 	case libmultivar.TurnGiven:
 		text = "turn after " + st.Took().String()
+	case libmultivar.TaskEnded:
+		text = fmt.Sprintf("end of %d/%d", st.Variant, st.ID)
 	default:
 		return
 	}
@@ -70,8 +73,11 @@ func TestTracker(t *testing.T) {
 		"turn after 1ms",
 		"turn after 0s",
 		"turn after 3ms",
+		"end of 0/2",
 		"finished write took 8ms waited 8ms unfinished",
+		"end of 1/1",
 		"finished poll took 7ms waited 1ms unfinished",
+		"end of 0/1",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

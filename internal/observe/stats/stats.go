@@ -126,14 +126,11 @@ func (t *Table) finished(v *variant, s *timing.Step) {
 	if s.Waits {
 		c.waited++
 	}
-	if s.Result < 0 && s.Result >= -maxErrno {
+	if s.Failed() {
 		c.errors++
 	}
 	c.took.add(s.Took())
 }
-
-// maxErrno is the largest error number that a result can be (include/linux/err.h).
-const maxErrno = 4095
 
 // Summary are the figures of the whole session.
 type Summary struct {
