@@ -44,6 +44,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 			if n := len(th.events); n > 0 && th.events[n-1].creates() {
 				e.endBirth(th.events[n-1])
 			}
+			e.logEnd(frontend.Leader, th)
 			e.trim(th)
 			th.fatal = !exits
 			for v := 1; v < len(th.sides) && th.fatal && !e.ended; v++ {
@@ -58,6 +59,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		// Nothing of the leader's explains it, or the leader has gone on.
 		e.divergeDeath(th, t.Variant, st)
 	default:
+		e.logEnd(t.Variant, th)
 		e.skipDead(th, t.Variant)
 	}
 	e.reached(th, t.Variant)

@@ -50,6 +50,8 @@ type command struct {
 	out  *outputs
 	// observer is nil when nobody wants to know what happens.
 	observer *observer
+	// progress is nil when there is no terminal to show it.
+	progress *progress
 }
 
 func newCommand(stdout, stderr *os.File) *command {
@@ -93,6 +95,10 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	c.log = slog.New(slog.DiscardHandler)
 	if opts.verbose {
 		c.log = slog.New(slog.NewTextHandler(c.stderr, nil))
+	}
+	if c.terminal && !opts.verbose {
+		c.progress = startProgress(c.stderr, progressDelay, "looking at what this host offers")
+		defer c.progress.end()
 	}
 	fe, err := c.methods.open(ctx, opts.frontEnd, c.log)
 	if err != nil {
@@ -179,6 +185,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 		eng, outcome, err = c.start(ctx, fe, shell, &leader)
 	}
 
+	c.progress.end()
 	var d *report.Divergence
 	if eng != nil {
 		d = eng.Divergence()
@@ -193,6 +200,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 		// Whatever has the terminal now gets no more than a line.
 		c.say("in the background: " + d.Error())
 	case d != nil:
+		c.progress.end()
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
@@ -267,12 +275,13 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
 	}
 	var eng engine
+	c.progress.at(fmt.Sprintf("starting %d variants", c.opts.variants))
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
 		e, err := c.newEngine(cfg, h, caps)
 		if err != nil {
 			return nil, err
 		}
-		eng = &guard{engine: e, leader: leader, log: c.log}
+		eng = &guard{engine: e, leader: leader, progress: c.progress, log: c.log}
 		return eng, nil
 	})
 	return eng, outcome, err
@@ -317,6 +326,7 @@ func (c *command) notice(text string) {
 // say writes one line for the user. A standard error that takes nothing leaves no
 // place to complain about that.
 func (c *command) say(text string) {
+	c.progress.end()
 	_, _ = fmt.Fprintf(c.stderr, "kvmsandbox: %s\n", calllog.Printable(text))
 }
 

@@ -86,7 +86,7 @@ func parseLog(text string) (callLog, error) {
 	log := callLog{}
 	for line := range strings.Lines(text) {
 		head, _, ok := strings.Cut(line, "(")
-		if strings.Contains(line, " --- ") && !ok || strings.HasPrefix(line, "execve(") {
+		if (strings.Contains(line, " --- ") || strings.HasSuffix(line, " +++\n")) && !ok || strings.HasPrefix(line, "execve(") {
 			continue
 		}
 		id, name, split := strings.Cut(head, " ")
@@ -201,6 +201,7 @@ func TestParseLog(t *testing.T) {
 10 --- SIGCHLD {si_code=1} ---
 10 write(1, "(", 1) = 1
 10 exit_group(0) = ?
+10 +++ exited with 0 +++
 `)
 	if err != nil {
 		t.Fatal(err)
