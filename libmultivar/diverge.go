@@ -308,7 +308,8 @@ func (e *Engine) logCall(v int, ev *record) {
 
 // logLine writes a line to the call log.
 func (e *Engine) logLine(v int, line []byte) {
-	e.scratchLine = append(line, '\n')
+	line = append(line, '\n')
+	e.scratchLine = line
 	if err := e.cfg.OnCall(v, e.scratchLine); err != nil {
 		e.ended = true
 		e.failure = fmt.Errorf("call log: %w", err)

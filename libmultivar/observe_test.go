@@ -3,6 +3,7 @@ package libmultivar_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -122,7 +123,7 @@ func TestObserverIsToldOfRendezvous(t *testing.T) {
 		if p == policy.Comprehensive {
 			want = []libmultivar.ObservationKind{libmultivar.CallBegan, libmultivar.CallAgreed, libmultivar.CallFinished}
 		}
-		if fmt.Sprint(kinds) != fmt.Sprint(want) {
+		if !slices.Equal(kinds, want) {
 			t.Errorf("%s: observations %v, want %v", p, kinds, want)
 		}
 	}

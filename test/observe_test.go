@@ -54,7 +54,7 @@ func TestStats(t *testing.T) {
 type traceEvent struct {
 	Ph, Name, Cat string
 	Pid, Tid      int
-	Ts, Dur       json.Number
+	TS, Dur       json.Number
 	Args          map[string]any
 }
 
@@ -74,7 +74,7 @@ func readTrace(t *testing.T, file string) []traceEvent {
 		if e.Ph != "X" {
 			continue
 		}
-		from, err := time.ParseDuration(string(e.Ts) + "us")
+		from, err := time.ParseDuration(string(e.TS) + "us")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestSwitches(t *testing.T) {
 		if c.waited == "" {
 			continue
 		}
-		if got := regexp.MustCompile(`(?m)^ *write +1 +0 +([0-9]+) `).FindStringSubmatch(r.Stderr); got == nil || got[1] != c.waited {
+		if got := regexp.MustCompile(`(?m)^ *write +1 +0 +([0-9]+) `).FindStringSubmatch(r.Stderr); len(got) != 2 || got[1] != c.waited {
 			t.Errorf("%q: %q of 1 write waited, want %s\n%s", c.env, got, c.waited, r)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 type event struct {
 	Ph, Name, Cat, S string
 	Pid, Tid         int
-	Ts, Dur          json.Number
+	TS, Dur          json.Number
 	Args             map[string]any
 }
 
@@ -55,7 +55,7 @@ func checkNesting(t *testing.T, events []event) {
 	threads := map[string][]slice{}
 	for _, e := range events {
 		if e.Ph == "X" {
-			from := nanoseconds(t, e.Ts)
+			from := nanoseconds(t, e.TS)
 			k := fmt.Sprint(e.Pid, "/", e.Tid)
 			threads[k] = append(threads[k], slice{from, from + nanoseconds(t, e.Dur), e.Name})
 		}
@@ -108,9 +108,9 @@ func TestTrace(t *testing.T) {
 		case "M":
 			got = append(got, fmt.Sprintf("%d/%d %s %v", e.Pid, e.Tid, e.Name, e.Args))
 		case "i":
-			got = append(got, fmt.Sprintf("%d/%d %s %s at %s", e.Pid, e.Tid, e.Name, e.S, e.Ts))
+			got = append(got, fmt.Sprintf("%d/%d %s %s at %s", e.Pid, e.Tid, e.Name, e.S, e.TS))
 		default:
-			got = append(got, fmt.Sprintf("%d/%d %s %s %s+%s %v", e.Pid, e.Tid, e.Cat, e.Name, e.Ts, e.Dur, e.Args))
+			got = append(got, fmt.Sprintf("%d/%d %s %s %s+%s %v", e.Pid, e.Tid, e.Cat, e.Name, e.TS, e.Dur, e.Args))
 		}
 	}
 	name := "map[name:a \"b\"\x01\ufffd 40]"
