@@ -139,7 +139,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"calls", "daemon", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
+	"calls", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
 }
 
 func standardInput() string {

@@ -18,6 +18,7 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/calllog"
 	"github.com/multivar/multivar/libmultivar/report"
+	"github.com/multivar/multivar/ptracefe"
 )
 
 // engine is the back-end of a session.
@@ -44,6 +45,8 @@ type command struct {
 	host      func(variants int) frontend.Features
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
+	// above returns the id of a kvmsandbox of which this one is a descendant, 0 for none.
+	above func() int
 
 	opts options
 	log  *slog.Logger
@@ -64,7 +67,8 @@ func newCommand(stdout, stderr *os.File) *command {
 		newEngine: func(cfg libmultivar.Config, h frontend.Host, caps frontend.Capabilities) (engine, error) {
 			return libmultivar.New(cfg, h, caps)
 		},
-		now: time.Now,
+		now:   time.Now,
+		above: func() int { return monitorAbove("/proc") },
 	}
 	c.colour = c.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return c
@@ -102,7 +106,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	}
 	fe, err := c.methods.open(ctx, opts.frontEnd, c.log)
 	if err != nil {
-		return c.fail(statusFailed, err)
+		return c.fail(statusFailed, c.explain(err))
 	}
 	spec, err := c.spec(env)
 	if err != nil {
@@ -221,6 +225,8 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 			break
 		}
 		return status{signal: caught.signal}
+	case errors.Is(err, ptracefe.ErrForbidden):
+		return c.fail(statusFailed, c.explain(err))
 	case err != nil:
 		return c.fail(statusFailed, err)
 	case !outcome.Ended:

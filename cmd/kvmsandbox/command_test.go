@@ -76,7 +76,8 @@ func newHarness() *harness {
 			h.eng.cfg = cfg
 			return h.eng, nil
 		},
-		now: func() time.Time { return time.Unix(0, 0) },
+		now:   func() time.Time { return time.Unix(0, 0) },
+		above: func() int { return 0 },
 	}
 	return h
 }

@@ -80,6 +80,9 @@ func (c *command) doctor(ctx context.Context, args, env []string) status {
 	d := c.methods.diagnose(ctx)
 	d.Version = version()
 	d.Host = c.host(o.variants)
+	if above := c.above(); above != 0 && !d.OK {
+		d.Host = append(d.Host, nesting(above))
+	}
 	text := d.text()
 	if asJSON {
 		p, err := json.MarshalIndent(d, "", "  ")
