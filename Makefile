@@ -52,6 +52,10 @@ RESULTS := .results
 run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -json -timeout $(TEST_TIMEOUT) \
 	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
 
+.PHONY: test-ptrace
+test-ptrace: deps-test build ## run the tests of programs under ptrace
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./test
+
 .PHONY: test-kvm
 test-kvm: deps-test build ## run the tests of programs on virtual machines
 	@mkdir -p $(RESULTS)

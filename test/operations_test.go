@@ -3,6 +3,9 @@
 package test
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -56,4 +59,88 @@ func TestStraceInside(t *testing.T) {
 			t.Errorf("no %q in %s", want, r)
 		}
 	}
+}
+
+// The unit is one that systemd reads.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	analyze := tool(t, "systemd-analyze")
+	text := contents(t, "../packaging/kvmsandbox@.service")
+	const path, page = "/usr/local/bin/kvmsandbox", "Documentation=man:kvmsandbox(1)\n"
+	if strings.Count(text, path) != 1 || !strings.Contains(text, page) {
+		t.Fatalf("%s", text)
+	}
+	// Neither is installed here.
+	text = strings.NewReplacer(path, sandbox(t), page, "").Replace(text)
+	unit := filepath.Join(scratch(t), "kvmsandbox@.service")
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, Run{Args: []string{analyze, "verify", "--man=no", unit}})
+	if r.Status != 0 || strings.Contains(r.Stderr, "kvmsandbox@") {
+		t.Errorf("%s", r)
+	}
+}
+
+// What the recipe of the image copies is there, and has the version of Go that is needed.
+func TestContainerfile(t *testing.T) {
+	t.Parallel()
+	text := contents(t, "../packaging/Containerfile")
+	copied := regexp.MustCompile(`(?m)^COPY --from=build /src/(\S+) /`).FindAllStringSubmatch(text, -1)
+	if len(copied) < 3 {
+		t.Fatalf("%q in\n%s", copied, text)
+	}
+	for _, c := range copied {
+		if c[1] == "bin/kvmsandbox" {
+			continue
+		}
+		if _, err := os.Stat("../" + c[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	need := regexp.MustCompile(`(?m)^go (1\.[0-9]+)`).FindStringSubmatch(contents(t, "../go.mod"))
+	if len(need) != 2 || !strings.Contains(text, "golang:"+need[1]+"-") {
+		t.Errorf("go.mod needs %q", need)
+	}
+}
+
+// Pages of the documentation that others point to are there, and so are the headings.
+func TestLinksOfDocumentation(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^):]+)\)`)
+	for _, page := range append(pages, "../README.md", "../CONTRIBUTING.md") {
+		for _, m := range link.FindAllStringSubmatch(contents(t, page), -1) {
+			file, heading, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(page), file)
+			if file == "" {
+				target = page
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if heading != "" && strings.HasSuffix(target, ".md") && !hasHeading(contents(t, target), heading) {
+				t.Errorf("%s: %s has no heading %s", page, target, heading)
+			}
+		}
+	}
+}
+
+// hasHeading reports whether a page has a heading that becomes this anchor.
+func hasHeading(page, anchor string) bool {
+	for line := range strings.Lines(page) {
+		text, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if !ok || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		kept := regexp.MustCompile(`[^a-z0-9_ -]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(text)), "")
+		if strings.ReplaceAll(kept, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
 }

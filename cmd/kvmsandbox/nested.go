@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -51,11 +52,11 @@ func readStat(proc, pid string) (name string, parent int, err error) {
 	// The name may have any character in it, brackets included.
 	begin, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if begin < 0 || end < begin {
-		return "", 0, fmt.Errorf("%s/%s/stat: %q", proc, pid, text)
+		return "", 0, fs.ErrInvalid
 	}
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 2 {
-		return "", 0, fmt.Errorf("%s/%s/stat: %q", proc, pid, text)
+		return "", 0, fs.ErrInvalid
 	}
 	parent, err = strconv.Atoi(fields[1])
 	return string(text[begin+1 : end]), parent, err

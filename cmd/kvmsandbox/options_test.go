@@ -79,6 +79,10 @@ func TestParseOptions(t *testing.T) {
 				o.notices = append(o.notices, f.name+map[string]string{"0": "=1", "1": "=0"}[f.value]+" has no effect: "+f.otherwise)
 			}
 		})},
+		{"ls", []string{"MV_UMEM=0", "MV_SLAB_MAX="}, with(func(*options) {})},
+		{"ls", []string{"MV_SLAB_PAD=4G"}, with(func(o *options) {
+			o.notices = []string{"MV_SLAB_PAD=4G has no effect: " + absentSwitches()[0].instead}
+		})},
 		{"-v", nil, with(func(o *options) { o.verbose, o.program = true, "" })},
 	} {
 		got, err := parseOptions(strings.Fields(c.args), c.env)

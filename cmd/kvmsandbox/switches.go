@@ -24,6 +24,16 @@ func fixedSwitches() []fixed {
 	}
 }
 
+// absent is a switch of something that there is not.
+type absent struct {
+	name, instead string
+}
+
+func absentSwitches() []absent {
+	const allocator = "variants have no other allocator; --layout disjoint gives their heaps other addresses"
+	return []absent{{"MV_UMEM", allocator}, {"MV_SLAB_MAX", allocator}, {"MV_SLAB_PAD", allocator}}
+}
+
 // mvArmorPolicies are the names of the policies by the numbers of SEC_POL.
 func mvArmorPolicies() []string {
 	return []string{policy.Performance, policy.Comprehensive, policy.Exec, policy.Leak}
@@ -75,6 +85,11 @@ func (o *options) setSwitches(text *textOptions, given map[string]bool, env []st
 			o.notices = append(o.notices, fmt.Sprintf("%s=%s has no effect: %s", f.name, v, f.otherwise))
 		default:
 			return fmt.Errorf("%s=%s: want 0 or 1", f.name, v)
+		}
+	}
+	for _, a := range absentSwitches() {
+		if v, ok := lookup(a.name); ok && v != "0" {
+			o.notices = append(o.notices, fmt.Sprintf("%s=%s has no effect: %s", a.name, v, a.instead))
 		}
 	}
 	return nil

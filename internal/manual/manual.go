@@ -55,7 +55,7 @@ func (f *Flag) Dashed() string {
 	return "--" + f.Name
 }
 
-// Variable is one of the environment.
+// Variable is one of the environment, or several of which the same is true.
 type Variable struct {
 	Name, Text string
 }
@@ -156,7 +156,9 @@ func variables() []Variable {
 		{"MV_DONT_DETACH", "has --detach do nothing"},
 		{"MV_RINGBUFFER_SIZE", "is --ahead without the flag"},
 		{"MV_TIMING_ENABLE", "is --stats when it is 1"},
-		{"MV_RINGBUFFER_SLEEP", "and MV_SYSCALL_ORDERING are always 1, MV_VARN_OPEN_RO is always 0; another value is told to have no effect"},
+		{"MV_RINGBUFFER_SLEEP and MV_SYSCALL_ORDERING", "are always 1, and another value is told to have no effect"},
+		{"MV_VARN_OPEN_RO", "is always 0, and another value is told to have no effect"},
+		{"MV_UMEM, MV_SLAB_MAX and MV_SLAB_PAD", "are told to have no effect"},
 	}
 }
 
