@@ -83,7 +83,8 @@ func (e *Engine) proceedHeld() {
 	for len(e.freed) > 0 && !e.ended {
 		th := e.freed[0]
 		e.freed = e.freed[1:]
-		if th.held && th.room() {
+		// A call that was put off until its process ends is never made.
+		if th.held && th.room() && !th.sides[frontend.Leader].exits {
 			th.held = false
 			th.yield(frontend.Leader)
 			e.leaderCall(th)
