@@ -125,6 +125,16 @@ $(GOLANGCI_LINT): | go
 		|| { cat $(TOOLS)/log >&2; exit 1; }
 	@mv $(TOOLS)/golangci-lint $@
 
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: build ## install the program, its manual page and completions below PREFIX
+	install -D -m 755 $(BIN)/kvmsandbox $(DESTDIR)$(PREFIX)/bin/kvmsandbox
+	install -D -m 644 docs/kvmsandbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/kvmsandbox.1
+	install -D -m 644 docs/completion/kvmsandbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kvmsandbox
+	install -D -m 644 docs/completion/_kvmsandbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kvmsandbox
+	install -D -m 644 docs/completion/kvmsandbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kvmsandbox.fish
+
 .PHONY: clean
 clean: ## remove what make has built, but for the tools
 	rm -rf $(BIN)

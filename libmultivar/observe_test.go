@@ -21,7 +21,9 @@ type watcher struct {
 	in map[watched]string
 	// finished counts by variant and name.
 	finished []map[string]int
-	seen     []libmultivar.Observation
+	// lives are the threads of which something has been told, and not the end.
+	lives map[watched]bool
+	seen      []libmultivar.Observation
 	wrong    []string
 }
 
@@ -31,7 +33,7 @@ type watched struct {
 }
 
 func newWatcher(variants int) *watcher {
-	w := &watcher{in: make(map[watched]string)}
+	w := &watcher{in: make(map[watched]string), lives: make(map[watched]bool)}
 	for range variants {
 		w.finished = append(w.finished, make(map[string]int))
 	}
@@ -41,6 +43,11 @@ func newWatcher(variants int) *watcher {
 func (w *watcher) Observe(o *libmultivar.Observation) {
 	w.seen = append(w.seen, *o)
 	at := watched{o.Variant, o.ID}
+	if o.Kind == libmultivar.TaskEnded {
+		delete(w.lives, at)
+	} else {
+		w.lives[at] = true
+	}
 	say := func(text string) { w.wrong = append(w.wrong, fmt.Sprintf("%s in %q: %+v", text, w.in[at], *o)) }
 	switch o.Kind {
 	case libmultivar.CallBegan:
@@ -86,6 +93,9 @@ func TestObserverIsToldOfEachCall(t *testing.T) {
 		}
 		if len(w.in) > 0 {
 			rt.Fatalf("calls never finished: %v", w.in)
+		}
+		if len(w.lives) > 0 {
+			rt.Fatalf("threads never ended: %v", w.lives)
 		}
 		for _, st := range s.record.Status[frontend.Leader] {
 			if st.Signal != 0 {

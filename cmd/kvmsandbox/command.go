@@ -198,7 +198,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	if d != nil && detached {
 		c.out.note(d.Error())
 	}
-	outErr := errors.Join(c.out.finish(d, c.now()), c.observer.finish(c.stderr))
+	outErr := errors.Join(c.out.finish(d, c.now()), c.observer.finish(c.tableOut(detached)))
 	switch {
 	case d != nil && detached:
 		// Whatever has the terminal now gets no more than a line.
@@ -233,6 +233,15 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 		return c.fail(statusFailed, errors.New("the session ended before the program; run with -v for details"))
 	}
 	return status{code: outcome.Status.Code, signal: syscall.Signal(outcome.Status.Signal)}
+}
+
+// tableOut is where the table of --stats goes without a file. Whatever has the terminal of
+// a program in the background gets none.
+func (c *command) tableOut(detached bool) io.Writer {
+	if detached {
+		return io.Discard
+	}
+	return c.stderr
 }
 
 // forwardTo gives the signals that are sent for the program to the leader, until the

@@ -111,7 +111,8 @@ func flags() []Flag {
 			Text: "at the end, write how often calls were made and for how long they waited, to FILE or to standard error",
 			More: "leader waits is for how long the leader's calls stood at the engine before they ran, followers wait the same of " +
 				"all followers together, most of it for the leader's results; a call that sleeps makes followers wait. p50 and p99 are of " +
-				"the whole call in the leader, without the stop that catches it; they are at most an eighth too large.",
+				"the whole call in the leader, without the stop that catches it; they are at most an eighth too large. " +
+				"With --detach the table of what went on in the background goes to FILE only.",
 		},
 		{
 			Name: "trace", Value: "FILE", Of: File, Text: "write what happens to FILE, for ui.perfetto.dev",
