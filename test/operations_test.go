@@ -104,7 +104,7 @@ func TestMemoryOfOutsiders(t *testing.T) {
 }
 
 // The unit is one that systemd reads.
-func TestUnit(t *testing.T) {
+func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
