@@ -23,8 +23,8 @@ type watcher struct {
 	finished []map[string]int
 	// lives are the threads of which something has been told, and not the end.
 	lives map[watched]bool
-	seen      []libmultivar.Observation
-	wrong    []string
+	seen  []libmultivar.Observation
+	wrong []string
 }
 
 type watched struct {
