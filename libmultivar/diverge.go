@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/calllog"
@@ -269,6 +270,9 @@ func (e *Engine) line(dst []byte, v, pid int, ev *record) []byte {
 		return calllog.AppendExit(dst, pid, ev.status.Code, ev.status.Signal)
 	}
 	if ev.exec != nil && ev.exec.first {
+		if pid != 0 {
+			dst = append(strconv.AppendInt(dst, int64(pid), 10), ' ')
+		}
 		dst = append(dst, "execve("...)
 		dst = calllog.AppendQuoted(dst, []byte(ev.exec.program), false)
 		return append(dst, ") = 0"...)

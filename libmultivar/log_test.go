@@ -27,7 +27,7 @@ func TestLogOfCalls(t *testing.T) {
 	}, nil)
 	s.ok(t)
 	want := []string{
-		"execve(\"/bin/prog\") = 0\n", "1 read(99, NULL, 0) = -1 EBADF (Bad file descriptor)\n", "1 exit_group(3) = ?\n", "1 +++ exited with 3 +++\n",
+		"1 execve(\"/bin/prog\") = 0\n", "1 read(99, NULL, 0) = -1 EBADF (Bad file descriptor)\n", "1 exit_group(3) = ?\n", "1 +++ exited with 3 +++\n",
 	}
 	for v := range lines {
 		if !slices.Equal(lines[v], want) {

@@ -191,7 +191,7 @@ func TestAppendLineOfMessages(t *testing.T) {
 
 func TestOtherLines(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{string(calllog.AppendSignal(nil, 7, 11, 1)), "7 --- SIGSEGV {si_code=1} ---"},
+		{string(calllog.AppendSignal(nil, 7, 11, 1)), "7 --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---"},
 		{string(calllog.AppendExit(nil, 7, 3, 0)), "7 +++ exited with 3 +++"},
 		{string(calllog.AppendExit(nil, 7, 0, 9)), "7 +++ killed by SIGKILL +++"},
 		{string(calllog.AppendExit(nil, 0, 3, 0)), "+++ exited with 3 +++"},

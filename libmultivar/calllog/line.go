@@ -101,13 +101,15 @@ func AppendResult(dst []byte, kind sysabi.Ret, ret int64) []byte {
 
 // AppendSignal appends the delivery of a signal:
 //
-//	4711 --- SIGSEGV {si_code=1} ---
+//	4711 --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---
 func AppendSignal(dst []byte, pid, number int, code int32) []byte {
 	dst = appendPid(dst, pid)
 	dst = append(dst, "--- "...)
 	dst = append(dst, sysabi.SignalName(number)...)
-	dst = append(dst, " {si_code="...)
-	dst = strconv.AppendInt(dst, int64(code), 10)
+	dst = append(dst, " {si_signo="...)
+	dst = append(dst, sysabi.SignalName(number)...)
+	dst = append(dst, ", si_code="...)
+	dst = append(dst, sysabi.SignalCodeName(number, code)...)
 	return append(dst, "} ---"...)
 }
 
