@@ -50,6 +50,21 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// Of what went on in the background only a file tells.
+func TestStatsOfDaemon(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "stats")
+	for _, flag := range []string{"--stats", "--stats=" + file} {
+		r := run(t, Run{N: 2, Flags: []string{"--detach", flag}, Args: []string{"sh", "-c", "(sleep 0.3; exit) & echo first"}})
+		if r.Status != 0 || r.Stdout != "first\n" || r.Stderr != "" {
+			t.Errorf("%s: %s", flag, r)
+		}
+	}
+	if text := contents(t, file); !strings.Contains(text, "clock_nanosleep") || !strings.Contains(text, "\ndivergences: 0; ") {
+		t.Errorf("table %s", text)
+	}
+}
+
 // traceEvent is one of the Trace Event Format.
 type traceEvent struct {
 	Ph, Name, Cat string

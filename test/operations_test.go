@@ -103,6 +103,52 @@ func TestMemoryOfOutsiders(t *testing.T) {
 	}
 }
 
+// passFile runs the command with a socket as descriptor 9, through which it sends a file
+// and the end of a pipe.
+const passFile = `
+import array, os, socket, sys
+ours, theirs = socket.socketpair()
+pid = os.fork()
+if pid == 0:
+    ours.close()
+    os.dup2(theirs.fileno(), 9)
+    os.execv(sys.argv[1], sys.argv[1:])
+theirs.close()
+with open("sent", "w+") as f:
+    f.write("in the file")
+    f.flush()
+    r, w = os.pipe()
+    ours.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [f.fileno(), r]))])
+os.write(w, b"through the pipe")
+os.close(w)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`
+
+const receiveFile = `
+import array, mmap, os, socket
+s = socket.socket(fileno=9)
+_, control, _, _ = s.recvmsg(1, socket.CMSG_SPACE(8))
+f, r = array.array("i", control[0][2])
+print(os.pread(f, 100, 0), os.read(r, 100))
+with mmap.mmap(f, 0) as m:
+    m[:2] = b"IN"
+    print(m[:])
+print(open("sent").read())
+`
+
+// Descriptors that a process outside sends are the leader's: all variants get what it reads,
+// and a file can be mapped.
+func TestDescriptorsOfOutsiders(t *testing.T) {
+	t.Parallel()
+	python := tool(t, "python3")
+	for n := range 4 {
+		r := run(t, Run{N: n, Wrap: []string{python, "-c", passFile}, Args: []string{python, "-c", receiveFile}})
+		if r.Status != 0 || r.Stdout != "b'in the file' b'through the pipe'\nb'IN the file'\nIN the file\n" || r.Stderr != "" {
+			t.Errorf("N=%d: %s", n, r)
+		}
+	}
+}
+
 // The unit is one that systemd reads.
 func TestServiceUnit(t *testing.T) {
 	t.Parallel()
