@@ -50,7 +50,11 @@ test: deps-test build ## run all tests, those of programs on each front-end
 RESULTS := .results
 # Runs the tests of programs on front-end $(1).
 run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -json -timeout $(TEST_TIMEOUT) \
-	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
+	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
+
+.PHONY: test-ptrace
+test-ptrace: deps-test build ## run the tests of programs under ptrace
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./test
 
 .PHONY: test-kvm
 test-kvm: deps-test build ## run the tests of programs on virtual machines
@@ -120,6 +124,16 @@ $(GOLANGCI_LINT): | go
 	@GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) >$(TOOLS)/log 2>&1 \
 		|| { cat $(TOOLS)/log >&2; exit 1; }
 	@mv $(TOOLS)/golangci-lint $@
+
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: build ## install the program, its manual page and completions below PREFIX
+	install -D -m 755 $(BIN)/kvmsandbox $(DESTDIR)$(PREFIX)/bin/kvmsandbox
+	install -D -m 644 docs/kvmsandbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/kvmsandbox.1
+	install -D -m 644 docs/completion/kvmsandbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kvmsandbox
+	install -D -m 644 docs/completion/_kvmsandbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kvmsandbox
+	install -D -m 644 docs/completion/kvmsandbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kvmsandbox.fish
 
 .PHONY: clean
 clean: ## remove what make has built, but for the tools

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/calllog"
@@ -45,6 +46,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 		})
 	}
 	e.verdict = &d
+	e.observe(th, v, Observation{Kind: Diverged})
 }
 
 // queued reports whether the action that lets the leader into ev's call has not
@@ -271,6 +273,9 @@ func (e *Engine) line(dst []byte, v, pid int, ev *record) []byte {
 		return calllog.AppendExit(dst, pid, ev.status.Code, ev.status.Signal)
 	}
 	if ev.exec != nil && ev.exec.first {
+		if pid != 0 {
+			dst = append(strconv.AppendInt(dst, int64(pid), 10), ' ')
+		}
 		dst = append(dst, "execve("...)
 		dst = calllog.AppendQuoted(dst, []byte(ev.exec.program), false)
 		return append(dst, ") = 0"...)
@@ -290,13 +295,28 @@ func (e *Engine) line(dst []byte, v, pid int, ev *record) []byte {
 	return calllog.AppendLine(dst, pid, &ev.call, args, rec, e.resultFor(v, ev), ev.outs)
 }
 
+// logEnd writes the end of v's task of th to the call log, unless an event of the log says
+// so.
+func (e *Engine) logEnd(v int, th *thread) {
+	if ev := th.event(v); e.cfg.OnCall == nil || e.ended || v != frontend.Leader && ev != nil && ev.kind == event.Killed {
+		return
+	}
+	st := th.sides[v].status
+	e.logLine(v, calllog.AppendExit(e.scratchLine[:0], th.tid, st.Code, st.Signal))
+}
+
 // logCall writes a completed event of variant v to the call log.
 func (e *Engine) logCall(v int, ev *record) {
 	if e.cfg.OnCall == nil || e.ended {
 		return
 	}
-	e.scratchLine = e.line(e.scratchLine[:0], v, ev.thread.tid, ev)
-	e.scratchLine = append(e.scratchLine, '\n')
+	e.logLine(v, e.line(e.scratchLine[:0], v, ev.thread.tid, ev))
+}
+
+// logLine writes a line to the call log.
+func (e *Engine) logLine(v int, line []byte) {
+	line = append(line, '\n')
+	e.scratchLine = line
 	if err := e.cfg.OnCall(v, e.scratchLine); err != nil {
 		e.ended = true
 		e.failure = fmt.Errorf("call log: %w", err)

@@ -185,6 +185,7 @@ func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
 		d.runners = append(d.runners, th)
 	}
 	s.inCall = ev
+	e.observe(th, v, Observation{Kind: CallEntered})
 	e.letGo(th, a)
 }
 
@@ -198,6 +199,7 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s.stop = running
 	s.resumed = e.now
 	s.watch, s.computes = watch{}, watch{}
+	e.delivered(th, &a)
 	e.act(a)
 }
 
@@ -233,6 +235,7 @@ func (e *Engine) give(d *domain, v int) {
 		return
 	}
 	s.runners = append(s.runners, t.thread)
+	e.observe(t.thread, v, Observation{Kind: TurnGiven})
 	if t.ends(v) {
 		e.lastTurn(t.thread, v)
 		if o := t.thread.sides[v].deadly.order; o != nil && v != frontend.Leader {

@@ -56,6 +56,10 @@ const (
 // others before it counts as hung.
 const DefaultHangTimeout = 60 * time.Second
 
+// DefaultMaxAhead is how many events the leader may be ahead of the slowest follower in one
+// thread.
+const DefaultMaxAhead = 256
+
 // Config is what an Engine needs to know.
 type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
@@ -78,6 +82,9 @@ type Config struct {
 	// StallTimeout is how long nothing may happen while tasks wait for the engine;
 	// DefaultStallTimeout when zero.
 	StallTimeout time.Duration
+	// MaxAhead is how many events the leader may be ahead of the slowest follower in each
+	// thread; DefaultMaxAhead when zero.
+	MaxAhead int
 	// OnCall, when set, gets each completed call of each variant as a line; an
 	// error ends the session. The bytes are valid during the call only.
 	OnCall func(variant int, line []byte) error
@@ -90,6 +97,8 @@ type Config struct {
 	OnOthers func()
 	// Notice, when set, is told what a user may want to know about once.
 	Notice func(string)
+	// Observer, when set, is told what happens; see there.
+	Observer Observer
 }
 
 // maxRemembered bounds each set of things that a program can make the engine
@@ -183,6 +192,9 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	}
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = DefaultStallTimeout
+	}
+	if cfg.MaxAhead <= 0 {
+		cfg.MaxAhead = DefaultMaxAhead
 	}
 	hooks, err := newHooks(cfg.Hooks)
 	if err != nil {
@@ -456,15 +468,21 @@ const timeStampNr = -2
 
 func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
 	ev := e.newRecord(th, event.TimeStamp)
-	ev.name = "rdtsc"
-	if ts.WithProcessor {
-		ev.name = "rdtscp"
-	}
+	ev.name = timeStampName(ts)
+	e.began(th, frontend.Leader)
 	e.builder.Reset(event.TimeStamp, timeStampNr)
 	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(ts.WithProcessor))
 	ev.request = e.builder.Record()
 	ev.stamp = e.timeStamp(th, ts)
 	e.published(th, ev)
+}
+
+// timeStampName is the instruction that reads the counter.
+func timeStampName(ts frontend.TimeStamp) string {
+	if ts.WithProcessor {
+		return "rdtscp"
+	}
+	return "rdtsc"
 }
 
 func bit(b bool) uint64 {

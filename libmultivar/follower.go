@@ -18,6 +18,7 @@ func (e *Engine) followerArrives(th *thread, v int) {
 		e.followerAgain(th, v)
 		return
 	}
+	e.began(th, v)
 	e.followerMatch(th, v)
 }
 
@@ -448,6 +449,7 @@ func (e *Engine) followerResult(th *thread, v int, ev *record, a frontend.Action
 func (e *Engine) lastWords(th *thread, v int, ev *record) {
 	s := &th.sides[v]
 	s.ending, s.exits, s.deadly = true, true, ev
+	e.readTime(th, v)
 	if !ev.wholeProcess || ev.inTurn {
 		return
 	}

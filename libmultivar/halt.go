@@ -232,6 +232,7 @@ func (e *Engine) preempt(th *thread) {
 	e.builder.Reset(event.Preempted, 0)
 	ev.request = e.builder.Record()
 	e.preempted++
+	e.observe(th, frontend.Leader, Observation{Kind: TaskPreempted})
 	e.published(th, ev)
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		e.hurryFollower(th, v)
@@ -249,6 +250,7 @@ func (e *Engine) preempt(th *thread) {
 func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
 	s := &th.sides[v]
 	e.passed(ev, v)
+	e.observe(th, v, Observation{Kind: TaskPreempted})
 	if s.stop == atStop {
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return

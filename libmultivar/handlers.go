@@ -27,6 +27,7 @@ func (e *Engine) prepare(th *thread, ev *record) {
 		return
 	case sysabi.Unsupported:
 		e.log.Debug("unsupported call", "call", ev.title(), "reason", ev.call.Reason)
+		e.noticeRefusal(ev)
 		e.answer(ev, -int64(ev.call.Errno))
 		return
 	}

@@ -17,6 +17,7 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 	if e.ended {
 		return e.take()
 	}
+	e.readTimes()
 	for _, th := range e.tasks {
 		e.halts(th)
 		if e.followers == 0 {

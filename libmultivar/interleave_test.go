@@ -22,6 +22,7 @@ func genConfig(t *rapid.T, least int) libmultivar.Config {
 		Pids:     libmultivar.PidMode(rapid.SampledFrom([]int{0, 1, 1000}).Draw(t, "pids")),
 		Layout:   libmultivar.LayoutMode(rapid.IntRange(0, 1).Draw(t, "layout")),
 	}
+	cfg.MaxAhead = rapid.SampledFrom([]int{0, 1, 2, 10}).Draw(t, "ahead")
 	cfg.Seed[0] = rapid.Byte().Draw(t, "layout seed")
 	return cfg
 }

@@ -37,6 +37,7 @@ func (e *Engine) leaderCall(th *thread) {
 	s.inCall = nil
 	if !th.room() {
 		th.held = true
+		e.began(th, frontend.Leader)
 		if d := &s.domain.sides[frontend.Leader]; (e.inherits(&s.call) || e.rules.leads[e.row(&s.call).ID]) && !d.runs(th) {
 			// Nobody may change the futex before it has been looked at, and what may be
 			// no call of followers ends no turn.
@@ -57,6 +58,7 @@ func (e *Engine) leaderCall(th *thread) {
 	ev.raw = s.call
 	ev.call = row.Resolve(s.call.Args)
 	ev.name = ev.call.Name
+	e.began(th, frontend.Leader)
 	e.decide(th, ev)
 	if sig != nil {
 		if !ev.decided {
@@ -89,7 +91,8 @@ func (e *Engine) proceedHeld() {
 	for len(e.freed) > 0 && !e.ended {
 		th := e.freed[0]
 		e.freed = e.freed[1:]
-		if th.held && th.room() {
+		// A call that was put off until its process ends is never made.
+		if th.held && th.room() && !th.sides[frontend.Leader].exits {
 			th.held = false
 			th.yield(frontend.Leader)
 			e.leaderCall(th)
@@ -193,6 +196,9 @@ func (e *Engine) advance(ev *record) {
 		return
 	}
 	ev.started = true
+	if ev.wait {
+		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: ev.name})
+	}
 	switch ev.kind {
 	case event.TimeStamp:
 		e.complete(ev)
@@ -257,6 +263,7 @@ func (e *Engine) complete(ev *record) {
 	e.logCall(frontend.Leader, ev)
 	e.resulted(ev)
 	th := ev.thread
+	e.over(th, frontend.Leader, ev)
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		if s := &th.sides[v]; s.met == ev && s.inCall == nil && s.stop.stopped() {
 			e.followerGo(th, v)
@@ -276,6 +283,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ev.returns() {
 		// Signals that the handler's mask held back come right now.
 		s.inCall = nil
+		e.finished(th, frontend.Leader, ev, ret)
 		th.settling = ev
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
@@ -315,6 +323,10 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
 	th.charge(ev)
+	if ret != -eINTR {
+		// A signal without consequences would have the kernel go on with the call.
+		e.finished(th, frontend.Leader, ev, seen)
+	}
 	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
 	if seen != kernelRet {
 		a = frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: seen}

@@ -26,6 +26,8 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s := &th.sides[t.Variant]
 	s.die(e.now)
 	s.status = st
+	e.finished(th, t.Variant, nil, 0)
+	e.observe(th, t.Variant, Observation{Kind: TaskEnded})
 	exits := s.exits || th.proc.executing(th, t.Variant)
 	e.leave(th, t.Variant)
 	switch {
@@ -42,6 +44,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 			if n := len(th.events); n > 0 && th.events[n-1].creates() {
 				e.endBirth(th.events[n-1])
 			}
+			e.logEnd(frontend.Leader, th)
 			e.trim(th)
 			th.fatal = !exits
 			for v := 1; v < len(th.sides) && th.fatal && !e.ended; v++ {
@@ -56,6 +59,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 		// Nothing of the leader's explains it, or the leader has gone on.
 		e.divergeDeath(th, t.Variant, st)
 	default:
+		e.logEnd(t.Variant, th)
 		e.skipDead(th, t.Variant)
 	}
 	e.reached(th, t.Variant)
@@ -85,6 +89,7 @@ func (p *process) executing(th *thread, v int) bool {
 func (e *Engine) replaced(gone, by *thread, v int) {
 	s := &gone.sides[v]
 	s.die(e.now)
+	e.observe(gone, v, Observation{Kind: TaskEnded})
 	e.leave(gone, v)
 	if v == frontend.Leader {
 		e.settle(gone)

@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -132,6 +133,11 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		copied = shared && e.followers > 0 && (args[2]&protWrite != 0 || e.sharedOtherwise(th, int(int32(args[4]))))
 	}
 	if copied {
+		if name, foreign := e.foreignMemory(th, int(int32(args[4]))); foreign {
+			e.notice("foreign "+name, fmt.Sprintf("%s is memory of a process outside: it cannot be mapped to write (EACCES)", name))
+			e.answer(ev, -eACCES)
+			return
+		}
 		switch ok, refused := e.canTwin(th, int(int32(args[4]))); {
 		case refused:
 			e.notice("twin", "a writable shared mapping of a device or of a file of more than 1 GiB was refused with ENODEV")

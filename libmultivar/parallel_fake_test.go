@@ -82,15 +82,16 @@ func (m *meeting) work(id int) []fakefe.Step {
 	return out
 }
 
-// parallelConfig draws a configuration. With one that has calls wait for all variants a
-// thread may wait with a lock that others need in another variant to come there.
+// parallelConfig draws a configuration. With one that has calls wait for other variants,
+// because of the policy or because they are too far ahead, a thread may wait with a lock that
+// others need in another variant to come there.
 func parallelConfig(t *rapid.T) libmultivar.Config {
 	cfg := genConfig(t, 2)
 	p, err := policy.ByName(rapid.SampledFrom([]string{"performance", "exec"}).Draw(t, "some policy"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Policy, cfg.Threads = p, libmultivar.ThreadsParallel
+	cfg.Policy, cfg.Threads, cfg.MaxAhead = p, libmultivar.ThreadsParallel, libmultivar.DefaultMaxAhead
 	return cfg
 }
 

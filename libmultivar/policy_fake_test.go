@@ -196,7 +196,12 @@ func TestWaitingHoldsTheLeader(t *testing.T) {
 
 // The leader never runs further ahead than the stream has room for.
 func TestRunAheadIsBounded(t *testing.T) {
-	const bound = 256
+	t.Run("default", func(t *testing.T) { testRunAhead(t, 0, libmultivar.DefaultMaxAhead) })
+	t.Run("less", func(t *testing.T) { testRunAhead(t, 10, 10) })
+}
+
+func testRunAhead(t *testing.T, configured, bound int) {
+	t.Helper()
 	var steps []fakefe.Step
 	for range bound * 3 {
 		steps = append(steps, fakefe.Call(nr("sched_yield")))
@@ -210,7 +215,7 @@ func TestRunAheadIsBounded(t *testing.T) {
 	for _, s := range steps {
 		count = append(count, s, fakefe.Do(func(f *fakefe.Frame) { done[f.Variant()]++ }))
 	}
-	s := scripted(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Performance)}, fakefe.Config{
+	s := scripted(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Performance), MaxAhead: configured}, fakefe.Config{
 		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: count}}, Choose: furthest,
 	}, newTableKernel(1))
 	s.agreed(t)

@@ -180,6 +180,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		th.chainIP = th.proc.handlers.entry[sig.Number]
 		s.inCall = nil
 		s.ending = true
+		e.finished(th, frontend.Leader, open, open.ret)
 		e.handle(th, pass)
 	}
 }
@@ -271,6 +272,7 @@ func (e *Engine) interruptNow(th *thread, ev *record) {
 	th.settling = ev
 	th.chainIP = th.proc.handlers.entry[ev.signal.Number]
 	s.ending = true
+	e.finished(th, frontend.Leader, ev, ev.ret)
 	e.goOn(th, frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: ev.signal, Ret: ev.ret})
 }
 

@@ -46,6 +46,8 @@ type side struct {
 	// inCall is the event of the call in which the kernel runs this task.
 	inCall *record
 	call   frontend.Call
+	// begun is the name of the call of which the observer has been told that it began.
+	begun  string
 	signal *frontend.Signal
 	stamp  frontend.TimeStamp
 	// request is the encoded request of the stop at hand, made when needed.
@@ -136,6 +138,8 @@ type thread struct {
 	events []*record
 	first  uint64
 	bytes  int
+	// maxAhead bounds events.
+	maxAhead int
 
 	// fatal is true when a signal that is an event has ended the leader's task.
 	fatal bool
@@ -329,11 +333,9 @@ const (
 	followReap
 )
 
-// Bounds of how far the leader runs ahead of the slowest follower in one thread.
-const (
-	maxAhead      = 256
-	maxAheadBytes = 64 << 20
-)
+// maxAheadBytes bounds the data of the events by which the leader is ahead of the slowest
+// follower in one thread.
+const maxAheadBytes = 64 << 20
 
 // recentEvents is how many events a report shows.
 const recentEvents = 20
@@ -360,7 +362,7 @@ func (e *Engine) newProcess(parent *process, hostPid int, d *domain) *process {
 
 func (e *Engine) newThread(p *process, tid int, d *domain) *thread {
 	e.nextID++
-	th := &thread{id: e.nextID, proc: p, tid: tid, sides: make([]side, e.cfg.Variants)}
+	th := &thread{id: e.nextID, proc: p, tid: tid, maxAhead: e.cfg.MaxAhead, sides: make([]side, e.cfg.Variants)}
 	for v := range th.sides {
 		th.sides[v].domain = d
 	}
@@ -426,6 +428,7 @@ func (e *Engine) passed(ev *record, v int) {
 	s.passing = true
 	defer func() { s.passing = false }()
 	ev.passed++
+	e.over(th, v, ev)
 	e.cross(th, v)
 	if ev.order != nil {
 		e.made(ev.order, v)
@@ -472,7 +475,7 @@ func (e *Engine) release(ev *record) {
 
 // room reports whether the leader may add an event.
 func (th *thread) room() bool {
-	return len(th.events) < maxAhead && th.bytes < maxAheadBytes
+	return len(th.events) < th.maxAhead && th.bytes < maxAheadBytes
 }
 
 // charge counts what ev holds against the bound of its thread.

@@ -153,13 +153,7 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if err != nil {
 		return 0, err
 	}
-	if t.proc.pidfd < 0 {
-		if t.proc.pidfd, err = unix.PidfdOpen(t.proc.pid); err != nil {
-			t.proc.pidfd = -1
-			return 0, fmt.Errorf("open process of %v: %w", id, taskError("pidfd_open", err))
-		}
-	}
-	got, err := unix.PidfdGetfd(t.proc.pidfd, fd)
+	got, err := t.proc.duplicate(fd)
 	if err == syscall.EBADF {
 		// Before Linux 6.9 also the answer for a process that is being killed.
 		if _, gone := unix.PtraceSignalMask(t.id.Host); gone != nil {

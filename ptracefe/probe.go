@@ -66,12 +66,14 @@ type hostFacts struct {
 	privileged bool
 	// filtered is true when this process is under a seccomp filter.
 	filtered bool
+	// descriptors is why descriptors of others cannot be duplicated, nil if they can.
+	descriptors error
 	// timeStamps is why reads of the counter cannot be trapped, nil if they can.
 	timeStamps error
 }
 
 func thisHost(tracing error) hostFacts {
-	h := hostFacts{tracing: tracing, release: unix.KernelRelease(), timeStamps: unix.CanTrapTSC()}
+	h := hostFacts{tracing: tracing, release: unix.KernelRelease(), timeStamps: unix.CanTrapTSC(), descriptors: unix.CanDuplicate()}
 	if p, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil {
 		h.yama = strings.TrimSpace(string(p))
 	}
@@ -154,6 +156,13 @@ func (h *hostFacts) features() frontend.Features {
 		}
 	}
 	fs = append(fs, row("tracing", true, h.tracing == nil, found, fix))
+
+	found = "pidfd_getfd duplicates descriptors"
+	if h.descriptors != nil {
+		found = "pidfd_getfd: " + h.descriptors.Error()
+	}
+	fs = append(fs, row("descriptors", false, h.descriptors == nil, found,
+		"start the container with --cap-add SYS_PTRACE; until then files that are mapped are opened anew, which fails for programs that may not open them any more"))
 
 	found = "PR_SET_TSC traps reads of the counter"
 	if h.timeStamps != nil {

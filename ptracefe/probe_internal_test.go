@@ -49,6 +49,7 @@ func TestFeatures(t *testing.T) {
 		{"release unknown", hostFacts{release: "?"}, "", ""},
 		{"old", hostFacts{release: "5.10.0-1"}, "kernel", "Linux 6.1"},
 		{"no time stamps", hostFacts{release: "6.1.0", timeStamps: syscall.EINVAL}, "time stamps", "PR_SET_TSC"},
+		{"container without a capability", hostFacts{release: "6.1.0", filtered: true, descriptors: syscall.EPERM}, "descriptors", "--cap-add SYS_PTRACE"},
 		{"traced", hostFacts{release: "6.1.0", tracing: forbidden, tracer: 7, tracerName: "strace"}, "tracer tracing", "without strace"},
 		{"yama 2", hostFacts{release: "6.1.0", tracing: forbidden, yama: "2"}, "yama tracing", "sudo sysctl kernel.yama.ptrace_scope=1"},
 		{"yama 3", hostFacts{release: "6.1.0", tracing: forbidden, yama: "3", privileged: true}, "yama tracing", "reboot"},

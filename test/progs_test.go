@@ -140,7 +140,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "daemon", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
+	"builds", "calls", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
 }
 
 func standardInput() string {

@@ -19,6 +19,7 @@ import (
 	"github.com/multivar/multivar/libmultivar/calllog"
 	"github.com/multivar/multivar/libmultivar/report"
 	"github.com/multivar/multivar/libmultivar/rule"
+	"github.com/multivar/multivar/ptracefe"
 )
 
 // engine is the back-end of a session.
@@ -46,10 +47,16 @@ type command struct {
 	host      func(variants int) frontend.Features
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
+	// above returns the id of a kvmsandbox of which this one is a descendant, 0 for none.
+	above func() int
 
 	opts options
 	log  *slog.Logger
 	out  *outputs
+	// observer is nil when nobody wants to know what happens.
+	observer *observer
+	// progress is nil when there is no terminal to show it.
+	progress *progress
 }
 
 func newCommand(stdout, stderr *os.File) *command {
@@ -62,7 +69,8 @@ func newCommand(stdout, stderr *os.File) *command {
 		newEngine: func(cfg libmultivar.Config, h frontend.Host, caps frontend.Capabilities) (engine, error) {
 			return libmultivar.New(cfg, h, caps)
 		},
-		now: time.Now,
+		now:   time.Now,
+		above: func() int { return monitorAbove("/proc") },
 	}
 	c.colour = c.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return c
@@ -84,7 +92,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	c.opts = opts
 	switch {
 	case opts.help:
-		return c.print(usage)
+		return c.print(usage())
 	case opts.version:
 		return c.print("kvmsandbox " + version() + "\n")
 	case opts.program == "":
@@ -97,9 +105,13 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if opts.verbose {
 		c.log = slog.New(slog.NewTextHandler(c.stderr, nil))
 	}
+	if c.terminal && !opts.verbose {
+		c.progress = startProgress(c.stderr, progressDelay, "looking at what this host offers")
+		defer c.progress.end()
+	}
 	fe, err := c.methods.open(ctx, opts.frontEnd, c.log)
 	if err != nil {
-		return c.fail(statusFailed, err)
+		return c.fail(statusFailed, c.explain(err))
 	}
 	spec, err := c.spec(env)
 	if err != nil {
@@ -108,6 +120,14 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	c.out, err = openOutputs(opts)
 	if err != nil {
 		return c.fail(statusFailed, err)
+	}
+	c.observer, err = openObserver(opts, c.now, c.log)
+	if err != nil {
+		c.out.abandon()
+		return c.fail(statusFailed, err)
+	}
+	for _, text := range opts.notices {
+		c.notice(text)
 	}
 	switch {
 	case c.link != nil:
@@ -174,6 +194,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 		eng, outcome, err = c.start(ctx, fe, shell, &leader)
 	}
 
+	c.progress.end()
 	var d *report.Divergence
 	if eng != nil {
 		d = eng.Divergence()
@@ -185,12 +206,13 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	if d != nil && detached {
 		c.out.note(d.Error())
 	}
-	outErr := c.out.finish(d, c.now())
+	outErr := errors.Join(c.out.finish(d, c.now()), c.observer.finish(c.tableOut(detached)))
 	switch {
 	case d != nil && detached:
 		// Whatever has the terminal now gets no more than a line.
 		c.say("in the background: " + d.Error())
 	case d != nil:
+		c.progress.end()
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
@@ -211,12 +233,23 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 			break
 		}
 		return status{signal: caught.signal}
+	case errors.Is(err, ptracefe.ErrForbidden):
+		return c.fail(statusFailed, c.explain(err))
 	case err != nil:
 		return c.fail(statusFailed, err)
 	case !outcome.Ended:
 		return c.fail(statusFailed, errors.New("the session ended before the program; run with -v for details"))
 	}
 	return status{code: outcome.Status.Code, signal: syscall.Signal(outcome.Status.Signal)}
+}
+
+// tableOut is where the table of --stats goes without a file. Whatever has the terminal of
+// a program in the background gets none.
+func (c *command) tableOut(detached bool) io.Writer {
+	if detached {
+		return io.Discard
+	}
+	return c.stderr
 }
 
 // forwardTo gives the signals that are sent for the program to the leader, until the
@@ -250,6 +283,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Threads:     c.opts.threads,
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
+		MaxAhead:    c.opts.ahead,
 		OnStart:     leader.set,
 	}
 	if c.link != nil {
@@ -258,19 +292,21 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	if c.out.logsCalls() {
 		cfg.OnCall = c.out.call
 	}
+	c.observer.attach(&cfg)
 	if c.terminal && !c.opts.verbose {
-		cfg.Notice = func(text string) { c.say("notice: " + text) }
+		cfg.Notice = c.notice
 	}
 	if _, err := rand.Read(cfg.Seed[:]); err != nil {
 		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
 	}
 	var eng engine
+	c.progress.at(fmt.Sprintf("starting %d variants", c.opts.variants))
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
 		e, err := c.newEngine(cfg, h, caps)
 		if err != nil {
 			return nil, err
 		}
-		eng = &guard{engine: e, leader: leader, log: c.log}
+		eng = &guard{engine: e, leader: leader, progress: c.progress, log: c.log}
 		return eng, nil
 	})
 	return eng, outcome, err
@@ -302,9 +338,20 @@ func (c *command) fail(code int, err error) status {
 	return status{code: code}
 }
 
+// notice tells what a user may want to know, if there is one to see it: what a program
+// writes to standard error stays its own.
+func (c *command) notice(text string) {
+	if c.opts.verbose {
+		c.log.Info(text)
+	} else if c.terminal {
+		c.say("notice: " + text)
+	}
+}
+
 // say writes one line for the user. A standard error that takes nothing leaves no
 // place to complain about that.
 func (c *command) say(text string) {
+	c.progress.end()
 	_, _ = fmt.Fprintf(c.stderr, "kvmsandbox: %s\n", calllog.Printable(text))
 }
 

@@ -79,7 +79,8 @@ func newHarness() *harness {
 			h.eng.cfg = cfg
 			return h.eng, nil
 		},
-		now: func() time.Time { return time.Unix(0, 0) },
+		now:   func() time.Time { return time.Unix(0, 0) },
+		above: func() int { return 0 },
 	}
 	return h
 }
@@ -171,7 +172,7 @@ func TestBadInvocations(t *testing.T) {
 func TestHelpAndVersion(t *testing.T) {
 	for _, flag := range []string{"--help", "-h", "-help"} {
 		h := newHarness()
-		if got := h.do(flag); got != (status{}) || h.stdout.String() != usage || h.stderr.Len() > 0 {
+		if got := h.do(flag); got != (status{}) || h.stdout.String() != usage() || h.stderr.Len() > 0 {
 			t.Errorf("%s: status %+v, output %q %q", flag, got, h.stdout.String(), h.stderr.String())
 		}
 	}

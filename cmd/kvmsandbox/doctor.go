@@ -13,24 +13,11 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/manual"
 )
 
 // doctorName is the sub-command when it is the very first argument.
 const doctorName = "doctor"
-
-const doctorUsage = `Usage: kvmsandbox doctor [--json] [-n N]
-
-Tells what this host offers to each front-end and how to get what is missing.
-It tests by trying; nothing is changed. A program called doctor is run by
-kvmsandbox -- doctor, or by its path.
-
-  --json               write the findings as JSON
-  -n N                 number of variants to have processors for (2, or MV_NUM_PROC)
-  --help               print this
-
-Exit status: 0 when the front-end that --frontend auto takes can run here, 1 when
-it cannot, 125 when kvmsandbox failed.
-`
 
 // statusCannotServe is the doctor's status when nothing can run here.
 const statusCannotServe = 1
@@ -59,6 +46,12 @@ type frontEndDiagnosis struct {
 	Features frontend.Features `json:"features,omitempty"`
 }
 
+// doctorUsage is the text of doctor --help.
+func doctorUsage() string {
+	command := manual.Doctor()
+	return command.Usage()
+}
+
 // doctor is the sub-command.
 func (c *command) doctor(ctx context.Context, args, env []string) status {
 	var asJSON, help bool
@@ -75,7 +68,7 @@ func (c *command) doctor(ctx context.Context, args, env []string) status {
 	given := false
 	fs.Visit(func(f *flag.Flag) { given = given || f.Name == "n" })
 	if help {
-		return c.print(doctorUsage)
+		return c.print(doctorUsage())
 	}
 	if fs.NArg() > 0 {
 		return c.fail(statusFailed, fmt.Errorf("doctor takes no argument %q; the program doctor is run by kvmsandbox -- doctor", fs.Arg(0)))
@@ -87,6 +80,9 @@ func (c *command) doctor(ctx context.Context, args, env []string) status {
 	d := c.methods.diagnose(ctx)
 	d.Version = version()
 	d.Host = c.host(o.variants)
+	if above := c.above(); above != 0 && !d.OK {
+		d.Host = append(d.Host, nesting(above))
+	}
 	text := d.text()
 	if asJSON {
 		p, err := json.MarshalIndent(d, "", "  ")

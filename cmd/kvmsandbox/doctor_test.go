@@ -112,7 +112,7 @@ func TestDoctorOrProgram(t *testing.T) {
 		says    string
 	}{
 		{args: []string{"doctor"}, code: 1, says: "--frontend auto"},
-		{args: []string{"doctor", "--help"}, says: doctorUsage},
+		{args: []string{"doctor", "--help"}, says: doctorUsage()},
 		{args: []string{"doctor", "-n", "64"}, code: 1, says: strings.Repeat("x", 64)},
 		{args: []string{"--", "doctor"}, program: true},
 		{args: []string{dir + "/doctor"}, program: true},

@@ -105,7 +105,7 @@ func TestFrontEnds(t *testing.T) {
 		if got := m.new(slog.New(slog.DiscardHandler)).Name(); got != m.name {
 			t.Errorf("%s calls itself %s", m.name, got)
 		}
-		if !strings.Contains(usage, m.name) {
+		if !strings.Contains(usage(), m.name) {
 			t.Errorf("usage does not name %s", m.name)
 		}
 	}

@@ -16,8 +16,10 @@ import (
 type guard struct {
 	engine
 	leader *leaderPid
-	log    *slog.Logger
-	err    error
+	// progress ends with the first call of a program.
+	progress *progress
+	log      *slog.Logger
+	err      error
 }
 
 // Err returns the panic, if there was one, as the failure of the session.
@@ -59,6 +61,10 @@ func (g *guard) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Act
 }
 
 func (g *guard) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
+	if g.progress != nil {
+		g.progress.end()
+		g.progress = nil
+	}
 	return g.protect(func() []frontend.Action { return g.engine.OnSyscall(t, c) })
 }
 

@@ -10,57 +10,17 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/manual"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/rule"
 )
 
-const usage = `Usage: kvmsandbox [flags] PROG [ARG...]
-       kvmsandbox doctor [--json] [-n N]
-       kvmsandbox policy list | show NAME|FILE.toml
-
-Runs variants of PROG as one program and stops them when they behave differently.
-doctor, as the first word, tells what this host offers and how to get what it
-lacks; policy tells what policies there are and what they decide about each call.
-A program of such a name is run by kvmsandbox -- NAME, or by its path.
-
-  -n N                 number of variants, 1 to 64 (2, or MV_NUM_PROC)
-  --frontend NAME      how calls are caught: kvm, ptrace, or auto: kvm where the
-                       processor has VMX or SVM, else ptrace (auto)
-  --policy NAME        which calls wait until all variants agree: performance,
-                       exec, leak, exec+leak, comprehensive, those of A8: full,
-                       base, nonsocket_ro, nonsocket_rw, socket_ro, socket_rw,
-                       socket_rw_oc, or a FILE.toml (exec); all calls are compared
-  --rules FILE         differences that are expected, in TOML: parts of arguments, and
-                       harmless calls that one variant makes and another does not
-  --variant I=PROG     run this PROG in variant I instead; may be repeated
-  --report FILE        write the report of a divergence to FILE as JSON
-  --log FILE           write each call of the program to FILE, one per line
-  --pids HOW           process ids that the program sees: leader (its real ones),
-                       or a number from which to count: 1, 1000 (leader)
-  --layout NAME        which memory has other addresses in each variant: code
-                       (programs and libraries), disjoint (everything; programs
-                       that use addresses as random numbers diverge) (code)
-  --threads HOW        how threads run: serial (one at a time, in the same order in
-                       each variant), parallel (all of them; programs diverge whose
-                       threads make other calls when they meet in another order)
-                       (serial)
-  --hang-timeout TIME  processor time after which a variant that others wait for
-                       counts as hung (60s)
-  --detach             return as soon as the first process of PROG has ended; go on
-                       watching the daemons that it has left in the background
-  -v                   tell more on standard error
-  --version            print the version
-  --help               print this
-
-Environment: MV_NUM_PROC is the number of variants without -n; MV_OUT_TO_FILE
-writes the calls of each variant I to the file out.I; with MV_DONT_DETACH --detach
-does nothing.
-
-Exit status: that of PROG, or death by the signal that killed PROG; 86 when the
-variants diverged; 125 when kvmsandbox failed; 126 when PROG cannot be run; 127
-when PROG was not found.
-`
+// usage is the text of --help.
+func usage() string {
+	command := manual.Kvmsandbox()
+	return command.Usage()
+}
 
 // options is what the command line and the environment ask for.
 type options struct {
@@ -69,9 +29,17 @@ type options struct {
 	policy   policy.Policy
 	// rules is nil when there are none.
 	rules *rule.Set
+	// ahead is how many calls the leader may be ahead of a follower.
+	ahead int
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
 	report, log string
+	// stats asks for the table of calls at the end: on standard error, or in a file.
+	stats optionalFile
+	// trace is the file of the trace, metrics the address where metrics are served.
+	trace, metrics string
+	// notices are told before the program starts.
+	notices []string
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -89,36 +57,48 @@ type options struct {
 
 const defaultVariants = 2
 
-// parseOptions reads the arguments after the command's name, up to the first that
-// is no flag. Errors are one line for the user.
-func parseOptions(args, env []string) (options, error) {
-	o := options{programs: map[int]string{}}
-	var policyChoice, rules, pids, layout, threads string
+// textOptions are values of flags that stand for something else.
+type textOptions struct{ policy, rules, pids, layout, threads string }
+
+// flagSet returns the flags, which set o and text.
+func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs := flag.NewFlagSet("kvmsandbox", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.variants, "n", 0, "")
 	fs.StringVar(&o.frontEnd, "frontend", "auto", "")
-	fs.StringVar(&policyChoice, "policy", policy.Default, "")
-	fs.StringVar(&rules, "rules", "", "")
+	fs.StringVar(&text.policy, "policy", policy.Default, "")
+	fs.StringVar(&text.rules, "rules", "", "")
 	fs.Func("variant", "", o.addProgram)
+	fs.IntVar(&o.ahead, "ahead", libmultivar.DefaultMaxAhead, "")
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.log, "log", "", "")
-	fs.StringVar(&pids, "pids", "leader", "")
-	fs.StringVar(&layout, "layout", "code", "")
-	fs.StringVar(&threads, "threads", "serial", "")
+	fs.Var(&o.stats, "stats", "")
+	fs.StringVar(&o.trace, "trace", "", "")
+	fs.StringVar(&o.metrics, "metrics", "", "")
+	fs.StringVar(&text.pids, "pids", "leader", "")
+	fs.StringVar(&text.layout, "layout", "code", "")
+	fs.StringVar(&text.threads, "threads", "serial", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.BoolVar(&o.detach, "detach", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
 	fs.BoolVar(&o.help, "help", false, "")
 	fs.BoolVar(&o.help, "h", false, "")
+	return fs
+}
+
+// parseOptions reads the arguments after the command's name, up to the first that
+// is no flag. Errors are one line for the user.
+func parseOptions(args, env []string) (options, error) {
+	o := options{programs: map[int]string{}}
+	var text textOptions
+	fs := o.flagSet(&text)
 	if err := fs.Parse(args); err != nil {
 		return o, fmt.Errorf("%w; kvmsandbox --help lists the flags", err)
 	}
 	if o.help || o.version {
 		return o, nil
 	}
-
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if err := o.setVariants(given["n"], env); err != nil {
@@ -129,41 +109,51 @@ func parseOptions(args, env []string) (options, error) {
 			return o, fmt.Errorf("--variant %d=%s: the variants are 0 to %d", i, o.programs[i], o.variants-1)
 		}
 	}
-	for _, name := range []string{"report", "log", "rules"} {
+	if err := o.setSwitches(&text, given, env); err != nil {
+		return o, err
+	}
+	for _, name := range []string{"report", "log", "trace", "rules"} {
 		if given[name] && fs.Lookup(name).Value.String() == "" {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}
+	}
+	if given["metrics"] {
+		address, err := metricsAddress(o.metrics)
+		if err != nil {
+			return o, err
+		}
+		o.metrics = address
 	}
 	if o.hangTimeout <= 0 {
 		return o, fmt.Errorf("--hang-timeout %v: must be longer than 0", o.hangTimeout)
 	}
 	var err error
-	if o.policy, err = loadPolicy(policyChoice); err != nil {
+	if o.policy, err = loadPolicy(text.policy); err != nil {
 		return o, fmt.Errorf("--policy: %w", err)
 	}
 	if given["rules"] {
-		if o.rules, err = loadRules(rules, o.variants); err != nil {
+		if o.rules, err = loadRules(text.rules, o.variants); err != nil {
 			return o, fmt.Errorf("--rules: %w", err)
 		}
 	}
-	if o.pids, err = parsePids(pids); err != nil {
+	if o.pids, err = parsePids(text.pids); err != nil {
 		return o, err
 	}
-	switch layout {
+	switch text.layout {
 	case "code":
 		o.layout = libmultivar.LayoutCode
 	case "disjoint":
 		o.layout = libmultivar.LayoutDisjoint
 	default:
-		return o, fmt.Errorf("--layout: unknown layout %q; there are code, disjoint", layout)
+		return o, fmt.Errorf("--layout: unknown layout %q; there are code, disjoint", text.layout)
 	}
-	switch threads {
+	switch text.threads {
 	case "serial":
 		o.threads = libmultivar.ThreadsSerial
 	case "parallel":
 		o.threads = libmultivar.ThreadsParallel
 	default:
-		return o, fmt.Errorf("--threads: there is no mode %q; there are serial, parallel", threads)
+		return o, fmt.Errorf("--threads: there is no mode %q; there are serial, parallel", text.threads)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {
@@ -176,6 +166,31 @@ func parseOptions(args, env []string) (options, error) {
 		o.program, o.args = rest[0], rest[1:]
 	}
 	return o, nil
+}
+
+// optionalFile is the value of a flag that may be given without one. It implements
+// flag.Value.
+type optionalFile struct {
+	wanted bool
+	// name is empty when none was given.
+	name string
+}
+
+func (f *optionalFile) String() string { return f.name }
+
+// IsBoolFlag makes the flag one that stands alone, so that what follows is no value.
+func (f *optionalFile) IsBoolFlag() bool { return true }
+
+// Set takes what the flag package passes: "true" for a flag without a value.
+func (f *optionalFile) Set(value string) error {
+	*f = optionalFile{wanted: true, name: value}
+	switch value {
+	case "true":
+		f.name = ""
+	case "":
+		return errors.New("the name of the file is empty")
+	}
+	return nil
 }
 
 // setVariants settles the number of variants.

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/multivar/multivar/internal/manual"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
 )
@@ -26,6 +32,7 @@ func TestParseOptions(t *testing.T) {
 		o := options{
 			variants: 2, frontEnd: "auto", policy: mustPolicy(t, "exec"), programs: map[int]string{},
 			hangTimeout: libmultivar.DefaultHangTimeout, program: "ls",
+			ahead: libmultivar.DefaultMaxAhead,
 		}
 		change(&o)
 		return o
@@ -54,6 +61,28 @@ func TestParseOptions(t *testing.T) {
 		{"--pids 1 ls", nil, with(func(o *options) { o.pids = 1 })},
 		{"--pids 1000 ls", nil, with(func(o *options) { o.pids = 1000 })},
 		{"--pids leader ls", nil, with(func(*options) {})},
+		{"--stats --trace t --ahead 7 --metrics 99 ls", nil, with(func(o *options) {
+			o.stats.wanted, o.trace, o.ahead, o.metrics = true, "t", 7, "127.0.0.1:99"
+		})},
+		{"--stats=f ls", nil, with(func(o *options) { o.stats = optionalFile{wanted: true, name: "f"} })},
+		{"ls", []string{"MV_SEC_POL=0"}, with(func(o *options) { o.policy = mustPolicy(t, "performance") })},
+		{"ls", []string{"MV_SEC_POL=1"}, with(func(o *options) { o.policy = mustPolicy(t, "comprehensive") })},
+		{"ls", []string{"MV_SEC_POL=2"}, with(func(*options) {})},
+		{"ls", []string{"MV_SEC_POL=3"}, with(func(o *options) { o.policy = mustPolicy(t, "leak") })},
+		{"--policy exec ls", []string{"MV_SEC_POL=junk"}, with(func(*options) {})},
+		{"ls", []string{"MV_RINGBUFFER_SIZE=10"}, with(func(o *options) { o.ahead = 10 })},
+		{"--ahead 3 ls", []string{"MV_RINGBUFFER_SIZE=10"}, with(func(o *options) { o.ahead = 3 })},
+		{"ls", []string{"MV_TIMING_ENABLE=1"}, with(func(o *options) { o.stats.wanted = true })},
+		{"ls", []string{"MV_TIMING_ENABLE=0", "MV_RINGBUFFER_SLEEP=1", "MV_SYSCALL_ORDERING=1", "MV_VARN_OPEN_RO=0"}, with(func(*options) {})},
+		{"ls", []string{"MV_RINGBUFFER_SLEEP=0", "MV_SYSCALL_ORDERING=0", "MV_VARN_OPEN_RO=1"}, with(func(o *options) {
+			for _, f := range fixedSwitches() {
+				o.notices = append(o.notices, f.name+map[string]string{"0": "=1", "1": "=0"}[f.value]+" has no effect: "+f.otherwise)
+			}
+		})},
+		{"ls", []string{"MV_UMEM=0", "MV_SLAB_MAX="}, with(func(*options) {})},
+		{"ls", []string{"MV_SLAB_PAD=4G"}, with(func(o *options) {
+			o.notices = []string{"MV_SLAB_PAD=4G has no effect: " + absentSwitches()[0].instead}
+		})},
 		{"-v", nil, with(func(o *options) { o.verbose, o.program = true, "" })},
 	} {
 		got, err := parseOptions(strings.Fields(c.args), c.env)
@@ -64,7 +93,7 @@ func TestParseOptions(t *testing.T) {
 		if len(got.args) == 0 {
 			got.args = nil
 		}
-		if d := cmp.Diff(c.want, got, cmp.AllowUnexported(options{})); d != "" {
+		if d := cmp.Diff(c.want, got, cmp.AllowUnexported(options{}, optionalFile{})); d != "" {
 			t.Errorf("%s %v: %s", c.args, c.env, d)
 		}
 	}
@@ -100,6 +129,15 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: []string{"--hang-timeout", "0s", "ls"}, says: "--hang-timeout"},
 		{args: []string{"--hang-timeout", "5", "ls"}, says: "hang-timeout"},
 		{args: []string{""}, says: "empty"},
+		{args: []string{"--trace", "", "ls"}, says: "--trace"},
+		{args: []string{"--metrics", "", "ls"}, says: "--metrics"},
+		{args: []string{"--metrics", "a:b:c", "ls"}, says: "--metrics a:b:c"},
+		{args: []string{"--ahead", "0", "ls"}, says: "--ahead 0: must be 1"},
+		{args: []string{"ls"}, env: []string{"MV_RINGBUFFER_SIZE=0"}, says: "MV_RINGBUFFER_SIZE=0: must be 1"},
+		{args: []string{"ls"}, env: []string{"MV_RINGBUFFER_SIZE=big"}, says: "not a number"},
+		{args: []string{"ls"}, env: []string{"MV_SEC_POL=4"}, says: "MV_SEC_POL=4"},
+		{args: []string{"ls"}, env: []string{"MV_TIMING_ENABLE=yes"}, says: "MV_TIMING_ENABLE=yes"},
+		{args: []string{"ls"}, env: []string{"MV_VARN_OPEN_RO=yes"}, says: "MV_VARN_OPEN_RO=yes"},
 	} {
 		_, err := parseOptions(c.args, c.env)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
@@ -108,19 +146,83 @@ func TestParseOptionsErrors(t *testing.T) {
 	}
 }
 
-// Every flag is documented, and no other one.
-func TestUsageNamesTheFlags(t *testing.T) {
-	for _, name := range []string{"-n", "--frontend", "--policy", "--rules", "--variant", "--report", "--log", "--pids", "--hang-timeout", "-v", "--version", "--help"} {
-		if !strings.Contains(usage, "\n  "+name+" ") {
-			t.Errorf("usage does not explain %s", name)
+// The manual has the flags that are parsed, and no other ones, with their defaults.
+func TestManualHasTheFlags(t *testing.T) {
+	var o options
+	var text textOptions
+	fs := o.flagSet(&text)
+	documented := map[string]bool{"h": true}
+	command := manual.Kvmsandbox()
+	for _, f := range command.Flags {
+		documented[f.Name] = true
+		parsed := fs.Lookup(f.Name)
+		if parsed == nil {
+			t.Errorf("%s is documented and not parsed", f.Dashed())
+			continue
+		}
+		boolean, ok := parsed.Value.(interface{ IsBoolFlag() bool })
+		if alone := ok && boolean.IsBoolFlag(); alone != (f.Value == "" || f.Optional) {
+			t.Errorf("%s: documented value %q, but alone %v", f.Dashed(), f.Value, alone)
+		}
+		switch f.Name {
+		case "frontend", "policy", "pids", "layout", "ahead":
+			if f.Default != parsed.DefValue && !strings.HasPrefix(f.Default, parsed.DefValue+", or MV_") {
+				t.Errorf("%s: documented default %q, it is %q", f.Dashed(), f.Default, parsed.DefValue)
+			}
+		case "hang-timeout":
+			if d, err := time.ParseDuration(f.Default); err != nil || d != libmultivar.DefaultHangTimeout {
+				t.Errorf("%s: documented default %q, %v", f.Dashed(), f.Default, err)
+			}
 		}
 	}
-	if libmultivar.DefaultHangTimeout != 60*time.Second || !strings.Contains(usage, "hung (60s)") {
-		t.Errorf("usage does not give the default of --hang-timeout, %v", libmultivar.DefaultHangTimeout)
-	}
-	for _, name := range policy.Names() {
-		if !strings.Contains(usage, name) {
-			t.Errorf("usage does not name the policy %s", name)
+	fs.VisitAll(func(f *flag.Flag) {
+		if !documented[f.Name] {
+			t.Errorf("--%s is not documented", f.Name)
 		}
+	})
+	for _, f := range command.Flags {
+		switch f.Name {
+		case "policy":
+			if got, want := sorted(f.Words), sorted(policy.Names()); !slices.Equal(got, want) {
+				t.Errorf("policies %q, want %q", got, want)
+			}
+		case "frontend":
+			if got, want := strings.Join(f.Words, ", "), frontEnds().names(); got != want {
+				t.Errorf("front-ends %q, want %q", got, want)
+			}
+		}
+	}
+}
+
+func sorted(words []string) []string { return slices.Sorted(slices.Values(words)) }
+
+// The manual names the switches that are read, and no other ones.
+func TestManualHasTheVariables(t *testing.T) {
+	var text strings.Builder
+	for _, v := range manual.Kvmsandbox().Variables {
+		text.WriteString(v.Name + " " + v.Text + "\n")
+	}
+	documented := regexp.MustCompile(`MV_[A-Z_]+`).FindAllString(text.String(), -1)
+	read := regexp.MustCompile(`"(MV_[A-Z_]+)=?"`)
+	var used []string
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		p, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range read.FindAllStringSubmatch(string(p), -1) {
+			used = append(used, m[1])
+		}
+	}
+	documented, used = slices.Compact(sorted(documented)), slices.Compact(sorted(used))
+	if !slices.Equal(documented, used) {
+		t.Errorf("documented %q, read %q", documented, used)
 	}
 }

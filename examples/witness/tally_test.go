@@ -84,9 +84,12 @@ type callLog map[int]map[string]asked
 
 func parseLog(text string) (callLog, error) {
 	log := callLog{}
-	for line := range strings.Lines(text) {
+	for i, line := range strings.SplitAfter(text, "\n") {
+		if i == 0 || line == "" {
+			continue
+		}
 		head, _, ok := strings.Cut(line, "(")
-		if strings.Contains(line, " --- ") && !ok || strings.HasPrefix(line, "execve(") {
+		if (strings.Contains(line, " --- ") || strings.HasSuffix(line, " +++\n")) && !ok {
 			continue
 		}
 		id, name, split := strings.Cut(head, " ")
@@ -194,13 +197,14 @@ func executed(m manner, leader bool, name string, n asked) uint64 {
 }
 
 func TestParseLog(t *testing.T) {
-	log, err := parseLog(`execve("/usr/bin/dash") = 0
+	log, err := parseLog(`10 execve("/usr/bin/dash") = 0
 10 rdtsc() = 1
 10 write(1, "a (b) --- c\n", 3) = 3
 11 read(0, 0x0, 1) = -1 EFAULT
-10 --- SIGCHLD {si_code=1} ---
+10 --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED} ---
 10 write(1, "(", 1) = 1
 10 exit_group(0) = ?
+10 +++ exited with 0 +++
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +214,7 @@ func TestParseLog(t *testing.T) {
 		t.Errorf("got %v, want %v", log, want)
 	}
 	for _, bad := range []string{"10 write\n", "x write(1)\n", "10 a b(1)\n"} {
-		if _, err := parseLog(bad); err == nil {
+		if _, err := parseLog("\n" + bad); err == nil {
 			t.Errorf("%q is a line", bad)
 		}
 	}

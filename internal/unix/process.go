@@ -19,6 +19,21 @@ func PidfdOpenThread(tid int) (int, error) { return sys.PidfdOpen(tid, sys.PIDFD
 // close-on-exec.
 func PidfdGetfd(pidfd, fd int) (int, error) { return sys.PidfdGetfd(pidfd, fd, 0) }
 
+// CanDuplicate says whether descriptors of other processes can be duplicated, as far as
+// that can be seen without one: seccomp filters of containers forbid the call as such.
+func CanDuplicate() error {
+	pidfd, err := PidfdOpen(sys.Getpid())
+	if err != nil {
+		return err
+	}
+	defer sys.Close(pidfd)
+	fd, err := PidfdGetfd(pidfd, pidfd)
+	if err != nil {
+		return err
+	}
+	return sys.Close(fd)
+}
+
 // OpenPath opens path without access to its contents (O_PATH), close-on-exec.
 func OpenPath(path string) (int, error) {
 	return sys.Open(path, sys.O_PATH|sys.O_CLOEXEC, 0)

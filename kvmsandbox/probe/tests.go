@@ -31,7 +31,9 @@ const (
 	fixLongMode = "use --frontend ptrace: this host's KVM runs no 64-bit programs"
 	fixKind     = "nothing to repair: --frontend kvm runs here too; for its full speed take a host with VMX or SVM"
 	fixValues   = "use --frontend ptrace for programs that read it, or a host with VMX or SVM"
-	fixCPUID    = "take a host with VMX or SVM for programs that behave by CPUID"
+	// fixDescriptors is for the default profiles of Docker and Podman.
+	fixDescriptors = "start the container with --cap-add SYS_PTRACE, or use --frontend ptrace"
+	fixCPUID       = "take a host with VMX or SVM for programs that behave by CPUID"
 )
 
 // tests are made in this order.
@@ -49,6 +51,7 @@ var tests = []test{
 	{name: "vector registers", required: true, run: (*prober).testVectorRegisters, fix: fixKVM},
 	{name: "isolation", required: true, run: (*prober).testIsolation, fix: fixKVM},
 	{name: "interruption", required: true, run: (*prober).testInterruption, fix: fixKVM},
+	{name: "descriptors", required: true, run: (*prober).testDescriptors, fix: fixDescriptors},
 	{name: "hardware", run: (*prober).testHardware, fix: fixKind},
 	{name: "time stamps", run: (*prober).testTimeStamps, fix: fixValues},
 	{name: "cpuid", run: (*prober).testCPUID, fix: fixCPUID},
@@ -344,6 +347,15 @@ func (p *prober) testInterruption() (string, error) {
 		return "", fmt.Errorf("interrupted at %#x", regs.RIP)
 	}
 	return "a signal ends the guest's stay", nil
+}
+
+// testDescriptors makes the call by which the monitor gets what a variant has made, which
+// containers forbid.
+func (*prober) testDescriptors() (string, error) {
+	if err := unix.CanDuplicate(); err != nil {
+		return "", fmt.Errorf("pidfd_getfd: %w", err)
+	}
+	return "pidfd_getfd duplicates descriptors", nil
 }
 
 // testHardware only tells what the test of ring 3 has found.

@@ -67,14 +67,14 @@ func TestAppendLine(t *testing.T) {
 			rec: func(b *event.Builder) {
 				b.Bytes(1, event.PartValue, 0, sysabi.Path, 0, []byte("a\x1b[31m\"\\\n\x00b\x017"))
 			},
-			want: `7 openat(AT_FDCWD, "a\33[31m\"\\\n\0b\0017", O_WRONLY|O_CREAT|O_CLOEXEC, 0644) = -1 EACCES`,
+			want: `7 openat(AT_FDCWD, "a\33[31m\"\\\n\0b\0017", O_WRONLY|O_CREAT|O_CLOEXEC, 0644) = -1 EACCES (Permission denied)`,
 		},
 		{
 			call: "open", args: [6]uint64{0xdead}, ret: -14,
 			rec: func(b *event.Builder) {
 				b.Bytes(0, event.PartValue, 0, sysabi.Path, event.Fault, nil)
 			},
-			want: `7 open(0xdead, O_RDONLY) = -1 EFAULT`,
+			want: `7 open(0xdead, O_RDONLY) = -1 EFAULT (Bad address)`,
 		},
 		{
 			call: "write", args: [6]uint64{1, 0x1000, 40}, ret: 40,
@@ -101,7 +101,7 @@ func TestAppendLine(t *testing.T) {
 		},
 		{
 			call: "read", args: [6]uint64{0xffffffff, 0x1000, 4096}, ret: -9,
-			want: `7 read(-1, 0x1000, 4096) = -1 EBADF`,
+			want: `7 read(-1, 0x1000, 4096) = -1 EBADF (Bad file descriptor)`,
 		},
 		{
 			call: "writev", args: [6]uint64{1, 0x1000, 2}, ret: 3,
@@ -144,7 +144,7 @@ func TestAppendLine(t *testing.T) {
 			rec: func(b *event.Builder) {
 				b.Bytes(1, event.PartBase, 0, sysabi.Sockaddr, 0, []byte{2, 0, 0, 80, 127, 0, 0, 1})
 			},
-			want: `7 connect(3, {AF_INET, 127.0.0.1:80}, 16) = -1 ECONNREFUSED`,
+			want: `7 connect(3, {AF_INET, 127.0.0.1:80}, 16) = -1 ECONNREFUSED (Connection refused)`,
 		},
 		{
 			call: "accept", args: [6]uint64{3, 0x1000, 0x2000}, ret: 4,
@@ -159,7 +159,7 @@ func TestAppendLine(t *testing.T) {
 		},
 		{call: "getpid", ret: 7, want: `7 getpid() = 7`},
 		{call: "exit_group", args: [6]uint64{3}, want: `7 exit_group(3) = ?`},
-		{call: "pause", ret: -514, want: `7 pause() = ? ERESTARTNOHAND`},
+		{call: "pause", ret: -514, want: `7 pause() = ? ERESTARTNOHAND (To be restarted if no handler)`},
 		{call: "kill", args: [6]uint64{9, 15}, want: `7 kill(9, SIGTERM) = 0`},
 	} {
 		t.Run(c.call, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestAppendLineOfMessages(t *testing.T) {
 
 func TestOtherLines(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{string(calllog.AppendSignal(nil, 7, 11, 1)), "7 --- SIGSEGV {si_code=1} ---"},
+		{string(calllog.AppendSignal(nil, 7, 11, 1)), "7 --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---"},
 		{string(calllog.AppendExit(nil, 7, 3, 0)), "7 +++ exited with 3 +++"},
 		{string(calllog.AppendExit(nil, 7, 0, 9)), "7 +++ killed by SIGKILL +++"},
 		{string(calllog.AppendExit(nil, 0, 3, 0)), "+++ exited with 3 +++"},

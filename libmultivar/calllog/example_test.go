@@ -13,6 +13,6 @@ func Example() {
 	fmt.Printf("%s\n", calllog.AppendQuoted(nil, []byte("a\x1b[31mb"), false))
 	// Output:
 	// -1 ENOENT
-	// 4711 --- SIGSEGV {si_code=1} ---
+	// 4711 --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---
 	// "a\33[31mb"
 }

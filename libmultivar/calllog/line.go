@@ -21,6 +21,9 @@ const maxErrno = 4095
 // AppendLine appends a completed call as a line without its newline:
 //
 //	4711 openat(AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC) = 3
+//	4711 openat(AT_FDCWD, "/no", O_RDONLY) = -1 ENOENT (No such file or directory)
+//
+// That is a line of strace -f -o FILE.
 //
 // pid is the caller's id, 0 leaves it out; args are its arguments, rec is the decoded request and
 // outs is what the kernel wrote; fields of outs have raw bytes as their data. ret
@@ -28,7 +31,11 @@ const maxErrno = 4095
 func AppendLine(dst []byte, pid int, c *sysabi.Call, args [6]uint64, rec event.Record, ret int64, outs []event.Field) []byte {
 	dst = AppendRequest(dst, pid, c, args, rec, outs)
 	dst = append(dst, " = "...)
-	return AppendResult(dst, c.Ret, ret)
+	dst = AppendResult(dst, c.Ret, ret)
+	if text := sysabi.ErrnoText(int(-ret)); c.Ret != sysabi.RetNone && ret < 0 && ret >= -maxErrno && text != "" {
+		dst = append(append(append(dst, " ("...), text...), ')')
+	}
+	return dst
 }
 
 // AppendRequest is [AppendLine] for a call whose result is not known.
@@ -94,13 +101,15 @@ func AppendResult(dst []byte, kind sysabi.Ret, ret int64) []byte {
 
 // AppendSignal appends the delivery of a signal:
 //
-//	4711 --- SIGSEGV {si_code=1} ---
+//	4711 --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR} ---
 func AppendSignal(dst []byte, pid, number int, code int32) []byte {
 	dst = appendPid(dst, pid)
 	dst = append(dst, "--- "...)
 	dst = append(dst, sysabi.SignalName(number)...)
-	dst = append(dst, " {si_code="...)
-	dst = strconv.AppendInt(dst, int64(code), 10)
+	dst = append(dst, " {si_signo="...)
+	dst = append(dst, sysabi.SignalName(number)...)
+	dst = append(dst, ", si_code="...)
+	dst = append(dst, sysabi.SignalCodeName(number, code)...)
 	return append(dst, "} ---"...)
 }
 

@@ -1,0 +1,2 @@
+// Package stats adds up what a session did into a table for its end.
+package stats

@@ -1,0 +1,247 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A shell that makes children, one of which is killed.
+const busyScript = "echo a; sleep 5 & kill -9 $!; wait; (exit 3); cat /dev/null"
+
+// The table at the end counts what strace would: the script's calls, in all variants alike.
+func TestStats(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "stats")
+	r := run(t, Run{N: 3, Flags: []string{"--stats=" + file}, Args: []string{"sh", "-c", "echo a; echo b; exit 4"}})
+	if r.Status != 4 || r.Stdout != "a\nb\n" || r.Stderr != "" {
+		t.Fatalf("%s", r)
+	}
+	rows := map[string][]string{}
+	for line := range strings.Lines(contents(t, file)) {
+		if f := strings.Fields(line); len(f) > 0 {
+			rows[f[0]] = f[1:]
+		}
+	}
+	if w := rows["write"]; len(w) != 8 || w[0] != "2" {
+		t.Errorf("write: %q, want 2 calls", w)
+	}
+	if e := rows["exit_group"]; len(e) != 8 || e[0] != "1" || e[2] != "1" {
+		t.Errorf("exit_group: %q, want 1 call that waited", e)
+	}
+	for v := 1; v < 3; v++ {
+		own, leader := rows[strconv.Itoa(v)], rows["0"]
+		if len(own) != 4 || len(leader) != 4 || own[0] != leader[0] {
+			t.Errorf("variant %d: %q, the leader %q", v, own, leader)
+		}
+	}
+	if end := contents(t, file); !strings.Contains(end, "\ndivergences: 0; threads: 1; ") {
+		t.Errorf("table %s", end)
+	}
+}
+
+// Of what went on in the background only a file tells.
+func TestStatsOfDaemon(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "stats")
+	for _, flag := range []string{"--stats", "--stats=" + file} {
+		r := run(t, Run{N: 2, Flags: []string{"--detach", flag}, Args: []string{"sh", "-c", "(sleep 0.3; exit) & echo first"}})
+		if r.Status != 0 || r.Stdout != "first\n" || r.Stderr != "" {
+			t.Errorf("%s: %s", flag, r)
+		}
+	}
+	if text := contents(t, file); !strings.Contains(text, "clock_nanosleep") || !strings.Contains(text, "\ndivergences: 0; ") {
+		t.Errorf("table %s", text)
+	}
+}
+
+// traceEvent is one of the Trace Event Format.
+type traceEvent struct {
+	Ph, Name, Cat string
+	Pid, Tid      int
+	TS, Dur       json.Number
+	Args          map[string]any
+}
+
+// readTrace reads a trace and fails unless its slices nest.
+func readTrace(t *testing.T, file string) []traceEvent {
+	t.Helper()
+	var trace struct{ TraceEvents []traceEvent }
+	if err := json.Unmarshal([]byte(contents(t, file)), &trace); err != nil {
+		t.Fatal(err)
+	}
+	type slice struct {
+		from, to time.Duration
+		name     string
+	}
+	threads := map[string][]slice{}
+	for _, e := range trace.TraceEvents {
+		if e.Ph != "X" {
+			continue
+		}
+		from, err := time.ParseDuration(string(e.TS) + "us")
+		if err != nil {
+			t.Fatal(err)
+		}
+		took, err := time.ParseDuration(string(e.Dur) + "us")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := fmt.Sprint(e.Pid, "/", e.Tid)
+		threads[k] = append(threads[k], slice{from, from + took, e.Name})
+	}
+	for thread, all := range threads {
+		slices.SortStableFunc(all, func(a, b slice) int {
+			if a.from != b.from {
+				return int(a.from - b.from)
+			}
+			return int(b.to - a.to)
+		})
+		var open []slice
+		for _, s := range all {
+			for len(open) > 0 && open[len(open)-1].to <= s.from {
+				open = open[:len(open)-1]
+			}
+			if n := len(open); n > 0 && s.to > open[n-1].to {
+				t.Errorf("thread %s: %+v overlaps %+v", thread, s, open[n-1])
+			}
+			open = append(open, s)
+		}
+	}
+	return trace.TraceEvents
+}
+
+// A trace has a process for each variant, and in each of them the same calls.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "trace")
+	r := run(t, Run{N: 2, Flags: []string{"--trace", file}, Args: []string{"sh", "-c", busyScript}})
+	if r.Status != 0 || r.Stdout != "a\n" {
+		t.Fatalf("%s", r)
+	}
+	calls := make([]map[string]int, 2)
+	for v := range calls {
+		calls[v] = map[string]int{}
+	}
+	names := map[int]any{}
+	for _, e := range readTrace(t, file) {
+		switch {
+		case e.Ph == "M" && e.Name == "process_name":
+			names[e.Pid] = e.Args["name"]
+		case e.Ph == "X" && e.Cat == "call" && e.Args["result"] != nil:
+			calls[e.Pid-1][e.Name]++
+		}
+	}
+	if len(names) != 2 || names[1] != "variant 0 (leader)" || names[2] != "variant 1" {
+		t.Errorf("processes %v", names)
+	}
+	for v := range calls {
+		for _, name := range []string{"write", "kill", "wait4", "exit_group"} {
+			if n := calls[v][name]; n == 0 || n != calls[0][name] {
+				t.Errorf("variant %d: %d calls of %s, the leader made %d", v, n, name, calls[0][name])
+			}
+		}
+	}
+}
+
+// A trace of variants that diverge is whole, too, and says so.
+func TestTraceOfDivergence(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "trace")
+	r := run(t, Run{N: 2, Flags: []string{"--trace", file, "--variant", "1=cat", "--stats"}, Args: []string{"echo", "hi"}})
+	if r.Status != statusDivergence || !strings.Contains(r.Stderr, "\ndivergences: 1; ") {
+		t.Fatalf("%s", r)
+	}
+	if !slices.ContainsFunc(readTrace(t, file), func(e traceEvent) bool { return e.Name == "divergence" && e.Pid == 2 }) {
+		t.Errorf("no divergence in\n%s", clip(contents(t, file)))
+	}
+}
+
+// Metrics can be read while a program runs.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	p := start(t, Run{N: 2, Flags: []string{"-v", "--metrics", "0"}, Args: []string{"sh", "-c", "echo began; sleep 100"}})
+	url := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/metrics`)
+	p.waitFor(t, "an address", func() bool { return url.MatchString(p.stderr.String()) })
+	answer, err := http.Get(url.FindString(p.stderr.String()))
+	if err == nil {
+		defer answer.Body.Close()
+		if text := readAll(answer.Body); answer.StatusCode != http.StatusOK || !strings.Contains(text, "# TYPE multivar_threads gauge") {
+			t.Errorf("status %d, %s", answer.StatusCode, clip(text))
+		}
+	} else {
+		t.Error(err)
+	}
+	p.kill()
+}
+
+// Lines of the log are those of strace -f -o: an id, a call with its result, and the
+// error's name and text.
+func TestLogReadsLikeStrace(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(scratch(t), "log")
+	r := run(t, Run{N: 2, Flags: []string{"--log", file}, Args: []string{"sh", "-c", busyScript + "; cat /no/such/file"}})
+	if r.Status != 1 {
+		t.Fatalf("%s", r)
+	}
+	line := regexp.MustCompile(`^[0-9]+ ([a-z0-9_]+\(.*\) += (\?|-?[0-9]+|0x[0-9a-f]+|(-1|\?) E[A-Z0-9]+ \([A-Z][^()]*(\([^()]*\))?[^()]*\))|--- SIG[A-Z0-9]+ \{.*\} ---|\+\+\+ (exited with [0-9]+|killed by SIG[A-Z0-9]+) \+\+\+)$`)
+	text := contents(t, file)
+	for l := range strings.Lines(text) {
+		if l = strings.TrimSuffix(l, "\n"); !line.MatchString(l) {
+			t.Errorf("line %q", l)
+		}
+	}
+	for _, want := range []string{
+		`openat(AT_FDCWD, "/no/such/file", O_RDONLY) = -1 ENOENT (No such file or directory)`, "+++ killed by SIGKILL +++", "+++ exited with 3 +++",
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %q", want)
+		}
+	}
+}
+
+// MvArmor's switches mean what they say.
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		env            []string
+		status         int
+		stderr, waited string
+	}{
+		{env: []string{"MV_TIMING_ENABLE=1", "MV_SEC_POL=0"}, waited: "0"},
+		{env: []string{"MV_TIMING_ENABLE=1", "MV_SEC_POL=1", "MV_RINGBUFFER_SIZE=1"}, waited: "1"},
+		{env: []string{"MV_SEC_POL=9"}, status: statusFailed, stderr: "MV_SEC_POL=9: want 0 (performance)"},
+		{env: []string{"MV_RINGBUFFER_SIZE=-1"}, status: statusFailed, stderr: "MV_RINGBUFFER_SIZE=-1: must be 1 to"},
+		{env: []string{"MV_VARN_OPEN_RO=1"}},
+	} {
+		r := run(t, Run{N: 2, Args: []string{"sh", "-c", "echo a"}, Env: c.env})
+		if r.Status != c.status || c.waited == "" && !strings.Contains(r.Stderr, c.stderr) || c.waited == "" && c.stderr == "" && r.Stderr != "" {
+			t.Errorf("%q: %s", c.env, r)
+		}
+		if c.waited == "" {
+			continue
+		}
+		if got := regexp.MustCompile(`(?m)^ *write +1 +0 +([0-9]+) `).FindStringSubmatch(r.Stderr); len(got) != 2 || got[1] != c.waited {
+			t.Errorf("%q: %q of 1 write waited, want %s\n%s", c.env, got, c.waited, r)
+		}
+	}
+}
+
+func contents(t *testing.T, file string) string {
+	t.Helper()
+	p, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(p)
+}
