@@ -194,6 +194,18 @@ type Executables interface {
 	ExecRefusal(t Task, dirfd int, path string, flags int) (errno int, reason string)
 }
 
+// Onlooker is what a Host with Capabilities.Onlooker offers as well: to look at tasks
+// that run, for reports. What comes of it is of no one moment, and nothing may be
+// decided by it.
+type Onlooker interface {
+	// PeekVariantMem is Memory's ReadVariantMem for a task that may be running. It does
+	// not wait for it.
+	PeekVariantMem(t Task, addr uint64, p []byte) (n int, err error)
+
+	// PeekMappings is Memory's Mappings for a task that may be running.
+	PeekMappings(t Task) ([]Mapping, error)
+}
+
 // IPC is what the kernel knows about System V objects, which the leader has in common
 // with whoever starts kvmsandbox. See Host.
 type IPC interface {
@@ -311,6 +323,8 @@ type Capabilities struct {
 	Twins bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
+	// Onlooker is true when the Host implements Onlooker.
+	Onlooker bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -89,6 +89,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Twins:       true,
 		Threads:     true,
 		Executables: true,
+		Onlooker:    true,
 	}
 }
 

@@ -171,7 +171,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 
 	var d *report.Divergence
 	if eng != nil {
-		d = eng.Divergence()
+		d = c.explained(eng.Divergence())
 	}
 	detached := c.link.isDetached()
 	if d != nil && detached {

@@ -31,8 +31,9 @@ func (p painter) paint(sgr, s string) string {
 }
 
 // WriteText writes the report for a reader: a headline, where it happened, both
-// values, a hexadecimal dump in which brackets enclose the bytes that differ, and
-// the last events. With colour it uses the colours of a terminal as well.
+// values, a hexadecimal dump in which brackets enclose the bytes that differ, the
+// probable cause, backtraces of all variants and the last events. With colour it uses
+// the colours of a terminal as well.
 func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	var b bytes.Buffer
 	p := painter(colour)
@@ -91,6 +92,8 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 		b.WriteByte('\n')
 		d.dump(&b, p)
 	}
+	d.writeCause(&b, p)
+	d.writeSides(&b, p)
 
 	if events := d.lastEvents(); len(events) > 0 {
 		fmt.Fprintf(&b, "\n  %s\n", p.paint(sgrBold, "last events, oldest first (* waits for all variants)"))
