@@ -156,7 +156,7 @@ func (o *onlooker) signal(out *report.View, sig *frontend.Signal) {
 // path returns the leader's name for a descriptor: followers have none of their own.
 func (o *onlooker) path(fd int) string {
 	lead := &o.th.sides[frontend.Leader]
-	if fd < 0 || !lead.stop.standing() && !(o.e.caps.Onlooker && lead.stop == running) {
+	if readable := lead.stop.standing() || o.e.caps.Onlooker && lead.stop == running; fd < 0 || !readable {
 		return ""
 	}
 	path, err := o.e.host.FilePath(lead.task, fd)

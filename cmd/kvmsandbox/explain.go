@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/internal/symbols"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/libmultivar/cause"
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
@@ -17,6 +19,10 @@ const explainWithin = 20 * time.Second
 func (c *command) explained(d *report.Divergence) *report.Divergence {
 	if d == nil || d.Scene == nil {
 		return d
+	}
+	clock := cause.Clock{Wall: c.now()}
+	if up, err := unix.Uptime(); err == nil {
+		clock.Uptime = up
 	}
 	done := make(chan *report.Divergence, 1)
 	go func() {
@@ -32,6 +38,7 @@ func (c *command) explained(d *report.Divergence) *report.Divergence {
 		files := symbols.NewSet()
 		defer files.Close()
 		out.Sides = files.Sides(&out)
+		out.Cause = cause.Find(&out, files, clock)
 	}()
 	select {
 	case full := <-done:

@@ -14,6 +14,7 @@ type Scene struct {
 // Moment says how well a View fits the divergence.
 type Moment uint8
 
+// The moments.
 const (
 	// MomentUnknown: nothing is known of the variant but its number.
 	MomentUnknown Moment = iota
