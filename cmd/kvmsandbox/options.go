@@ -28,6 +28,7 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
                        exec, leak, comprehensive (exec); all calls are compared
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
+  --report-html FILE   write it as a page for browsers
   --log FILE           write each call of the program to FILE, one per line
   --pids HOW           process ids that the program sees: leader (its real ones),
                        or a number from which to count: 1, 1000 (leader)
@@ -59,6 +60,7 @@ type options struct {
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
 	report, log string
+	reportHTML  string
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -87,6 +89,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.StringVar(&policyName, "policy", policy.Default, "")
 	fs.Func("variant", "", o.addProgram)
 	fs.StringVar(&o.report, "report", "", "")
+	fs.StringVar(&o.reportHTML, "report-html", "", "")
 	fs.StringVar(&o.log, "log", "", "")
 	fs.StringVar(&pids, "pids", "leader", "")
 	fs.StringVar(&layout, "layout", "code", "")
@@ -113,7 +116,7 @@ func parseOptions(args, env []string) (options, error) {
 			return o, fmt.Errorf("--variant %d=%s: the variants are 0 to %d", i, o.programs[i], o.variants-1)
 		}
 	}
-	for _, name := range []string{"report", "log"} {
+	for _, name := range []string{"report", "report-html", "log"} {
 		if given[name] && fs.Lookup(name).Value.String() == "" {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}

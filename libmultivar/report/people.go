@@ -54,6 +54,14 @@ func (i *Instruction) line() string {
 	return fmt.Sprintf("%s %#x  %-30s %s", mark, i.Address, fmt.Sprintf("%x", i.Bytes), i.Text)
 }
 
+// ruleLines returns the lines of a rule without their ends.
+func ruleLines(rule string) []string {
+	if rule == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(rule, "\n"), "\n")
+}
+
 // writeCause writes the probable cause.
 func (d *Divergence) writeCause(b *bytes.Buffer, p painter) {
 	if d.Cause == nil {
@@ -67,8 +75,8 @@ func (d *Divergence) writeCause(b *bytes.Buffer, p painter) {
 		return
 	}
 	fmt.Fprintf(b, "  %s\n", p.paint(sgrBold, "a rule that would allow it"))
-	for line := range strings.Lines(d.Cause.Rule) {
-		fmt.Fprintf(b, "    %s\n", shown(strings.TrimRight(line, "\n")))
+	for _, line := range ruleLines(d.Cause.Rule) {
+		fmt.Fprintf(b, "    %s\n", shown(line))
 	}
 }
 
