@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
@@ -28,6 +29,7 @@ var cases = []struct {
 	{"Rewrite", "probe", testRewrite},
 	{"LateAnswer", "probe", testLateAnswer},
 	{"Memory", "memory", testMemory},
+	{"Peek", "spin", testPeek},
 	{"Forks", "forks", testForks},
 	{"ExecOfThread", "takeover", testExecOfThread},
 	{"Exec", "exec", testExec},
@@ -247,12 +249,59 @@ func readMemory(t *testing.T, m *Script, id frontend.Task, at uint64) {
 			t.Errorf("%s: read %q", tc.name, p[:tc.want])
 		}
 	}
+	if look, ok := m.onlooker(); ok {
+		p := make([]byte, 200)
+		if n, err := look.PeekVariantMem(id, at+4000, p); n != len(p) || err != nil || p[199] != 'a' {
+			t.Errorf("looked at %d of %d bytes, %v", n, len(p), err)
+		}
+		for _, addr := range []uint64{at + size - 7, 0, 1 << 63, ^uint64(0) - 4} {
+			if n, err := look.PeekVariantMem(id, addr, p); n > 7 || !errors.Is(err, frontend.ErrFault) {
+				t.Errorf("looked at %d bytes at %#x, %v", n, addr, err)
+			}
+		}
+	}
 	r, err := m.Host.Registers(id)
 	if err != nil || r.IP == 0 || r.SP == 0 || len(r.Names) != len(r.Values) || len(r.Names) == 0 {
 		t.Errorf("registers %+v, %v", r, err)
 	}
 	if _, err := m.Host.CPUTime(id); err != nil {
 		t.Error(err)
+	}
+}
+
+// testPeek looks at a task that computes.
+func testPeek(t *testing.T, s *suite) {
+	m := &Script{}
+	var task frontend.Task
+	m.Start = func(id frontend.Task) []frontend.Action { task = id; return nil }
+	ticks := 0
+	m.Timer = func(time.Duration) []frontend.Action {
+		if ticks++; ticks < 3 {
+			return nil
+		}
+		if look, ok := m.onlooker(); ok {
+			ms, err := look.PeekMappings(task)
+			if err != nil || len(ms) == 0 {
+				t.Errorf("%d mappings, %v", len(ms), err)
+			}
+			read, inFile := 0, 0
+			for _, v := range ms {
+				if n, _ := look.PeekVariantMem(task, v.Start, make([]byte, 64)); n == 64 {
+					read++
+				}
+				if v.Inode != 0 {
+					inFile++
+				}
+			}
+			if read == 0 || inFile == 0 {
+				t.Errorf("%d of %d mappings can be read, %d are of files", read, len(ms), inFile)
+			}
+		}
+		return One(frontend.Action{Op: frontend.OpEnd})
+	}
+	s.run(t, m, 1, "spin")
+	if ticks < 3 {
+		t.Errorf("%d ticks", ticks)
 	}
 }
 

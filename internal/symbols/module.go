@@ -23,6 +23,7 @@ const (
 	maxSection = 256 << 20
 	maxDebug   = 512 << 20
 	maxSymbols = 4 << 20
+	maxName    = 1024
 )
 
 // segment is a part of a file that is loaded.
@@ -199,7 +200,7 @@ func (m *Module) readSymbols() error {
 				kind != elf.STT_FUNC && kind != elf.STT_GNU_IFUNC && kind != elf.STT_NOTYPE && kind != elf.STT_OBJECT {
 				continue
 			}
-			m.symbols = append(m.symbols, symbol{s.Value, s.Size, s.Name})
+			m.symbols = append(m.symbols, symbol{s.Value, s.Size, clipped(s.Name)})
 		}
 	}
 	// Of several names for one place the shortest without underscores in front is what
@@ -209,6 +210,9 @@ func (m *Module) readSymbols() error {
 	})
 	return nil
 }
+
+// clipped bounds a name, which a file may have of any length.
+func clipped(name string) string { return name[:min(len(name), maxName)] }
 
 func underscores(s string) int { return len(s) - len(strings.TrimLeft(s, "_")) }
 
@@ -360,7 +364,7 @@ func (m *Module) Line(addr uint64) (file string, line int, ok bool) {
 		if e.File == nil {
 			return errors.New("no file")
 		}
-		file, line = e.File.Name, e.Line
+		file, line = clipped(e.File.Name), max(e.Line, 0)
 		return nil
 	})
 	return file, line, err == nil

@@ -51,7 +51,7 @@ func (m *Module) record(r *dwarf.Reader, e *dwarf.Entry) (cause.Record, bool) {
 	if name == "" {
 		name = "(without a name)"
 	}
-	out := cause.Record{Name: name}
+	out := cause.Record{Name: clipped(name)}
 	for n := 0; n < maxSteps*maxSteps; n++ {
 		c, err := r.Next()
 		if err != nil || c == nil || c.Tag == 0 {
@@ -68,7 +68,7 @@ func (m *Module) record(r *dwarf.Reader, e *dwarf.Entry) (cause.Record, bool) {
 			if size <= 0 || at < 0 || at > maxSize {
 				return out, false
 			}
-			out.Members = append(out.Members, cause.Member{Name: member, Offset: int(at), End: int(at + size)})
+			out.Members = append(out.Members, cause.Member{Name: clipped(member), Offset: int(at), End: int(at + size)})
 		}
 		if c.Children {
 			r.SkipChildren()

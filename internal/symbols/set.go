@@ -64,19 +64,29 @@ func (p Place) Symbol() (name string, offset uint64, ok bool) {
 
 // Find returns the place of an address of a variant.
 func (s *Set) Find(v *report.View, addr uint64) Place {
-	m := v.Find(addr)
-	if m == nil || m.Inode == 0 || m.Path == "" {
-		return Place{Mapping: m}
+	out := Place{Mapping: v.Find(addr)}
+	m := out.Mapping
+	if m == nil {
+		return out
+	}
+	at := addr
+	if m.Inode == 0 && m.Path == "" && m.Start > 0 {
+		// Zeroed data of a program lie in anonymous memory behind those of its file.
+		if before := v.Find(m.Start - 1); before != nil && before.Inode != 0 {
+			m, at = before, m.Start-1
+		}
+	}
+	if m.Inode == 0 || m.Path == "" {
+		return out
 	}
 	mod := s.module(v, m)
 	if mod == nil {
-		return Place{Mapping: m}
+		return out
 	}
-	at, ok := mod.Address(addr - m.Start + m.Offset)
-	if !ok {
-		return Place{Mapping: m}
+	if to, ok := mod.Address(at - m.Start + m.Offset); ok {
+		out.Module, out.Addr = mod, to+addr-at
 	}
-	return Place{Mapping: m, Module: mod, Addr: at}
+	return out
 }
 
 // module returns the module that is mapped by m, nil when it cannot be read.

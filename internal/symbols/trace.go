@@ -97,7 +97,7 @@ func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory
 	// Neither way is exact; what they come to must be behind a call.
 	if next, err := unwind.ByFramePointer(f, mem); errors.Is(err, unwind.ErrOutermost) && p.Executable() {
 		return next, foundPointer, err
-	} else if err == nil && s.AfterCall(v, next.PC()) {
+	} else if err == nil && s.returnable(v, next.PC()) {
 		return next, foundPointer, nil
 	}
 	for at := (f.SP() + 7) &^ 7; at < f.SP()+maxScan; at += 8 {
@@ -105,7 +105,7 @@ func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory
 		if !ok {
 			break
 		}
-		if s.AfterCall(v, w) {
+		if s.returnable(v, w) {
 			next := unwind.Frame{}
 			next.Set(unwind.RA, w)
 			next.Set(unwind.RSP, at+8)
@@ -119,4 +119,14 @@ func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory
 		err = errors.New("nothing tells the caller of the outermost function that is shown")
 	}
 	return unwind.Frame{}, "", err
+}
+
+// returnable reports whether functions can return to addr: behind a call, or where the
+// kernel has handlers of signals return to.
+func (s *Set) returnable(v *report.View, addr uint64) bool {
+	if s.AfterCall(v, addr) {
+		return true
+	}
+	p := s.Find(v, addr)
+	return p.Executable() && p.Module != nil && p.Module.Table().Signal(p.Addr)
 }

@@ -206,3 +206,9 @@ func (t *Table) find(pc uint64) *entry {
 
 // Covers reports whether the table has rules for pc.
 func (t *Table) Covers(pc uint64) bool { return t.find(pc) != nil }
+
+// Signal reports whether pc is where handlers of signals return to.
+func (t *Table) Signal(pc uint64) bool {
+	e := t.find(pc)
+	return e != nil && e.cie.signal
+}

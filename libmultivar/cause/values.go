@@ -30,15 +30,12 @@ func (in *incident) pairs() []pair {
 				break
 			}
 			// The aligned one first.
-			for k := range size {
-				at := in.first&^(size-1) - k
-				if k > in.first%size {
-					at = in.first&^(size-1) + size - k
+			aligned := in.first - (in.start+in.first)%size
+			out = in.appendWord(out, aligned, size)
+			for at := in.first; at > in.first-size; at-- {
+				if at != aligned {
+					out = in.appendWord(out, at, size)
 				}
-				if at < 0 || at+size > min(len(in.a), len(in.b)) || at > in.first {
-					continue
-				}
-				out = append(out, pair{a: word(in.a[at:], size), b: word(in.b[at:], size), at: at, size: size, bits: 8 * size})
 			}
 		}
 	}
@@ -46,6 +43,14 @@ func (in *incident) pairs() []pair {
 		out = append(out, pair{a: in.leader.Args[i], b: in.other.Args[i], at: -1, size: 8, bits: 64})
 	}
 	return out
+}
+
+// appendWord appends the words of a size at index at, if they are there.
+func (in *incident) appendWord(out []pair, at, size int) []pair {
+	if at < 0 || at+size > min(len(in.a), len(in.b)) {
+		return out
+	}
+	return append(out, pair{a: word(in.a[at:], size), b: word(in.b[at:], size), at: at, size: size, bits: 8 * size})
 }
 
 func word(p []byte, size int) uint64 {
