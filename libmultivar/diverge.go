@@ -41,8 +41,8 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 			Text: string(e.line(nil, frontend.Leader, 0, r)), Waiting: r.wait,
 		})
 	}
-	d.Scene = e.scene(th, ev, &d)
 	e.verdict = &d
+	e.muster(th, ev)
 }
 
 // queued reports whether the action that lets the leader into ev's call has not

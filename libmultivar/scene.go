@@ -2,6 +2,8 @@ package libmultivar
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/calllog"
@@ -28,20 +30,9 @@ const redZone = 128
 // onlooker gathers the scene of a divergence. It reads through the Host only what that
 // answers at once; whatever fails is missing from the scene.
 type onlooker struct {
-	e  *Engine
-	th *thread
-	ev *record
-	d  *report.Divergence
-}
-
-// scene looks at all variants of th, which have diverged at ev (nil for none).
-func (e *Engine) scene(th *thread, ev *record, d *report.Divergence) *report.Scene {
-	o := onlooker{e, th, ev, d}
-	s := &report.Scene{Threads: len(th.proc.threads), Views: make([]report.View, len(th.sides))}
-	for v := range th.sides {
-		s.Views[v] = o.view(v)
-	}
-	return s
+	e *Engine
+	*muster
+	d *report.Divergence
 }
 
 // standing reports whether the front-end answers for a task at this stop. One that was
@@ -77,10 +68,12 @@ func (o *onlooker) moment(v int) report.Moment {
 			return report.MomentExact
 		}
 		return report.MomentElsewhere
+	case s.stop == atStop:
+		return report.MomentElsewhere
 	case v == frontend.Leader:
 		last := o.th.events[len(o.th.events)-1] == o.ev
 		switch {
-		case last && !o.ev.done && (s.stop.stopped() || s.stop == running && s.inCall == o.ev):
+		case last && !o.ev.done && !o.late[s] && (s.stop.stopped() || s.stop == running && s.inCall == o.ev):
 			return report.MomentExact
 		case o.ev.kind == event.Call && o.ev.raw.IP != 0:
 			return report.MomentLater
@@ -213,4 +206,22 @@ func (o *onlooker) memory(out *report.View, v int) {
 			out.Heads = append(out.Heads, block(m.Start, min(m.End-m.Start, sceneHead)))
 		}
 	}
+}
+
+// standing returns the tasks of th's process that can be looked at, by variant, that of th
+// first and the others in the order in which they came into being.
+func (th *thread) standing() [][]frontend.Task {
+	out := make([][]frontend.Task, len(th.sides))
+	ids := slices.Sorted(maps.Keys(th.proc.threads))
+	for v := range th.sides {
+		if s := &th.sides[v]; s.stop.standing() {
+			out[v] = append(out[v], s.task)
+		}
+		for _, id := range ids {
+			if other := th.proc.threads[id]; other != th && other.sides[v].stop.standing() {
+				out[v] = append(out[v], other.sides[v].task)
+			}
+		}
+	}
+	return out
 }

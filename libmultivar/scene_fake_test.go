@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/report"
@@ -70,4 +71,70 @@ func TestSceneOfAFault(t *testing.T) {
 	if v := &d.Scene.Views[1]; v.Signal != sigSegv || !v.Raised || v.Fault != 8 || v.HasCall {
 		t.Errorf("%+v", v)
 	}
+}
+
+// Before a session ends with a divergence, tasks that compute come to a stop, so that the
+// report says where they are; one that makes no call is stopped. Nothing goes on meanwhile.
+func TestVariantsAreMustered(t *testing.T) {
+	write := func(text string) fakefe.Step {
+		return fakefe.Call(nr("write"), num(7), fakefe.Bytes([]byte(text)), num(len(text)))
+	}
+	prog := func(steps ...fakefe.Step) *fakefe.Program {
+		return &fakefe.Program{Path: "/bin/prog", Steps: append(steps, fakefe.Call(nr("getpid")), write("more")), Handlers: handlers()}
+	}
+	for name, tc := range map[string]struct {
+		slow *fakefe.Program
+		want report.Moment
+	}{
+		"comes by itself": {prog(write("same")), report.MomentExact},
+		"is stopped":      {prog(fakefe.Spin()), report.MomentElsewhere},
+	} {
+		for _, policy := range []string{"comprehensive", "performance"} {
+			told := 0
+			cfg := libmultivar.Config{Variants: 3, Policy: mustPolicy(t, policy)}
+			cfg.OnDivergence = func(d *report.Divergence, standing [][]frontend.Task) {
+				told++
+				for v := range 3 {
+					if tasks := standing[v]; len(tasks) != 1 || tasks[0].Variant != v {
+						t.Errorf("%s, %s: of variant %d stand %v", name, policy, v, tasks)
+					}
+				}
+				if d.Scene == nil {
+					t.Errorf("%s: there is no scene yet", name)
+				}
+			}
+			kernel := newTableKernel(1)
+			writes := 0
+			kernel.onCall = func(c *fakefe.KernelCall) {
+				if c.Nr == int64(nr("write")) {
+					writes++
+				}
+			}
+			s := scripted(t, cfg, fakefe.Config{
+				Programs: []*fakefe.Program{prog(write("same"))},
+				Instead:  map[int]*fakefe.Program{1: tc.slow, 2: prog(write("other"))}, Choose: slowest,
+			}, kernel)
+			s.ok(t)
+			d := s.engine.Divergence()
+			if d == nil || d.Variant != 2 || told != 1 {
+				t.Fatalf("%s, %s: %+v, told %d times", name, policy, d, told)
+			}
+			if got := d.Scene.Views[1].Moment; got != tc.want {
+				t.Errorf("%s, %s: variant 1 at moment %d, want %d", name, policy, got, tc.want)
+			}
+			if policy == "comprehensive" && writes > 0 {
+				t.Errorf("%s: %d writes took place", name, writes)
+			}
+		}
+	}
+}
+
+// slowest lets variant 1 compute when nobody else can do anything.
+func slowest(options []fakefe.Option) int {
+	for i, o := range options {
+		if o.Task.Variant != 1 || o.What != "run" {
+			return i
+		}
+	}
+	return 0
 }

@@ -7,14 +7,6 @@ import (
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
-// How frames are found, for report.Frame.Found.
-const (
-	foundRegisters = "registers"
-	foundCFI       = "cfi"
-	foundPointer   = "frame pointer"
-	foundScan      = "stack scan"
-)
-
 // maxScan bounds a search for a return address, in bytes of stack.
 const maxScan = 2048
 
@@ -40,7 +32,7 @@ func (s *Set) Frames(v *report.View) (frames []report.Frame, note string) {
 		}
 		return v.Start.Word(addr)
 	}
-	found := foundRegisters
+	found := report.FoundInRegisters
 	for len(frames) < report.MaxFrames {
 		place, frame := s.frame(v, &f, found)
 		frames = append(frames, frame)
@@ -57,7 +49,7 @@ func (s *Set) Frames(v *report.View) (frames []report.Frame, note string) {
 }
 
 // frame describes one frame.
-func (s *Set) frame(v *report.View, f *unwind.Frame, found string) (Place, report.Frame) {
+func (s *Set) frame(v *report.View, f *unwind.Frame, found report.Found) (Place, report.Frame) {
 	pc := lookup(f)
 	p := s.Find(v, pc)
 	out := report.Frame{Address: f.PC(), Found: found}
@@ -86,19 +78,19 @@ func lookup(f *unwind.Frame) uint64 {
 }
 
 // caller returns the frame that called f, which is at place p.
-func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory) (unwind.Frame, string, error) {
+func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory) (unwind.Frame, report.Found, error) {
 	var err error
 	if p.Module != nil && p.Module.Table().Covers(p.Addr) {
 		var next unwind.Frame
 		if next, err = p.Module.Table().Caller(f, p.Addr, mem); err == nil || errors.Is(err, unwind.ErrOutermost) {
-			return next, foundCFI, err
+			return next, report.FoundByRules, err
 		}
 	}
 	// Neither way is exact; what they come to must be behind a call.
 	if next, err := unwind.ByFramePointer(f, mem); errors.Is(err, unwind.ErrOutermost) && p.Executable() {
-		return next, foundPointer, err
+		return next, report.FoundByPointer, err
 	} else if err == nil && s.returnable(v, next.PC()) {
-		return next, foundPointer, nil
+		return next, report.FoundByPointer, nil
 	}
 	for at := (f.SP() + 7) &^ 7; at < f.SP()+maxScan; at += 8 {
 		w, ok := mem(at)
@@ -112,7 +104,7 @@ func (s *Set) caller(v *report.View, f *unwind.Frame, p Place, mem unwind.Memory
 			if f.Known[unwind.RBP] {
 				next.Set(unwind.RBP, f.Values[unwind.RBP])
 			}
-			return next, foundScan, nil
+			return next, report.FoundByScan, nil
 		}
 	}
 	if err == nil {

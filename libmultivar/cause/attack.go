@@ -40,11 +40,29 @@ func attack(in *incident) finding {
 			say(strengthForeignCode, "%s runs at %#x, in memory that no file is mapped to", name(v), v.IP)
 		}
 	}
+	in.brokenReturns(say)
 	if in.d.Kind == report.KindSignal || in.d.Kind == report.KindCrash || in.d.Kind == report.KindExit {
 		in.crash(say)
 	}
 	in.foreignCalls(say)
 	return f
+}
+
+// brokenReturns says which function has a return address that is none.
+func (in *incident) brokenReturns(say func(int, string, ...any)) {
+	for i := range in.d.Sides {
+		s := &in.d.Sides[i]
+		v := in.leader
+		if s.Variant != 0 {
+			v = in.other
+		}
+		if s.Variant != v.Variant || v.Moment != report.MomentExact || len(v.Mappings) == 0 || len(s.Frames) < 2 || s.Frames[1].Found != report.FoundByRules {
+			continue
+		}
+		if m := v.Find(s.Frames[1].Address); m == nil || m.Prot&protExec == 0 {
+			say(strengthForeignCode, "%s would return from %s to %#x, where there is no code: its stack is overwritten", name(v), s.Frames[0].Function, s.Frames[1].Address)
+		}
+	}
 }
 
 // alike reports whether both variants run at the same place, as they do in code that the

@@ -64,6 +64,7 @@ func TestNamesOfCauses(t *testing.T) {
 	}{
 		{"pointer", report.CauseAddress, incident(words(1, baseA+program+0x4000), words(1, baseB+program+0x4000))},
 		{"pointer that is not aligned", report.CauseAddress, incident(append([]byte{1, 2, 3}, words(baseA+program+0x4000, 0)...), append([]byte{1, 2, 3}, words(baseB+program+0x4000, 0)...))},
+		{"pointer with a NUL", report.CauseAddress, incident(words(baseA+0x9_0000_40a4), words(baseB+0x9_0000_40a4))},
 		{"pointer as text", report.CauseAddress, incident([]byte("at 0x200900004000\n"), []byte("at 0x380900004000\n"))},
 		{"seconds", report.CauseTime, incident(words(sec, 5), words(sec+2, 5))},
 		{"date", report.CauseTime, incident([]byte("at 2026-11-28 12:00:00\n"), []byte("at 2026-11-28 12:00:01\n"))},

@@ -171,7 +171,12 @@ func leftover(in *incident) finding {
 	p, isAddress := in.findAddress()
 	binary := isAddress && p.base == 0 && p.at >= 0
 	where := in.buffer()
-	tail := behindText(in.a, in.first) && behindText(in.b, in.first)
+	// A text has to end in front of the address: an address may contain a NUL.
+	from := in.first
+	if binary {
+		from = p.at
+	}
+	tail := behindText(in.a, from) && behindText(in.b, from)
 	switch {
 	case binary && tail:
 		return finding{report.CauseUninitialised, strengthLeftover, []string{
@@ -235,7 +240,8 @@ func zero(p []byte) bool { return len(bytes.Trim(p, "\x00")) == 0 }
 // behindText reports whether byte i is behind a text with a NUL at its end.
 func behindText(p []byte, i int) bool {
 	nul := bytes.IndexByte(p[:i], 0)
-	return nul > 0 && textual(p[:nul])
+	const shortest = 2
+	return nul >= shortest && textual(p[:nul]) && !bytes.ContainsFunc(p[:nul], func(r rune) bool { return r >= 0x80 })
 }
 
 // allAddresses reports whether the data are nothing but addresses, which a program that

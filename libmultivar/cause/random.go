@@ -74,7 +74,7 @@ func (in *incident) randomText(yes func(string, ...any) finding) finding {
 	from2, to2 := token(in.b, in.first, class)
 	if from == from2 && min(to-from, to2-from2) >= minRandom {
 		a, b := in.a[from:to], in.b[from:to2]
-		if in.first-from <= 1 && common(a, b)*3 <= len(a) {
+		if in.first-from <= len(a)/4 && common(a, b)*3 <= len(a) {
 			return yes("%s and %s have nothing in common", a, b)
 		}
 	}

@@ -42,7 +42,7 @@ type (
 		FunctionOffset word   `json:"function_offset"`
 		File           string `json:"file"`
 		Line           int    `json:"line"`
-		Found          string `json:"found"`
+		Found          Found  `json:"found"`
 	}
 	jsonInstruction struct {
 		Address word   `json:"address"`

@@ -31,7 +31,7 @@ func (f *Frame) where() string {
 	default:
 		fmt.Fprintf(&b, " in %s", f.Module)
 	}
-	if f.Found == "stack scan" {
+	if f.Found == FoundByScan {
 		b.WriteString(" (a guess)")
 	}
 	return b.String()

@@ -37,6 +37,21 @@ type Register struct {
 	Value uint64
 }
 
+// Found says how a frame was found. The values are part of the JSON form.
+type Found string
+
+// The ways to find frames.
+const (
+	// FoundInRegisters is the first frame.
+	FoundInRegisters Found = "registers"
+	// FoundByRules: by the call frame information of the function before.
+	FoundByRules Found = "cfi"
+	// FoundByPointer: by the frame pointer.
+	FoundByPointer Found = "frame pointer"
+	// FoundByScan: what is on the stack looks like a return address, a guess.
+	FoundByScan Found = "stack scan"
+)
+
 // Frame is one function of a backtrace.
 type Frame struct {
 	// Address is that of the instruction at hand, of the one behind the call in all
@@ -51,9 +66,8 @@ type Frame struct {
 	// File and Line are the source, when the module tells.
 	File string
 	Line int
-	// Found says how the frame was found: "registers" for the first, then "cfi",
-	// "frame pointer" or "stack scan", which is a guess.
-	Found string
+	// Found says how the frame was found.
+	Found Found
 }
 
 // Instruction is one instruction of the processor.
