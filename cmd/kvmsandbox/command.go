@@ -45,6 +45,9 @@ type command struct {
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
 
+	// cores is set when variants that diverge shall leave core dumps.
+	cores *cores
+
 	opts options
 	log  *slog.Logger
 	out  *outputs
@@ -186,6 +189,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
+		c.cores.tell(c.say)
 	}
 	var start *frontend.StartError
 	var caught *signalError
@@ -254,8 +258,15 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	if _, err := rand.Read(cfg.Seed[:]); err != nil {
 		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
 	}
+	if c.opts.dumpCores {
+		c.cores = &cores{}
+		cfg.OnDivergence = c.cores.dump
+	}
 	var eng engine
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
+		if c.cores != nil {
+			c.cores.host = h
+		}
 		e, err := c.newEngine(cfg, h, caps)
 		if err != nil {
 			return nil, err

@@ -29,6 +29,8 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
   --report-html FILE   write it as a page for browsers
+  --on-divergence HOW  kill all variants (kill), or have each leave a core dump
+                       core.PID.VARIANT in the working directory (core) (kill)
   --log FILE           write each call of the program to FILE, one per line
   --pids HOW           process ids that the program sees: leader (its real ones),
                        or a number from which to count: 1, 1000 (leader)
@@ -61,6 +63,8 @@ type options struct {
 	programs    map[int]string
 	report, log string
 	reportHTML  string
+	// dumpCores asks for core dumps of variants that diverge.
+	dumpCores bool
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -90,6 +94,7 @@ func parseOptions(args, env []string) (options, error) {
 	fs.Func("variant", "", o.addProgram)
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.reportHTML, "report-html", "", "")
+	fs.Func("on-divergence", "", o.setOnDivergence)
 	fs.StringVar(&o.log, "log", "", "")
 	fs.StringVar(&pids, "pids", "leader", "")
 	fs.StringVar(&layout, "layout", "code", "")
@@ -169,6 +174,16 @@ func (o *options) setVariants(given bool, env []string) error {
 		return fmt.Errorf("%s: %d variants; it must be 1 to %d", source, o.variants, frontend.MaxVariants)
 	}
 	return nil
+}
+
+// setOnDivergence takes the value of --on-divergence.
+func (o *options) setOnDivergence(value string) error {
+	switch value {
+	case "kill", "core":
+		o.dumpCores = value == "core"
+		return nil
+	}
+	return errors.New("there are kill, core")
 }
 
 // addProgram takes the value I=PROG of --variant.
