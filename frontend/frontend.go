@@ -206,6 +206,15 @@ type Onlooker interface {
 	PeekMappings(t Task) ([]Mapping, error)
 }
 
+// Releaser is what a Host with Capabilities.Releases offers as well: to leave tasks to
+// debuggers.
+type Releaser interface {
+	// Release lets go of a stopped task, which stands still from then on, in front of the
+	// call that it was about to make or where it was otherwise; the call is not made. It
+	// ends with the session. Nothing else may be asked of it, and no action given to it.
+	Release(t Task) error
+}
+
 // IPC is what the kernel knows about System V objects, which the leader has in common
 // with whoever starts kvmsandbox. See Host.
 type IPC interface {
@@ -325,6 +334,8 @@ type Capabilities struct {
 	Executables bool
 	// Onlooker is true when the Host implements Onlooker.
 	Onlooker bool
+	// Releases is true when the Host implements Releaser.
+	Releases bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -90,6 +90,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Threads:     true,
 		Executables: true,
 		Onlooker:    true,
+		Releases:    true,
 	}
 }
 

@@ -45,8 +45,10 @@ type command struct {
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
 
-	// cores is set when variants that diverge shall leave core dumps.
+	// cores is set when variants that diverge shall leave core dumps, held when they were
+	// left for a debugger and the report was told already.
 	cores *cores
+	held  *report.Divergence
 
 	opts options
 	log  *slog.Logger
@@ -174,7 +176,9 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 
 	var d *report.Divergence
 	if eng != nil {
-		d = c.explained(eng.Divergence())
+		if d = c.held; d == nil {
+			d = c.explained(eng.Divergence())
+		}
 	}
 	detached := c.link.isDetached()
 	if d != nil && detached {
@@ -185,7 +189,7 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	case d != nil && detached:
 		// Whatever has the terminal now gets no more than a line.
 		c.say("in the background: " + d.Error())
-	case d != nil:
+	case d != nil && c.held == nil:
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
@@ -266,6 +270,13 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
 		if c.cores != nil {
 			c.cores.host = h
+		}
+		if c.opts.hold {
+			releaser, ok := h.(frontend.Releaser)
+			if !ok || !caps.Releases {
+				return nil, fmt.Errorf("--on-divergence stop: front-end %s cannot leave variants to a debugger; --frontend ptrace can", fe.Name())
+			}
+			cfg.OnDivergence = func(d *report.Divergence, standing [][]frontend.Task) { c.hold(ctx, releaser, d, standing) }
 		}
 		e, err := c.newEngine(cfg, h, caps)
 		if err != nil {

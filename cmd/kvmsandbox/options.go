@@ -29,8 +29,10 @@ lacks; a program of that name is run by kvmsandbox -- doctor, or by its path.
   --variant I=PROG     run this PROG in variant I instead; may be repeated
   --report FILE        write the report of a divergence to FILE as JSON
   --report-html FILE   write it as a page for browsers
-  --on-divergence HOW  kill all variants (kill), or have each leave a core dump
-                       core.PID.VARIANT in the working directory (core) (kill)
+  --on-divergence HOW  kill all variants (kill), have each leave a core dump
+                       core.PID.VARIANT in the working directory (core), or leave
+                       them for gdb until kvmsandbox is ended (stop; ptrace only)
+                       (kill)
   --log FILE           write each call of the program to FILE, one per line
   --pids HOW           process ids that the program sees: leader (its real ones),
                        or a number from which to count: 1, 1000 (leader)
@@ -63,8 +65,9 @@ type options struct {
 	programs    map[int]string
 	report, log string
 	reportHTML  string
-	// dumpCores asks for core dumps of variants that diverge.
-	dumpCores bool
+	// dumpCores asks for core dumps of variants that diverge, hold to leave them for a
+	// debugger.
+	dumpCores, hold bool
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -126,6 +129,9 @@ func parseOptions(args, env []string) (options, error) {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}
 	}
+	if o.hold && o.detach {
+		return o, errors.New("--on-divergence stop waits for whoever looks at the variants, and --detach does not: give one of them")
+	}
 	if o.hangTimeout <= 0 {
 		return o, fmt.Errorf("--hang-timeout %v: must be longer than 0", o.hangTimeout)
 	}
@@ -179,11 +185,11 @@ func (o *options) setVariants(given bool, env []string) error {
 // setOnDivergence takes the value of --on-divergence.
 func (o *options) setOnDivergence(value string) error {
 	switch value {
-	case "kill", "core":
-		o.dumpCores = value == "core"
+	case "kill", "core", "stop":
+		o.dumpCores, o.hold = value == "core", value == "stop"
 		return nil
 	}
-	return errors.New("there are kill, core")
+	return errors.New("there are kill, core, stop")
 }
 
 // addProgram takes the value I=PROG of --variant.
