@@ -20,20 +20,37 @@ type muster struct {
 	// asked is how many times the timer has called: at first tasks are asked to stop, then
 	// the session ends with what there is.
 	asked int
-	// late are the sides that have come to a stop since.
-	late map[*side]bool
+	// late are the sides that have come to a stop since; held are those that stand where
+	// they were although they had been let go, since no action leaves the engine any more.
+	late, held map[*side]bool
 	// actions are for the front-end.
 	actions []frontend.Action
 }
 
 // muster begins to wait for the tasks of th, which has diverged at ev.
 func (e *Engine) muster(th *thread, ev *record) {
-	e.mustered = &muster{th: th, ev: ev, late: make(map[*side]bool)}
+	e.mustered = &muster{th: th, ev: ev, late: make(map[*side]bool), held: make(map[*side]bool)}
+	e.keepStanding()
 	if e.mustered.awaits() {
 		e.host.TimerWithin(musterWithin)
 		return
 	}
 	e.showUp()
+}
+
+// keepStanding notes the tasks that have been let go by actions that have not left the engine.
+func (e *Engine) keepStanding() {
+	for i := range e.actions {
+		a := &e.actions[i]
+		th := e.tasks[a.Task]
+		if th == nil || a.Op == frontend.OpKill || a.Op == frontend.OpStop {
+			continue
+		}
+		if s := &th.sides[a.Task.Variant]; s.stop == running {
+			s.stop = ready
+			e.mustered.held[s] = true
+		}
+	}
 }
 
 // awaits reports whether a task is under way in user mode.

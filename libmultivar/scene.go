@@ -73,7 +73,7 @@ func (o *onlooker) moment(v int) report.Moment {
 	case v == frontend.Leader:
 		last := o.th.events[len(o.th.events)-1] == o.ev
 		switch {
-		case last && !o.ev.done && !o.late[s] && (s.stop.stopped() || s.stop == running && s.inCall == o.ev):
+		case last && !o.ev.done && !o.late[s] && (s.stop.stopped() || o.held[s] || s.stop == running && s.inCall == o.ev):
 			return report.MomentExact
 		case o.ev.kind == event.Call && o.ev.raw.IP != 0:
 			return report.MomentLater

@@ -24,6 +24,8 @@ func TestSceneOfADivergence(t *testing.T) {
 	}{
 		"waits":   {"comprehensive", leaderFirst, report.MomentExact},
 		"gone on": {"performance", leaderFirst, report.MomentLater},
+		// It has been let go by what does not leave the engine any more.
+		"not gone": {"performance", followersFirst, report.MomentExact},
 	} {
 		prog := func(text string) *fakefe.Program {
 			return &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{write(text), getpid, getpid}, Handlers: handlers()}
