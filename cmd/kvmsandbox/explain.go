@@ -14,8 +14,7 @@ import (
 const explainWithin = 20 * time.Second
 
 // explained adds to a divergence what people want to know of it: backtraces and the
-// probable cause. The variants are gone by now. A report that cannot be had in time goes
-// without.
+// probable cause. What cannot be had in time the report goes without.
 func (c *command) explained(d *report.Divergence) *report.Divergence {
 	if d == nil || d.Scene == nil {
 		return d
@@ -24,27 +23,35 @@ func (c *command) explained(d *report.Divergence) *report.Divergence {
 	if up, err := unix.Uptime(); err == nil {
 		clock.Uptime = up
 	}
-	done := make(chan *report.Divergence, 1)
+	// First with backtraces, then with the cause as well.
+	done := make(chan *report.Divergence, 2)
 	go func() {
-		out := *d
+		defer close(done)
 		defer func() {
 			if r := recover(); r != nil {
-				c.log.Error("the report goes without backtraces", "defect", r)
-				done <- d
-				return
+				c.log.Error("the report is not complete", "defect", r)
 			}
-			done <- &out
 		}()
 		files := symbols.NewSet()
 		defer files.Close()
-		out.Sides = files.Sides(&out)
-		out.Cause = cause.Find(&out, files, clock)
+		traced := *d
+		traced.Sides = files.Sides(d)
+		done <- &traced
+		full := traced
+		full.Cause = cause.Find(&full, files, clock)
+		done <- &full
 	}()
-	select {
-	case full := <-done:
-		return full
-	case <-time.After(explainWithin):
-		c.log.Warn("the report goes without backtraces: the files of the program could not be read in time")
-		return d
+	deadline := time.After(explainWithin)
+	for {
+		select {
+		case better, ok := <-done:
+			if !ok {
+				return d
+			}
+			d = better
+		case <-deadline:
+			c.log.Warn("the report is not complete: the files of the program could not be read in time")
+			return d
+		}
 	}
 }

@@ -47,6 +47,8 @@ type Module struct {
 	symbols  []symbol
 	table    *unwind.Table
 	dwarf    *dwarf.Data
+	// structs are where structures are in dwarf, by size, nil until somebody asks.
+	structs map[int][]dwarf.Offset
 	// debug is the module that has what this one was stripped of, nil when there is none.
 	debug *Module
 }

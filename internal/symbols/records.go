@@ -22,19 +22,18 @@ func (m *Module) Records(size int) []cause.Record {
 	if m.dwarf == nil || size <= 0 || size > maxSize {
 		return nil
 	}
+	if m.structs == nil {
+		m.structs = make(map[int][]dwarf.Offset)
+		_ = guarded(m.findStructs)
+	}
 	var out []cause.Record
 	_ = guarded(func() error {
-		r := m.dwarf.Reader()
-		for n := 0; n < maxEntries && len(out) < maxRecords; n++ {
+		for _, at := range m.structs[size] {
+			r := m.dwarf.Reader()
+			r.Seek(at)
 			e, err := r.Next()
 			if err != nil || e == nil {
 				return err
-			}
-			if e.Tag != dwarf.TagStructType && e.Tag != dwarf.TagClassType {
-				continue
-			}
-			if bytes, ok := e.Val(dwarf.AttrByteSize).(int64); !ok || bytes != int64(size) || !e.Children {
-				continue
 			}
 			if record, ok := m.record(r, e); ok {
 				out = append(out, record)
@@ -43,6 +42,29 @@ func (m *Module) Records(size int) []cause.Record {
 		return nil
 	})
 	return out
+}
+
+// findStructs notes where structures are, by their sizes: reading all debug information
+// of a large program takes seconds, and many sizes are asked for.
+func (m *Module) findStructs() error {
+	r := m.dwarf.Reader()
+	for range maxEntries {
+		e, err := r.Next()
+		if err != nil || e == nil {
+			return err
+		}
+		switch e.Tag {
+		case dwarf.TagStructType, dwarf.TagClassType:
+			size, ok := e.Val(dwarf.AttrByteSize).(int64)
+			if ok && size > 0 && size <= maxSize && e.Children && len(m.structs[int(size)]) < maxRecords {
+				m.structs[int(size)] = append(m.structs[int(size)], e.Offset)
+			}
+		case dwarf.TagSubprogram:
+			// What a function has for itself is hardly written as a whole.
+			r.SkipChildren()
+		}
+	}
+	return nil
 }
 
 // record reads the members of the structure whose entry has just been read.
