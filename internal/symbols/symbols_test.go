@@ -3,14 +3,20 @@ package symbols
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unwind"
+	"github.com/multivar/multivar/libmultivar/cause"
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
@@ -95,24 +101,6 @@ func TestOpenDoesNotWait(t *testing.T) {
 	}
 }
 
-func TestSymbolsOfAProgram(t *testing.T) {
-	m, err := New(bytes.NewReader(read(t, sample)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(m.symbols) == 0 {
-		t.Skip("the sample has no symbols")
-	}
-	for _, s := range m.symbols {
-		if name, off, ok := m.Symbol(s.addr); !ok || off != 0 || name == "" {
-			t.Errorf("%#x is %q+%d, not %q", s.addr, name, off, s.name)
-		}
-	}
-	if name, _, ok := m.Symbol(0); ok {
-		t.Errorf("there is %q at 0", name)
-	}
-}
-
 func TestEndsInCall(t *testing.T) {
 	for code, want := range map[string]bool{
 		"\x90\x90\xe8\x01\x02\x03\x04":         true,  // call rel32
@@ -193,7 +181,80 @@ func TestFramesEnd(t *testing.T) {
 	}
 }
 
+// compiled is a program with debug information, nil where there is no compiler.
+func compiled(t testing.TB) []byte {
+	t.Helper()
+	cc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Log("MISSING: gcc; no program with debug information is looked at")
+		return nil
+	}
+	dir := t.TempDir()
+	source, object := filepath.Join(dir, "a.c"), filepath.Join(dir, "a")
+	text := "struct hole { char kind; long value[2]; } g;\nint _start(void)\n{\n\treturn g.kind;\n}\n"
+	if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc, "-g", "-O0", "-nostdlib", "-static", "-o", object, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return read(t, object)
+}
+
+func TestDebugInformation(t *testing.T) {
+	p := compiled(t)
+	if p == nil {
+		t.Skip("no compiler")
+	}
+	m, err := New(bytes.NewReader(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []cause.Record{{Name: "hole", Members: []cause.Member{{Name: "kind", Offset: 0, End: 1}, {Name: "value", Offset: 8, End: 24}}}}
+	for range 2 {
+		if d := cmp.Diff(want, m.Records(24)); d != "" {
+			t.Error(d)
+		}
+	}
+	if got := m.Records(16); len(got) > 0 {
+		t.Errorf("records %+v", got)
+	}
+	i := slices.IndexFunc(m.symbols, func(s symbol) bool { return s.name == "_start" })
+	if i < 0 {
+		t.Fatal("no symbol")
+	}
+	if name, off, ok := m.Symbol(m.symbols[i].addr + 4); !ok || name != "_start" || off != 4 {
+		t.Errorf("%s+%d, %v", name, off, ok)
+	}
+	if name, _, ok := m.Symbol(0); ok {
+		t.Errorf("there is %q at 0", name)
+	}
+	file, line, ok := m.Line(m.symbols[i].addr + 4)
+	if !ok || filepath.Base(file) != "a.c" || line != 4 {
+		t.Errorf("%s:%d, %v", file, line, ok)
+	}
+	if !m.Table().Covers(m.symbols[i].addr) {
+		t.Error("no rules for unwinding")
+	}
+	// What is damaged anywhere makes nobody panic, nor wait.
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		bad := bytes.Clone(p)
+		for range 1 + random.IntN(8) {
+			bad[random.IntN(len(bad))] = byte(random.Uint32())
+		}
+		if m, err := New(bytes.NewReader(bad)); err == nil {
+			m.Records(24)
+			m.Line(0x401000)
+			m.Symbol(0x401000)
+		}
+	}
+}
+
 func FuzzModule(f *testing.F) {
+	if p := compiled(f); p != nil {
+		f.Add(p, uint64(0x401000))
+	}
 	f.Add(read(f, sample), uint64(0x1000))
 	f.Add([]byte("\x7fELF\x02\x01\x01"), uint64(0))
 	f.Fuzz(func(_ *testing.T, p []byte, addr uint64) {
@@ -211,7 +272,7 @@ func FuzzModule(f *testing.F) {
 			fr.Set(unwind.RSP, addr)
 			_, _ = m.Table().Caller(fr, a, func(addr uint64) (uint64, bool) { return addr, true })
 		}
-		m.Records(16)
+		m.Records(24)
 		m.buildID()
 	})
 }
