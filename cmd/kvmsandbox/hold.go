@@ -23,7 +23,7 @@ func (c *command) hold(ctx context.Context, host frontend.Releaser, d *report.Di
 	if err := c.held.WriteText(c.stderr, c.colour); err != nil {
 		c.log.Error(err.Error())
 	}
-	any := false
+	left := false
 	for v, tasks := range standing {
 		name := "the leader"
 		if v > 0 {
@@ -39,12 +39,12 @@ func (c *command) hold(ctx context.Context, host frontend.Releaser, d *report.Di
 				continue
 			}
 			if i == 0 {
-				any = true
+				left = true
 				c.say(fmt.Sprintf("%s stands still for gdb -p %d", name, t.Host))
 			}
 		}
 	}
-	if !any {
+	if !left {
 		return
 	}
 	c.say(fmt.Sprintf("Ctrl-C here, or kill %d, ends all variants", syscall.Getpid()))

@@ -71,6 +71,7 @@ func TestNamesOfCauses(t *testing.T) {
 		{"random bytes", report.CauseRandomness, incident(words(0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9), words(0xd1b54a32d192ed03, 0x94d049bb133111eb))},
 		{"lines", report.CauseOrdering, incident([]byte("one\ntwo\n"), []byte("two\none\n"))},
 		{"behind a text", report.CauseUninitialised, incident(append([]byte("hi, all\x00"), words(baseA+program+0x4000)...), append([]byte("hi, all\x00"), words(baseB+program+0x4000)...))},
+		{"pointer behind a cleared buffer", report.CauseAddress, incident(append([]byte("debug"), words(0, 0, 0, baseA+program+0x4000)[5:]...), append([]byte("debug"), words(0, 0, 0, baseB+program+0x4000)[5:]...))},
 		{"upper halves", report.CausePadding, incident(words(5, 3|baseA), words(5, 3|baseB))},
 		{"nothing known", report.CauseUnknown, incident([]byte("yes, it is"), []byte("no, it is not"))},
 		{"nothing at all", report.CauseUnknown, &report.Divergence{Kind: report.KindInternal, ArgumentIndex: -1, Offset: -1}},

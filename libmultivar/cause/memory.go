@@ -171,12 +171,13 @@ func leftover(in *incident) finding {
 	p, isAddress := in.findAddress()
 	binary := isAddress && p.base == 0 && p.at >= 0
 	where := in.buffer()
-	// A text has to end in front of the address: an address may contain a NUL.
+	// A text has to end in front of the address, since an address may contain a NUL. A
+	// buffer that was cleared behind it has been filled, and the address is a member behind.
 	from := in.first
 	if binary {
 		from = p.at
 	}
-	tail := behindText(in.a, from) && behindText(in.b, from)
+	tail := behindText(in.a, from) && behindText(in.b, from) && !cleared(in.a[:from])
 	switch {
 	case binary && tail:
 		return finding{report.CauseUninitialised, strengthLeftover, []string{
@@ -242,6 +243,13 @@ func behindText(p []byte, i int) bool {
 	nul := bytes.IndexByte(p[:i], 0)
 	const shortest = 2
 	return nul >= shortest && textual(p[:nul]) && !bytes.ContainsFunc(p[:nul], func(r rune) bool { return r >= 0x80 })
+}
+
+// cleared reports whether there are only zeroes between the end of the text that p starts
+// with and the end of p, enough of them to be no chance.
+func cleared(p []byte) bool {
+	rest := p[bytes.IndexByte(p, 0):]
+	return len(rest) > wordSize && zero(rest)
 }
 
 // allAddresses reports whether the data are nothing but addresses, which a program that
