@@ -50,6 +50,10 @@ func (o *onlooker) view(v int) report.View {
 	}
 	out.Moment = o.moment(v)
 	o.call(&out, v)
+	if out.Moment == report.MomentLater && s.stop == atEntry {
+		call := o.e.row(&s.call).Resolve(s.call.Args)
+		out.Next = o.text(v, &call, &s.call)
+	}
 	if s.stop.standing() && out.Moment != report.MomentLater {
 		if r, err := o.e.host.Registers(s.task); err == nil {
 			out.IP, out.SP, out.Names, out.Values = r.IP, r.SP, r.Names, r.Values

@@ -34,6 +34,9 @@ func (s *Set) side(v *report.View) report.Side {
 		out.State = "stands there"
 	case report.MomentLater:
 		out.State = "has made the call and gone on"
+		if v.Next != "" {
+			out.State += " to " + v.Next
+		}
 	case report.MomentElsewhere:
 		out.State = "is elsewhere"
 	default:

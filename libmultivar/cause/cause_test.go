@@ -69,6 +69,7 @@ func TestNamesOfCauses(t *testing.T) {
 		{"seconds", report.CauseTime, incident(words(sec, 5), words(sec+2, 5))},
 		{"date", report.CauseTime, incident([]byte("at 2026-11-28 12:00:00\n"), []byte("at 2026-11-28 12:00:01\n"))},
 		{"random bytes", report.CauseRandomness, incident(words(0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9), words(0xd1b54a32d192ed03, 0x94d049bb133111eb))},
+		{"random bytes with their highest bits set", report.CauseRandomness, incident(words(0x9eb7f9b9ffcafc95, 0xbfd8c7edacc4e5b9), words(0xa1f586c6e0b583ea, 0x94d0c9bb933191eb))},
 		{"lines", report.CauseOrdering, incident([]byte("one\ntwo\n"), []byte("two\none\n"))},
 		{"behind a text", report.CauseUninitialised, incident(append([]byte("hi, all\x00"), words(baseA+program+0x4000)...), append([]byte("hi, all\x00"), words(baseB+program+0x4000)...))},
 		{"pointer behind a cleared buffer", report.CauseAddress, incident(append([]byte("debug"), words(0, 0, 0, baseA+program+0x4000)[5:]...), append([]byte("debug"), words(0, 0, 0, baseB+program+0x4000)[5:]...))},

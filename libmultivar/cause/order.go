@@ -16,6 +16,12 @@ func ordering(in *incident) finding {
 			return finding{report.CauseOrdering, strengthPermuted, []string{"the same " + what + " come in another order"}}
 		}
 	}
+	want, _, _ := strings.Cut(in.other.Text, " = ")
+	if next := in.leader.Next; next != "" && next == want && in.other.HasCall {
+		return finding{report.CauseOrdering, strengthMoved, []string{
+			fmt.Sprintf("what variant %d asks for is what the leader asks for next: %s", in.other.Variant, next),
+		}}
+	}
 	if e := in.moved(); e != nil {
 		who := "later"
 		if e.Thread != in.d.Process.Thread {

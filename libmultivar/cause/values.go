@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"unicode/utf8"
 )
 
 // pair is a number of the leader and one of the other variant at the same place.
@@ -97,13 +98,15 @@ func digit(c byte, base int) bool {
 	return c >= '0' && c <= '9' || base == 16 && (c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F')
 }
 
-// textual reports whether nearly all bytes are what text is made of.
+// textual reports whether nearly all bytes are what text in UTF-8 is made of.
 func textual(p []byte) bool {
 	n := 0
-	for _, c := range p {
-		if c >= ' ' && c <= '~' || c == '\n' || c == '\t' || c == '\r' || c >= 0x80 {
-			n++
+	for rest := p; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r >= ' ' && r != utf8.RuneError && r != 0x7f || r == '\n' || r == '\t' || r == '\r' {
+			n += size
 		}
+		rest = rest[size:]
 	}
 	return len(p) > 0 && n*10 >= len(p)*9
 }

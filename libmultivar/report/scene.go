@@ -41,6 +41,9 @@ type View struct {
 	// Text is the call as the call log prints it, or the signal, empty when neither is
 	// known.
 	Text string
+	// Next is the call at which a variant that has gone on stands now, empty when it stands
+	// at none.
+	Next string
 	// Signal is the number of the signal that the variant was about to get, 0 for none,
 	// Raised is true when its own instruction caused it, and Fault is where it then
 	// happened.
