@@ -199,6 +199,27 @@ type Executables interface {
 	ExecRefusal(t Task, dirfd int, path string, flags int) (errno int, reason string)
 }
 
+// Onlooker is what a Host with Capabilities.Onlooker offers as well: to look at tasks
+// that run, for reports. What comes of it is of no one moment, and nothing may be
+// decided by it.
+type Onlooker interface {
+	// PeekVariantMem is Memory's ReadVariantMem for a task that may be running. It does
+	// not wait for it.
+	PeekVariantMem(t Task, addr uint64, p []byte) (n int, err error)
+
+	// PeekMappings is Memory's Mappings for a task that may be running.
+	PeekMappings(t Task) ([]Mapping, error)
+}
+
+// Releaser is what a Host with Capabilities.Releases offers as well: to leave tasks to
+// debuggers.
+type Releaser interface {
+	// Release lets go of a stopped task, which stands still from then on, in front of the
+	// call that it was about to make or where it was otherwise; the call is not made. It
+	// ends with the session. Nothing else may be asked of it, and no action given to it.
+	Release(t Task) error
+}
+
 // IPC is what the kernel knows about System V objects, which the leader has in common
 // with whoever starts kvmsandbox. See Host.
 type IPC interface {
@@ -316,6 +337,10 @@ type Capabilities struct {
 	Twins bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
+	// Onlooker is true when the Host implements Onlooker.
+	Onlooker bool
+	// Releases is true when the Host implements Releaser.
+	Releases bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -30,6 +30,9 @@ type Mapping struct {
 	// Path is the file's name or the kernel's label, empty for anonymous memory.
 	Path   string
 	Region Region
+	// Offset is where in the file the mapping starts, in bytes, and Inode the file's,
+	// for those that Mappings returns; 0 elsewhere.
+	Offset, Inode uint64
 }
 
 // Aux is one entry of the auxiliary vector.

@@ -88,6 +88,7 @@ func capabilities() frontend.Capabilities {
 		Rdtsc:       true,
 		Twins:       true,
 		Executables: true,
+		Onlooker:    true,
 		Threads:     true,
 
 		ReservedStart: vhost.SlotStart,

@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	_ frontend.Host  = (*session)(nil)
-	_ frontend.Twins = (*session)(nil)
+	_ frontend.Host     = (*session)(nil)
+	_ frontend.Twins    = (*session)(nil)
+	_ frontend.Onlooker = (*session)(nil)
 )
 
 const (
@@ -49,6 +50,28 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
 	return s.transfer(unix.ReadMemory, readProtected, id, addr, p)
 }
+
+// PeekVariantMem implements frontend.Onlooker.
+func (s *session) PeekVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
+	n, err := 0, error(nil)
+	for limit := programPart(addr, len(p)); n < limit && err == nil; {
+		var k int
+		if k, err = unix.ReadMemory(id.Host, addr+uint64(n), p[n:limit]); k == 0 {
+			break
+		}
+		n += k
+	}
+	switch {
+	case err == syscall.ESRCH:
+		return n, fmt.Errorf("memory of %v: %w", id, frontend.ErrGone)
+	case n < len(p):
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
+	}
+	return n, nil
+}
+
+// PeekMappings implements frontend.Onlooker.
+func (s *session) PeekMappings(id frontend.Task) ([]frontend.Mapping, error) { return s.Mappings(id) }
 
 // WriteVariantMem implements frontend.Host.
 func (s *session) WriteVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {

@@ -47,6 +47,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	}
 	e.verdict = &d
 	e.observe(th, v, Observation{Kind: Diverged})
+	e.muster(th, ev)
 }
 
 // queued reports whether the action that lets the leader into ev's call has not

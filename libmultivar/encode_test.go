@@ -56,6 +56,17 @@ func (h *memHost) ReadVariantMem(t frontend.Task, addr uint64, p []byte) (int, e
 	return n, nil
 }
 
+// What reports ask for, and can do without.
+func (h *memHost) Registers(frontend.Task) (frontend.Registers, error) {
+	return frontend.Registers{}, frontend.ErrGone
+}
+
+func (h *memHost) Mappings(frontend.Task) ([]frontend.Mapping, error) {
+	return nil, frontend.ErrGone
+}
+
+func (h *memHost) FilePath(frontend.Task, int) (string, error) { return "", frontend.ErrGone }
+
 func (h *memHost) WriteVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
 	n := 0
 	for n < len(p) {

@@ -95,6 +95,10 @@ type Config struct {
 	// OnOthers, when set, is called when the first process has ended in all variants while
 	// others of the leader's live on. Without such it is not.
 	OnOthers func()
+	// OnDivergence, when set, is told of a divergence while the tasks still are where they
+	// were. Standing are those of the diverging process that can be looked at, by variant;
+	// the one that diverges, if it is among them, comes first.
+	OnDivergence func(d *report.Divergence, standing [][]frontend.Task)
 	// Notice, when set, is told what a user may want to know about once.
 	Notice func(string)
 	// Observer, when set, is told what happens; see there.
@@ -172,6 +176,8 @@ type Engine struct {
 	ended     bool
 	failure   error
 	verdict   *report.Divergence
+	// mustered is set between a divergence and the end of the session.
+	mustered  *muster
 	followers int
 	// freed are threads of the leader for which room may have come.
 	freed []*thread
@@ -243,6 +249,11 @@ func (e *Engine) Err() error { return e.failure }
 
 // take returns the actions collected since the last call.
 func (e *Engine) take() []frontend.Action {
+	if g := e.mustered; g != nil {
+		a := g.actions
+		g.actions, e.actions = nil, nil
+		return a
+	}
 	e.proceedHeld()
 	e.endDoomed()
 	a := e.actions
@@ -311,6 +322,7 @@ func (e *Engine) lookup(t frontend.Task) (*thread, *side) {
 		if !e.ended {
 			e.fail(fmt.Errorf("report of unknown task %v", t))
 		}
+		e.otherwise(t)
 		return nil, nil
 	}
 	return th, &th.sides[t.Variant]
@@ -341,6 +353,7 @@ func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
 
 // OnFailure implements frontend.Monitor.
 func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
+	e.otherwise(t)
 	var unfit *frontend.UnfitError
 	switch {
 	case errors.As(err, &unfit) && !e.ended:
@@ -354,6 +367,9 @@ func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 
 // OnSyscall implements frontend.Monitor.
 func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
+	if e.arrived(t, atEntry, func(s *side) { s.call, s.request = c, nil }) {
+		return e.take()
+	}
 	th, s := e.find(t)
 	if th == nil {
 		return e.take()
@@ -404,6 +420,9 @@ func (e *Engine) unpark(p *process, v int) {
 
 // OnSyscallExit implements frontend.Monitor.
 func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
+	if e.arrived(t, atExit, func(*side) {}) {
+		return e.take()
+	}
 	th, s := e.find(t)
 	if th == nil {
 		return e.take()
@@ -426,6 +445,9 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 
 // OnRdtsc implements frontend.Monitor.
 func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
+	if e.arrived(t, atTimeStamp, func(s *side) { s.stamp = ts }) {
+		return e.take()
+	}
 	th, s := e.find(t)
 	if th == nil {
 		return e.take()
@@ -444,6 +466,9 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 
 // OnSignal implements frontend.Monitor.
 func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Action {
+	if e.arrived(t, atSignal, func(s *side) { s.signal = sig }) {
+		return e.take()
+	}
 	th, s := e.find(t)
 	if th == nil {
 		return e.take()

@@ -15,6 +15,7 @@ import (
 func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 	e.now = now
 	if e.ended {
+		e.musterTick()
 		return e.take()
 	}
 	e.readTimes()

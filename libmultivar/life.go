@@ -19,6 +19,7 @@ func (e *Engine) prepareExit(_ *thread, ev *record) {
 func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	th := e.tasks[t]
 	if th == nil || e.ended {
+		e.otherwise(t)
 		return e.take()
 	}
 	e.stall.reports++

@@ -89,6 +89,8 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Twins:       true,
 		Threads:     true,
 		Executables: true,
+		Onlooker:    true,
+		Releases:    true,
 	}
 }
 

@@ -15,7 +15,10 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 )
 
-var _ frontend.Host = (*session)(nil)
+var (
+	_ frontend.Host     = (*session)(nil)
+	_ frontend.Onlooker = (*session)(nil)
+)
 
 const (
 	protRead  = 1
@@ -43,6 +46,27 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 func (s *session) ReadVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
 	return transfer(unix.ReadMemory, readProtected, t, addr, p)
 }
+
+// PeekVariantMem implements frontend.Onlooker: no stack grows.
+func (s *session) PeekVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {
+	n := 0
+	for n < len(p) && addr < userEnd {
+		k, err := unix.ReadMemory(t.Host, addr+uint64(n), p[n:min(uint64(len(p)), userEnd-addr)])
+		if err == syscall.ESRCH {
+			return n, fmt.Errorf("memory of %v: %w", t, frontend.ErrGone)
+		}
+		if n += k; err != nil || k == 0 {
+			break
+		}
+	}
+	if n < len(p) {
+		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, t, addr+uint64(n))
+	}
+	return n, nil
+}
+
+// PeekMappings implements frontend.Onlooker.
+func (s *session) PeekMappings(t frontend.Task) ([]frontend.Mapping, error) { return s.Mappings(t) }
 
 // WriteVariantMem implements frontend.Host.
 func (s *session) WriteVariantMem(t frontend.Task, addr uint64, p []byte) (int, error) {

@@ -43,7 +43,8 @@ var cFlags = []string{"-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"}
 var programs sync.Map
 
 // program returns the path of progs/NAME.c, built in this flavour once, when first
-// asked for. A definition such as "MUT=path" makes a build of its own.
+// asked for. A definition such as "MUT=path" makes a build of its own, as does a flag of
+// the compiler such as "-g".
 func program(t *testing.T, name string, f flavour, defines ...string) string {
 	t.Helper()
 	compiler, args := f.compiler()
@@ -58,7 +59,10 @@ func program(t *testing.T, name string, f flavour, defines ...string) string {
 		}
 		args = append(args, cFlags...)
 		for _, d := range defines {
-			args = append(args, "-D"+d)
+			if !strings.HasPrefix(d, "-") {
+				d = "-D" + d
+			}
+			args = append(args, d)
 		}
 		args = append(args, "-o", path, filepath.Join("progs", name+".c"))
 		cmd := exec.Command(cc, args...)

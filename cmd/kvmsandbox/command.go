@@ -50,6 +50,11 @@ type command struct {
 	// above returns the id of a kvmsandbox of which this one is a descendant, 0 for none.
 	above func() int
 
+	// cores is set when variants that diverge shall leave core dumps, held when they were
+	// left for a debugger and the report was told already.
+	cores *cores
+	held  *report.Divergence
+
 	opts options
 	log  *slog.Logger
 	out  *outputs
@@ -197,7 +202,9 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	c.progress.end()
 	var d *report.Divergence
 	if eng != nil {
-		d = eng.Divergence()
+		if d = c.held; d == nil {
+			d = c.explained(eng.Divergence())
+		}
 		for _, u := range eng.RuleUses() {
 			c.log.Info("rule", "name", u.Name, "used", u.Times)
 		}
@@ -211,11 +218,12 @@ func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec fronte
 	case d != nil && detached:
 		// Whatever has the terminal now gets no more than a line.
 		c.say("in the background: " + d.Error())
-	case d != nil:
+	case d != nil && c.held == nil:
 		c.progress.end()
 		if err := d.WriteText(c.stderr, c.colour); err != nil {
 			c.log.Error(err.Error())
 		}
+		c.cores.tell(c.say)
 	}
 	var start *frontend.StartError
 	var caught *signalError
@@ -299,9 +307,23 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	if _, err := rand.Read(cfg.Seed[:]); err != nil {
 		return nil, frontend.Outcome{}, fmt.Errorf("random seed: %w", err)
 	}
+	if c.opts.dumpCores {
+		c.cores = &cores{}
+		cfg.OnDivergence = c.cores.dump
+	}
 	var eng engine
 	c.progress.at(fmt.Sprintf("starting %d variants", c.opts.variants))
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
+		if c.cores != nil {
+			c.cores.host = h
+		}
+		if c.opts.hold {
+			releaser, ok := h.(frontend.Releaser)
+			if !ok || !caps.Releases {
+				return nil, fmt.Errorf("--on-divergence stop: front-end %s cannot leave variants to a debugger; --frontend ptrace can", fe.Name())
+			}
+			cfg.OnDivergence = func(d *report.Divergence, standing [][]frontend.Task) { c.hold(ctx, releaser, d, standing) }
+		}
 		e, err := c.newEngine(cfg, h, caps)
 		if err != nil {
 			return nil, err

@@ -39,7 +39,11 @@ type options struct {
 	// trace is the file of the trace, metrics the address where metrics are served.
 	trace, metrics string
 	// notices are told before the program starts.
-	notices []string
+	notices    []string
+	reportHTML string
+	// dumpCores asks for core dumps of variants that diverge, hold to leave them for a
+	// debugger.
+	dumpCores, hold bool
 	// perVariant asks for a log file per variant.
 	perVariant  bool
 	pids        libmultivar.PidMode
@@ -71,6 +75,8 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.Func("variant", "", o.addProgram)
 	fs.IntVar(&o.ahead, "ahead", libmultivar.DefaultMaxAhead, "")
 	fs.StringVar(&o.report, "report", "", "")
+	fs.StringVar(&o.reportHTML, "report-html", "", "")
+	fs.Func("on-divergence", "", o.setOnDivergence)
 	fs.StringVar(&o.log, "log", "", "")
 	fs.Var(&o.stats, "stats", "")
 	fs.StringVar(&o.trace, "trace", "", "")
@@ -112,7 +118,7 @@ func parseOptions(args, env []string) (options, error) {
 	if err := o.setSwitches(&text, given, env); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"report", "log", "trace", "rules"} {
+	for _, name := range []string{"report", "report-html", "log", "trace", "rules"} {
 		if given[name] && fs.Lookup(name).Value.String() == "" {
 			return o, fmt.Errorf("--%s needs the name of a file", name)
 		}
@@ -123,6 +129,9 @@ func parseOptions(args, env []string) (options, error) {
 			return o, err
 		}
 		o.metrics = address
+	}
+	if o.hold && o.detach {
+		return o, errors.New("--on-divergence stop waits for whoever looks at the variants, and --detach does not: give one of them")
 	}
 	if o.hangTimeout <= 0 {
 		return o, fmt.Errorf("--hang-timeout %v: must be longer than 0", o.hangTimeout)
@@ -210,6 +219,16 @@ func (o *options) setVariants(given bool, env []string) error {
 		return fmt.Errorf("%s: %d variants; it must be 1 to %d", source, o.variants, frontend.MaxVariants)
 	}
 	return nil
+}
+
+// setOnDivergence takes the value of --on-divergence.
+func (o *options) setOnDivergence(value string) error {
+	switch value {
+	case "kill", "core", "stop":
+		o.dumpCores, o.hold = value == "core", value == "stop"
+		return nil
+	}
+	return errors.New("there are kill, core, stop")
 }
 
 // addProgram takes the value I=PROG of --variant.

@@ -58,6 +58,9 @@ func TestParseOptions(t *testing.T) {
 		{"--report r --log l --hang-timeout 2s ls", nil, with(func(o *options) {
 			o.report, o.log, o.hangTimeout = "r", "l", 2*time.Second
 		})},
+		{"--report-html p --on-divergence core ls", nil, with(func(o *options) { o.reportHTML, o.dumpCores = "p", true })},
+		{"--on-divergence core --on-divergence stop ls", nil, with(func(o *options) { o.hold = true })},
+		{"--on-divergence stop --on-divergence kill ls", nil, with(func(*options) {})},
 		{"--pids 1 ls", nil, with(func(o *options) { o.pids = 1 })},
 		{"--pids 1000 ls", nil, with(func(o *options) { o.pids = 1000 })},
 		{"--pids leader ls", nil, with(func(*options) {})},
@@ -126,6 +129,9 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: []string{"--log=", "ls"}, says: "--log"},
 		{args: []string{"--pids", "0", "ls"}, says: "--pids 0"},
 		{args: []string{"--pids", "mine", "ls"}, says: "--pids mine"},
+		{args: []string{"--report-html=", "ls"}, says: "--report-html"},
+		{args: []string{"--on-divergence", "cores", "ls"}, says: "on-divergence"},
+		{args: []string{"--on-divergence", "stop", "--detach", "ls"}, says: "--detach"},
 		{args: []string{"--hang-timeout", "0s", "ls"}, says: "--hang-timeout"},
 		{args: []string{"--hang-timeout", "5", "ls"}, says: "hang-timeout"},
 		{args: []string{""}, says: "empty"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -16,12 +17,11 @@ import (
 // starts. Lines are written at once, so that none is lost when the monitor is
 // killed. Not safe for concurrent use.
 type outputs struct {
-	report *os.File
-	// reportIsNew is true when the report's file did not exist before.
-	reportIsNew bool
-	log         *os.File
-	perVariant  []*os.File
-	line        []byte
+	// report and page are nil when nobody asked for them.
+	report, page *reportFile
+	log          *os.File
+	perVariant   []*os.File
+	line         []byte
 	// err is the first failed write.
 	err error
 }
@@ -30,16 +30,12 @@ type outputs struct {
 func openOutputs(o options) (*outputs, error) {
 	out := &outputs{}
 	var err error
-	if o.report != "" {
-		out.report, err = os.OpenFile(o.report, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		out.reportIsNew = err == nil
-		if errors.Is(err, fs.ErrExist) {
-			// What an earlier run wrote must not pass for this one's report.
-			out.report, err = create(o.report)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("report: %w", err)
-		}
+	if out.report, err = openReport(o.report); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if out.page, err = openReport(o.reportHTML); err != nil {
+		out.abandon()
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	if o.log != "" {
 		if out.log, err = create(o.log); err != nil {
@@ -97,17 +93,20 @@ func (o *outputs) write(f *os.File) {
 	}
 }
 
-// finish writes the report when there is a divergence and closes all files. It
+// finish writes the reports when there is a divergence and closes all files. It
 // returns the first error of any write. Without a divergence no new report file is
 // left behind.
 func (o *outputs) finish(d *report.Divergence, now time.Time) error {
 	err := o.err
-	if o.report != nil {
-		if d != nil {
-			err = errors.Join(err, o.writeReport(*d, now))
-		} else {
-			o.abandon()
+	if d == nil {
+		o.abandon()
+	} else {
+		if d.When == "" {
+			dated := *d
+			dated.When = now.UTC().Format(time.RFC3339)
+			d = &dated
 		}
+		err = errors.Join(err, o.report.write(d.WriteJSON), o.page.write(d.WriteHTML))
 	}
 	for _, f := range append([]*os.File{o.log}, o.perVariant...) {
 		if f == nil {
@@ -120,27 +119,54 @@ func (o *outputs) finish(d *report.Divergence, now time.Time) error {
 	return err
 }
 
-func (o *outputs) writeReport(d report.Divergence, now time.Time) error {
-	if d.When == "" {
-		d.When = now.UTC().Format(time.RFC3339)
+// abandon closes the files of reports and removes those that did not exist before.
+func (o *outputs) abandon() {
+	o.report.abandon()
+	o.page.abandon()
+}
+
+// reportFile is a file for a report. The nil pointer is none.
+type reportFile struct {
+	f *os.File
+	// isNew is true when it did not exist before.
+	isNew bool
+}
+
+// openReport creates the file, or empties it: what an earlier run wrote must not pass for
+// this one's report. No name gives none.
+func openReport(path string) (*reportFile, error) {
+	if path == "" {
+		return nil, nil
 	}
-	p, err := d.JSON()
-	if err == nil {
-		_, err = o.report.Write(p)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	isNew := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = create(path)
 	}
-	if err = errors.Join(err, o.report.Close()); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	return &reportFile{f, isNew}, nil
+}
+
+// write writes the report and closes the file.
+func (r *reportFile) write(to func(io.Writer) error) error {
+	if r == nil {
+		return nil
+	}
+	if err := errors.Join(to(r.f), r.f.Close()); err != nil {
 		return fmt.Errorf("the report is incomplete: %w", err)
 	}
 	return nil
 }
 
-// abandon closes the report's file and removes it if it did not exist before.
-func (o *outputs) abandon() {
-	if o.report == nil {
+// abandon closes the file, and removes it if it did not exist before.
+func (r *reportFile) abandon() {
+	if r == nil {
 		return
 	}
-	_ = o.report.Close()
-	if o.reportIsNew {
-		_ = os.Remove(o.report.Name())
+	_ = r.f.Close()
+	if r.isNew {
+		_ = os.Remove(r.f.Name())
 	}
 }

@@ -7,11 +7,15 @@ _kvmsandbox() {
 		COMPREPLY=($(compgen -W '--json -n --help' -- "$cur"))
 		return
 	fi
+	if [[ ${COMP_WORDS[1]} == policy && $COMP_CWORD -gt 1 ]]; then
+		COMPREPLY=($(compgen -W '--help' -- "$cur"))
+		return
+	fi
 	# Flags end with the first word that is none and no value of one.
 	while ((i < COMP_CWORD)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --log | --trace | --metrics | --pids | --layout | --threads | --hang-timeout)
+		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --report-html | --on-divergence | --log | --trace | --metrics | --pids | --layout | --threads | --hang-timeout)
 			if ((i + 1 == COMP_CWORD)); then
 				_kvmsandbox_value "$word"
 				return
@@ -31,10 +35,11 @@ _kvmsandbox() {
 	elif ((i < COMP_CWORD)); then
 		COMPREPLY=($(compgen -f -- "$cur"))
 	elif [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --log --stats --trace --metrics --pids --layout --threads --hang-timeout --detach -v --version --help' -- "$cur"))
+		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --hang-timeout --detach -v --version --help' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -c -- "$cur") $(compgen -f -- "$cur"))
 		((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -W doctor -- "$cur"))
+		((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -W policy -- "$cur"))
 	fi
 }
 
@@ -46,6 +51,8 @@ _kvmsandbox_value() {
 	--rules) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	--variant) [[ $cur == *=* ]] && COMPREPLY=($(compgen -c -- "${cur#*=}") $(compgen -f -- "${cur#*=}")) ;;
 	--report) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	--report-html) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	--on-divergence) COMPREPLY=($(compgen -W 'kill core stop' -- "$cur")) ;;
 	--log) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	--trace) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	--pids) COMPREPLY=($(compgen -W 'leader 1 1000' -- "$cur")) ;;

@@ -28,6 +28,7 @@ var cases = []struct {
 	{"Rewrite", "probe", testRewrite},
 	{"LateAnswer", "probe", testLateAnswer},
 	{"Memory", "memory", testMemory},
+	{"Peek", "spin", testPeek},
 	{"Forks", "forks", testForks},
 	{"ExecOfThread", "takeover", testExecOfThread},
 	{"Exec", "exec", testExec},
@@ -246,6 +247,17 @@ func readMemory(t *testing.T, m *Script, id frontend.Task, at uint64) {
 		}
 		if !bytes.Equal(p[:tc.want], bytes.Repeat([]byte{'a'}, tc.want)) {
 			t.Errorf("%s: read %q", tc.name, p[:tc.want])
+		}
+	}
+	if look, ok := m.onlooker(); ok {
+		p := make([]byte, 200)
+		if n, err := look.PeekVariantMem(id, at+4000, p); n != len(p) || err != nil || p[199] != 'a' {
+			t.Errorf("looked at %d of %d bytes, %v", n, len(p), err)
+		}
+		for _, addr := range []uint64{at + size - 7, 0, 1 << 63, ^uint64(0) - 4} {
+			if n, err := look.PeekVariantMem(id, addr, p); n > 7 || !errors.Is(err, frontend.ErrFault) {
+				t.Errorf("looked at %d bytes at %#x, %v", n, addr, err)
+			}
 		}
 	}
 	r, err := m.Host.Registers(id)

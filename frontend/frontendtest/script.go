@@ -39,6 +39,9 @@ type Script struct {
 	Timer  func(now time.Duration) []frontend.Action
 	Report func(t frontend.Task, what int, value uint64) []frontend.Action
 
+	// looks is true when the Host is an Onlooker.
+	looks bool
+
 	// Calls counts calls by their numbers, Reports holds what programs reported.
 	Calls   map[int64]int
 	Reports map[int][]int64
@@ -55,10 +58,22 @@ var _ frontend.Monitor = (*Script)(nil)
 
 // NewMonitor is what a front-end's Run gets.
 func (m *Script) NewMonitor(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
-	m.Host, m.Arch = h, c.Arch
+	m.Host, m.Arch, m.looks = h, c.Arch, c.Onlooker
 	m.Calls, m.Reports = make(map[int64]int), make(map[int][]int64)
 	m.Alive, m.Ended = make(map[frontend.Task]bool), make(map[frontend.Task]frontend.Status)
 	return m, nil
+}
+
+// onlooker returns the Host as one, if it says that it is.
+func (m *Script) onlooker() (frontend.Onlooker, bool) {
+	if !m.looks {
+		return nil, false
+	}
+	o, ok := m.Host.(frontend.Onlooker)
+	if !ok {
+		m.Broken = append(m.Broken, "the host says that it is an onlooker and is none")
+	}
+	return o, ok
 }
 
 // One is the answer of one action.

@@ -115,6 +115,12 @@ func flags() []Flag {
 				"hand-overs between processors. Data bound it, too: 64 MiB in each thread.",
 		},
 		{Name: "report", Value: "FILE", Of: File, Text: "write the report of a divergence to FILE as JSON"},
+		{Name: "report-html", Value: "FILE", Of: File, Text: "write it as a page for browsers"},
+		{
+			Name: "on-divergence", Value: "HOW", Words: []string{"kill", "core", "stop"},
+			Text: "kill all variants (kill), have each leave a core dump core.PID.VARIANT in the working directory (core), " +
+				"or leave them for gdb until kvmsandbox is ended (stop; ptrace only) (kill)",
+		},
 		{
 			Name: "log", Value: "FILE", Of: File, Text: "write each call of the program to FILE, one per line, as strace does",
 			More: "Lines are the leader's. They show what was compared: buffers by their first 32 bytes, long ones by a hash.",
@@ -196,5 +202,19 @@ func Doctor() Command {
 			{Name: "help", Text: "print this"},
 		},
 		Statuses: "0 when the front-end that --frontend auto takes can run here, 1 when it cannot, 125 when kvmsandbox failed.",
+	}
+}
+
+// Policy returns the sub-command policy.
+func Policy() Command {
+	return Command{
+		Name:     "policy",
+		Synopses: []string{"policy list | show NAME|FILE.toml"},
+		Text: []string{
+			"Tells what policies there are, or what one of them decides about each call, as a file that --policy takes. " +
+				"A program called policy is run by kvmsandbox -- policy, or by its path.",
+		},
+		Flags:    []Flag{{Name: "help", Text: "print this"}},
+		Statuses: "0, or 125 when there is no such policy.",
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/multivar/multivar/internal/lacks"
 	"github.com/multivar/multivar/internal/manual"
+	"github.com/multivar/multivar/libmultivar/policy"
 )
 
 func TestUsage(t *testing.T) {
@@ -27,12 +28,12 @@ func TestUsage(t *testing.T) {
 
 // Everything has all flags.
 func TestGeneratedHaveTheFlags(t *testing.T) {
-	command, doctor := manual.Kvmsandbox(), manual.Doctor()
-	page := strings.ReplaceAll(manual.Page(command, doctor), `\-`, "-")
+	command, doctor, policies := manual.Kvmsandbox(), manual.Doctor(), manual.Policy()
+	page := strings.ReplaceAll(manual.Page(command, doctor, policies), `\-`, "-")
 	for name, text := range map[string]string{
-		"page": page, "bash": manual.Bash(command, doctor), "zsh": manual.Zsh(command, doctor), "fish": manual.Fish(command, doctor),
+		"page": page, "bash": manual.Bash(command, doctor, policies), "zsh": manual.Zsh(command, doctor, policies), "fish": manual.Fish(command, doctor, policies),
 	} {
-		for _, c := range []manual.Command{command, doctor} {
+		for _, c := range []manual.Command{command, doctor, policies} {
 			for i := range c.Flags {
 				f := &c.Flags[i]
 				want := f.Dashed()
@@ -86,7 +87,7 @@ try kvmsandbox --report /et
 try kvmsandbox -n 2 ls --fron
 `
 	out, err := exec.Command(bash, "--norc", "--noprofile", "-c", script).CombinedOutput()
-	want := "--frontend\nperformance exec leak comprehensive\nleader\ndoctor\n--json\n/etc\n\n"
+	want := "--frontend\n" + strings.Join(policy.Names(), " ") + "\nleader\ndoctor\n--json\n/etc\n\n"
 	if err != nil || string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)
 	}

@@ -65,7 +65,7 @@ func parseVMA(line string) (VMA, error) {
 		rest = r
 		return f
 	}
-	span, prot, _, device, inode := next(), next(), next(), next(), next()
+	span, prot, offset, device, inode := next(), next(), next(), next(), next()
 	from, to, ok := strings.Cut(span, "-")
 	if !ok || len(prot) != 4 {
 		return VMA{}, bad
@@ -85,7 +85,13 @@ func parseVMA(line string) (VMA, error) {
 	}
 	v.Shared = prot[3] == 's'
 	v.Path = strings.TrimLeft(rest, " ")
+	if v.Offset, err = strconv.ParseUint(offset, 16, 64); err != nil {
+		return VMA{}, bad
+	}
 	if inode != "0" && inode != "" {
+		if v.Inode, err = strconv.ParseUint(inode, 10, 64); err != nil {
+			return VMA{}, bad
+		}
 		v.File = device + " " + inode
 	}
 	v.Region = labelled(v.Path, v.File)

@@ -125,6 +125,15 @@ func ProcessTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// Uptime returns what CLOCK_MONOTONIC shows.
+func Uptime() (time.Duration, error) {
+	var ts sys.Timespec
+	if err := sys.ClockGettime(sys.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0, err
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
 // FileStat describes the file of a descriptor.
 func FileStat(fd int) (dev, ino uint64, size int64, regular bool, err error) {
 	var st sys.Stat_t

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/multivar/multivar/libmultivar/calllog"
 )
@@ -30,6 +31,8 @@ type (
 		Preempted     int         `json:"preemptions"`
 		Rules         []jsonRule  `json:"rules,omitempty"`
 		When          string      `json:"when,omitempty"`
+		Cause         *jsonCause  `json:"cause,omitempty"`
+		Sides         []jsonSide  `json:"sides"`
 	}
 	jsonProcess struct {
 		Pid    int    `json:"pid"`
@@ -66,6 +69,18 @@ func (d *Divergence) JSON() ([]byte, error) {
 	return append(p, '\n'), nil
 }
 
+// WriteJSON writes what JSON returns.
+func (d *Divergence) WriteJSON(w io.Writer) error {
+	p, err := d.JSON()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(p); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
 // MarshalJSON implements json.Marshaler.
 func (d *Divergence) MarshalJSON() ([]byte, error) {
 	clean := calllog.Printable
@@ -89,6 +104,7 @@ func (d *Divergence) MarshalJSON() ([]byte, error) {
 		Preempted:     d.Preempted,
 		When:          clean(d.When),
 	}
+	j.Cause, j.Sides = causeToJSON(d.Cause), sidesToJSON(d.Sides)
 	if j.Version == 0 {
 		j.Version = Version
 	}
@@ -144,7 +160,9 @@ func (d *Divergence) UnmarshalJSON(p []byte) error {
 	for _, e := range j.Events {
 		d.Events = append(d.Events, Entry(e))
 	}
-	return nil
+	d.Cause = causeFromJSON(j.Cause)
+	d.Sides, err = sidesFromJSON(j.Sides)
+	return err
 }
 
 func valueToJSON(v Value) jsonValue {

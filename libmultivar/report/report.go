@@ -125,6 +125,11 @@ type Divergence struct {
 	Rules []RuleUse
 	// When is the time in the form of RFC 3339, empty when unknown.
 	When string
+	// Sides are all variants as they were then, Cause is why they probably differ, nil
+	// when nobody has looked. Both are made of Scene, which is no part of the JSON form.
+	Sides []Side
+	Cause *Cause
+	Scene *Scene
 }
 
 // Error returns the headline. Implements error.

@@ -64,6 +64,41 @@ func cases() map[string]*report.Divergence {
 			Policy: "exec",
 			Rules:  []report.RuleUse{{Name: "stamp", Times: 2}, {Name: "asks for the time"}},
 		},
+		"sides": {
+			Kind: report.KindData, Variant: 1, Variants: 2,
+			Process: report.Process{Pid: 4711, Comm: "greeter", Thread: 4711},
+			Call:    "write", Argument: "buf", ArgumentIndex: 1, Offset: 4,
+			Leader: report.Value{Text: `"p=0x2a"`, Bytes: []byte("p=0x2a")},
+			Other:  report.Value{Text: `"p=0x3c"`, Bytes: []byte("p=0x3c")},
+			Events: events(1), Policy: "exec", EffectOut: true,
+			Cause: &report.Cause{
+				Name: report.CauseAddress, Evidence: []string{"0x2a and 0x3c are the same place: global", "less likely time: none"},
+				Rule: "[[mask]]\ncall = \"write\"\n",
+			},
+			Sides: []report.Side{
+				{
+					Variant: 0, State: "has made the call and gone on", Call: `write(1, "p=0x2a", 6) = 6`,
+					Descriptor: &report.Descriptor{Number: 1, Path: "pipe:[4]"},
+					Frames:     []report.Frame{{Address: 0x3bca279fd350, Module: "/lib/libc.so.6", Offset: 0x10, Function: "write", FunctionOffset: 0x10, Found: "registers"}},
+					Note:       "its stack was read when it had gone on and tells no more",
+				},
+				{
+					Variant: 1, State: "stands there", Call: `write(1, "p=0x3c", 6)`,
+					Descriptor: &report.Descriptor{Number: 1},
+					Registers:  []report.Register{{Name: "rax", Value: 1}, {Name: "rsp", Value: 1<<64 - 1}},
+					Frames: []report.Frame{
+						{Address: 0x4dca279fd350, Module: "/lib/libc.so.6", Offset: 0x10, Function: "write", FunctionOffset: 0x10, File: "write.c", Line: 26, Found: "registers"},
+						{Address: 0x3c4b2e3db19d, Module: "/bin/greeter", Offset: 0x119d, Found: "stack scan"},
+						{Address: 0x1000, Module: "[heap]", Found: "frame pointer"},
+						{Address: 0x41414141, Found: "cfi"},
+					},
+					Code: []report.Instruction{
+						{Address: 0x4dca279fd34e, Bytes: []byte{0x0f, 5}, Text: "syscall", Current: true},
+						{Address: 0x4dca279fd350, Bytes: []byte{0xc3}, Text: "retq"},
+					},
+				},
+			},
+		},
 		"crash": {
 			Kind: report.KindCrash, Variant: 0, Variants: 2,
 			Process:       report.Process{Pid: 1, Comm: "a.out", Thread: 1},
@@ -113,6 +148,11 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden(t, name+".json", p)
+			var page bytes.Buffer
+			if err := d.WriteHTML(&page); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".html", page.Bytes())
 		})
 	}
 }

@@ -31,16 +31,44 @@ func (p painter) paint(sgr, s string) string {
 }
 
 // WriteText writes the report for a reader: a headline, where it happened, both
-// values, a hexadecimal dump in which brackets enclose the bytes that differ, and
-// the last events. With colour it uses the colours of a terminal as well.
+// values, a hexadecimal dump in which brackets enclose the bytes that differ, the
+// probable cause, backtraces of all variants and the last events. With colour it uses
+// the colours of a terminal as well.
 func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 	var b bytes.Buffer
 	p := painter(colour)
 	fmt.Fprintf(&b, "%s\n", p.paint(sgrAlert, "kvmsandbox: "+shown(d.Error())))
 
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "  %s%s\n", p.paint(sgrBold, fmt.Sprintf("%-11s", label)), shown(fmt.Sprintf(format, args...)))
+	d.facts(func(label, text string) {
+		fmt.Fprintf(&b, "  %s%s\n", p.paint(sgrBold, fmt.Sprintf("%-11s", label)), shown(text))
+	})
+	if len(d.Leader.Bytes) > 0 || len(d.Other.Bytes) > 0 {
+		b.WriteByte('\n')
+		d.dump(&b, p)
 	}
+	d.writeCause(&b, p)
+	d.writeSides(&b, p)
+
+	if events := d.lastEvents(); len(events) > 0 {
+		fmt.Fprintf(&b, "\n  %s\n", p.paint(sgrBold, "last events, oldest first (* waits for all variants)"))
+		for _, e := range events {
+			mark := ' '
+			if e.Waiting {
+				mark = '*'
+			}
+			fmt.Fprintf(&b, "  %6d %c %s %s\n", e.Seq, mark, e.who(), shown(e.Text))
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// facts gives the parts of the report that take a line each, in order.
+func (d *Divergence) facts(give func(label, text string)) {
+	line := func(label, format string, args ...any) { give(label, fmt.Sprintf(format, args...)) }
 	where := fmt.Sprintf("%d", d.Process.Pid)
 	if d.Process.Comm != "" {
 		where += " (" + d.Process.Comm + ")"
@@ -89,31 +117,14 @@ func (d *Divergence) WriteText(w io.Writer, colour bool) error {
 		line("leader", "%s", leader)
 		line(d.otherLabel(), "%s", other)
 	}
+}
 
-	if dump {
-		b.WriteByte('\n')
-		d.dump(&b, p)
+// who names the task of an event.
+func (e *Entry) who() string {
+	if e.Thread != 0 && e.Thread != e.Pid {
+		return fmt.Sprintf("%d/%d", e.Pid, e.Thread)
 	}
-
-	if events := d.lastEvents(); len(events) > 0 {
-		fmt.Fprintf(&b, "\n  %s\n", p.paint(sgrBold, "last events, oldest first (* waits for all variants)"))
-		for _, e := range events {
-			mark := ' '
-			if e.Waiting {
-				mark = '*'
-			}
-			id := fmt.Sprintf("%d", e.Pid)
-			if e.Thread != 0 && e.Thread != e.Pid {
-				id = fmt.Sprintf("%d/%d", e.Pid, e.Thread)
-			}
-			fmt.Fprintf(&b, "  %6d %c %s %s\n", e.Seq, mark, id, shown(e.Text))
-		}
-	}
-	_, err := w.Write(b.Bytes())
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	return fmt.Sprintf("%d", e.Pid)
 }
 
 // effect says whether the leader's call took place.

@@ -21,12 +21,12 @@ func main() {
 
 // write writes all files.
 func write(dir string) error {
-	command, doctor := manual.Kvmsandbox(), manual.Doctor()
+	command, doctor, policy := manual.Kvmsandbox(), manual.Doctor(), manual.Policy()
 	for name, text := range map[string]string{
-		"kvmsandbox.1":               manual.Page(command, doctor),
-		"completion/kvmsandbox.bash": manual.Bash(command, doctor),
-		"completion/_kvmsandbox":     manual.Zsh(command, doctor),
-		"completion/kvmsandbox.fish": manual.Fish(command, doctor),
+		"kvmsandbox.1":               manual.Page(command, doctor, policy),
+		"completion/kvmsandbox.bash": manual.Bash(command, doctor, policy),
+		"completion/_kvmsandbox":     manual.Zsh(command, doctor, policy),
+		"completion/kvmsandbox.fish": manual.Fish(command, doctor, policy),
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
