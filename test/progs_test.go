@@ -127,6 +127,7 @@ var progs = []prog{
 
 	{name: "thread_join"},
 	{name: "thread_life"},
+	{name: "thread_many"},
 	{name: "thread_locks"},
 	{name: "thread_spin"},
 	{name: "parallel"},
@@ -140,7 +141,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "tree",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "trace", "tree",
 }
 
 func standardInput() string {

@@ -15,7 +15,7 @@ import (
 )
 
 // soakRounds is how often in a row everything must run.
-const soakRounds = 10
+const soakRounds = 20
 
 // loadNice are the nice levels of the load, which rounds have in turn: as a rival
 // of what is tested, which then hardly ever runs when it is woken, and as one that
@@ -196,6 +196,15 @@ func TestSoakKilledMonitor(t *testing.T) {
 				kills, time.Since(began).Round(time.Second), 100*load.end(t), runtime.NumCPU())
 		})
 	}
+}
+
+// TestSoakChurn has a hundred thousand threads come and go in one process.
+func TestSoakChurn(t *testing.T) {
+	const threads = 100000
+	began := time.Now()
+	c := Case{Args: []string{program(t, "thread_many", dynamic), "DIR", strconv.Itoa(threads)}}
+	c.same(t, Run{}, 2)
+	say(t, "%d threads, %v", threads, time.Since(began).Round(time.Second))
 }
 
 // TestSoakFuzzCode executes new random bytes for an hour.
