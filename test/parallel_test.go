@@ -19,7 +19,7 @@ func TestParallel(t *testing.T) {
 			return Case{Args: []string{program(t, "parallel", dynamic), "DIR", "restart"}}
 		}},
 		{"parallel-musl", func(t *testing.T) Case { return Case{Args: []string{program(t, "parallel", musl), "DIR"}} }},
-		{"thread_life", func(t *testing.T) Case { return Case{Args: []string{program(t, "thread_life", dynamic), "DIR"}} }},
+		{"thread_many", func(t *testing.T) Case { return Case{Args: []string{program(t, "thread_many", dynamic), "DIR"}} }},
 		{"thread_spin", func(t *testing.T) Case { return Case{Args: []string{program(t, "thread_spin", dynamic), "DIR"}} }},
 		{"openmp", func(t *testing.T) Case {
 			return Case{Args: []string{threaded(t, "openmp", tool(t, "gcc"), "-O1", "-Wall", "-Wextra", "-Werror", "-fopenmp", "-o", "OUT", "threads/openmp.c")}}
