@@ -163,7 +163,8 @@ func (e *Engine) prepareClone3(th *thread, ev *record) {
 		if flags&clonePidFD != 0 {
 			second = word(&p, argsPidFD)
 		}
-		a := [6]uint64{flags | word(&p, argsExitSignal), stack, second, word(&p, argsChildTID), word(&p, argsTLS)}
+		// The flags are those that were looked at: another thread may have changed them since.
+		a := [6]uint64{b.flags, stack, second, word(&p, argsChildTID), word(&p, argsTLS)}
 		if arm {
 			a[3], a[4] = a[4], a[3]
 		}
@@ -287,6 +288,7 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	c.space, c.lane = p.space, p.lane
 	if b.flags&cloneVM == 0 && p.space != nil {
 		c.space, c.lane = p.space.Clone(), e.newLane()
+		dropVacant(c.space)
 	}
 	return c.main
 }

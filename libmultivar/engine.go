@@ -126,6 +126,8 @@ type Engine struct {
 	layout *addrspace.Layout
 	rand   *rand.Rand
 	rules  rules
+	// acts says which calls have an effect outside.
+	acts policy.Policy
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
 	hooks    hooks
@@ -210,6 +212,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if err != nil {
 		return nil, err
 	}
+	acts, err := policy.ByName(policy.NonSocketRO)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewChaCha8(cfg.Seed))
 	layout, err := addrspace.NewLayout(cfg.Variants, r)
 	if err != nil {
@@ -223,6 +229,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		layout:    layout,
 		rand:      r,
 		rules:     expected,
+		acts:      acts,
 		handlers:  handlers(),
 		hooks:     hooks,
 		tasks:     make(map[frontend.Task]*thread),
@@ -390,6 +397,9 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 // called takes the call at which v's task of th stands.
 func (e *Engine) called(th *thread, v int) {
 	own := e.syncs(th, v)
+	if !own {
+		th.sides[v].broken = 0
+	}
 	if v == frontend.Leader {
 		e.settle(th)
 	}

@@ -38,6 +38,10 @@ func (e *Engine) class(th *thread, fd int) policy.Class {
 // later: when followers have come to the same place among the turns, they have compared
 // this call. Processes with a common table that share no memory have no common turns.
 func (e *Engine) descriptor(th *thread, fd int) (policy.Class, string) {
+	if e.parallel() && len(th.proc.threads) > 1 {
+		// There are no turns by which followers are known to have compared it.
+		return policy.Unknown, ""
+	}
 	if th.proc.fds.shared || th.proc.replaces(th) {
 		return policy.Unknown, ""
 	}

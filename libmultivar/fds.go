@@ -188,7 +188,7 @@ func (e *Engine) fdName(th *thread, fd int) string {
 // it runs ahead, to make the others agree with it.
 func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writable bool) {
 	name := e.fdName(th, fd)
-	if strings.HasPrefix(name, "/proc/") && path.Base(name) == "mem" || strings.HasPrefix(name, "/memfd:") {
+	if name := strings.TrimSuffix(name, " (deleted)"); strings.HasPrefix(name, "/proc/") && path.Base(name) == "mem" || strings.HasPrefix(name, "/memfd:") {
 		ev.sensitive = true
 	}
 	if writable && strings.HasPrefix(name, "/") {
@@ -196,19 +196,46 @@ func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writab
 	}
 }
 
+// withholds reports whether another thread with the descriptors of the leader's th has, or is
+// about to get, one that is withheld from it until all variants have asked for it: the
+// number can be guessed. With threads in parallel nobody waits for an open that is under way.
+func (e *Engine) withholds(th *thread) bool {
+	if e.followers == 0 || len(th.proc.threads) == 1 && !th.proc.fds.shared {
+		return false
+	}
+	for _, p := range e.pids {
+		if p.fds != th.proc.fds {
+			continue
+		}
+		for _, other := range p.threads {
+			n := len(other.events)
+			if other == th || n == 0 {
+				continue
+			}
+			last := other.events[n-1]
+			opens := last.kind == event.Call && last.call.Row != nil && last.call.Handler == sysabi.HandlerOpen
+			if last.withheld != nil || opens && last.started && !last.done && !e.parallel() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (e *Engine) prepareClose(th *thread, ev *record) {
 	fds := th.proc.fds
-	ev.after = func(ret int64) int64 {
+	// Once the kernel has closed a descriptor another thread may get its number before this
+	// one's result is known.
+	ev.begin = func() {
 		if ev.name == "close" {
 			fds.forget(int(int32(ev.raw.Args[0])))
-		} else if ret == 0 && ev.raw.Args[2] == 0 {
+		} else if ev.raw.Args[2] == 0 {
 			inRange := func(fd int) bool {
 				return uint64(fd) >= uint64(uint32(ev.raw.Args[0])) && uint64(fd) <= uint64(uint32(ev.raw.Args[1]))
 			}
 			maps.DeleteFunc(fds.addresses, func(fd int, _ procFile) bool { return inRange(fd) })
 			maps.DeleteFunc(fds.writable, func(fd int, _ string) bool { return inRange(fd) })
 		}
-		return ret
 	}
 }
 

@@ -112,7 +112,11 @@ func (th *thread) computing(v int) *thread {
 		s := &th.sides[v]
 		switch {
 		case s.meets:
-			return th.proc.busy(v)
+			if busy := th.proc.busy(v); busy != nil {
+				return busy
+			}
+			// It may make such calls without end.
+			return th
 		case s.stop == running && s.inCall == nil && th.event(v) != nil:
 			return th
 		case s.stop == ready:

@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
@@ -47,6 +48,22 @@ type vacancy struct {
 	label string
 }
 
+// vacantLabel begins the labels of such memory.
+const vacantLabel = "event "
+
+// dropVacant frees it in the map of a forked child, of which nobody would.
+func dropVacant(s *addrspace.Space) {
+	var vacant []addrspace.Region
+	for r := range s.All() {
+		if r.Kind == addrspace.Reserved && strings.HasPrefix(r.Label, vacantLabel) {
+			vacant = append(vacant, r)
+		}
+	}
+	for _, r := range vacant {
+		_ = s.Unmap(r.Start, r.Size())
+	}
+}
+
 // vacate notes that the leader's call ev has unmapped memory.
 func (e *Engine) vacate(ev *record, space *addrspace.Space, start addrspace.Address, size uint64) {
 	var spans []span
@@ -71,7 +88,7 @@ func (e *Engine) occupy(ev *record, space *addrspace.Space, spans ...span) {
 	if !e.parallel() || e.followers == 0 {
 		return
 	}
-	label := fmt.Sprint("event ", ev.serial)
+	label := fmt.Sprint(vacantLabel, ev.serial)
 	for _, s := range spans {
 		e.note(space.Map(s.start, s.size, addrspace.Attrs{Kind: addrspace.Reserved, Label: label}))
 		ev.vacated = append(ev.vacated, vacancy{space, s, label})

@@ -78,7 +78,7 @@ func (e *Engine) leaderCall(th *thread) {
 	e.lengths(th, ev)
 	e.describe(th, ev)
 	e.stayInTurn(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && e.policyWaits(th, ev)
+	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)
@@ -95,7 +95,11 @@ func (e *Engine) proceedHeld() {
 		if th.held && th.room() && !th.sides[frontend.Leader].exits {
 			th.held = false
 			th.yield(frontend.Leader)
-			e.leaderCall(th)
+			if e.syncs(th, frontend.Leader) {
+				e.leaderMeets(th)
+			} else {
+				e.leaderCall(th)
+			}
 			e.pump(th.sides[frontend.Leader].domain, frontend.Leader)
 		}
 	}
@@ -197,7 +201,7 @@ func (e *Engine) advance(ev *record) {
 	}
 	ev.started = true
 	if ev.wait {
-		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: ev.name})
+		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: s.begun})
 	}
 	switch ev.kind {
 	case event.TimeStamp:
@@ -234,6 +238,9 @@ func (e *Engine) advance(ev *record) {
 		a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 	}
 	e.beginChange(ev)
+	if ev.begin != nil {
+		ev.begin()
+	}
 	ends := ev.follow == followEach && !ev.returns()
 	if ev.deadly {
 		ev.inTurn = ev.wholeProcess && e.sharesDomain(th)

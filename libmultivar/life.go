@@ -218,8 +218,16 @@ func (e *Engine) endTwins(p *process, v int) {
 	switch {
 	case behind != nil && (!e.parallel() || !e.stuck(p, nil, v)):
 		return
-	case behind != nil && at == nil:
-		at = behind
+	case behind != nil:
+		for _, th := range p.threads {
+			if s := &th.sides[v]; s.stop != dead && s.stop != unborn && e.unseen(th, v) {
+				return
+			}
+		}
+		e.notice("loose", looseNotice)
+		if at == nil {
+			at = behind
+		}
 	}
 	if at == nil || !e.mayEnd(p, at, v) {
 		return

@@ -1,11 +1,13 @@
 package libmultivar
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -46,8 +48,17 @@ func (e *Engine) leaderMeets(th *thread) {
 		return
 	}
 	s.inCall = nil
+	if len(th.pending) > 0 && !th.room() {
+		th.held = true
+		return
+	}
 	if sig := e.nextPending(th); sig != nil {
-		e.interruptBefore(th, sig)
+		ret := int64(restartNoIntr)
+		if e.row(&s.call).Handler == sysabi.HandlerRestart {
+			// With a handler the kernel does not come back to it (handle_signal).
+			ret = restartBlock
+		}
+		e.interruptWith(th, sig, ret)
 		return
 	}
 	e.sync(th, frontend.Leader)
@@ -68,15 +79,47 @@ func (e *Engine) followerMeets(th *thread, v int) {
 func (e *Engine) sync(th *thread, v int) {
 	s := &th.sides[v]
 	s.meets = true
-	e.letGo(th, frontend.Action{
-		Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: true, Stoppable: v != frontend.Leader,
+	e.letGoUnseen(th, frontend.Action{
+		Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: e.ownArgs(th, v), Exit: true, Stoppable: v != frontend.Leader,
 	})
+}
+
+// letGoUnseen is letGo behind a stop that is no event: who makes such calls without end
+// while others wait hangs like one that makes none.
+func (e *Engine) letGoUnseen(th *thread, a frontend.Action) {
+	s := &th.sides[a.Task.Variant]
+	watch := s.watch
+	e.letGo(th, a)
+	s.watch = watch
+}
+
+// ownArgs returns the arguments of the call that the kernel makes for v's task of th alone.
+// Followers have the leader's files mapped, which outsiders may have, too: a futex there is
+// made one of the follower's process, but where the memory is the program's own.
+func (e *Engine) ownArgs(th *thread, v int) [6]uint64 {
+	s := &th.sides[v]
+	args := s.call.Args
+	row := e.row(&s.call)
+	if v == frontend.Leader || row.Handler != sysabi.HandlerFutex || th.proc.space == nil {
+		return args
+	}
+	call := row.Resolve(args)
+	for i := range call.Args {
+		if call.Args[i].Kind != sysabi.Addr {
+			continue
+		}
+		r, ok := th.proc.space.At(e.layout.Canonical(v, args[i]))
+		if !ok || !r.Family() {
+			args[1] |= futexPrivate
+		}
+	}
+	return args
 }
 
 // parted takes the result of a call that is no event.
 func (e *Engine) parted(th *thread, v int, ret int64) {
 	s := &th.sides[v]
-	s.meets = false
+	s.meets, s.broken = false, 0
 	if isRestart(ret) {
 		s.broken = ret
 	}
@@ -84,7 +127,7 @@ func (e *Engine) parted(th *thread, v int, ret int64) {
 		// It is to be killed.
 		return
 	}
-	e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+	e.letGoUnseen(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 }
 
 // endsAlone reports whether ev is the end of a thread that waits for no other variant: it
@@ -143,6 +186,9 @@ func (e *Engine) interruptedAt(th *thread, v int, ev *record) int64 {
 	return ev.ret
 }
 
+// looseNotice is told when calls were not compared at the end of a program.
+const looseNotice = "a program ended while its threads waited for each other in another order than in the leader; their last calls were not compared"
+
 // stuckAfter is for how long nobody of a process has to have moved that waits for its end.
 const stuckAfter = 200 * time.Millisecond
 
@@ -154,12 +200,31 @@ func (e *Engine) loosen(th *thread) {
 	for _, p := range slices.Clone(th.places) {
 		for v := 1; v < e.cfg.Variants && e.parallel() && !e.ended; v++ {
 			if o := p.order; !o.made[v] && p.early(v) && !o.loose[v] && e.stuck(th.proc, o.ev.thread, v) {
+				for i := range o.places {
+					if o.places[i].early(v) && e.unseen(o.places[i].thread, v) {
+						return
+					}
+				}
 				o.loose[v] = true
-				e.notice("loose", "a program ended while its threads waited for each other in another order than in the leader; their last calls were not compared")
+				e.notice("loose", looseNotice)
 				e.reached(th, v)
 			}
 		}
 	}
+}
+
+// unseen ends the session, and says so, if the leader's th has done something outside that
+// follower v, which will never come there, has not been compared with.
+func (e *Engine) unseen(th *thread, v int) bool {
+	s := &th.sides[v]
+	for _, ev := range th.events[min(s.next-th.first, uint64(len(th.events))):] {
+		if ev.kind == event.Call && ev.started && !ev.answered && ev.follow == followAnswer && s.met != ev && ev.call.Alone == 0 && e.acts.Waits(&ev.call, ev.raw.Args, policy.NonSocket) {
+			e.ended = true
+			e.failure = fmt.Errorf("%w: variant %d came to a standstill in front of %s of thread %d, which the leader had made", ErrFailedClosed, v, ev.title(), th.tid)
+			return true
+		}
+	}
+	return false
 }
 
 // stuck reports whether no thread of p in variant v, but for the one that is to end it,

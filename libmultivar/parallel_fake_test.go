@@ -1,6 +1,7 @@
 package libmultivar_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -136,7 +137,7 @@ func TestThreadsInParallel(t *testing.T) {
 }
 
 // A process ends as a whole, by itself or by a signal, while its threads wait for each
-// other for ever.
+// other for ever; or the session fails, when something was not compared that has an effect.
 func TestEndOfThreadsInParallel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &meeting{t: rt}
@@ -166,6 +167,10 @@ func TestEndOfThreadsInParallel(t *testing.T) {
 		s := scripted(t, parallelConfig(rt), fakefe.Config{
 			Programs: []*fakefe.Program{prog, other()}, Choose: genChooser(rt), Injections: injections,
 		}, newTableKernel(1))
+		if errors.Is(s.engine.Err(), libmultivar.ErrFailedClosed) {
+			// A signal that a thread of the leader's had sent last was not compared.
+			return
+		}
 		s.ok(rt)
 		if d := s.engine.Divergence(); d != nil {
 			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
@@ -200,4 +205,103 @@ func TestMutationInParallel(t *testing.T) {
 			rt.Fatalf("divergence %v; outcome %v, error %v", d, s.outcome, s.engine.Err())
 		}
 	})
+}
+
+// A wait of which the kernel has a limit to restart is over when the thread makes another
+// call: what is restarted later is compared.
+func TestRestartBehindMeeting(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		left := rapid.IntRange(1, 4).Draw(rt, "left")
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+			fakefe.Do(func(f *fakefe.Frame) { f.Set("n", uint64(left)) }),
+			fakefe.Thread(fakefe.Call(nr("lseek"), num(1), num(0), num(0)), fakefe.Call(nr("lseek"), num(1), num(0), num(0)), fakefe.Call(nr("lseek"), num(1), num(0), num(0)), fakefe.Do(func(f *fakefe.Frame) { f.Set("n", 0) }), fakefe.Thread(many()...)),
+			fakefe.Await(true, func(f *fakefe.Frame) bool { return f.Var("n") == 0 }),
+			fakefe.Call(nr("nanosleep"), fakefe.Buffer(16), fakefe.Buffer(16)).As("slept"),
+			fakefe.Call(nr("lseek"), num(9), fakefe.Var("slept"), num(0)),
+			fakefe.Call(nr("exit"), num(0)),
+		}}
+		var injections []fakefe.Injection
+		for range 6 {
+			injections = append(injections, fakefe.Injection{Process: "0", After: rapid.IntRange(1, 60).Draw(rt, "after"), Signal: sigChld})
+		}
+		k := newTableKernel(1)
+		k.patience = 6
+		s := scripted(t, parallelConfig(rt), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt), Injections: injections}, k)
+		if d := s.engine.Divergence(); d != nil {
+			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
+		}
+		s.ok(rt)
+	})
+}
+
+// What a thread has done outside is not forgotten because its twin never comes there.
+func TestUnseenEffectFailsClosed(t *testing.T) {
+	never := fakefe.Await(false, func(*fakefe.Frame) bool { return false })
+	build := func(bad bool) *fakefe.Program {
+		p := &fakefe.Program{Path: "/bin/prog", Handlers: handlers()}
+		worker := []fakefe.Step{never}
+		if bad {
+			worker = []fakefe.Step{
+				fakefe.Call(nr("write"), num(1), fakefe.String("secret"), num(6)),
+				fakefe.Do(func(f *fakefe.Frame) { f.Set("done", 1) }), never,
+			}
+		}
+		p.Steps = append(p.Steps, fakefe.Thread(worker...),
+			fakefe.Await(false, func(f *fakefe.Frame) bool { return !bad || f.Var("done") == 1 }),
+			fakefe.Call(nr("lseek"), num(1), num(2), num(0)), fakefe.Exit(0))
+		return p
+	}
+	cfg := libmultivar.Config{Variants: 2, Policy: mustPolicy(t, "exec"), Threads: libmultivar.ThreadsParallel, MaxAhead: libmultivar.DefaultMaxAhead}
+	s := scripted(t, cfg, fakefe.Config{
+		Programs: []*fakefe.Program{build(true)}, Instead: map[int]*fakefe.Program{1: build(false)}, Choose: leaderFirst,
+	}, newTableKernel(1))
+	if err := s.engine.Err(); !errors.Is(err, libmultivar.ErrFailedClosed) {
+		t.Errorf("divergence %v, error %v, outcome %+v", s.engine.Divergence(), err, s.outcome)
+	}
+}
+
+// many are calls that depend on nothing.
+func many() (out []fakefe.Step) {
+	for range 80 {
+		out = append(out, fakefe.Call(nr("lseek"), num(3), num(0), num(0)))
+	}
+	return out
+}
+
+// A thread cannot use the descriptor that is withheld from another one.
+func TestWithheldFromThreads(t *testing.T) {
+	never := fakefe.Await(false, func(*fakefe.Frame) bool { return false })
+	opened := false
+	build := func(bad bool) *fakefe.Program {
+		p := &fakefe.Program{Path: "/bin/prog", Handlers: handlers()}
+		a, b := []fakefe.Step{never}, []fakefe.Step{never}
+		if bad {
+			a = []fakefe.Step{fakefe.Call(nr("openat"), fakefe.Num(0xffffff9c), fakefe.String("/proc/77/mem"), num(1), num(0))}
+			b = []fakefe.Step{fakefe.Await(false, func(*fakefe.Frame) bool { return opened }), fakefe.Call(nr("pwrite64"), num(5), fakefe.String("patch"), num(5), num(4096)), fakefe.Do(func(f *fakefe.Frame) { f.Set("done", 1) }), never}
+		}
+		p.Steps = append(p.Steps, fakefe.Thread(a...), fakefe.Thread(b...),
+			fakefe.Await(false, func(f *fakefe.Frame) bool { return !bad || f.Var("done") == 1 }), fakefe.Exit(0))
+		return p
+	}
+	k := newTableKernel(1)
+	cfg := libmultivar.Config{Variants: 2, Policy: mustPolicy(t, "exec"), Threads: libmultivar.ThreadsParallel, MaxAhead: libmultivar.DefaultMaxAhead}
+	s := scripted(t, cfg, fakefe.Config{
+		Programs: []*fakefe.Program{build(true)}, Instead: map[int]*fakefe.Program{1: build(false)}, Choose: leaderFirst,
+		FileName: func(fd int) string { return "/proc/77/mem" },
+		Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			switch c.Nr {
+			case nr("openat"):
+				opened = true
+				return 5, true
+			case nr("pwrite64"):
+				return 5, true
+			}
+			return k.Call(c)
+		}),
+	}, k)
+	for _, e := range s.record.Effects {
+		if e.Nr == nr("pwrite64") {
+			t.Errorf("variant %d wrote to the withheld descriptor", e.Variant)
+		}
+	}
 }

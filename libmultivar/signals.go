@@ -166,7 +166,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
-		if open == nil && sig.AfterCall && s.broken != 0 {
+		if open == nil && sig.AfterCall && s.broken != 0 && th.room() {
 			e.interruptMeeting(th, sig)
 			return
 		}
@@ -279,8 +279,14 @@ func (e *Engine) interruptNow(th *thread, ev *record) {
 // interruptBefore delivers a pending signal in front of the call at which the
 // leader stands; the call is asked for again after the handler.
 func (e *Engine) interruptBefore(th *thread, sig *frontend.Signal) {
+	e.interruptWith(th, sig, restartNoIntr)
+}
+
+// interruptWith delivers a pending signal in front of the call at which the leader stands,
+// or as if it had come in the middle of it, with ret as its result.
+func (e *Engine) interruptWith(th *thread, sig *frontend.Signal, ret int64) {
 	s := &th.sides[frontend.Leader]
-	ev := e.newInterruption(th, sig, restartNoIntr)
+	ev := e.newInterruption(th, sig, ret)
 	s.ending = true
 	e.published(th, ev)
 	if e.ended {

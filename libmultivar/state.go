@@ -258,6 +258,8 @@ type record struct {
 	follow follow
 	// run gives the call that a variant executes; nil means its own arguments.
 	run func(v int, own *frontend.Call) (nr int64, args [6]uint64)
+	// begin is called when the leader is let into the call.
+	begin func()
 	// after is called when the leader's call is done, before its outcome is
 	// published; it returns the result that the program sees.
 	after func(ret int64) int64
