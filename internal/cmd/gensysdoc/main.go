@@ -38,7 +38,6 @@ Who executes a call:
 - **all**: the leader executes it, then each follower executes its own.
 - **each**: every variant executes it, and there is no result to compare.
 - **engine**: nobody executes it; the monitor knows the answer.
-- **not yet**: the call is not modelled yet. It answers ENOSYS in all variants.
 - **refused**: the call cannot be supported. It answers the error that is named.
 
 Whoever executes a call, its arguments are compared between the variants. *Blocks*
@@ -76,9 +75,9 @@ func summary(b *bytes.Buffer, rows []*sysabi.Row) {
 	for _, r := range rows {
 		count[r.Exec]++
 	}
-	refused, notYet := count[sysabi.Unsupported], count[sysabi.NotYet]
-	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are not yet, %d are refused.\n\n",
-		len(rows), len(rows)-refused-notYet, notYet, refused)
+	refused := count[sysabi.Unsupported]
+	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are refused.\n\n",
+		len(rows), len(rows)-refused, refused)
 }
 
 // commands writes the table of the commands of r.
@@ -151,8 +150,6 @@ func exec(e sysabi.Exec, errno uint16) string {
 		return "each"
 	case sysabi.Answer:
 		return "engine"
-	case sysabi.NotYet:
-		return "not yet"
 	}
 	return "refused, " + sysabi.ErrnoName(int(errno))
 }

@@ -29,7 +29,7 @@ func TestPage(t *testing.T) {
 		"| `exit` | 60 | 93 | all |  | always | status |",
 		"| `ppoll` | 271 | 73 | leader | yes |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
 		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |",
-		"| `io_setup` | 206 | 0 | not yet |  |  | nr_events, ctx_idp; asynchronous I/O |",
+		"| `io_setup` | 206 | 0 | refused, ENOSYS |  |  | nr_events, ctx_idp; the kernel would write to memory while the program runs |",
 		"| `ioctl` | 16 | 29 | by command |  |  | fd, op, ...; see [ioctl](#ioctl) |",
 		"| TCGETS | 0x5401 | leader |  | out argp |",
 		"| PR_GET_DUMPABLE | 3 | engine |  |  |",
