@@ -1,5 +1,6 @@
 /* Landlock: a program gives rights up, and its children, and files it may not open. */
 #include "sys.h"
+#include <pthread.h>
 
 #define WRITE_FILE (1ull << 1)
 #define READ_FILE (1ull << 2)
@@ -7,6 +8,20 @@
 
 struct beneath { uint64_t allowed; int32_t parent; } __attribute__((packed));
 struct port { uint64_t allowed, port; };
+
+/* Another thread has the same descriptors, and may do what it could. */
+static int gate[2];
+
+static void *unrestricted(void *arg)
+{
+	char byte;
+	CHECK(read(gate[0], &byte, 1) == 1);
+	int fd = open("out", O_RDONLY);
+	CHECK(fd >= 0);
+	close(fd);
+	ok("the other thread may");
+	return arg;
+}
 
 int main(int argc, char **argv)
 {
@@ -32,6 +47,9 @@ int main(int argc, char **argv)
 	pid_t child = fork();
 	CHECK(child >= 0);
 	if (child == 0) {
+		pthread_t other;
+		CHECK(pipe(gate) == 0);
+		CHECK(pthread_create(&other, NULL, unrestricted, NULL) == 0);
 		CHECK(syscall(SYS_prctl, 38, 1, 0, 0, 0) == 0);
 		CALL(landlock_restrict_self, rules, 0);
 		CALL(landlock_restrict_self, -1, 0);
@@ -40,6 +58,8 @@ int main(int argc, char **argv)
 		CHECK(fd >= 0 && read(fd, text, 6) == 6);
 		SHOW("outside", open("out", O_RDONLY));
 		SHOW("write", open("in/f", O_WRONLY));
+		CHECK(write(gate[1], "", 1) == 1);
+		CHECK(pthread_join(other, NULL) == 0);
 		execl("/bin/true", "true", (char *)NULL);
 		printf("exec: %s\n", errname(errno));
 		fflush(stdout);
