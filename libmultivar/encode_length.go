@@ -14,9 +14,9 @@ func (x *encoder) length(a *sysabi.Arg) uint64 {
 			return 0
 		}
 		if n := uint64(binary.LittleEndian.Uint32(p[:])); n != 0 {
-			return n
+			return a.Len.Head + n
 		}
-		return a.Len.N
+		return a.Len.Head + a.Len.N
 	}
 	return plainLength(x.call.Args, a, &x.args)
 }
@@ -63,7 +63,8 @@ func counted(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
 		}
 		return n * unit
 	case sysabi.LenBits:
-		return (uint64(max(int32(n), 0)) + 63) / 64 * 8
+		n = uint64(max(int32(n), 0))
+		return (n - min(n, a.Len.N) + 63) / 64 * 8
 	case sysabi.LenDiv:
 		return (min(n, maxTransfer) + unit - 1) / unit
 	}

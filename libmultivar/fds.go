@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,6 +148,18 @@ func (e *Engine) prepareMemfd(th *thread, ev *record) {
 		}
 		return ret
 	}
+}
+
+// prepareFileHandle finds out how long the number of a mount is that name_to_handle_at(2)
+// gives: that of a unique one is twice as long.
+func (e *Engine) prepareFileHandle(_ *thread, ev *record) {
+	const mountID, flags, unique = 3, 4, 1
+	n := uint64(4)
+	if ev.raw.Args[flags]&unique != 0 {
+		n = 8
+	}
+	ev.call.Args = slices.Clone(ev.call.Args)
+	ev.call.Args[mountID].Len = sysabi.Len{Kind: sysabi.LenConst, N: n}
 }
 
 // noteWritable remembers that descriptor fd can change a file.

@@ -2,7 +2,6 @@ package libmultivar
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -21,10 +20,6 @@ func (e *Engine) prepare(th *thread, ev *record) {
 		ev.follow = followEach
 	case sysabi.Answer:
 		ev.answered = true
-	case sysabi.NotYet:
-		e.notice(ev.name, fmt.Sprintf("%s is not modelled yet: it answers ENOSYS in all variants (%s)", ev.title(), ev.call.Reason))
-		e.answer(ev, -eNOSYS)
-		return
 	case sysabi.Unsupported:
 		e.log.Debug("unsupported call", "call", ev.title(), "reason", ev.call.Reason)
 		e.noticeRefusal(ev)
@@ -107,6 +102,7 @@ func handlers() []handler {
 		sysabi.HandlerMsgsnd:      (*Engine).prepareMsgsnd,
 		sysabi.HandlerMqSend:      (*Engine).prepareMqSend,
 		sysabi.HandlerMqNotify:    (*Engine).prepareMqNotify,
+		sysabi.HandlerFileHandle:  (*Engine).prepareFileHandle,
 	}
 }
 

@@ -141,7 +141,7 @@ func (r *reader) length(i uint8, a *sysabi.Arg) uint64 {
 		if after := uint64(binary.LittleEndian.Uint32(p[:])); after != 0 {
 			n = after
 		}
-		return min(n, max(r.ev.lens[i], a.Len.N))
+		return a.Len.Head + min(n, max(r.ev.lens[i], a.Len.N))
 	default:
 		return plainLength(r.ev.call.Args, a, &r.args)
 	}

@@ -126,7 +126,7 @@ func TestParseErrors(t *testing.T) {
 		{of("close", "fd"), "line 3: "},
 		{of("fcntl", "cmd"), "line 3: "},
 		{of("ioctl", "fd"), "line 3: "},
-		{of("mount", "source"), "line 3: "},
+		{of("pivot_root", "new_root"), "line 3: "},
 		{of("ptrace", "op"), "line 3: "},
 		// What must be the same whatever the call.
 		{of("write", "buff"), `line 4: write has no argument "buff"; it has fd, buf, count`},

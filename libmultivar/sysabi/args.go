@@ -114,13 +114,8 @@ func (a Arg) atMost(n uint64) Arg {
 // lenAt is the 32-bit number that argument arg points to.
 func lenAt(arg int) Len { return Len{Kind: LenPtr, Arg: arg} }
 
-// later is a row of a call that the engine does not model yet. What is given
-// of its arguments is compared and printed.
-func later(name, reason string, a ...Arg) Row {
-	return Row{Name: name, Exec: NotYet, Errno: ENOSYS, Reason: reason, Args: a}
-}
-
-// refused is a row of a call that the engine refuses by design.
+// refused is a row of a call that the engine refuses by design. What is given of its
+// arguments is compared and printed.
 func refused(name string, errno uint16, reason string, a ...Arg) Row {
 	return Row{Name: name, Exec: Unsupported, Errno: errno, Reason: reason, Args: a}
 }

@@ -12,6 +12,7 @@ const (
 	EINVAL      = 22
 	ENOTTY      = 25
 	ENOSYS      = 38
+	EOVERFLOW   = 75
 	ENOPROTOOPT = 92
 	EOPNOTSUPP  = 95
 )

@@ -129,8 +129,8 @@ const (
 	// that value is zero; for Out the smaller of its values before and after
 	// the call.
 	LenPtr
-	// LenBits is argument Len.Arg counted in bits, rounded up to 8-byte words
-	// (fd_set).
+	// LenBits is argument Len.Arg less Len.N counted in bits, rounded up to 8-byte
+	// words (fd_set).
 	LenBits
 	// LenDiv is argument Len.Arg divided by Len.N, rounded up (mincore: a byte
 	// per page).

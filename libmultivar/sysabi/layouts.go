@@ -86,6 +86,24 @@ var (
 		member("tv_nsec", 8, 8, Long))
 )
 
+// timexLayout is struct timex; of its members count those that the modes name.
+var timexLayout = func() *Layout {
+	of := func(name string, off, size, modes uint64) Field {
+		return member(name, off, size, Long).when(FieldCond{Size: 4, Mask: modes, Not: true})
+	}
+	const offset, freq, maxError, estError, status, constant, setOffset, tai, tick = 1, 2, 4, 8, 0x10, 0x20, 0x100, 0x80, 0x4000
+	return layout("timex", 208,
+		member("modes", 0, 4, Flags), of("offset", 8, 8, offset), of("freq", 16, 8, freq), of("maxerror", 24, 8, maxError),
+		of("esterror", 32, 8, estError), of("status", 40, 4, status), of("constant", 48, 8, constant|tai),
+		of("tv_sec", 72, 8, setOffset), of("tv_usec", 80, 8, setOffset), of("tick", 88, 8, tick))
+}()
+
+// Memory of any process of the program's, on which calls act.
+var (
+	pageLayout         = layout("void*", 8, member("page", 0, 8, Addr))
+	remoteVectorLayout = layout("iovec", 16, member("iov_base", 0, 8, Addr), member("iov_len", 8, 8, Long))
+)
+
 // Signals.
 var (
 	// sigactionLayout is the kernel's structure, not libc's; glibc for arm64
@@ -208,6 +226,10 @@ var (
 	fsxattrLayout = layout("fsxattr", 28,
 		member("fsx_xflags", 0, 4, Flags), member("fsx_extsize", 4, 4, Uint), member("fsx_nextents", 8, 4, None),
 		member("fsx_projid", 12, 4, Uint), member("fsx_cowextsize", 16, 4, Uint), member("fsx_pad", 20, 8, None))
+	// A handle of MAX_HANDLE_SZ bytes. Of the record only the room for the handle is read.
+	fileHandleLayout     = layout("file_handle", 136, member("handle_bytes", 0, 4, Uint))
+	pathBeneathLayout    = layout("landlock_path_beneath_attr", 12, member("allowed_access", 0, 8, Long), member("parent_fd", 8, 4, FD))
+	netPortLayout        = layout("landlock_net_port_attr", 16, member("allowed_access", 0, 8, Long), member("port", 8, 8, Long))
 	cachestatRangeLayout = layout("cachestat_range", 16, member("off", 0, 8, Long), member("len", 8, 8, Long))
 )
 

@@ -19,9 +19,6 @@ const (
 	Each
 	// Answer: nobody runs the call; the handler knows the result.
 	Answer
-	// NotYet: a call of Linux that this engine does not model yet. It answers
-	// ENOSYS in all variants and the user gets one notice.
-	NotYet
 	// Unsupported: a call that the engine refuses by design with Row.Errno,
 	// because of Row.Reason.
 	Unsupported
@@ -135,6 +132,7 @@ const (
 	HandlerMsgsnd
 	HandlerMqSend
 	HandlerMqNotify
+	HandlerFileHandle
 )
 
 // Row describes one system call.
@@ -175,7 +173,7 @@ type Row struct {
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
 	Sub *SubTable
 	// Errno is what an Unsupported call answers; Reason says why in a few
-	// words, for NotYet and Unsupported rows.
+	// words.
 	Errno  uint16
 	Reason string
 	// arm64 replaces Args in rows for ARM64 where the architectures disagree.

@@ -2,6 +2,10 @@ package sysabi
 
 import "maps"
 
+// reasonAIO: transfers end while the program runs, at another moment in each variant, and
+// the kernel puts a ring of results where it likes. Programs do without.
+const reasonAIO = "the kernel would write to memory while the program runs"
+
 // ipcRows are the calls with which threads and processes synchronise and
 // exchange messages, and asynchronous I/O.
 func ipcRows() []Row {
@@ -34,12 +38,12 @@ func ipcRows() []Row {
 		{Name: "mq_notify", Args: args(fd("mqdes"), inRec("sevp", mqSigeventLayout)), Handler: HandlerMqNotify},
 		{Name: "mq_getsetattr", Args: args(fd("mqdes"), inRec("newattr", mqFlagsLayout), outRec("oldattr", mqAttrLayout))},
 
-		later("io_setup", "asynchronous I/O", u32("nr_events"), ptr("ctx_idp")),
-		later("io_destroy", "asynchronous I/O", ptr("ctx_id")),
-		later("io_submit", "asynchronous I/O", ptr("ctx_id"), long("nr"), ptr("iocbpp")),
-		later("io_cancel", "asynchronous I/O", ptr("ctx_id"), ptr("iocb"), ptr("result")),
-		later("io_getevents", "asynchronous I/O", ptr("ctx_id"), long("min_nr"), long("nr"), ptr("events"), ptr("timeout")),
-		later("io_pgetevents", "asynchronous I/O", ptr("ctx_id"), long("min_nr"), long("nr"), ptr("events"), ptr("timeout"), ptr("sig")),
+		refused("io_setup", ENOSYS, reasonAIO, u32("nr_events"), ptr("ctx_idp")),
+		refused("io_destroy", ENOSYS, reasonAIO, ptr("ctx_id")),
+		refused("io_submit", ENOSYS, reasonAIO, ptr("ctx_id"), long("nr"), ptr("iocbpp")),
+		refused("io_cancel", ENOSYS, reasonAIO, ptr("ctx_id"), ptr("iocb"), ptr("result")),
+		refused("io_getevents", ENOSYS, reasonAIO, ptr("ctx_id"), long("min_nr"), long("nr"), ptr("events"), ptr("timeout")),
+		refused("io_pgetevents", ENOSYS, reasonAIO, ptr("ctx_id"), long("min_nr"), long("nr"), ptr("events"), ptr("timeout"), ptr("sig")),
 		refused("io_uring_setup", ENOSYS, "calls made through shared memory pass the monitor by", u32("entries"), ptr("params")),
 		refused("io_uring_enter", ENOSYS, "calls made through shared memory pass the monitor by", fd("fd"), u32("to_submit"), u32("min_complete"), flags("flags", nil)),
 		refused("io_uring_register", ENOSYS, "calls made through shared memory pass the monitor by", fd("fd"), u32("opcode"), ptr("arg"), u32("nr_args")),

@@ -23,15 +23,16 @@ func memRows() []Row {
 		{Name: "munlockall"},
 		{Name: "membarrier", Args: args(i32("cmd"), flags("flags", nil), i32("cpu_id"))},
 		refused("remap_file_pages", ENOSYS, "mappings out of file order (deprecated since Linux 3.16)", addr("addr"), long("size"), flags("prot", protNames), long("pgoff"), flags("flags", mapNames)).waits(WaitMapExec),
-		later("mseal", "sealed mappings", addr("addr"), long("len"), flags("flags", nil)),
-		later("mbind", "memory placement", addr("addr"), long("len"), i32("mode"), ptr("nodemask"), long("maxnode"), flags("flags", nil)),
-		later("set_mempolicy", "memory placement", i32("mode"), ptr("nodemask"), long("maxnode")),
-		later("get_mempolicy", "memory placement", ptr("mode"), ptr("nodemask"), long("maxnode"), addr("addr"), long("flags")),
-		later("set_mempolicy_home_node", "memory placement", addr("addr"), long("len"), long("home_node"), long("flags")),
-		later("migrate_pages", "memory placement", pid("pid"), long("maxnode"), ptr("old_nodes"), ptr("new_nodes")),
-		later("move_pages", "memory placement", pid("pid"), long("count"), ptr("pages"), ptr("nodes"), ptr("status"), flags("flags", nil)),
-		later("process_madvise", "advice on another process's memory", fd("pidfd"), ptr("iovec"), long("vlen"), enum("advice", madviseNames), flags("flags", nil)),
-		later("process_mrelease", "freeing a dying process's memory", fd("pidfd"), flags("flags", nil)),
+		{Name: "mseal", Args: args(addr("addr"), long("len"), flags("flags", nil)), Exec: All},
+		// Where memory is placed is for the leader's sake only: nothing comes of it.
+		{Name: "mbind", Args: args(addr("addr"), long("len"), i32("mode"), nodes("nodemask", 4), maxNode, flags("flags", nil))},
+		{Name: "set_mempolicy", Args: args(i32("mode"), nodes("nodemask", 2), maxNode)},
+		{Name: "get_mempolicy", Args: args(out("mode", fixed(4)), out("nodemask", nodeBits(2)), maxNode, addr("addr"), long("flags"))},
+		{Name: "set_mempolicy_home_node", Args: args(addr("addr"), long("len"), long("home_node"), long("flags"))},
+		{Name: "migrate_pages", Args: args(pid("pid"), maxNode, nodes("old_nodes", 1), nodes("new_nodes", 1))},
+		{Name: "move_pages", Args: args(pid("pid"), long("count"), recs("pages", In, pageLayout, lenMul(1, pageLayout.Size)), in("nodes", lenMul(1, 4)), out("status", lenMul(1, 4)), flags("flags", nil))},
+		processMadviseRow(),
+		{Name: "process_mrelease", Args: args(fd("pidfd"), flags("flags", nil))},
 		refused("process_vm_readv", EPERM, "access to other processes' memory passes the monitor by", pid("pid"), ptr("local_iov"), long("liovcnt"), ptr("remote_iov"), long("riovcnt"), long("flags")),
 		refused("process_vm_writev", EPERM, "access to other processes' memory passes the monitor by", pid("pid"), ptr("local_iov"), long("liovcnt"), ptr("remote_iov"), long("riovcnt"), long("flags")).waits(WaitOutput),
 		refused("userfaultfd", EPERM, "page faults handled by the program itself", flags("flags", openNames)),
@@ -45,3 +46,31 @@ const pageSize = 4096
 // mremapTakesAddress are the flags with which mremap looks at new_address:
 // MREMAP_FIXED, and MREMAP_DONTUNMAP, where it is a hint.
 const mremapTakesAddress = 2 | 4
+
+// maxNode is the number of bits of a set of nodes, and one more: the kernel takes one away
+// (get_nodes and copy_nodes_to_user in mm/mempolicy.c), and refuses more than a page.
+var maxNode = long("maxnode").atMost(8*pageSize + 1)
+
+// nodeBits is the length of a set of nodes whose number of bits, and one, is argument arg.
+func nodeBits(arg int) Len { return Len{Kind: LenBits, Arg: arg, N: 1} }
+
+func nodes(name string, arg int) Arg { return in(name, nodeBits(arg)) }
+
+// processMadviseRow describes process_madvise(2): advice that changes no contents, of
+// which the leader's process alone is in need. With other advice a program could change
+// the leader's memory, and nobody else's.
+func processMadviseRow() Row {
+	return Row{
+		Name: "process_madvise", Args: args(fd("pidfd"), recs("iovec", In, remoteVectorLayout, lenMul(2, remoteVectorLayout.Size)), long("vlen").atMost(1024), enum("advice", madviseNames), sub("flags")),
+		Sub: &SubTable{
+			Arg: 3, Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				3:  plain("MADV_WILLNEED", flags("flags", nil)),
+				20: plain("MADV_COLD", flags("flags", nil)),
+				21: plain("MADV_PAGEOUT", flags("flags", nil)),
+				25: plain("MADV_COLLAPSE", flags("flags", nil)),
+			},
+			Default: SubCase{Name: "other", Exec: Unsupported, Errno: EINVAL, Reason: "memory of the leader alone would change"},
+		},
+	}
+}

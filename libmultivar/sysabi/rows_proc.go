@@ -1,5 +1,8 @@
 package sysabi
 
+// reasonLabels is why security modules' labels are neither read nor set.
+const reasonLabels = "security labels would part the leader from its followers"
+
 // procRows are the calls about processes: their life, their ids and what they
 // may do. The ids that a program sees are the leader's.
 func procRows() []Row {
@@ -90,20 +93,15 @@ func procRows() []Row {
 		{Name: "pidfd_open", Args: args(pid("pid"), flags("flags", nil)), Ret: RetFD},
 		// It could take descriptors from the monitor or a follower.
 		{Name: "pidfd_getfd", Args: args(fd("pidfd"), fd("targetfd"), flags("flags", nil)), Ret: RetFD, Wait: WaitAlways},
-		later("kcmp", "comparing the resources of two processes", pid("pid1"), pid("pid2"), i32("type"), long("idx1"), long("idx2")),
+		refused("kcmp", EPERM, "it compares processes of the leader and of followers, too", pid("pid1"), pid("pid2"), i32("type"), long("idx1"), long("idx2")),
 		refused("ptrace", EPERM, "a program under the monitor cannot trace others", i32("op"), pid("pid")),
 		refused("seccomp", ENOSYS, "filters would stop calls that the engine makes", u32("operation"), flags("flags", nil), ptr("args")),
 		refused("unshare", EPERM, "new namespaces would part the leader from its followers", flags("flags", cloneNames)),
 		refused("setns", EPERM, "new namespaces would part the leader from its followers", fd("fd"), flags("nstype", cloneNames)),
-		later("landlock_create_ruleset", "Landlock", ptr("attr"), long("size"), flags("flags", nil)),
-		later("landlock_add_rule", "Landlock", fd("ruleset_fd"), i32("rule_type"), ptr("rule_attr"), flags("flags", nil)),
-		later("landlock_restrict_self", "Landlock", fd("ruleset_fd"), flags("flags", nil)),
-		later("lsm_get_self_attr", "security module attributes", u32("attr"), ptr("ctx"), ptr("size"), flags("flags", nil)),
-		later("lsm_set_self_attr", "security module attributes", u32("attr"), ptr("ctx"), u32("size"), flags("flags", nil)),
-		later("lsm_list_modules", "security module attributes", ptr("ids"), ptr("size"), flags("flags", nil)),
-		later("add_key", "kernel keyrings", str("type"), str("description"), ptr("payload"), long("plen"), i32("keyring")),
-		later("request_key", "kernel keyrings", str("type"), str("description"), str("callout_info"), i32("dest_keyring")),
-		later("keyctl", "kernel keyrings", i32("operation")),
+		// As where no security module has labels: a follower would keep its own.
+		refused("lsm_get_self_attr", EOPNOTSUPP, reasonLabels, u32("attr"), ptr("ctx"), ptr("size"), flags("flags", nil)),
+		refused("lsm_set_self_attr", EOPNOTSUPP, reasonLabels, u32("attr"), ptr("ctx"), u32("size"), flags("flags", nil)),
+		{Name: "lsm_list_modules", Args: args(out("ids", lenAt(1)), inOut("size", fixed(4)).onErr(E2BIG), flags("flags", nil))},
 		prctlRow(),
 		archPrctlRow(),
 	}

@@ -49,7 +49,15 @@ func sysRows() []Row {
 		refused("uretprobe", ENOSYS, "only the kernel's own trampoline makes this call"),
 
 		refused("_sysctl", ENOSYS, reasonRemoved),
-		refused("sysfs", ENOSYS, "obsolete: read /proc/filesystems"),
+		{Name: "sysfs", Args: args(i32("option"), sub("arg1")), Sub: &SubTable{
+			Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				1: plain("", str("fsname")),
+				2: {Exec: Unsupported, Errno: EINVAL, Reason: "a name is written to memory of which nobody says how long it is"},
+				3: plain(""),
+			},
+			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: EINVAL, Reason: reasonUnknownOp},
+		}},
 		refused("uselib", ENOSYS, reasonRemoved),
 		refused("nfsservctl", ENOSYS, reasonRemoved),
 		refused("lookup_dcookie", ENOSYS, reasonRemoved),

@@ -43,7 +43,7 @@ func ByName(name string) (*Row, bool) {
 func Rows() []*Row { return slices.Clone(calls.sorted) }
 
 func mustTable() *table {
-	rows := slices.Concat(fileRows(), memRows(), signalRows(), procRows(), netRows(), pollRows(), timeRows(), ipcRows(), sysRows())
+	rows := slices.Concat(fileRows(), mountRows(), keyRows(), memRows(), signalRows(), procRows(), netRows(), pollRows(), timeRows(), ipcRows(), sysRows())
 	t, err := newTable(rows, numbers)
 	if err != nil {
 		panic("sysabi: " + err.Error())

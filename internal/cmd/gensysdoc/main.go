@@ -17,8 +17,13 @@ import (
 
 func main() {
 	outFile := flag.String("o", "syscalls.md", "write the page to `FILE`")
+	testFile := flag.String("tests", "calls.txt", "read which program tests a call from `FILE`")
 	flag.Parse()
-	if err := os.WriteFile(*outFile, page(sysabi.Rows()), 0o644); err != nil {
+	text, err := os.ReadFile(*testFile)
+	if err == nil {
+		err = os.WriteFile(*outFile, page(sysabi.Rows(), parseTests(string(text))), 0o644)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "gensysdoc: %v\n", err)
 		os.Exit(1)
 	}
@@ -38,7 +43,6 @@ Who executes a call:
 - **all**: the leader executes it, then each follower executes its own.
 - **each**: every variant executes it, and there is no result to compare.
 - **engine**: nobody executes it; the monitor knows the answer.
-- **not yet**: the call is not modelled yet. It answers ENOSYS in all variants.
 - **refused**: the call cannot be supported. It answers the error that is named.
 
 Whoever executes a call, its arguments are compared between the variants. *Blocks*
@@ -46,20 +50,23 @@ marks calls that may sleep for long. *Waits* names the policies under which the 
 has no effect before every variant has asked for it: *clone* belongs to all policies,
 *exec* and *map-exec* (only with PROT_EXEC) to ` + "`exec`" + `, *output* to ` + "`leak`" + `;
 *always* says what it means, and under ` + "`comprehensive`" + ` every call waits.
+*Tested* are calls that ` + "`test/calls.txt`" + ` names programs for: one that makes the call as two
+variants so that it succeeds, and one so that it fails, as far as the call can do both. Their
+results are compared with those of a native run.
 
 `
 
 // page returns the whole page.
-func page(rows []*sysabi.Row) []byte {
+func page(rows []*sysabi.Row, tests map[string]string) []byte {
 	var b bytes.Buffer
 	b.WriteString(introduction)
-	summary(&b, rows)
+	summary(&b, rows, tests)
 	b.WriteString("## Calls\n\n")
-	b.WriteString("| Call | x86-64 | arm64 | Executed by | Blocks | Waits | Arguments and notes |\n")
-	b.WriteString("| --- | --: | --: | --- | --- | --- | --- |\n")
+	b.WriteString("| Call | x86-64 | arm64 | Executed by | Blocks | Waits | Tested | Arguments and notes |\n")
+	b.WriteString("| --- | --: | --: | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", r.Name,
-			number(r.Nr[sysabi.AMD64]), number(r.Nr[sysabi.ARM64]), rowExec(r), yes(r.Blocks), waits(r.Wait), rowNote(r))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", r.Name,
+			number(r.Nr[sysabi.AMD64]), number(r.Nr[sysabi.ARM64]), rowExec(r), yes(r.Blocks), waits(r.Wait), tests[r.Name], rowNote(r))
 	}
 	b.WriteString("\n## Commands\n")
 	for _, r := range rows {
@@ -70,15 +77,42 @@ func page(rows []*sysabi.Row) []byte {
 	return b.Bytes()
 }
 
-// summary counts the calls by who executes them.
-func summary(b *bytes.Buffer, rows []*sysabi.Row) {
+// partly marks a call that is tested with a success or a failure only.
+const partly = "partly"
+
+// parseTests returns how each call is tested, from the lines of test/calls.txt: a call, and
+// the programs that make it with success and with a failure.
+func parseTests(text string) map[string]string {
+	tests := map[string]string{}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) != 3 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		switch succeeds, fails := f[1], f[2]; {
+		case succeeds == "-" && fails == "-":
+		case succeeds == "-" || fails == "-":
+			tests[f[0]] = partly
+		default:
+			tests[f[0]] = "yes"
+		}
+	}
+	return tests
+}
+
+// summary counts the calls by who executes them, and by how they are tested.
+func summary(b *bytes.Buffer, rows []*sysabi.Row, tests map[string]string) {
+	how := map[string]int{}
+	for _, r := range rows {
+		how[tests[r.Name]]++
+	}
 	count := map[sysabi.Exec]int{}
 	for _, r := range rows {
 		count[r.Exec]++
 	}
-	refused, notYet := count[sysabi.Unsupported], count[sysabi.NotYet]
-	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are not yet, %d are refused.\n\n",
-		len(rows), len(rows)-refused-notYet, notYet, refused)
+	refused := count[sysabi.Unsupported]
+	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are refused. %d are tested with a success and a failure, %d partly.\n\n",
+		len(rows), len(rows)-refused, refused, how["yes"], how[partly])
 }
 
 // commands writes the table of the commands of r.
@@ -151,8 +185,6 @@ func exec(e sysabi.Exec, errno uint16) string {
 		return "each"
 	case sysabi.Answer:
 		return "engine"
-	case sysabi.NotYet:
-		return "not yet"
 	}
 	return "refused, " + sysabi.ErrnoName(int(errno))
 }

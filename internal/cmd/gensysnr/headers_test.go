@@ -117,10 +117,10 @@ var (
 		"asm/errno.h", "asm/fcntl.h", "asm/ioctls.h", "asm/mman.h", "asm/poll.h", "asm/prctl.h", "asm/resource.h",
 		"asm/signal.h", "asm/siginfo.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
 		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
-		"linux/falloc.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h",
+		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h",
 		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
 		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/shm.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
-		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/types.h", "linux/utime.h",
+		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/timex.h", "linux/types.h", "linux/uio.h", "linux/utime.h",
 		"linux/utsname.h", "linux/wait.h", "linux/xattr.h",
 	}
 	libcHeaders = []string{
@@ -286,6 +286,10 @@ var cTypes = map[string]struct {
 	"sembuf":           {typ: "struct sembuf"},
 	"mq_attr":          {typ: "struct mq_attr"},
 	"futex_waitv":      {typ: "struct futex_waitv"},
+	"iovec":            {typ: "struct iovec"},
+	"timex":            {typ: "struct __kernel_timex", members: map[string]string{"tv_sec": "time.tv_sec", "tv_usec": "time.tv_usec"}},
+
+	"landlock_path_beneath_attr": {typ: "struct landlock_path_beneath_attr"},
 }
 
 func permMembers(perm string) map[string]string {
@@ -301,11 +305,12 @@ func itimerMembers(fraction string) map[string]string {
 }
 
 // layoutNotInHeaders are layouts without a C structure of their own: arrays,
-// scalars and the part of siginfo that waitid writes; ifreq, which cannot be
-// included here; and what the headers of Debian 12 do not have.
+// scalars, handles of any length, and the part of siginfo that waitid writes; ifreq, which
+// cannot be included here; and what the headers of Debian 12 do not have.
 var layoutNotInHeaders = map[string]bool{
 	"uid_t[2]": true, "int": true, "int[2]": true, "pid_t": true, "ucred": true, "ustat": true,
 	"cachestat": true, "cachestat_range": true, "siginfo_child": true, "ifreq": true,
+	"void*": true, "file_handle": true, "landlock_net_port_attr": true,
 }
 
 func TestLayoutsMatchHeaders(t *testing.T) {
