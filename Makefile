@@ -39,17 +39,20 @@ demo: deps-demo build ## run real programs as two variants, then show a caught a
 	KVMSANDBOX=$(CURDIR)/$(BIN)/kvmsandbox examples/demo.sh
 
 # -count=1: go test caches by the files a test opens, and does not see that the
-# program it starts has changed.
+# program it starts has changed. Tests of programs wait more than they compute, so a few
+# more run at once than there are processors.
+PARALLEL := $(shell echo $$(($$(nproc) + 1)))
+
 .PHONY: test
 test: deps-test build ## run all tests, those of programs on each front-end
 	$(GO) vet ./...
-	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory test-kvm
 	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
 RESULTS := .results
 # Runs the tests of programs on front-end $(1).
-run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -json -timeout $(TEST_TIMEOUT) \
+run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -parallel $(PARALLEL) -json -timeout $(TEST_TIMEOUT) \
 	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
 
 .PHONY: test-ptrace
