@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/addrspace"
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -94,8 +95,9 @@ func (e *Engine) letGoUnseen(th *thread, a frontend.Action) {
 }
 
 // ownArgs returns the arguments of the call that the kernel makes for v's task of th alone.
-// Followers have the leader's files mapped, which outsiders may have, too: a futex there is
-// made one of the follower's process, but where the memory is the program's own.
+// Followers have the leader's files mapped, which outsiders may have, too: a futex in memory
+// that is only read is made one of the follower's process. What is written to is a copy of its
+// own already, which the kernel tells from the file (get_futex_key in kernel/futex/core.c).
 func (e *Engine) ownArgs(th *thread, v int) [6]uint64 {
 	s := &th.sides[v]
 	args := s.call.Args
@@ -109,7 +111,7 @@ func (e *Engine) ownArgs(th *thread, v int) [6]uint64 {
 			continue
 		}
 		r, ok := th.proc.space.At(e.layout.Canonical(v, args[i]))
-		if !ok || !r.Family() {
+		if ok && r.Kind != addrspace.Reserved && r.Prot&protWrite == 0 && !r.Family() {
 			args[1] |= futexPrivate
 		}
 	}
