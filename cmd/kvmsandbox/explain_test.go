@@ -161,3 +161,23 @@ func TestIsExplainer(t *testing.T) {
 		}
 	}
 }
+
+// A new report is for its owner alone, what is there already keeps its mode.
+func TestReportsArePrivate(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old")
+	if err := os.WriteFile(old, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(old, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{filepath.Join(dir, "new"): 0o600, old: 0o644} {
+		h := newHarness()
+		h.eng.divergence = &report.Divergence{Kind: report.KindCrash, Variant: 1, Variants: 2}
+		h.do("--report", path, "true")
+		if st, err := os.Stat(path); err != nil || st.Mode() != want {
+			t.Errorf("%s: %v, %v", path, st, err)
+		}
+	}
+}
