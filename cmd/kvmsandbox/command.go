@@ -309,7 +309,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 	}
 	if c.opts.dumpCores {
 		c.cores = &cores{}
-		cfg.OnDivergence = c.cores.dump
+		cfg.OnDivergence = func(d *report.Divergence, standing [][]frontend.Task) { c.cores.dump(ctx, d, standing) }
 	}
 	var eng engine
 	c.progress.at(fmt.Sprintf("starting %d variants", c.opts.variants))

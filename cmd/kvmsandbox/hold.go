@@ -16,7 +16,11 @@ import (
 // goes on meanwhile; all variants are killed when it returns.
 func (c *command) hold(ctx context.Context, host frontend.Releaser, d *report.Divergence, standing [][]frontend.Task) {
 	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			signal.Notify(ended, s)
+		}
+	}
 	defer signal.Stop(ended)
 
 	c.held = c.explained(d)

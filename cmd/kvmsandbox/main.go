@@ -24,7 +24,19 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
 		os.Exit(statusFailed)
 	}
-	monitor, files, env, err := inheritedLink(files, environment())
+	env := environment()
+	explains, err := isExplainer(files, env)
+	if explains && err == nil {
+		if explainer(os.Stdin, os.Stdout) != nil {
+			os.Exit(statusFailed)
+		}
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
+		os.Exit(statusFailed)
+	}
+	monitor, files, env, err := inheritedLink(files, env)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "kvmsandbox: %v\n", err)
 		os.Exit(statusFailed)

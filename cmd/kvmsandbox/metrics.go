@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,48 @@ const metricsPath = "/metrics"
 
 // metricsTimeout is how long a client may take for its request, and for reading the answer.
 const metricsTimeout = 10 * time.Second
+
+// Bounds of what clients take of the monitor, which has the descriptors and the memory that
+// they use.
+const (
+	maxMetricsConnections = 16
+	maxMetricsRequests    = 2
+)
+
+// fewConnections is a listener that closes what comes while as many connections are open as
+// open has room for.
+type fewConnections struct {
+	net.Listener
+	open chan struct{}
+}
+
+// Accept implements net.Listener.
+func (l *fewConnections) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.open <- struct{}{}:
+			return &countedConnection{Conn: c, closed: sync.OnceFunc(func() { <-l.open })}, nil
+		default:
+			_ = c.Close()
+		}
+	}
+}
+
+// countedConnection tells that it was closed, once.
+type countedConnection struct {
+	net.Conn
+	closed func()
+}
+
+// Close implements net.Conn.
+func (c *countedConnection) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
 
 // metricsServer serves the metrics of one session.
 type metricsServer struct {
@@ -48,12 +91,13 @@ func serveMetrics(address string, collector prometheus.Collector, log *slog.Logg
 	if err := registry.Register(collector); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", address)
+	all, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
+	listener := &fewConnections{Listener: all, open: make(chan struct{}, maxMetricsConnections)}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxMetricsRequests}))
 	s := &metricsServer{
 		server: &http.Server{
 			Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout,

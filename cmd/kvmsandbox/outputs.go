@@ -133,12 +133,13 @@ type reportFile struct {
 }
 
 // openReport creates the file, or empties it: what an earlier run wrote must not pass for
-// this one's report. No name gives none.
+// this one's report. A new one is for its owner alone: it has memory of the program in it.
+// No name gives none.
 func openReport(path string) (*reportFile, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	isNew := err == nil
 	if errors.Is(err, fs.ErrExist) {
 		f, err = create(path)

@@ -20,6 +20,12 @@ import (
 
 // The test binary plays the parts of the command that need a process of their own.
 func TestMain(m *testing.M) {
+	if os.Getenv(explainerVariable) != "" {
+		if explainer(os.Stdin, os.Stdout) != nil {
+			os.Exit(statusFailed)
+		}
+		os.Exit(0)
+	}
 	switch os.Getenv("KVMSANDBOX_TEST_ROLE") {
 	case "die":
 		n, err := strconv.Atoi(os.Getenv("KVMSANDBOX_TEST_SIGNAL"))

@@ -2,6 +2,7 @@ package corefile
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -16,7 +17,7 @@ import (
 const (
 	maxMappings = 1 << 15
 	maxThreads  = 1 << 10
-	// maxContent is in bytes.
+	// maxContent is in bytes, and bounds what a dump takes of a disk.
 	maxContent = 4 << 30
 )
 
@@ -60,8 +61,9 @@ type load struct {
 	size, at uint64
 }
 
-// Write dumps a process. Memory that cannot be read is zero.
-func Write(f File, src Source, p Process) error {
+// Write dumps a process, with an error when it is not done before ctx is. Memory that cannot
+// be read is zero.
+func Write(ctx context.Context, f File, src Source, p Process) error {
 	if len(p.Tasks) == 0 {
 		return errors.New("no thread of the process stands still")
 	}
@@ -101,7 +103,7 @@ func Write(f File, src Source, p Process) error {
 		return fmt.Errorf("core dump: %w", err)
 	}
 	for i := range loads {
-		if err := content(f, src, p.Tasks[0], &loads[i]); err != nil {
+		if err := content(ctx, f, src, p.Tasks[0], &loads[i]); err != nil {
 			return fmt.Errorf("core dump: %w", err)
 		}
 	}
@@ -151,18 +153,23 @@ func plan(ms []frontend.Mapping) []load {
 	return out
 }
 
-// content writes what is in a mapping; pages of zeroes become holes.
-func content(f File, src Source, t frontend.Task, l *load) error {
+// content writes what is in a mapping; pages of zeroes become holes. Behind a page that
+// cannot be read there may be others that can: they are looked for one by one, because a
+// program may have any number of pages that cannot.
+func content(ctx context.Context, f File, src Source, t frontend.Task, l *load) error {
 	p := make([]byte, min(l.size, chunkSize))
+	step := uint64(chunkSize)
 	for done := uint64(0); done < l.size; {
-		part := p[:min(l.size-done, chunkSize)]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := p[:min(l.size-done, step)]
 		n, err := src.ReadVariantMem(t, l.Start+done, part)
 		if errors.Is(err, frontend.ErrGone) {
 			return err
 		}
-		clear(part[n:])
-		for at := 0; at < len(part); at += pageSize {
-			page := part[at:min(at+pageSize, len(part))]
+		for at := 0; at < n; at += pageSize {
+			page := part[at:min(at+pageSize, n)]
 			if len(bytes.Trim(page, "\x00")) == 0 {
 				continue
 			}
@@ -170,12 +177,13 @@ func content(f File, src Source, t frontend.Task, l *load) error {
 				return err
 			}
 		}
-		done += uint64(len(part))
+		step = chunkSize
 		if n < len(part) {
-			// Behind a page that cannot be read there may be others that can.
-			next := aligned(l.Start+done-uint64(len(part))+uint64(n)+1) - l.Start
-			done = min(max(next, done-uint64(len(part))+pageSize), l.size)
+			step = pageSize
+			// To the page behind the one that could not be read.
+			n = int(aligned(l.Start+done+uint64(n)+1) - l.Start - done)
 		}
+		done += uint64(n)
 	}
 	return nil
 }

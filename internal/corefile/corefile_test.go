@@ -2,6 +2,7 @@ package corefile
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -16,8 +17,10 @@ import (
 type fake struct {
 	ms   []frontend.Mapping
 	gone bool
-	// hole is a page that cannot be read.
-	hole uint64
+	// hole is a page that cannot be read, and so is what is from holes on.
+	hole, holes uint64
+	// asked is how many bytes were asked for, reads how many times.
+	asked, reads uint64
 }
 
 func (f *fake) Registers(t frontend.Task) (frontend.Registers, error) {
@@ -38,8 +41,10 @@ func (f *fake) ReadVariantMem(_ frontend.Task, addr uint64, p []byte) (int, erro
 	if f.gone {
 		return 0, frontend.ErrGone
 	}
+	f.asked += uint64(len(p))
+	f.reads++
 	for i := range p {
-		if a := addr + uint64(i); a&^(pageSize-1) == f.hole {
+		if a := addr + uint64(i); a&^(pageSize-1) == f.hole || f.holes != 0 && a >= f.holes {
 			return i, fmt.Errorf("%w", frontend.ErrFault)
 		}
 		p[i] = at(addr + uint64(i))
@@ -68,7 +73,7 @@ func TestDumpCanBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := Write(f, src, process4711); err != nil {
+	if err := Write(t.Context(), f, src, process4711); err != nil {
 		t.Fatal(err)
 	}
 	core, err := elf.Open(path)
@@ -134,7 +139,7 @@ func TestDumpIsBounded(t *testing.T) {
 	if total > maxContent {
 		t.Errorf("%d bytes", total)
 	}
-	if err := Write(nil, &fake{}, Process{}); err == nil {
+	if err := Write(t.Context(), nil, &fake{}, Process{}); err == nil {
 		t.Error("a process without threads is dumped")
 	}
 	f, err := os.Create(filepath.Join(t.TempDir(), "core"))
@@ -142,8 +147,31 @@ func TestDumpIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := Write(f, &fake{gone: true, ms: ms[:2]}, process4711); !errors.Is(err, frontend.ErrGone) {
+	if err := Write(t.Context(), f, &fake{gone: true, ms: ms[:2]}, process4711); !errors.Is(err, frontend.ErrGone) {
 		t.Errorf("a process that is gone: %v", err)
+	}
+}
+
+// Pages that cannot be read cost one read of a page each, and a dump ends in time.
+func TestUnreadableMemory(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "core"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const pages = 1 << 12
+	ms := []frontend.Mapping{{Start: 0x10000, End: 0x10000 + pages*page, Prot: 3}}
+	src := &fake{ms: ms, holes: 0x10000 + 2*page}
+	if err := Write(t.Context(), f, src, process4711); err != nil {
+		t.Fatal(err)
+	}
+	if most := uint64(pages*page + 2*chunkSize); src.asked > most || src.reads > pages {
+		t.Errorf("%d bytes were asked for in %d reads, want %d and %d", src.asked, src.reads, most, pages)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Write(over, f, src, process4711); !errors.Is(err, context.Canceled) {
+		t.Errorf("when it is too late: %v", err)
 	}
 }
 

@@ -2,20 +2,26 @@ package symbols
 
 import (
 	"debug/dwarf"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/multivar/multivar/libmultivar/cause"
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
 // Bounds of the search for records: entries of debug information that are looked at,
-// records that are returned, steps from a member to the type that has a size, elements.
+// in all and within one record, records that are returned, steps from a member to the type that has a size, elements.
 const (
 	maxEntries = 2 << 20
+	maxNested  = 64 << 10
 	maxRecords = 64
 	maxSteps   = 32
 	maxSize    = 1 << 20
 )
+
+// errTooDeep is returned for debug information that is more than is looked at.
+var errTooDeep = errors.New("too much debug information")
 
 // Records returns the structures of a module that have this size in bytes.
 func (m *Module) Records(size int) []cause.Record {
@@ -48,7 +54,7 @@ func (m *Module) Records(size int) []cause.Record {
 // of a large program takes seconds, and many sizes are asked for.
 func (m *Module) findStructs() error {
 	r := m.dwarf.Reader()
-	for range maxEntries {
+	for budget := maxEntries; budget > 0; budget-- {
 		e, err := r.Next()
 		if err != nil || e == nil {
 			return err
@@ -61,7 +67,34 @@ func (m *Module) findStructs() error {
 			}
 		case dwarf.TagSubprogram:
 			// What a function has for itself is hardly written as a whole.
-			r.SkipChildren()
+			if err := skipChildren(r, e, &budget); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// skipChildren skips what belongs to the entry that has just been read and takes from budget
+// what it reads for that. Package dwarf does the same by recursion, as deep as a file wants.
+func skipChildren(r *dwarf.Reader, of *dwarf.Entry, budget *int) error {
+	if !of.Children {
+		return nil
+	}
+	for depth := 1; depth > 0; *budget-- {
+		if *budget <= 0 {
+			return errTooDeep
+		}
+		e, err := r.Next()
+		switch {
+		case err != nil:
+			return err
+		case e == nil:
+			return io.ErrUnexpectedEOF
+		case e.Tag == 0:
+			depth--
+		case e.Children:
+			depth++
 		}
 	}
 	return nil
@@ -74,6 +107,7 @@ func (m *Module) record(r *dwarf.Reader, e *dwarf.Entry) (cause.Record, bool) {
 		name = "(without a name)"
 	}
 	out := cause.Record{Name: clipped(name)}
+	budget := maxNested
 	for n := 0; n < maxSteps*maxSteps; n++ {
 		c, err := r.Next()
 		if err != nil || c == nil || c.Tag == 0 {
@@ -92,8 +126,8 @@ func (m *Module) record(r *dwarf.Reader, e *dwarf.Entry) (cause.Record, bool) {
 			}
 			out.Members = append(out.Members, cause.Member{Name: clipped(member), Offset: int(at), End: int(at + size)})
 		}
-		if c.Children {
-			r.SkipChildren()
+		if skipChildren(r, c, &budget) != nil {
+			break
 		}
 	}
 	return out, len(out.Members) > 0

@@ -152,3 +152,20 @@ func (everywhere) AfterCall(*report.View, uint64) bool { return true }
 func (everywhere) Records(_ *report.View, size int) []cause.Record {
 	return []cause.Record{{Name: "all", Members: []cause.Member{{Name: "one", Offset: 0, End: size / 2}}}}
 }
+
+// What differs behind the end of what the leader has is not looked for there.
+func TestLongerThanTheLeaders(t *testing.T) {
+	a, b := []byte("text\x00\x01"), []byte("text\x00\x02\x03\x04\x05\x06\x07\x08")
+	for _, d := range []*report.Divergence{incident(a[:len(a):len(a)], b), incident(b, a[:len(a):len(a)])} {
+		if c := cause.Find(d, nowhere{}, cause.Clock{Wall: wall}); c == nil {
+			t.Error("no cause")
+		}
+	}
+}
+
+// nowhere knows nothing.
+type nowhere struct{}
+
+func (nowhere) Symbol(*report.View, uint64) string       { return "" }
+func (nowhere) AfterCall(*report.View, uint64) bool      { return false }
+func (nowhere) Records(*report.View, int) []cause.Record { return nil }

@@ -207,7 +207,7 @@ func leftover(in *incident) finding {
 			fmt.Sprintf("the bytes from %d on are the rest of an address that other data have overwritten in part", in.start+at),
 		}}
 	}
-	if tail && !textual(in.a[in.first:in.last+1]) {
+	if tail && !textual(in.a[in.first:min(in.last+1, len(in.a))]) {
 		return finding{report.CauseUninitialised, strengthBehindText, []string{
 			"the bytes that differ are behind the end of a text, in the part of the buffer that the program has not filled",
 		}}
