@@ -26,7 +26,7 @@ func TestMetricsConnectionsAreFew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 		held = append(held, c)
 	}
 	c, err := net.Dial("tcp", address)
