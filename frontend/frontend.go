@@ -218,6 +218,9 @@ type Releaser interface {
 	// call that it was about to make or where it was otherwise; the call is not made. It
 	// ends with the session. Nothing else may be asked of it, and no action given to it.
 	Release(t Task) error
+	// EndOthers kills all processes of variants of which none of these tasks is. It is
+	// called before tasks are released, so that nobody lets those go on.
+	EndOthers(than []Task)
 }
 
 // IPC is what the kernel knows about System V objects, which the leader has in common

@@ -38,3 +38,19 @@ func (s *session) Release(id frontend.Task) error {
 	}
 	return t.resume(unix.Detach, 0)
 }
+
+// EndOthers implements frontend.Releaser. A task that has not told yet who it is stands
+// still and does not go on.
+func (s *session) EndOthers(than []frontend.Task) {
+	kept := make(map[*process]bool)
+	for _, id := range than {
+		if t, err := s.lookup(id); err == nil {
+			kept[t.proc] = true
+		}
+	}
+	for _, t := range s.tasks {
+		if !kept[t.proc] {
+			_ = unix.Kill(t.proc.pid, syscall.SIGKILL)
+		}
+	}
+}

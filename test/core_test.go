@@ -65,10 +65,7 @@ func TestVariantsAreLeftToGDB(t *testing.T) {
 			t.Fatalf("%s: %s", place, p.stderr.String())
 		}
 		for _, m := range left {
-			p.waitFor(t, "a variant that stands still", func() bool {
-				status, err := os.ReadFile("/proc/" + m[1] + "/status")
-				return err == nil && strings.Contains(string(status), "State:\tT")
-			})
+			p.waitFor(t, "a variant that stands still", func() bool { return inState(m[1], "T") })
 			out := native(t, p.run.Dir, "gdb", "-batch", "-nx", "-p", m[1], "-ex", "bt", "-ex", "x/i $pc").Stdout
 			rest := out
 			for _, want := range []string{"innermost (", "middle (", "outermost (", from, "syscall"} {
@@ -91,6 +88,40 @@ func TestVariantsAreLeftToGDB(t *testing.T) {
 				t.Errorf("%s: %s is left", place, m[1])
 			}
 		}
+	}
+}
+
+// inState reports whether a process is in a state (proc(5), status).
+func inState(pid, state string) bool {
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	return err == nil && strings.Contains(string(status), "State:\t"+state)
+}
+
+// TestOthersEndWhenVariantsAreLeft: with --on-divergence stop only the process that diverges
+// is left; the shell that waits for it is not.
+func TestOthersEndWhenVariantsAreLeft(t *testing.T) {
+	if frontEnd == "kvm" {
+		t.Skip("kvm leaves no variants")
+	}
+	prog := program(t, "trace", dynamic, "-g", "-pthread")
+	p := start(t, Run{N: 2, Args: []string{"/bin/sh", "-c", "echo shell $$; " + prog + " library; exit 3"}, Flags: []string{"--policy", "comprehensive", "--on-divergence", "stop", "--pids", "leader"}})
+	p.waitFor(t, "variants for gdb", func() bool { return strings.Contains(p.stderr.String(), "ends all variants") })
+	shell := regexp.MustCompile(`shell (\d+)`).FindStringSubmatch(p.stdout.String())
+	left := regexp.MustCompile(`gdb -p (\d+)`).FindAllStringSubmatch(p.stderr.String(), -1)
+	if len(shell) != 2 || len(left) != 2 {
+		t.Fatalf("%q, %s", p.stdout.String(), p.stderr.String())
+	}
+	p.waitFor(t, "the end of the shell", func() bool {
+		return syscall.Kill(atoi(t, shell[1]), 0) != nil || inState(shell[1], "Z")
+	})
+	for _, m := range left {
+		p.waitFor(t, "a variant that stands still", func() bool { return inState(m[1], "T") })
+	}
+	if err := syscall.Kill(p.pid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.wait(t); r.Status != statusDivergence {
+		t.Error(r)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
@@ -27,7 +30,8 @@ func (c *command) hold(ctx context.Context, host frontend.Releaser, d *report.Di
 	if err := c.held.WriteText(c.stderr, c.colour); err != nil {
 		c.log.Error(err.Error())
 	}
-	left := false
+	host.EndOthers(slices.Concat(standing...))
+	var left []heldThread
 	for v, tasks := range standing {
 		name := "the leader"
 		if v > 0 {
@@ -42,18 +46,53 @@ func (c *command) hold(ctx context.Context, host frontend.Releaser, d *report.Di
 				c.say(fmt.Sprintf("%s cannot be left to a debugger: %v", name, err))
 				continue
 			}
+			if s, err := unix.StandingOf(t.Host); err == nil {
+				left = append(left, heldThread{t.Host, s.Start})
+			}
 			if i == 0 {
-				left = true
 				c.say(fmt.Sprintf("%s stands still for gdb -p %d", name, t.Host))
 			}
 		}
 	}
-	if !left {
+	if len(left) == 0 {
 		return
 	}
 	c.say(fmt.Sprintf("Ctrl-C here, or kill %d, ends all variants", syscall.Getpid()))
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	again := time.NewTicker(holdEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			stopAgain(left)
+		}
+	}
+}
+
+// holdEvery is how often variants that are left to a debugger are looked at.
+const holdEvery = 100 * time.Millisecond
+
+// heldThread is a thread that stands still for a debugger. start is that of unix.Standing.
+type heldThread struct {
+	tid   int
+	start uint64
+}
+
+// stopAgain stops what goes on with no debugger that lets it: a timer of its own can do that
+// by SIGCONT, and the kernel does when a process group is left without a shell.
+func stopAgain(left []heldThread) {
+	for _, h := range left {
+		s, err := unix.StandingOf(h.tid)
+		if err != nil || s.Start != h.start || s.Tracer != 0 {
+			continue
+		}
+		switch s.State {
+		case 'T', 't', 'Z', 'X':
+		default:
+			_ = syscall.Kill(h.tid, syscall.SIGSTOP)
+		}
 	}
 }
