@@ -213,23 +213,31 @@ func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writab
 // about to get, one that is withheld from it until all variants have asked for it: the
 // number can be guessed. With threads in parallel nobody waits for an open that is under way.
 func (e *Engine) withholds(th *thread) bool {
-	if e.followers == 0 || len(th.proc.threads) == 1 && !th.proc.fds.shared {
+	if e.followers == 0 {
 		return false
 	}
+	if !th.proc.fds.shared {
+		return e.withheldIn(th.proc, th)
+	}
 	for _, p := range e.pids {
-		if p.fds != th.proc.fds {
+		if p.fds == th.proc.fds && e.withheldIn(p, th) {
+			return true
+		}
+	}
+	return false
+}
+
+// withheldIn is withholds for the other threads of p.
+func (e *Engine) withheldIn(p *process, th *thread) bool {
+	for _, other := range p.threads {
+		n := len(other.events)
+		if other == th || n == 0 {
 			continue
 		}
-		for _, other := range p.threads {
-			n := len(other.events)
-			if other == th || n == 0 {
-				continue
-			}
-			last := other.events[n-1]
-			opens := last.kind == event.Call && last.call.Row != nil && last.call.Handler == sysabi.HandlerOpen
-			if last.withheld != nil || opens && last.started && !last.done && !e.parallel() {
-				return true
-			}
+		last := other.events[n-1]
+		opens := last.kind == event.Call && last.call.Row != nil && last.call.Handler == sysabi.HandlerOpen
+		if last.withheld != nil || opens && last.started && !last.done && !e.parallel() {
+			return true
 		}
 	}
 	return false

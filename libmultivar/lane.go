@@ -152,7 +152,9 @@ func (e *Engine) queueChange(th *thread, row *sysabi.Row) bool {
 	if l == nil || l.busy == nil || !changesMemory(row) {
 		return false
 	}
-	l.behind = append(l.behind, th)
+	if !slices.Contains(l.behind, th) {
+		l.behind = append(l.behind, th)
+	}
 	th.held = true
 	return true
 }

@@ -47,14 +47,14 @@ func reopen(pid, fd int) (int, error) {
 		return 0, err
 	}
 	const noCall = 0x200000 // O_PATH (include/uapi/asm-generic/fcntl.h)
-	flags, position := noCall, int64(0)
+	flags, position, inode := noCall, int64(0), uint64(0)
 	switch st.Mode & syscall.S_IFMT {
 	case syscall.S_IFREG, syscall.S_IFCHR, syscall.S_IFBLK:
 		info, err := os.ReadFile(procPath(pid, "fdinfo/"+strconv.Itoa(fd)))
 		if err != nil {
 			return 0, syscall.EBADF
 		}
-		if flags, position, err = parseFileInfo(info); err != nil {
+		if flags, position, inode, err = parseFileInfo(info); err != nil {
 			return 0, err
 		}
 		if flags&noCall == 0 {
@@ -65,6 +65,11 @@ func reopen(pid, fd int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// Another thread may have put a file in its place that the program has no such rights to.
+	if flags&noCall == 0 && inodeOf(got) != inode {
+		_ = syscall.Close(got)
+		return 0, syscall.EBADF
+	}
 	if position > 0 {
 		// What cannot be positioned has no position.
 		_, _ = syscall.Seek(got, position, io.SeekStart)
@@ -72,8 +77,20 @@ func reopen(pid, fd int) (int, error) {
 	return got, nil
 }
 
-// parseFileInfo reads flags and position of a /proc/PID/fdinfo/FD.
-func parseFileInfo(info []byte) (flags int, position int64, err error) {
+// inodeOf returns the number of an open file's inode as fdinfo has it, 0 when it cannot be
+// read: file systems in layers tell stat(2) another one.
+func inodeOf(fd int) uint64 {
+	info, err := os.ReadFile(procPath(os.Getpid(), "fdinfo/"+strconv.Itoa(fd)))
+	if err != nil {
+		return 0
+	}
+	_, _, inode, _ := parseFileInfo(info)
+	return inode
+}
+
+// parseFileInfo reads flags, position and the number of the inode of a /proc/PID/fdinfo/FD
+// (Linux 5.14).
+func parseFileInfo(info []byte) (flags int, position int64, inode uint64, err error) {
 	seen := 0
 	for line := range bytes.Lines(info) {
 		key, rest, _ := bytes.Cut(line, []byte{':'})
@@ -87,13 +104,16 @@ func parseFileInfo(info []byte) (flags int, position int64, err error) {
 			n, err = strconv.ParseInt(value, 8, 32)
 			flags = int(n)
 			seen |= 2
+		case "ino":
+			inode, err = strconv.ParseUint(value, 10, 64)
+			seen |= 4
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("fdinfo %q: %w", line, err)
+			return 0, 0, 0, fmt.Errorf("fdinfo %q: %w", line, err)
 		}
 	}
-	if seen != 3 {
-		return 0, 0, fmt.Errorf("fdinfo %q: %w", info, syscall.EINVAL)
+	if seen != 7 {
+		return 0, 0, 0, fmt.Errorf("fdinfo %q: %w", info, syscall.EINVAL)
 	}
-	return flags, position, nil
+	return flags, position, inode, nil
 }

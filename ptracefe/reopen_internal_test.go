@@ -83,12 +83,14 @@ func TestReopenOthers(t *testing.T) {
 }
 
 func TestParseFileInfo(t *testing.T) {
-	flags, pos, err := parseFileInfo([]byte("pos:\t77\nflags:\t0100002\nmnt_id:\t9\n"))
-	if err != nil || pos != 77 || flags != 0o100002 {
-		t.Errorf("%o, %d, %v", flags, pos, err)
+	flags, pos, inode, err := parseFileInfo([]byte("pos:\t77\nflags:\t0100002\nmnt_id:\t9\nino:\t18446744073709551615\n"))
+	if err != nil || pos != 77 || flags != 0o100002 || inode != 1<<64-1 {
+		t.Errorf("%o, %d, %d, %v", flags, pos, inode, err)
 	}
-	for _, bad := range []string{"", "pos:\t1\n", "pos:\tx\nflags:\t0\n", "pos:\t0\nflags:\t9\n"} {
-		if _, _, err := parseFileInfo([]byte(bad)); err == nil {
+	for _, bad := range []string{
+		"", "pos:\t1\n", "pos:\tx\nflags:\t0\nino:\t1\n", "pos:\t0\nflags:\t9\nino:\t1\n", "pos:\t0\nflags:\t0\n", "pos:\t0\nflags:\t0\nino:\t-1\n",
+	} {
+		if _, _, _, err := parseFileInfo([]byte(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}

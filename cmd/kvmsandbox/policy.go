@@ -5,29 +5,24 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/multivar/multivar/internal/manual"
 	"github.com/multivar/multivar/libmultivar/policy"
 )
 
 // policyName is the sub-command when it is the very first argument.
 const policyName = "policy"
 
-const policyUsage = `Usage: kvmsandbox policy list
-       kvmsandbox policy show NAME|FILE.toml
-
-list tells what policies there are. show prints what a policy decides about each
-system call, as a file that --policy takes. A program called policy is run by
-kvmsandbox -- policy, or by its path.
-
-A call waits always, never, or, by its descriptor or protection, when it is of a
-socket, of a nonsocket, or makes memory executable. All calls are compared; one
-that does not wait is after its effect. docs/policies.md has the rest.
-`
+// policyUsage is the text of policy --help.
+func policyUsage() string {
+	command := manual.Policy()
+	return command.Usage()
+}
 
 // policy is the sub-command.
 func (c *command) policy(args []string) status {
 	switch {
 	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
-		return c.print(policyUsage)
+		return c.print(policyUsage())
 	case len(args) == 1 && args[0] == "list":
 		var b strings.Builder
 		for _, name := range policy.Names() {

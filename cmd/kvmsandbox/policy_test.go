@@ -90,7 +90,7 @@ func TestPolicyErrors(t *testing.T) {
 			t.Errorf("%q: status %d, %q, want one line with %q", tc.args, code, errs, tc.want)
 		}
 	}
-	if out, _, code := policyCommand(t, "--help"); code != 0 || out != policyUsage {
+	if out, _, code := policyCommand(t, "--help"); code != 0 || out != policyUsage() {
 		t.Errorf("--help: status %d, %q", code, out)
 	}
 }

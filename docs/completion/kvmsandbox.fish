@@ -4,7 +4,7 @@ complete -c kvmsandbox -n __fish_is_first_token -a doctor -d 'Tells what this ho
 complete -c kvmsandbox -n '__fish_seen_subcommand_from doctor' -l json -d 'write the findings as JSON'
 complete -c kvmsandbox -n '__fish_seen_subcommand_from doctor' -s n -x -d 'number of variants to have processors for'
 complete -c kvmsandbox -n '__fish_seen_subcommand_from doctor' -l help -d 'print this'
-complete -c kvmsandbox -n __fish_is_first_token -a policy -d 'Tells what policies there are, or what one of them decides about each call, as a file that --policy takes'
+complete -c kvmsandbox -n __fish_is_first_token -a policy -d 'list tells what policies there are'
 complete -c kvmsandbox -n '__fish_seen_subcommand_from policy' -l help -d 'print this'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -s n -x -d 'number of variants, 1 to 64'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l frontend -xa 'auto kvm ptrace' -d 'how calls are caught: kvm, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace'

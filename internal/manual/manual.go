@@ -209,10 +209,12 @@ func Doctor() Command {
 func Policy() Command {
 	return Command{
 		Name:     "policy",
-		Synopses: []string{"policy list | show NAME|FILE.toml"},
+		Synopses: []string{"policy list", "policy show NAME|FILE.toml"},
 		Text: []string{
-			"Tells what policies there are, or what one of them decides about each call, as a file that --policy takes. " +
-				"A program called policy is run by kvmsandbox -- policy, or by its path.",
+			"list tells what policies there are. show prints what a policy decides about each system call, as a file that " +
+				"--policy takes. A program called policy is run by kvmsandbox -- policy, or by its path.",
+			"A call waits always, never, or, by its descriptor or protection, when it is of a socket, of a nonsocket, or makes " +
+				"memory executable. All calls are compared; one that does not wait is after its effect. docs/policies.md has the rest.",
 		},
 		Flags:    []Flag{{Name: "help", Text: "print this"}},
 		Statuses: "0, or 125 when there is no such policy.",

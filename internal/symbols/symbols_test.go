@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/lacks"
 	"github.com/multivar/multivar/internal/unwind"
 	"github.com/multivar/multivar/libmultivar/cause"
 	"github.com/multivar/multivar/libmultivar/report"
@@ -181,12 +182,20 @@ func TestFramesEnd(t *testing.T) {
 	}
 }
 
+// absent counts the tests that this machine has no compiler for.
+var absent lacks.Counter
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	absent.Tell(os.Stderr)
+	os.Exit(code)
+}
+
 // compiled is a program with debug information, nil where there is no compiler.
 func compiled(t testing.TB) []byte {
 	t.Helper()
 	cc, err := exec.LookPath("gcc")
 	if err != nil {
-		t.Log("MISSING: gcc; no program with debug information is looked at")
 		return nil
 	}
 	dir := t.TempDir()
@@ -204,7 +213,7 @@ func compiled(t testing.TB) []byte {
 func TestDebugInformation(t *testing.T) {
 	p := compiled(t)
 	if p == nil {
-		t.Skip("no compiler")
+		absent.End(t, "gcc", "MV_REQUIRE_ALL")
 	}
 	m, err := New(bytes.NewReader(p))
 	if err != nil {
