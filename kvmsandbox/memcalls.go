@@ -104,9 +104,11 @@ func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 // runMemoryCall makes a call that changes memory. Until it is done the guest gets no
 // new entries: they would be made from what was mapped before, and stay.
 func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
-	readable(nr, &args)
-	if err := s.clear(t, args, change); err != nil {
-		return err
+	if !s.native() {
+		readable(nr, &args)
+		if err := s.clear(t, args, change); err != nil {
+			return err
+		}
 	}
 	t.changes = t.proc.mm
 	t.changes.changing++

@@ -43,7 +43,11 @@ func frontEnds() methods {
 			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(log)) },
 			test: testKVM,
 		},
-		{name: "inproc"},
+		{
+			name: "inproc",
+			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.NewNative(kvmsandbox.WithLogger(log)) },
+			test: func(context.Context) (verdict, error) { return verdict{}, nil },
+		},
 		{
 			name: "ptrace",
 			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
