@@ -344,6 +344,8 @@ type Capabilities struct {
 	Onlooker bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
+	// Agents is true when the Host implements Agents.
+	Agents bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

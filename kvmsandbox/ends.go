@@ -97,6 +97,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 		t.vcpu.used = true
 	}
 	t.state = ended
+	s.part(t)
 	s.dropActive(t)
 	s.changed(t)
 	s.dropApart(t)

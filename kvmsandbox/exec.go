@@ -223,6 +223,7 @@ func (s *session) executed(t *task, restore func()) {
 		s.tasks[p.pid] = t
 	}
 	t.vcpuGone()
+	s.part(t)
 	s.leave(p.variant, p.mm)
 	p.mm = nil
 	f := t.files

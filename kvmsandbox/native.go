@@ -159,16 +159,20 @@ func (s *session) trapped(t *task) {
 	s.stats.Exits++
 	t.vcpu.state.General(&t.regs)
 	t.raw, t.dirty, t.place = t.regs, false, inUser
+	if s.disagreed(t) {
+		return
+	}
+	if t.blk.Ran() == 0 {
+		s.calledWith(t)
+		return
+	}
 	info := signals.Info(t.blk.Info())
 	n, code := info.Signo(), info.Code()
 	const userDispatch = 2
 	switch {
 	case n == signals.SIGSYS && code == userDispatch:
-		if arch := binary.LittleEndian.Uint32(info[28:]); arch != auditX8664 {
-			s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
-			return
-		}
-		s.called(t)
+		// A call of a 32-bit program.
+		s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
 	case code > 0 && trapSet.Has(n):
 		s.faulted(t, signals.Fault{Signal: n, Info: info})
 	case s.isKick(info):
@@ -181,8 +185,22 @@ func (s *session) trapped(t *task) {
 	}
 }
 
-// auditX8664 is AUDIT_ARCH_X86_64 (include/uapi/linux/audit.h).
-const auditX8664 = 0xc000003e
+// calledWith reports a call. A signal that has kept its agent from making it goes back to
+// where it came from: the call finds it there.
+func (s *session) calledWith(t *task) {
+	if info, ok := t.blk.Signal(); ok {
+		if s.isKick(info) {
+			t.kicked = false
+		} else {
+			t.queue = append(t.queue, info)
+			if err := s.requeue(t); err != nil {
+				s.check(t, err)
+				return
+			}
+		}
+	}
+	s.called(t)
+}
 
 // faulted handles an instruction of the program's that the processor refused.
 func (s *session) faulted(t *task, f signals.Fault) {

@@ -42,6 +42,7 @@ type session struct {
 	snapshots []*snapshot
 	listed    bool
 
+	agents   agents
 	bell     *vhost.BellPage
 	watch    *watch
 	image    int // the variant host's file
@@ -367,6 +368,7 @@ func (s *session) release() {
 		s.awaitGone(p.pidfd, end)
 		_, _ = unix.Reap(p.pid)
 		for _, t := range p.tasks {
+			s.part(t)
 			t.retire()
 			t.dropExec()
 		}
@@ -385,6 +387,7 @@ func (s *session) release() {
 		s.awaitGone(fd, end)
 		_ = unix.Close(fd)
 	}
+	s.releaseAgents()
 	for _, v := range s.variants {
 		v.probe.close()
 		if v.socket >= 0 {

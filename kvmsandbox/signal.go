@@ -76,6 +76,9 @@ func (t *task) hostAction(x *scratch, n int) vhost.Call {
 		act.Handler, act.Restorer = vhost.Handler, vhost.Restorer
 		act.Flags |= signals.SASigInfo | signals.SARestorer
 		act.Mask = ^signals.Set(0)
+		if t.blk.IsNative() {
+			act.Mask = signals.Set(vhost.Blocked)
+		}
 	default:
 		act.Handler = own.Handler
 	}

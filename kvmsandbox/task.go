@@ -102,6 +102,11 @@ type task struct {
 	place     place
 	dirty     bool
 
+	// lane is what its agent shares with those of other variants, nil before it has got a
+	// lease; interval is the number of the present one.
+	lane     *lane
+	interval uint64
+
 	call call
 	sig  signals.Thread
 	// pause is what restart_syscall(2) goes on with, nil for nothing.

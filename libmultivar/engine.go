@@ -72,6 +72,8 @@ type Config struct {
 	Layout LayoutMode
 	// Threads says how threads run.
 	Threads ThreadMode
+	// NoAgents: all calls are the engine's, also where the host has agents.
+	NoAgents bool
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.
@@ -108,6 +110,9 @@ type Config struct {
 // maxRemembered bounds each set of things that a program can make the engine
 // remember.
 const maxRemembered = 1 << 16
+
+// errDisagree ends a session in which an agent says that calls differ which do not.
+var errDisagree = errors.New("an agent takes calls for different ones that are the same")
 
 // ErrInternal is wrapped by errors that are the engine's or front-end's own
 // fault, not a divergence.
@@ -183,6 +188,10 @@ type Engine struct {
 	followers int
 	// freed are threads of the leader for which room may have come.
 	freed []*thread
+	// agents is true when the host has been told of calls for agents; lanes counts threads
+	// that have got leases.
+	agents bool
+	lanes  uint64
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }
@@ -221,7 +230,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if err != nil {
 		return nil, fmt.Errorf("address layout: %w", err)
 	}
-	return &Engine{
+	e := &Engine{
 		cfg:       cfg,
 		host:      host,
 		caps:      caps,
@@ -244,7 +253,11 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		piLocks:   make(map[piKey]*piLock),
 		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
-	}, nil
+	}
+	if err := e.startAgents(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Divergence returns the divergence that ended the session, or nil.
