@@ -39,7 +39,7 @@ func TestDockerProfile(t *testing.T) {
 // A kvmsandbox inside a variant says that it is there, in a line.
 func TestNestedKvmsandbox(t *testing.T) {
 	t.Parallel()
-	for _, inner := range []string{"auto", "ptrace", "kvm"} {
+	for _, inner := range []string{"auto", "ptrace", "inproc", "kvm"} {
 		r := run(t, Run{N: 2, Args: []string{sandbox(t), "--frontend", inner, "true"}})
 		if r.Status != statusFailed || !strings.HasPrefix(r.Stderr, "kvmsandbox: kvmsandbox does not run inside a variant of another one: process ") || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("--frontend %s: %s", inner, r)
