@@ -27,7 +27,8 @@ func Probe(ctx context.Context) (frontend.Features, error) {
 		timeStamps: unix.CanTrapTSC(),
 	}
 	if h.dispatch == nil && h.bases == nil {
-		if h.start = tryToStart(ctx); ctx.Err() != nil {
+		h.start = tryToStart(ctx)
+		if ctx.Err() != nil {
 			return nil, fmt.Errorf("test of programs in their processes: %w", context.Cause(ctx))
 		}
 	}
