@@ -20,11 +20,12 @@ func Probe(ctx context.Context) (frontend.Features, error) {
 		return nil, fmt.Errorf("test of programs in their processes: %w", context.Cause(ctx))
 	}
 	h := hostFacts{
-		release:    unix.KernelRelease(),
-		dispatch:   unix.KnowsDispatch(),
-		bases:      unix.HasBaseInstructions(),
-		filter:     unix.CanFilter(),
-		timeStamps: unix.CanTrapTSC(),
+		release:     unix.KernelRelease(),
+		dispatch:    unix.KnowsDispatch(),
+		bases:       unix.HasBaseInstructions(),
+		filter:      unix.CanFilter(),
+		descriptors: unix.CanDuplicate(),
+		timeStamps:  unix.CanTrapTSC(),
 	}
 	if h.dispatch == nil && h.bases == nil {
 		h.start = tryToStart(ctx)
@@ -63,8 +64,8 @@ func (m *ender) OnFailure(_ frontend.Task, err error) []frontend.Action {
 // hostFacts is what the features are made of: what was found, nil where it works.
 type hostFacts struct {
 	// release is the kernel's, such as 6.1.0-25-amd64.
-	release                 string
-	dispatch, bases, filter error
+	release                              string
+	dispatch, bases, filter, descriptors error
 	// start is why variants could not be started. It means nothing when dispatch or bases
 	// is missing: then nobody has tried.
 	start      error
@@ -81,6 +82,8 @@ func (h *hostFacts) features() frontend.Features {
 		feature("seccomp", true, h.filter, "filters can ask the monitor", "seccomp",
 			update+" with CONFIG_SECCOMP_FILTER; in a container, allow seccomp"),
 	}
+	fs = append(fs, feature("descriptors", true, h.descriptors, "pidfd_getfd duplicates descriptors", "pidfd_getfd",
+		"start the container with --cap-add SYS_PTRACE"))
 	program := frontend.Feature{Name: "program", Required: true, State: frontend.FeatureUntested}
 	if fs.Usable() {
 		program = feature("program", true, h.start, "a program was started in its process", "a program",

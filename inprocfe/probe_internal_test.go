@@ -28,6 +28,7 @@ func TestFeatures(t *testing.T) {
 		{"old kernel", hostFacts{dispatch: syscall.EINVAL}, "dispatch", "no Syscall User Dispatch: invalid", frontend.FeatureUntested},
 		{"old processor", hostFacts{bases: errors.New("none")}, "fsgsbase", "FSGSBASE: none", frontend.FeatureUntested},
 		{"no filters", hostFacts{filter: syscall.ENOSYS}, "seccomp", "seccomp: function not", frontend.FeatureUntested},
+		{"Docker's profile", hostFacts{descriptors: syscall.EPERM}, "descriptors", "pidfd_getfd: operation not", frontend.FeatureUntested},
 		{"refused", hostFacts{start: syscall.EPERM}, "program", "a program: operation not", frontend.FeatureMissing},
 		{"no time stamps", hostFacts{timeStamps: syscall.EINVAL}, "", "", frontend.FeaturePresent},
 	} {
