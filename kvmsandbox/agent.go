@@ -34,7 +34,12 @@ type agents struct {
 type lane struct {
 	number uint64
 	ring   *vhost.Ring
-	users  int
+	// useless is true when there was no room for another ring, or the leader has died in
+	// the middle of an interval: leases are not used.
+	useless bool
+	// left is how many variants have had it and have it no more. One may leave before
+	// another has come.
+	left   int
 	leader *task
 }
 
@@ -106,7 +111,9 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 			return err
 		}
 	}
-	a.Grant(l.Alone)
+	if !t.lane.useless {
+		a.Grant(l.Alone)
+	}
 	return nil
 }
 
@@ -118,14 +125,17 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 		ln = &lane{number: l.Lane}
 		if s.agents.rings != nil {
 			var err error
-			if ln.ring, err = s.agents.rings.New(); err != nil {
+			ln.ring, err = s.agents.rings.New()
+			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
 				return err
 			}
 		}
 		s.agents.lanes[l.Lane] = ln
 	}
-	ln.users++
 	t.lane = ln
+	if ln.useless {
+		return nil
+	}
 	number, at := t.id.Variant-1, uint64(0)
 	if t.leads() {
 		ln.leader = t
@@ -174,13 +184,14 @@ func (s *session) part(t *task) {
 	s.stats.AgentCalls += t.blk.Agent().Calls()
 	if t.leads() {
 		if l.ring != nil && t.blk.Agent().Open() {
+			// It has not said that the interval is over.
 			l.ring.Abort()
 		}
 		l.leader = nil
 	}
 	t.blk.Agent().Leave()
 	t.lane = nil
-	if l.users--; l.users == 0 {
+	if l.left++; l.left == s.spec.Variants {
 		if l.ring != nil {
 			s.agents.rings.Free(l.ring)
 		}
@@ -210,6 +221,7 @@ func (s *session) disagreed(t *task) bool {
 	case vhost.BrokenRing:
 		if l.leader == nil {
 			// It has died in the middle of something.
+			l.useless = true
 			t.blk.Agent().Leave()
 			return false
 		}

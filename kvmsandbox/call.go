@@ -126,6 +126,9 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if err := s.leadToPrograms(t, a.Nr, &args); err != nil {
 		return err
 	}
+	if t.cut != nil {
+		return s.wasCut(t, a.Nr, args)
+	}
 	t.call.finish = s.copyVectors(t, a.Nr, &args)
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	t.pause = nil

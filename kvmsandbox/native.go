@@ -184,13 +184,27 @@ func (s *session) trapped(t *task) {
 	}
 }
 
+// wasCut is the result of a call that a signal has interrupted while t's agent made it.
+func (s *session) wasCut(t *task, nr int64, args [6]uint64) error {
+	t.pause = s.sleeping(t, nr, args)
+	t.queue, t.cut = append(t.queue, *t.cut), nil
+	ret, err := s.wasInterrupted(t)
+	if err != nil {
+		return err
+	}
+	return s.done(t, ret)
+}
+
 // calledWith reports a call. A signal that has kept its agent from making it goes back to
 // where it came from: the call finds it there.
 func (s *session) calledWith(t *task) {
 	if info, ok := t.blk.Signal(); ok {
-		if s.isKick(info) {
+		switch {
+		case s.isKick(info):
 			t.kicked = false
-		} else {
+		case t.blk.Interrupted():
+			t.cut = &info
+		default:
 			t.queue = append(t.queue, info)
 			if err := s.requeue(t); err != nil {
 				s.check(t, err)

@@ -113,6 +113,9 @@ type task struct {
 	pause *pause
 	// queue holds signals taken from the kernel and not yet told to the monitor.
 	queue [][128]byte
+	// cut is the signal that has interrupted the call at which t stands, which its agent
+	// has made.
+	cut *[128]byte
 	// mask is what the virtual processor was told to block.
 	mask      uint64
 	maskKnown bool

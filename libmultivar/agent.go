@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
@@ -20,8 +21,12 @@ type lease struct {
 	// last is the interval that was leased last, 0 for none; granted are those that were
 	// and that some follower has yet to come to, in ascending order.
 	last    uint64
-	granted []uint64
+	granted []grant
 }
+
+// grant is an interval that was leased to the threads of a lane. A follower may come to it
+// when its leader has executed another program, in another lane.
+type grant struct{ interval, lane uint64 }
 
 // startAgents tells the host which calls agents may deal with. Where somebody wants to know
 // of each call there are none.
@@ -175,27 +180,29 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 		return
 	}
 	s := &th.sides[v]
-	interval := s.next + 1
+	interval, lane := s.next+1, uint64(0)
 	if v == frontend.Leader {
 		interval = th.position() + 1
 		if e.leases(th, interval) {
 			th.lease.last = interval
-			if e.followers > 0 {
-				th.lease.granted = append(th.lease.granted, interval)
-			}
 			if th.lease.lane == 0 {
 				e.lanes++
 				th.lease.lane = e.lanes
 			}
-			a.Lease.Granted = true
+			if e.followers > 0 {
+				th.lease.granted = append(th.lease.granted, grant{interval, th.lease.lane})
+			}
+			a.Lease.Granted, lane = true, th.lease.lane
 		}
-	} else if _, ok := slices.BinarySearch(th.lease.granted, interval); ok && s.interval < interval {
-		a.Lease.Granted = true
+	} else if i, ok := slices.BinarySearchFunc(th.lease.granted, interval, func(g grant, n uint64) int {
+		return cmp.Compare(g.interval, n)
+	}); ok && s.interval < interval {
+		a.Lease.Granted, lane = true, th.lease.granted[i].lane
 	}
 	s.interval = interval
 	th.forgetLeases()
 	d := &s.domain.sides[v]
-	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = th.lease.lane, interval, d.live <= 1
+	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = lane, interval, d.live <= 1
 	a.Lease.Start = e.layout.Base(frontend.Leader)
 	a.Lease.End = a.Lease.Start + e.layout.Size()
 	a.Lease.Delta = e.layout.Base(v) - a.Lease.Start
@@ -206,7 +213,7 @@ func (th *thread) forgetLeases() {
 	g := th.lease.granted
 	for len(g) > 0 {
 		for v := 1; v < len(th.sides); v++ {
-			if th.sides[v].interval < g[0] {
+			if th.sides[v].interval < g[0].interval {
 				th.lease.granted = g
 				return
 			}

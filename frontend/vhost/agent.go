@@ -100,6 +100,10 @@ func (c *HotCall) flags() uint8 {
 	return flags
 }
 
+// Interrupted says whether the signal that Signal returns has interrupted the program's
+// call that is reported.
+func (b *Block) Interrupted() bool { return b.word(blockSignalled) == signalledInCall }
+
 // Agent is the monitor's side of what a task's agent knows. But for SetLease, its methods
 // may be called only while it is the monitor's turn.
 type Agent struct{ b *Block }

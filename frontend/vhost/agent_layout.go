@@ -10,6 +10,10 @@ const (
 	traps   = 1<<(4-1) | 1<<(5-1) | 1<<(7-1) | 1<<(8-1) | 1<<(11-1) | 1<<(31-1)
 )
 
+// signalledInCall is what a block's word for signals is when the signal has interrupted the
+// program's call, which is reported as if it were yet to be made.
+const signalledInCall = 2
+
 // What an agent knows is in its task's block, behind the registers; offsets from there.
 const (
 	agent     = Run + 0x1000

@@ -74,6 +74,7 @@ func Header() string {
 		{"SYNC_SPECIAL", syncSpecial},
 		{"STACK", stack},
 		{"BLOCKED", blocked},
+		{"SIGNALLED_IN_CALL", signalledInCall},
 		{"TRAPS", traps},
 		{"LARGE", Large},
 		{"LARGE_SIZE", LargeSize},

@@ -214,7 +214,11 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	allow(b->open);
 	ret = vhost_call_unless(&b->signalled, &c, arg);
 	allow(MV_BLOCKED);
-	return ret == -EINTR ? MV_NOT_EXECUTED : ret;
+	if (ret != -EINTR)
+		return ret;
+	/* The monitor knows what comes of it, and must not make the call again. */
+	b->signalled = MV_SIGNALLED_IN_CALL;
+	return MV_NOT_EXECUTED;
 }
 
 /* Tells the followers what the leader's call has got. */
