@@ -87,6 +87,7 @@ struct ring {
 	u64 pos;   /* of the next byte to put or take */
 	u64 told;  /* up to where peers know of it */
 	u64 limit; /* up to where there is room, or are data */
+	u64 reserved;
 	u64 start; /* of the record */
 	u64 left;  /* bytes of the record that are still to be put or taken */
 	u64 back;
@@ -164,7 +165,7 @@ u32 ring_done(struct ring *r);
 u32 ring_fail(struct ring *r, u32 reason);
 
 /* Called every 100 ms of a wait, or as often as a spin without sleep makes that. Not 0
- * ends the wait. Whoever links ring.c defines it. */
+ * ends the wait. Whoever links the ring defines it. */
 u32 ring_patience(struct ring *r);
 
 #endif
