@@ -83,7 +83,7 @@ func (s *session) fork(t *task, nr int64, args [6]uint64) error {
 			return err
 		}
 	}
-	if !b.makesInTable() && (b.flags&cloneVM == 0 || t.proc.mm.spare(t) >= 0) {
+	if !b.makesInTable() && (b.flags&cloneVM == 0 || s.native() || t.proc.mm.spare(t) >= 0) {
 		return s.forkAlone(t, b)
 	}
 	s.alone(t, func() { s.check(t, s.forkAlone(t, b)) }, func() { s.check(t, s.done(t, -int64(syscall.EAGAIN))) })
@@ -124,6 +124,9 @@ func (s *session) clone(t *task, b *birth) error {
 		b.giveBack()
 		s.leaveAlone(t)
 		return s.done(t, -int64(syscall.EAGAIN))
+	}
+	if s.native() {
+		blk.SetNative()
 	}
 	blk.Lend()
 	child := &task{id: frontend.Task{Variant: v.index}, blk: blk, born: b, state: unborn, posted: true}
@@ -348,6 +351,9 @@ const maxPrefill = 64
 
 // prefill enters what the parent used into the child's tables.
 func (s *session) prefill(child *task, old *memory) error {
+	if s.native() {
+		return nil
+	}
 	n := 0
 	var slots []guestmem.Slot
 	for window := range old.space.Filled() {
@@ -382,6 +388,10 @@ func (t *task) bases() (fs, gs uint64) {
 
 // saveFPU returns the program's vector registers.
 func (s *session) saveFPU(t *task) ([]byte, error) {
+	if s.native() {
+		area, err := s.extended(t)
+		return slices.Clone(area), err
+	}
 	ret, err := s.call1(t, unix.SysIoctl, uint64(t.vcpu.fd), s.kvm.getFPU, t.blk.Addr(vhost.Large))
 	if err == nil {
 		err = errnoResult("read vector registers", ret)
@@ -396,6 +406,13 @@ func (s *session) saveFPU(t *task) ([]byte, error) {
 
 // loadFPU sets the program's vector registers.
 func (s *session) loadFPU(t *task, fpu []byte) error {
+	if s.native() {
+		area, err := s.extended(t)
+		if err == nil {
+			copyState(area, fpu)
+		}
+		return err
+	}
 	copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), fpu)
 	return s.must(t, "set vector registers", vhost.Call{
 		Nr: unix.SysIoctl, Args: [6]uint64{uint64(t.vcpu.fd), kvm.SetXSave, t.blk.Addr(vhost.Large)},

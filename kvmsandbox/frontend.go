@@ -33,6 +33,8 @@ type FrontEnd struct {
 	stats func(Stats)
 	// vcpus, if it is not 0, is how many virtual processors a memory has at most.
 	vcpus int
+	// native is true where programs run in their processes.
+	native bool
 }
 
 var _ frontend.FrontEnd = (*FrontEnd)(nil)
@@ -75,16 +77,28 @@ func New(opts ...Option) *FrontEnd {
 	return f
 }
 
+// NewNative returns a front-end whose programs run in their processes.
+func NewNative(opts ...Option) *FrontEnd {
+	f := New(opts...)
+	f.native = true
+	return f
+}
+
 // Name implements frontend.FrontEnd.
-func (f *FrontEnd) Name() string { return "kvm" }
+func (f *FrontEnd) Name() string {
+	if f.native {
+		return "inproc"
+	}
+	return "kvm"
+}
 
 // Capabilities implements frontend.FrontEnd.
-func (f *FrontEnd) Capabilities() frontend.Capabilities { return capabilities() }
+func (f *FrontEnd) Capabilities() frontend.Capabilities { return capabilities(!f.native) }
 
-func capabilities() frontend.Capabilities {
+func capabilities(contains bool) frontend.Capabilities {
 	return frontend.Capabilities{
 		Arch:        sysabi.AMD64,
-		Contains:    true,
+		Contains:    contains,
 		Rdtsc:       true,
 		Twins:       true,
 		Executables: true,
@@ -97,7 +111,7 @@ func capabilities() frontend.Capabilities {
 }
 
 // Run implements frontend.FrontEnd. It returns an error that unwraps to
-// [ErrUnavailable], to *frontend.StartError or to the cause of ctx's end.
+// [ErrUnavailable], [ErrNotNative], to *frontend.StartError or to the cause of ctx's end.
 func (f *FrontEnd) Run(
 	ctx context.Context,
 	spec frontend.Spec,
@@ -109,7 +123,11 @@ func (f *FrontEnd) Run(
 	if len(spec.Programs) == 0 || spec.Programs[frontend.Leader] == "" {
 		return frontend.Outcome{}, errors.New("no program to run")
 	}
-	m, err := openMachine()
+	open := openMachine
+	if f.native {
+		open = openNative
+	}
+	m, err := open()
 	if err != nil {
 		return frontend.Outcome{}, err
 	}

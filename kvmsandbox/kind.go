@@ -21,6 +21,8 @@ const (
 	// kindPVM: a system call in ring 3 is a fetch from the entry's address, and ring
 	// 0 is emulated.
 	kindPVM
+	// kindNative is no machine: programs run in their processes.
+	kindNative
 )
 
 // trial is a machine of the monitor's own with a program of a few instructions.

@@ -64,6 +64,9 @@ func openMachine() (*machine, error) {
 }
 
 func (m *machine) close() {
+	if m.fd < 0 {
+		return
+	}
 	_ = unix.Close(m.fd)
 }
 

@@ -81,6 +81,13 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 			return err
 		}
 	}
+	if s.native() {
+		if err := s.catchTraps(t); err != nil {
+			return err
+		}
+		s.tidy(t, func() { s.check(t, s.enter(t, nil)) })
+		return nil
+	}
 	var slots []guestmem.Slot
 	for _, g := range placed.Segments {
 		more, err := s.fillRange(t, g.Addr, min(g.End(), g.Addr+maxEager), guestmem.Prot(g.Prot))
@@ -125,7 +132,9 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file
 			flags |= unix.MapGrowsdown | unix.MapStack
 		}
 		args := [6]uint64{g.Addr, g.Size, uint64(g.Prot), flags, fd, g.Offset}
-		readable(unix.SysMmap, &args)
+		if !s.native() {
+			readable(unix.SysMmap, &args)
+		}
 		calls = append(calls, vhost.Call{Nr: unix.SysMmap, Args: args})
 		if len(calls) == vhost.MaxCalls {
 			if err := flush(); err != nil {
@@ -181,8 +190,8 @@ func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, fi
 		name = "vhost"
 	}
 	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}}}
-	if t.proc.trapTSC && s.kvm.kind == kindPVM {
-		// This kind of machine heeds CR4.TSD only then.
+	if t.proc.trapTSC && s.kvm.kind != kindHardware {
+		// The second kind of machine heeds CR4.TSD only then.
 		calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetTSC, unix.PrTSCSigsegv}})
 	}
 	return s.must(t, "describe program to the kernel", calls...)

@@ -82,6 +82,10 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 
 // beforeEntry adds to a batch what the guest needs before it is entered.
 func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error) {
+	if s.native() {
+		t.blk.SetOpen(uint64(t.openSignals()))
+		return calls, nil
+	}
 	mask := ^uint64(0)
 	if t.leads() {
 		mask = uint64(t.sig.Blocked)

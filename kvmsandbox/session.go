@@ -89,7 +89,7 @@ type deferred struct {
 }
 
 func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
-	mon, err := newMonitor(s, capabilities())
+	mon, err := newMonitor(s, capabilities(!s.native()))
 	if err != nil {
 		return frontend.Outcome{}, err
 	}

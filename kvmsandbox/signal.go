@@ -64,7 +64,14 @@ func errnoOf(err error) int64 {
 func (t *task) hostAction(x *scratch, n int) vhost.Call {
 	own := t.proc.actions.Action(n)
 	act := signals.Action{Flags: own.Flags & (signals.SANoChildStop | signals.SANoChildWait)}
-	switch t.proc.actions.Effect(n) {
+	effect := t.proc.actions.Effect(n)
+	if t.blk.IsNative() {
+		act.Flags |= signals.SAOnStack
+		if (trapSet | kickSet).Has(n) {
+			effect = signals.Handle
+		}
+	}
+	switch effect {
 	case signals.Handle, signals.Terminate, signals.Core:
 		act.Handler, act.Restorer = vhost.Handler, vhost.Restorer
 		act.Flags |= signals.SASigInfo | signals.SARestorer
@@ -150,6 +157,9 @@ func (s *session) sigpending(t *task, args [6]uint64) (int64, error) {
 		return ret, err
 	}
 	pending := signals.Set(binary.LittleEndian.Uint64(x.get(at, signals.SetSize))) & t.sig.Blocked
+	for _, q := range t.queue {
+		pending |= 1 << ((*signals.Info)(&q).Signo() - 1)
+	}
 	b := binary.LittleEndian.AppendUint64(nil, uint64(pending))
 	if _, err := s.WriteVariantMem(t.id, args[0], b[:args[1]]); err != nil {
 		return -int64(syscall.EFAULT), nil
@@ -199,7 +209,12 @@ func (t *task) nextSignal() (info [128]byte, ok bool) {
 
 // requeue gives signals that the program blocks by now back to the kernel.
 func (s *session) requeue(t *task) error {
+	var held [][128]byte
 	for _, q := range t.queue {
+		if s.heldBack(q) {
+			held = append(held, q)
+			continue
+		}
 		x := t.scratch()
 		ret, err := s.call1(t, unix.SysRtTgsigqueueinfo, uint64(t.proc.pid), uint64(t.id.Host),
 			uint64((*signals.Info)(&q).Signo()), x.put(q[:]))
@@ -210,7 +225,7 @@ func (s *session) requeue(t *task) error {
 			s.log.Debug("a blocked signal is lost", "task", t.id.String(), "error", syscall.Errno(-ret))
 		}
 	}
-	t.queue = nil
+	t.queue = held
 	return nil
 }
 

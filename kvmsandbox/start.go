@@ -42,7 +42,7 @@ func (s *session) startAll() ([]*task, error) {
 // start starts variant i.
 func (s *session) start(i int) (*task, error) {
 	path := program(&s.spec, i)
-	v := &variant{index: i, socket: -1}
+	v := &variant{index: i, socket: -1, hidden: hidden{kvm: s.kvm.fd}}
 	s.variants = append(s.variants, v)
 	x, err := s.firstProgram(path)
 	if err != nil {
@@ -135,7 +135,12 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 		}
 	}
 	first := len(files)
-	files = append(files, uintptr(v.arena.FD()), uintptr(s.bell.FD()), uintptr(pair[1]), uintptr(s.image), uintptr(s.kvm.fd))
+	files = append(files, uintptr(v.arena.FD()), uintptr(s.bell.FD()), uintptr(pair[1]), uintptr(s.image))
+	if s.native() {
+		blk.SetNative()
+	} else {
+		files = append(files, uintptr(s.kvm.fd))
+	}
 	blk.Lend()
 	// The descriptor must keep its number until the process executes it.
 	image, err := unix.Duplicate(s.image, first+64)
@@ -171,6 +176,9 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 	}
 	if blk.Event() != vhost.Ready {
 		return nil, errors.New("the variant host did not start")
+	}
+	if err := s.armed(t); err != nil {
+		return nil, err
 	}
 	return t, s.settle(t, first)
 }

@@ -126,6 +126,8 @@ func (k kind) String() string {
 		return "hardware"
 	case kindPVM:
 		return "pvm"
+	case kindNative:
+		return "native"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -20,6 +20,10 @@ const (
 
 // guestStopped finds out why t's guest stopped.
 func (s *session) guestStopped(t *task) {
+	if s.native() {
+		s.trapped(t)
+		return
+	}
 	s.stats.Exits++
 	st := t.vcpu.state
 	st.General(&t.raw)

@@ -34,9 +34,14 @@ type hidden struct {
 	arena, bell, control, image, kvm int
 }
 
-// each visits the descriptors in the order in which a first process gets them.
+// each visits the descriptors in the order in which a first process gets them. There is
+// none of machines where it is less than 0.
 func (h *hidden) each() []*int {
-	return []*int{&h.arena, &h.bell, &h.control, &h.image, &h.kvm}
+	list := []*int{&h.arena, &h.bell, &h.control, &h.image, &h.kvm}
+	if h.kvm < 0 {
+		return list[:4]
+	}
+	return list
 }
 
 type dying struct {

@@ -52,6 +52,9 @@ type vcpu struct {
 // newMemory lays out a machine's region. The machine itself is made in the process
 // by build.
 func (s *session) newMemory(v *variant) (*memory, error) {
+	if s.native() {
+		return &memory{users: 1, vm: -1}, nil
+	}
 	region, err := v.arena.NewRegion()
 	if err != nil {
 		return nil, err
@@ -94,15 +97,18 @@ const makeRounds = 100
 
 // build makes the machine in t's process, which has its table of descriptors for itself.
 func (s *session) build(t *task, m *memory) error {
+	// Core dumps are the program's; whole, the variant host's memory would be huge.
+	undumped := func(at, size uint64) vhost.Call {
+		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
+	}
+	if s.native() {
+		return s.must(t, "prepare memory", undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize))
+	}
 	x := t.scratch()
 	tables := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
 	gate := x.put(kvm.MemoryRegion(1, 0, gateGPA, pageSize, vhost.Gate))
 	v := t.proc.variant
 	const noAccess, shared, private = 0, unix.MapSharedFlag | unix.MapFixed, unix.MapPrivate | unix.MapAnonymous | unix.MapFixed
-	// Core dumps are the program's; whole, the variant host's memory would be huge.
-	undumped := func(at, size uint64) vhost.Call {
-		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
-	}
 	defer s.lift(t)()
 	made, hidden := result(0), result(1)
 	var err error
@@ -134,6 +140,9 @@ func (s *session) build(t *task, m *memory) error {
 // t.regs, with the given bases; vector registers as in fpu, or as they are when it is
 // empty.
 func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) error {
+	if s.native() {
+		return s.equipNative(t, c, fsBase, gsBase, fpu)
+	}
 	m := t.proc.mm
 	t.vcpu = c
 	t.blk.SetVCPU(c.fd)
@@ -196,6 +205,9 @@ func (m *memory) spare(t *task) int {
 // processor returns a virtual processor of m that no task uses and of which t has the
 // descriptor. Where m has none to spare, t has its table for itself.
 func (s *session) processor(t *task, m *memory) (*vcpu, error) {
+	if s.native() {
+		return &vcpu{fd: -1}, nil
+	}
 	if i := m.spare(t); i >= 0 {
 		c := m.idle[i]
 		m.idle = slices.Delete(m.idle, i, i+1)
@@ -251,7 +263,9 @@ func (s *session) leave(v *variant, m *memory) {
 	}
 	m.vcpus, m.idle = nil, nil
 	m.maps.close()
-	v.arena.FreeRegion(m.region)
+	if m.region != nil {
+		v.arena.FreeRegion(m.region)
+	}
 }
 
 // newSlots makes the calls that tell the machine of new parts of its memory.

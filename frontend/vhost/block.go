@@ -142,6 +142,60 @@ func (b *Block) SetControl(fd int) { b.put32(blockControl, uint32(fd)) }
 // SetSpin sets how often the task looks for its turn before it sleeps.
 func (b *Block) SetSpin(n int) { b.put32(blockSpin, uint32(n)) }
 
+// SetNative says that the program of the task runs in its process itself.
+func (b *Block) SetNative() { b.put32(blockNative, 1) }
+
+// IsNative says whether it does.
+func (b *Block) IsNative() bool { return b.word(blockNative) != 0 }
+
+// SetOpen sets the signals that are blocked while a native program runs: bit n-1 stands
+// for signal n.
+func (b *Block) SetOpen(mask uint64) { b.put64(blockOpen, mask) }
+
+// Info returns the siginfo of the signal by which a native program came to the variant
+// host.
+func (b *Block) Info() (info [infoSize]byte) {
+	copy(info[:], b.mem[blockInfo:])
+	return info
+}
+
+// Frame returns the kernel's frame by which a native program is entered, from its struct
+// ucontext to the block's end; false when what the block says of it cannot be true.
+func (b *Block) Frame() ([]byte, bool) {
+	at := b.long(blockFrame) - b.Addr(0)
+	if at < stack || at > BlockSize-contextSize {
+		return nil, false
+	}
+	return b.mem[at:BlockSize:BlockSize], true
+}
+
+// Extended returns the vector registers in a frame, XSAVE's area and all that the kernel
+// adds; false where there can be none.
+func (b *Block) Extended(frame []byte) ([]byte, bool) {
+	at := binary.LittleEndian.Uint64(frame[contextState:]) - b.Addr(0)
+	if at < stack || at > BlockSize-legacySize {
+		return nil, false
+	}
+	return b.mem[at:BlockSize:BlockSize], true
+}
+
+// Offsets in struct ucontext (arch/x86/include/uapi/asm/ucontext.h), and the size of the
+// part of XSAVE's area that is always there.
+const (
+	contextError = 40 + 19*8
+	contextTrap  = contextError + 8
+	contextCR2   = contextError + 24
+	contextState = contextError + 32
+	contextSize  = 304
+	legacySize   = 576
+)
+
+// Trap returns what the kernel says in a frame about the exception that led to it.
+func Trap(frame []byte) (number, code, cr2 uint64) {
+	le := binary.LittleEndian
+	return le.Uint64(frame[contextTrap:]), le.Uint64(frame[contextError:]), le.Uint64(frame[contextCR2:])
+}
+
 // Environment is the only variable of a starting variant host's environment.
 func Environment(arena, bell int, b *Block, control, spin int) string {
 	return fmt.Sprintf("mv=%x:%x:%x:%x:%x", arena, bell, b.index, control, spin)

@@ -55,8 +55,11 @@ const (
 	blockPID       = 64
 	blockTID       = 68
 	blockControl   = 72
+	blockNative    = 76
 	blockInfo      = 80
 	infoSize       = 128
+	blockFrame     = 208
+	blockOpen      = 216
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400
@@ -77,7 +80,9 @@ const (
 	// Large is LargeSize bytes for large arguments.
 	Large     = 0x8000
 	LargeSize = 0x4000
-	// What is left, up to BlockSize, is the task's stack.
+	// stack is where the task's stack begins, which is what is left up to BlockSize.
+	// Native tasks also have it as the alternate stack of signals.
+	stack = 0xc000
 )
 
 // Whose turn it is to touch a block.
@@ -125,13 +130,17 @@ const (
 	exitAlone    = 125
 	exitNoMemory = 124
 	exitMapped   = 123
+	exitUnarmed  = 122
 )
 
 // Offsets in struct kvm_run (include/uapi/linux/kvm.h) that the variant host uses.
 const (
-	runDirty = 296
-	runRegs  = 304
-	syncRegs = 1
+	runDirty    = 296
+	runRegs     = 304
+	runFSBase   = 448 + 3*24
+	runGSBase   = 448 + 4*24
+	syncRegs    = 1
+	syncSpecial = 2
 )
 
 // Offsets in the bell's page.

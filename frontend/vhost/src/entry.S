@@ -7,6 +7,7 @@
 vhost_handler:
 	jmp vhost_signal
 	.balign 16
+	.globl vhost_restore
 vhost_restore:
 	mov $15, %eax
 	syscall
@@ -74,6 +75,13 @@ vhost_clone:
 	mov %r9, %rdi
 	call vhost_child
 	ud2
+
+/* rdi ucontext: what lies below it is the return address that the kernel's frame
+ * begins with. */
+	.globl vhost_resume
+vhost_resume:
+	mov %rdi, %rsp
+	jmp vhost_restore
 
 /* rdi block: continue on its stack. */
 	.globl vhost_switch

@@ -10,17 +10,28 @@ enum {
 	SYS_mmap = 9,
 	SYS_mprotect = 10,
 	SYS_munmap = 11,
+	SYS_rt_sigaction = 13,
 	SYS_rt_sigprocmask = 14,
 	SYS_ioctl = 16,
 	SYS_sched_yield = 24,
 	SYS_mremap = 25,
 	SYS_getpid = 39,
+	SYS_sigaltstack = 131,
+	SYS_prctl = 157,
 	SYS_gettid = 186,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
+	SYS_tgkill = 234,
 
 	SIG_SETMASK = 2,
+	SIG_UNBLOCK = 1,
 	SIGKILL = 9,
+	SIGSYS = 31,
+	SA_SIGINFO = 4,
+	SA_RESTORER = 0x04000000,
+	SA_ONSTACK = 0x08000000,
+	PR_SET_SYSCALL_USER_DISPATCH = 59,
+	PR_SYS_DISPATCH_ON = 1,
 	FUTEX_WAIT = 0,
 	FUTEX_WAKE = 1,
 	EINTR = 4,
@@ -47,6 +58,15 @@ struct timespec {
 struct pollfd {
 	int fd;
 	int16_t events, revents;
+};
+
+/* struct kernel_sigaction and stack_t. */
+struct action {
+	uint64_t handler, flags, restorer, mask;
+};
+
+struct altstack {
+	uint64_t sp, flags, size;
 };
 
 /* struct ucontext with struct sigcontext inside. */

@@ -115,6 +115,8 @@ void vhost_serve(struct block *b, u32 event)
 		b->signalled = 0;
 		event = MV_EVENT_DONE;
 		if (vhost_batch(b)) {
+			if (b->native)
+				vhost_enter(b);
 			b->run = vhost_call(SYS_ioctl, (u64)b->vcpu, KVM_RUN, 0, 0, 0, 0);
 			event = MV_EVENT_RUN;
 		}
@@ -125,6 +127,10 @@ void vhost_child(struct block *b)
 {
 	b->pid = (int32_t)vhost_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	b->tid = (int32_t)vhost_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	b->event = MV_EVENT_BORN;
+	b->frame = 0;
+	if (b->native)
+		vhost_arm(b);
 	vhost_serve(b, MV_EVENT_BORN);
 }
 
@@ -137,9 +143,10 @@ void vhost_signal(int sig, const void *info, void *context)
 	u64 ip = u->rip;
 	u32 i;
 
-	(void)sig;
 	for (i = 0; i < sizeof(b->info); i++)
 		b->info[i] = from[i];
+	if (b->native && vhost_in_program(b, u))
+		vhost_trapped(b, sig, u);
 	b->signalled = 1;
 	u->mask = ~0ULL;
 	if (ip >= (u64)vhost_unless_first && ip <= (u64)vhost_unless_last)

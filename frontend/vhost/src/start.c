@@ -96,5 +96,11 @@ void vhost_begin(struct block *b)
 		fail(MV_EXIT_MAPPED);
 	b->pid = (int32_t)vhost_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	b->tid = (int32_t)vhost_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	b->event = MV_EVENT_READY;
+	b->frame = 0;
+	if (b->native) {
+		vhost_arm(b);
+		fail(MV_EXIT_UNARMED);
+	}
 	vhost_serve(b, MV_EVENT_READY);
 }

@@ -18,6 +18,8 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int64_t i64;
 
+struct ucontext;
+
 /* One system call of a batch. */
 struct call {
 	i64 nr;
@@ -46,8 +48,10 @@ struct block {
 	u64 child; /* the block of the task that a clone call makes */
 	int32_t pid, tid;
 	u32 control; /* descriptor whose peer closes when the monitor is gone */
-	u32 unused;
+	u32 native;  /* the program runs in this process and not in a guest */
 	u8 info[128]; /* siginfo of the signal that interrupted */
+	u64 frame; /* native: the ucontext by which the program is entered, 0 before the first */
+	u64 open;  /* native: the signals that are blocked while the program runs */
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -76,7 +80,10 @@ _Static_assert(offsetof(struct block, child) == MV_BLOCK_CHILD, "child");
 _Static_assert(offsetof(struct block, pid) == MV_BLOCK_PID, "pid");
 _Static_assert(offsetof(struct block, tid) == MV_BLOCK_TID, "tid");
 _Static_assert(offsetof(struct block, control) == MV_BLOCK_CONTROL, "control");
+_Static_assert(offsetof(struct block, native) == MV_BLOCK_NATIVE, "native");
 _Static_assert(offsetof(struct block, info) == MV_BLOCK_INFO, "info");
+_Static_assert(offsetof(struct block, frame) == MV_BLOCK_FRAME, "frame");
+_Static_assert(offsetof(struct block, open) == MV_BLOCK_OPEN, "open");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -90,6 +97,19 @@ extern const char vhost_unless_first[], vhost_unless_last[], vhost_unless_out[];
 /* Makes a child that continues in vhost_child(block) on the stack of its block. */
 i64 vhost_clone(u64 flags, u64 parent_tid, u64 child_tid, struct block *child);
 void vhost_switch(struct block *b) __attribute__((noreturn));
+/* Returns from a signal to what its context holds. */
+void vhost_resume(struct ucontext *u) __attribute__((noreturn));
+
+/* native.c */
+/* Lets the program's calls and faults arrive as signals, the first of which is raised
+ * at once: event is reported with it. Returns only if the kernel cannot do it. */
+void vhost_arm(struct block *b);
+/* Whether a signal came in the program, and not in the variant host. */
+int vhost_in_program(const struct block *b, const struct ucontext *u);
+/* Reports a signal of the program's and serves. */
+void vhost_trapped(struct block *b, int sig, struct ucontext *u) __attribute__((noreturn));
+/* Goes on with the program. */
+void vhost_enter(struct block *b) __attribute__((noreturn));
 
 /* serve.c */
 void vhost_serve(struct block *b, u32 event) __attribute__((noreturn));

@@ -23,7 +23,10 @@
 #define MV_BLOCK_PID 64
 #define MV_BLOCK_TID 68
 #define MV_BLOCK_CONTROL 72
+#define MV_BLOCK_NATIVE 76
 #define MV_BLOCK_INFO 80
+#define MV_BLOCK_FRAME 208
+#define MV_BLOCK_OPEN 216
 #define MV_CALLS 1024
 #define MV_MAX_CALLS 32
 #define MV_CALL_SIZE 80
@@ -48,9 +51,14 @@
 #define MV_EXIT_ALONE 125
 #define MV_EXIT_NO_MEMORY 124
 #define MV_EXIT_MAPPED 123
+#define MV_EXIT_UNARMED 122
 #define MV_RUN_DIRTY 296
 #define MV_RUN_REGS 304
+#define MV_RUN_FS_BASE 520
+#define MV_RUN_GS_BASE 544
 #define MV_SYNC_REGS 1
+#define MV_SYNC_SPECIAL 2
+#define MV_STACK 49152
 #define MV_BELL_RUNG 0
 #define MV_BELL_ASLEEP 4
 #define MV_RING_PAGES 4096

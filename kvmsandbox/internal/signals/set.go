@@ -4,6 +4,7 @@ package signals
 const (
 	SIGILL  = 4
 	SIGTRAP = 5
+	SIGSYS  = 31
 	SIGBUS  = 7
 	SIGFPE  = 8
 	SIGKILL = 9
