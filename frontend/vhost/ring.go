@@ -5,7 +5,6 @@ package vhost
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/bits"
 	"sync/atomic"
 
@@ -294,6 +293,3 @@ func (r *Ring) Progress() Progress {
 	}
 	return p
 }
-
-// noRecord is the start of a record that is none.
-const noRecord = math.MaxUint64
