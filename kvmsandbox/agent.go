@@ -183,9 +183,9 @@ func (s *session) part(t *task) {
 	}
 	s.stats.AgentCalls += t.blk.Agent().Calls()
 	if t.leads() {
-		if l.ring != nil && t.blk.Agent().Open() {
-			// It has not said that the interval is over.
-			l.ring.Abort()
+		if l.ring != nil {
+			// It may not have said that its last interval is over.
+			l.ring.End()
 		}
 		l.leader = nil
 	}

@@ -73,6 +73,7 @@ func Header() string {
 		{"SYNC_REGS", syncRegs},
 		{"SYNC_SPECIAL", syncSpecial},
 		{"STACK", stack},
+		{"RING_ENDED", ringEnded},
 		{"BLOCKED", blocked},
 		{"SIGNALLED_IN_CALL", signalledInCall},
 		{"TRAPS", traps},

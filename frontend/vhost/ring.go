@@ -216,8 +216,14 @@ func (r *Ring) Mappings(variant int) []RingMapping {
 
 // Abort fails the ring for all that use it, and wakes those that wait. It may be called
 // at any time, from any goroutine, more than once.
-func (r *Ring) Abort() {
-	atomic.StoreUint32(unix.Word(r.head, ringAbort), 1)
+func (r *Ring) Abort() { r.stop(1) }
+
+// End is Abort for the writer, which has ended; readers find the ring aborted when they
+// have read what it has told.
+func (r *Ring) End() { r.stop(ringEnded) }
+
+func (r *Ring) stop(how uint32) {
+	atomic.StoreUint32(unix.Word(r.head, ringAbort), how)
 	for _, mem := range append([][]byte{r.writer}, r.readers...) {
 		word := unix.Word(mem, ringWake)
 		atomic.AddUint32(word, 1)

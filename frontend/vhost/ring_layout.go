@@ -52,5 +52,9 @@ const (
 	eventNumber = 16
 )
 
+// ringEnded is what a ring's word for aborts is when the writer has ended, and readers are to
+// read what it has told.
+const ringEnded = 2
+
 // ringSpinOnly is a flag of a ring: who waits does not sleep.
 const ringSpinOnly = 1

@@ -306,6 +306,8 @@ static int differ(struct block *b, struct agent *a, const struct request *q)
 {
 	u32 i;
 
+	if (a->r.failed)
+		return 0;
 	a->lead_nr = q->nr;
 	for (i = 0; i < 6; i++)
 		a->lead[i] = q->arg[i];

@@ -98,7 +98,7 @@ u32 ring_next(struct ring *r, struct ring_record *rec)
 {
 	if (r->failed || r->me == WRITER || r->open)
 		return ring_give_up(r, RING_MISUSE, NOBODY);
-	if (load32(&head_of(r)->abort))
+	if (load32(&head_of(r)->abort) & ~(u32)MV_RING_ENDED)
 		return ring_give_up(r, RING_ABORTED, NOBODY);
 	r->start = r->pos;
 	r->left = sizeof(*rec);

@@ -92,12 +92,17 @@ static void note_writer(struct ring *r)
 
 int ring_there(struct ring *r, u32 who, u64 pos, u64 done)
 {
-	if (load32(&head_of(r)->abort))
+	u32 abort = load32(&head_of(r)->abort);
+
+	if (abort && (abort != MV_RING_ENDED || r->me == WRITER))
 		ring_give_up(r, RING_ABORTED, NOBODY);
 	else if (r->me == WRITER)
 		note_reader(r, who);
 	else
 		note_writer(r);
+	/* What the writer has told before it ended is read. */
+	if (abort && !r->failed && r->limit < pos)
+		ring_give_up(r, RING_ABORTED, NOBODY);
 	if (r->failed)
 		return 1;
 	if (r->me == WRITER)
