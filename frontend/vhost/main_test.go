@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -105,11 +106,11 @@ func cProgram(t testing.TB) string {
 // buildC builds the program of testdata. The addresses of the slot are far from a
 // program that is not PIE.
 func buildC(t testing.TB, gcc, path string, flags ...string) error {
-	args := append(flags,
+	args := slices.Concat(flags, []string{
 		"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-no-pie", "-fPIC", "-Isrc", "-D_start=vhost_entry",
 		"-Wl,--wrap=vhost_call", "-Wl,--wrap=ring_await",
 		fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16), "-o", path,
-	)
+	})
 	for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {

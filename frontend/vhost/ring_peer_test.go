@@ -21,7 +21,7 @@ type ringPeer struct {
 	*Ring
 	me               int
 	pos, told, limit uint64
-	start, left      uint64
+	start            uint64
 	back, seq        uint64
 	fault            Fault
 	// patience is called when a wait has lasted nap; an error ends it.

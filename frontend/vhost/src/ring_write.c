@@ -61,8 +61,9 @@ u32 ring_begin(struct ring *r, u32 kind, u64 length)
 		return ring_give_up(r, RING_MISUSE, NOBODY);
 	if (load32(&head_of(r)->abort))
 		return ring_give_up(r, RING_ABORTED, NOBODY);
+	/* Who has to wait waits for room for several, or there would be a wait for each. */
 	if (r->seq - r->settled >= r->ahead)
-		await_all(r, 0, r->seq - r->ahead + 1);
+		await_all(r, 0, r->seq - r->ahead + 1 + r->ahead / 4);
 	if (r->failed)
 		return r->failed;
 	r->start = r->pos;
@@ -74,7 +75,7 @@ u32 ring_begin(struct ring *r, u32 kind, u64 length)
 
 u64 ring_room(struct ring *r, u8 **at)
 {
-	u64 off = r->pos & (r->size - 1), want = least(r->left, portion(r));
+	u64 off = r->pos & (r->size - 1), want = portion(r);
 
 	if (r->failed || r->me != WRITER || !r->left)
 		return 0;

@@ -117,7 +117,7 @@ static bool act_before(const struct scene *s, int n)
 }
 
 /* The peer acts before each single instruction in turn of one that goes to sleep, or
- * before each third where the scene is but another's with another end. */
+ * before each seventh where the scene is but another's with another end. */
 void test_ring_wait_everywhere(void)
 {
 	size_t i;
@@ -126,7 +126,7 @@ void test_ring_wait_everywhere(void)
 	limit_time(200);
 	hook = patient_call;
 	for (i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
-		for (n = 0; !act_before(&scenes[i], n); n += scenes[i].want ? 3 : 1)
+		for (n = 0; !act_before(&scenes[i], n); n += scenes[i].want ? 7 : 1)
 			;
 		printf("%s: %d instructions\n", scenes[i].name, n);
 		CHECK(n > 50);
@@ -246,14 +246,14 @@ static void meet(u32 spin, u32 flags, u64 size, u64 rounds)
 
 void test_ring_asleep(void)
 {
-	meet(0, 0, 128, 20000);
-	meet(0, 0, 4096, 20000);
+	meet(0, 0, 128, 5000);
+	meet(0, 0, 4096, 5000);
 }
 
 void test_ring_spinning(void)
 {
-	meet(300, 0, 64, 10000);
-	meet(5000, 0, 4096, 20000);
+	meet(300, 0, 64, 4000);
+	meet(5000, 0, 4096, 5000);
 }
 
 static i64 no_futex(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
