@@ -10,10 +10,6 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// warmUp is how many events a thread has before its first lease: what an agent needs is
-// not set up for threads that end soon.
-const warmUp = 32
-
 // lease is what a thread's agents have.
 type lease struct {
 	// lane is the number under which the host knows the thread, 0 for none.
@@ -239,7 +235,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	s := &th.sides[frontend.Leader]
 	d := &s.domain.sides[frontend.Leader]
 	switch {
-	case interval <= th.lease.last || interval < warmUp,
+	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
 		d.live > 1 && len(d.ready) > 0,
 		len(e.twins) > 0 || len(e.rawWords) > 0 || len(e.piLocks) > 0,

@@ -60,6 +60,9 @@ const DefaultHangTimeout = 60 * time.Second
 // thread.
 const DefaultMaxAhead = 256
 
+// DefaultLeaseAfter is how many events a thread has before agents may act for it.
+const DefaultLeaseAfter = 32
+
 // Config is what an Engine needs to know.
 type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
@@ -72,6 +75,10 @@ type Config struct {
 	Layout LayoutMode
 	// Threads says how threads run.
 	Threads ThreadMode
+	// LeaseAfter is how many events a thread has before agents may act for it: what they
+	// need is not set up for threads that end soon. DefaultLeaseAfter when zero, less than 0
+	// for none.
+	LeaseAfter int
 	// NoAgents: all calls are the engine's, also where the host has agents.
 	NoAgents bool
 	// Seed determines every random choice of the engine (address layout).
@@ -213,6 +220,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.MaxAhead <= 0 {
 		cfg.MaxAhead = DefaultMaxAhead
 	}
+	if cfg.LeaseAfter == 0 {
+		cfg.LeaseAfter = DefaultLeaseAfter
+	}
+	cfg.LeaseAfter = max(cfg.LeaseAfter, 0)
 	hooks, err := newHooks(cfg.Hooks)
 	if err != nil {
 		return nil, err
