@@ -148,6 +148,7 @@ var progs = []prog{
 	{name: "sys_mount", namespaces: true},
 	{name: "sys_names"},
 	{name: "sys_notify"},
+	{name: "sys_own", unprivileged: true},
 	{name: "sys_sched"},
 	{name: "sys_signals"},
 	{name: "sys_sockets"},

@@ -220,6 +220,21 @@ type Field struct {
 	// Points is the layout of the record to which the member, of kind Ptr, points
 	// and which the kernel reads as well. Nil for pointers that it does not follow.
 	Points *Layout
+	// Block is the block of bytes to which the member, of kind Ptr, points. Nil for
+	// pointers that lead to none.
+	Block *Block
+}
+
+// Block is a block of bytes to which a member of a record points. Another member of the
+// record, a 32-bit number, is its size.
+type Block struct {
+	// SizeOff is the offset of the member that holds the size.
+	SizeOff uint64
+	// Most is the largest size at which the kernel looks at the bytes.
+	Most uint64
+	// Dir is In for bytes that the kernel reads, and Out for those that it fills, as many as
+	// the call returns.
+	Dir Dir
 }
 
 // FieldCond is a condition on a member of the same record: the number of Size

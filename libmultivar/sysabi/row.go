@@ -133,6 +133,7 @@ const (
 	HandlerMqSend
 	HandlerMqNotify
 	HandlerFileHandle
+	HandlerProcessVM
 )
 
 // Row describes one system call.

@@ -406,7 +406,7 @@ func TestEveryHandlerIsNamedByARow(t *testing.T) {
 	for _, r := range Rows() {
 		used[r.Handler] = true
 	}
-	for h := HandlerNone; h <= HandlerFileHandle; h++ {
+	for h := HandlerNone; h <= HandlerProcessVM; h++ {
 		if !used[h] {
 			t.Errorf("no row uses handler %d", h)
 		}

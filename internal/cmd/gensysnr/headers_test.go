@@ -117,7 +117,7 @@ var (
 		"asm/errno.h", "asm/fcntl.h", "asm/ioctls.h", "asm/mman.h", "asm/poll.h", "asm/prctl.h", "asm/resource.h",
 		"asm/signal.h", "asm/siginfo.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
 		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
-		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h",
+		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kcmp.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h",
 		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
 		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/shm.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
 		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/timex.h", "linux/types.h", "linux/uio.h", "linux/utime.h",
@@ -125,7 +125,7 @@ var (
 	}
 	libcHeaders = []string{
 		"fcntl.h", "netinet/in.h", "netinet/tcp.h", "sched.h", "signal.h", "stdio.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h",
-		"sys/resource.h", "sys/socket.h", "sys/time.h", "sys/timerfd.h", "sys/types.h", "sys/uio.h", "sys/ustat.h",
+		"sys/resource.h", "sys/socket.h", "sys/swap.h", "sys/time.h", "sys/timerfd.h", "sys/types.h", "sys/uio.h", "sys/ustat.h",
 		"sys/wait.h", "termio.h", "time.h", "unistd.h",
 	}
 	filterHeaders = []string{"linux/netfilter_ipv4/ip_tables.h", "linux/netfilter_ipv6/ip6_tables.h"}
@@ -289,6 +289,7 @@ var cTypes = map[string]struct {
 	"iovec":            {typ: "struct iovec"},
 	"timex":            {typ: "struct __kernel_timex", members: map[string]string{"tv_sec": "time.tv_sec", "tv_usec": "time.tv_usec"}},
 
+	"kcmp_epoll_slot":            {typ: "struct kcmp_epoll_slot"},
 	"landlock_path_beneath_attr": {typ: "struct landlock_path_beneath_attr"},
 }
 
@@ -310,7 +311,7 @@ func itimerMembers(fraction string) map[string]string {
 var layoutNotInHeaders = map[string]bool{
 	"uid_t[2]": true, "int": true, "int[2]": true, "pid_t": true, "ucred": true, "ustat": true,
 	"cachestat": true, "cachestat_range": true, "siginfo_child": true, "ifreq": true,
-	"void*": true, "file_handle": true, "landlock_net_port_attr": true,
+	"void*": true, "file_handle": true, "landlock_net_port_attr": true, "xattr_args": true,
 }
 
 func TestLayoutsMatchHeaders(t *testing.T) {
