@@ -96,6 +96,52 @@ func TestReplicateIovec(t *testing.T) {
 	}
 }
 
+// What a record points to is compared where the kernel reads it and arrives where it fills
+// it, at each variant's own place.
+func TestBlocks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		call   string
+		size   uint64 // of the block
+		ret    int64
+		differ bool // the fourth byte of the block counts
+		n      int  // bytes that arrive
+	}{
+		{"value that is set", "setxattrat", 4, 0, true, 0},
+		{"behind the value", "setxattrat", 3, 0, false, 0},
+		{"no value", "setxattrat", 0, 0, false, 0},
+		{"too long a value", "setxattrat", 65537, -eTOOBIG, false, 0},
+		{"value that is read", "getxattrat", 9, 4, false, 4},
+		{"result beyond the room", "getxattrat", 2, 4, false, 2},
+		{"size of a value", "getxattrat", 0, 4, false, 0},
+		{"no such value", "getxattrat", 9, -61, false, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			for v, at := range []uint64{testAddr, otherAddr} {
+				b.host.put(v, at, words(at+100, tc.size))
+				b.host.put(v, at+200, []byte("name\x00"))
+				b.host.put(v, at+100, []byte{'a', 'b', 'c', byte('L' + v), 'e'})
+			}
+			args := func(at uint64) [6]uint64 { return [6]uint64{0, at + 200, 0, at + 200, at, 16} }
+			lead, follow := args(testAddr), args(otherAddr)
+			if same := bytes.Equal(b.record(0, tc.call, lead[:]...), b.record(1, tc.call, follow[:]...)); same == tc.differ {
+				t.Errorf("requests are the same: %v", same)
+			}
+			if err := b.replicate(tc.call, tc.ret, lead, follow); err != nil {
+				t.Fatal(err)
+			}
+			want := []byte{'a', 'b', 'c', 'M', 'e'}
+			if tc.n == 4 {
+				want[3] = 'L'
+			}
+			if got := b.read(1, otherAddr+100, 5); !bytes.Equal(got, want) {
+				t.Errorf("the follower has %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 func TestReplicateFault(t *testing.T) {
 	b := newBench(t)
 	b.host.put(0, testAddr, []byte("abcdef"))
