@@ -157,6 +157,12 @@ int main(void)
 	TRY(55, syscall(463, AT_FDCWD, "/", 0, "user.x", &x, sizeof x) == -1 && (errno == EFAULT || errno == ENOSYS));
 	struct sigevent ev = {.sigev_notify = SIGEV_THREAD, .sigev_signo = s[0], .sigev_value.sival_ptr = slot};
 	TRY(56, syscall(SYS_mq_notify, -1, &ev) == -1 && errno == EFAULT);
+	unsigned long handled[2] = {1};
+	int rules = syscall(444, handled, 8, 0);
+	struct { unsigned long allowed; int fd; } __attribute__((packed)) rule = {1, -1};
+	for (rule.fd = sysconf(_SC_OPEN_MAX) - 4096; rules >= 0 && rule.fd < sysconf(_SC_OPEN_MAX) + 64; rule.fd++)
+		if (rule.fd > rules)
+			TRY(58, syscall(445, rules, 1, &rule, 0) == -1 && errno == EBADF);
 	ev.sigev_notify = SIGEV_NONE; /* it does not lead there */
 	TRY(57, syscall(SYS_mq_notify, -1, &ev) == -1 && errno == EBADF);
 	return 42;

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"syscall"
@@ -138,8 +139,8 @@ func (c *copies) vector(addr, count uint64) (at uint64, ok bool) {
 }
 
 // records copies an array of records in which the kernel finds addresses of memory on
-// which it acts (struct futex_waitv) or which it reads or fills (struct xattr_args), and
-// returns where the copy is. Others stay where they are.
+// which it acts (struct futex_waitv) or which it reads or fills (struct xattr_args), or
+// descriptors, and returns where the copy is. Others stay where they are.
 func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint64) {
 	size := arg.Len.N
 	switch arg.Len.Kind {
@@ -148,7 +149,7 @@ func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint
 	case sysabi.LenNone:
 		size = arg.Struct.Size
 	}
-	if arg.Dir != sysabi.In || !slices.ContainsFunc(arg.Struct.Fields, followed) || addr == 0 || size == 0 {
+	if arg.Dir != sysabi.In || !slices.ContainsFunc(arg.Struct.Fields, func(f sysabi.Field) bool { return followed(f) || f.Kind == sysabi.FD }) || addr == 0 || size == 0 {
 		return addr
 	}
 	if size > vhost.LargeSize-uint64(c.vectors) {
@@ -161,7 +162,13 @@ func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint
 	}
 	for e := b; uint64(len(e)) >= arg.Struct.Size; e = e[arg.Struct.Size:] {
 		for _, f := range arg.Struct.Fields {
-			if !followed(f) || !f.Applies(e) {
+			if !f.Applies(e) {
+				continue
+			}
+			if p := e[f.Off:][:f.Size]; f.Kind == sysabi.FD && c.hides(int(int32(binary.LittleEndian.Uint32(p)))) {
+				copy(p, noDescriptor)
+			}
+			if !followed(f) {
 				continue
 			}
 			if word := binary.LittleEndian.Uint64(e[f.Off:]); inSlot(word) {
@@ -175,6 +182,9 @@ func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint
 	c.vectors += len(b)
 	return c.t.blk.Addr(off)
 }
+
+// noDescriptor is a number that is none, in as many bytes as a member has at most.
+var noDescriptor = bytes.Repeat([]byte{0xff}, 8)
 
 // followed says whether the kernel finds memory by a member of a record, an address.
 func followed(f sysabi.Field) bool {

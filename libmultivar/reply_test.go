@@ -57,6 +57,9 @@ func TestReplicateBuffer(t *testing.T) {
 		{"array of results", "getgroups", 3, func(at uint64) [6]uint64 { return [6]uint64{8, at} }, 12},
 		{"wait without a child", "wait4", 0, func(at uint64) [6]uint64 { return [6]uint64{0, at, 1} }, 0},
 		{"wait", "wait4", 7, func(at uint64) [6]uint64 { return [6]uint64{0, at, 1} }, 4},
+		{"unknown command that writes", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x80044501, at} }, 4},
+		{"unknown command that reads", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x40044501, at} }, 0},
+		{"unknown command that does both", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0xc0024501, at} }, 2},
 		{"rest of an interrupted sleep", "nanosleep", -eINTR, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 16},
 		{"rest of a sleep", "nanosleep", -eINVAL, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 0},
 	} {

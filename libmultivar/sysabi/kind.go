@@ -135,6 +135,9 @@ const (
 	// LenDiv is argument Len.Arg divided by Len.N, rounded up (mincore: a byte
 	// per page).
 	LenDiv
+	// LenEncoded is the size that the command in argument Len.Arg says of itself, in bytes;
+	// see Encoding.
+	LenEncoded
 	// LenAsked is a length that no argument holds: the row's handler asks for it
 	// and puts a constant in its place.
 	LenAsked

@@ -253,9 +253,25 @@ func xattrArgs(d Dir) *Layout {
 		member("size", 8, 4, Uint), member("flags", 12, 4, Flags))
 }
 
+// Loop devices (linux/loop.h); lo_init is not read.
+var (
+	loopInfoMembers = func(at uint64) []Field {
+		return []Field{
+			member("lo_offset", at+24, 8, Long), member("lo_sizelimit", at+32, 8, Long),
+			member("lo_encrypt_type", at+44, 4, Uint), member("lo_encrypt_key_size", at+48, 4, Uint), member("lo_flags", at+52, 4, Flags),
+			member("lo_file_name", at+56, 64, Buf), member("lo_crypt_name", at+120, 64, Buf), member("lo_encrypt_key", at+184, 32, Buf),
+		}
+	}
+	loopInfoLayout   = layout("loop_info64", 232, loopInfoMembers(0)...)
+	loopConfigLayout = layout("loop_config", 304, append([]Field{member("fd", 0, 4, FD), member("block_size", 4, 4, Uint)},
+		append(loopInfoMembers(8), member("__reserved", 240, 64, Buf))...)...)
+	trimRangeLayout = layout("fstrim_range", 24, member("start", 0, 8, Long), member("len", 8, 8, Long), member("minlen", 16, 8, Long))
+)
+
 // Network devices, by name or by number; the kernel writes the whole record
 // back.
 var (
+	ifreqFlagsLayout = layout("ifreq", 40, member("ifr_name", 0, 16, Buf), member("ifr_flags", 16, 2, Flags))
 	ifreqLayout      = layout("ifreq", 40, member("ifr_name", 0, 16, Buf))
 	ifreqIndexLayout = layout("ifreq", 40, member("ifr_ifindex", 16, 4, Int))
 )

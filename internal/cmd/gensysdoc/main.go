@@ -129,6 +129,11 @@ func commands(b *bytes.Buffer, r *sysabi.Row) {
 		c := r.Sub.Cases[v]
 		command(b, cmp.Or(c.Name, namedValue(r, v)), commandValue(r, v), c)
 	}
+	if e := r.Sub.Encoded; e != nil {
+		for _, c := range []sysabi.SubCase{e.Writes, e.Reads, e.Both} {
+			command(b, fmt.Sprintf("any other %s of at most %d bytes", c.Name, e.Most), "", c)
+		}
+	}
 	command(b, "any other", "", r.Sub.Default)
 }
 
