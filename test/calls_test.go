@@ -76,10 +76,13 @@ func TestCallsListed(t *testing.T) {
 	t.Logf("%d calls are modelled, %d of them tested with a success and a failure", len(modelled), whole)
 }
 
-// seen is what the log of a program shows of the calls that it made.
-type seen map[string]*struct{ succeeded, failed bool }
+// seen is what the log of a program shows of the calls that it made, and of their commands.
+type seen struct {
+	calls    map[string]*struct{ succeeded, failed bool }
+	commands map[string]bool
+}
 
-var loggedCall = regexp.MustCompile(`^[0-9]+ ([a-z0-9_]+)\(.* += (\?$|0x|-?[0-9]+)`)
+var loggedCall = regexp.MustCompile(`^[0-9]+ ([a-z0-9_]+)\((.*) += (\?$|0x|-?[0-9]+)`)
 
 // logged runs a program as two variants and returns what their log shows.
 func (p prog) logged(t *testing.T) seen {
@@ -88,7 +91,8 @@ func (p prog) logged(t *testing.T) seen {
 	r := p.run(t)
 	r.N, r.Flags = 2, []string{"--log", file}
 	p.of(t, dynamic).observe(t, r)
-	calls := seen{}
+	logged := seen{map[string]*struct{ succeeded, failed bool }{}, map[string]bool{}}
+	calls := logged.calls
 	for line := range strings.Lines(contents(t, file)) {
 		m := loggedCall.FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {
@@ -99,27 +103,29 @@ func (p prog) logged(t *testing.T) seen {
 			c = &struct{ succeeded, failed bool }{}
 			calls[m[1]] = c
 		}
-		if m[2] == "-1" {
+		if m[3] == "-1" {
 			c.failed = true
 		} else {
 			c.succeeded = true
 		}
+		logged.commands[loggedCommand(m[1], m[2])] = true
 	}
-	return calls
+	return logged
 }
 
 // TestCalls runs the programs that calls.txt names and looks in their logs whether they
 // make the calls with the results that it says. With MV_WRITE_CALLS=1 it writes calls.txt
-// anew, from what all programs do.
+// and commands.txt anew, from what all programs do.
 func TestCalls(t *testing.T) {
-	list := readCalls(t)
+	list, commands := readCalls(t), readCommands(t)
 	write := os.Getenv("MV_WRITE_CALLS") == "1"
 	var mu sync.Mutex
 	logs := map[string]seen{}
 	t.Run("run", func(t *testing.T) {
 		for _, p := range progs {
 			named := func(c tested) bool { return c.succeeds == p.name || c.fails == p.name }
-			if !write && !slices.ContainsFunc(list, named) {
+			gives := func(g given) bool { return g.program == p.name }
+			if !write && !slices.ContainsFunc(list, named) && !slices.ContainsFunc(commands, gives) {
 				continue
 			}
 			t.Run(p.name, func(t *testing.T) {
@@ -136,11 +142,16 @@ func TestCalls(t *testing.T) {
 		return
 	}
 	for _, c := range list {
-		if s, ok := logs[c.succeeds]; ok && (s[c.call] == nil || !s[c.call].succeeded) {
+		if s, ok := logs[c.succeeds]; ok && (s.calls[c.call] == nil || !s.calls[c.call].succeeded) {
 			t.Errorf("no %s of %s succeeds", c.call, c.succeeds)
 		}
-		if s, ok := logs[c.fails]; ok && (s[c.call] == nil || !s[c.call].failed) {
+		if s, ok := logs[c.fails]; ok && (s.calls[c.call] == nil || !s.calls[c.call].failed) {
 			t.Errorf("no %s of %s fails", c.call, c.fails)
+		}
+	}
+	for _, g := range commands {
+		if s, ok := logs[g.program]; ok && !s.commands[g.command] {
+			t.Errorf("%s does not give %s", g.program, g.command)
 		}
 	}
 }
@@ -189,7 +200,7 @@ func writeCalls(t *testing.T, logs map[string]seen) {
 			line.succeeds = never
 		}
 		for _, name := range names {
-			c := logs[name][r.Name]
+			c := logs[name].calls[r.Name]
 			if c == nil {
 				continue
 			}
@@ -205,4 +216,5 @@ func writeCalls(t *testing.T, logs map[string]seen) {
 	if err := os.WriteFile(callsFile, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	writeCommands(t, names, logs)
 }

@@ -353,6 +353,15 @@ func (t *SubTable) find(args [6]uint64) SubCase {
 	return t.Default
 }
 
+// CommandName returns the name of the command that the arguments hold: empty where there is no
+// case with a name for it, or where the command is only a part of its argument.
+func (t *SubTable) CommandName(args [6]uint64) string {
+	if t.Mask != 0xffffffff {
+		return ""
+	}
+	return t.Cases[t.command(args)].Name
+}
+
 // Case returns the command that the arguments hold, and whether there is a case for it.
 func (t *SubTable) Case(args [6]uint64) (cmd uint64, ok bool) {
 	cmd = t.command(args)
