@@ -100,6 +100,8 @@ func (r *reader) arg(i uint8, a *sysabi.Arg) {
 	switch a.Kind {
 	case sysabi.Buf, sysabi.Struct, sysabi.SockLen, sysabi.Sockaddr:
 		r.add(i, event.PartValue, 0, a.Kind, addr, r.length(i, a))
+	case sysabi.Addr:
+		r.add(i, event.PartValue, 0, sysabi.Buf, addr, r.length(i, a))
 	case sysabi.Iovec:
 		if r.ret > 0 {
 			r.gather(i, 0, addr, vectorCount(a, &r.args), uint64(r.ret))

@@ -60,6 +60,8 @@ func TestReplicateBuffer(t *testing.T) {
 		{"unknown command that writes", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x80044501, at} }, 4},
 		{"unknown command that reads", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x40044501, at} }, 0},
 		{"unknown command that does both", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0xc0024501, at} }, 2},
+		{"word that is changed when others are woken", "futex", 0, func(at uint64) [6]uint64 { return [6]uint64{0x1000, 5 | 128, 1, 1, at, 3 << 12} }, 4},
+		{"word that is not", "futex", 0, func(at uint64) [6]uint64 { return [6]uint64{0x1000, 3, 1, 1, at, 0} }, 0},
 		{"rest of an interrupted sleep", "nanosleep", -eINTR, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 16},
 		{"rest of a sleep", "nanosleep", -eINVAL, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 0},
 	} {

@@ -155,6 +155,13 @@ var progs = []prog{
 	{name: "sys_time"},
 	{name: "sys_wait"},
 
+	// Each command of calls that have many, for commands_test.go.
+	{name: "cmd_files", unprivileged: true},
+	{name: "cmd_ioctl", unprivileged: true},
+	{name: "cmd_process", unprivileged: true},
+	{name: "cmd_sockets", unprivileged: true},
+	{name: "cmd_terminal", unprivileged: true},
+
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},
 }

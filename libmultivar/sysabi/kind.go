@@ -54,7 +54,8 @@ const (
 	// Signal is a signal number; like Int.
 	Signal
 	// Addr is an address on which a memory call acts. It is compared by its
-	// canonical offset: variants agree exactly.
+	// canonical offset: variants agree exactly. With Dir Out the call writes there
+	// as well, as many bytes as Len says.
 	Addr
 	// Ptr is a pointer whose pointee the call does not read now (a stack, a
 	// thread id word): compared by being null or not.

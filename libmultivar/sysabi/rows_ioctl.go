@@ -185,7 +185,10 @@ func ioctlRow() Row {
 				0x80285700: block("WDIOC_GETSUPPORT", Out, 40),
 				0x80045704: block("WDIOC_SETOPTIONS", In, 4),
 
-				// Links that are no data of the record's own.
+				// A file system in user space takes a descriptor, whatever its command says.
+				0x8004e500: rec("FUSE_DEV_IOC_CLONE", In, fdLayout),
+
+				// Records that lead to others.
 				0x8912: {Name: "SIOCGIFCONF", Exec: Unsupported, Errno: EINVAL, Reason: reasonPointers},
 				0x8946: {Name: "SIOCETHTOOL", Exec: Unsupported, Errno: EOPNOTSUPP, Reason: reasonPointers},
 

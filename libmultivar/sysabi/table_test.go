@@ -245,6 +245,10 @@ func checkArg(a Arg, i int, all []Arg) error {
 		if want := map[Dir]LenKind{In: LenArg, Out: LenPtr}[a.Dir]; a.Len.Kind != want {
 			return fmt.Errorf("a socket address with length kind %d, want %d", a.Len.Kind, want)
 		}
+	case Addr:
+		if (a.Dir == Out) != (a.Len.Kind == LenConst) || a.Dir&In != 0 || a.Struct != nil || a.OnErr != 0 {
+			return fmt.Errorf("an address where more than a constant number of bytes is written")
+		}
 	case Sub:
 		return fmt.Errorf("a Sub argument that no sub-case replaced")
 	case Path, StrVec, String, SigsetArg:
