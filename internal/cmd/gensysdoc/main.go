@@ -57,6 +57,10 @@ variants so that it succeeds, and one so that it fails, as far as the call can d
 results are compared with those of a native run. A command is tested when one of the programs
 that ` + "`test/commands.txt`" + ` names gives it, with whatever result the machine has for it.
 
+Messages of netlink are data like what other sockets carry: all are sent by the leader and
+compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
+getifaddrs, if_nameindex) is tested by ` + "`test/progs/cmd_sockets.c`" + `.
+
 `
 
 // page returns the whole page.
