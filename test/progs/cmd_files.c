@@ -19,7 +19,7 @@ static void descriptors(void)
 	VALUE(fcntl, twin, 4, O_APPEND);
 	VALUE(fcntl, -1, 3);
 	VALUE(fcntl, p[0], 8, getpid());
-	printf("own %d\n", fcntl(p[0], 9) == getpid());
+	printf("own %d\n", syscall(SYS_fcntl, p[0], 9) == getpid());
 	VALUE(fcntl, p[0], 15, &owner);
 	owner.pid = 0;
 	VALUE(fcntl, p[0], 16, &owner);
