@@ -1,5 +1,6 @@
 /* Each command of ioctl for terminals, on a pseudo terminal. */
 #include "sys.h"
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #define TRY(fd, number, arg) shown(#number, ioctl(fd, number, arg))
@@ -67,6 +68,8 @@ static void line(int master, int slave)
 	TRY(slave, TIOCGWINSZ, size);
 	printf("%d lines of %d\n", size[0], size[1]);
 	SHOW("written", write(master, "typed\n", 6));
+	/* What is typed comes a moment later. */
+	CHECK(poll(&(struct pollfd){slave, POLLIN, 0}, 1, 60000) == 1);
 	TRY(slave, FIONREAD, &word);
 	printf("to be read %d\n", word);
 	TRY(slave, TIOCOUTQ, &word);
