@@ -108,6 +108,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	s.inherit(t, t.files)
 	t.retire()
 	t.dropExec()
+	p.variant.unseal(t.id.Host)
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
 	s.apply(s.mon.OnExit(t.id, st))
 }

@@ -161,8 +161,12 @@ func (s *session) trapped(t *task) {
 	t.raw, t.dirty, t.place = t.regs, false, inUser
 	info := signals.Info(t.blk.Info())
 	n, code := info.Signo(), info.Code()
-	const userDispatch = 2
+	const filtered, userDispatch = 1, 2
 	switch {
+	case n == signals.SIGSYS && code == filtered && binary.LittleEndian.Uint64(info[16:])&^(pageSize-1) == vsyscallPage:
+		// The dispatch does not know this page, the filter does. The kernel has set the
+		// registers as after the call.
+		s.called(t)
 	case n == signals.SIGSYS && code == userDispatch:
 		if arch := binary.LittleEndian.Uint32(info[28:]); arch != auditX8664 {
 			s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
@@ -180,6 +184,9 @@ func (s *session) trapped(t *task) {
 		s.goBack(t)
 	}
 }
+
+// vsyscallPage is where old programs call the kernel without a system call instruction.
+const vsyscallPage = 0xffff_ffff_ff60_0000
 
 // auditX8664 is AUDIT_ARCH_X86_64 (include/uapi/linux/audit.h).
 const auditX8664 = 0xc000003e

@@ -204,7 +204,7 @@ func (s *session) step() bool {
 		s.doNext()
 		return true
 	}
-	if s.takeAlone() {
+	if s.takeAlone() || s.takeBreaches() {
 		return true
 	}
 	// Ends come first now and then, lest reports that never cease hide them.
@@ -261,7 +261,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.posted, t.inGuest, t.then = true, run, then
-	if err := t.blk.Post(calls, run); err != nil {
+	if err := s.hand(t, calls, run); err != nil {
 		s.failure(t.id, err)
 		return
 	}
@@ -379,6 +379,10 @@ func (s *session) release() {
 		n.close()
 	}
 	for _, v := range s.variants {
+		if v.seal != nil {
+			v.seal.Close()
+			v.seal = nil
+		}
 		s.endUnborn(v)
 	}
 	for _, fd := range s.abandoned {

@@ -91,4 +91,12 @@ vhost_switch:
 	call vhost_begin
 	ud2
 
+/* The handler's struct kernel_sigaction: SA_SIGINFO, SA_RESTORER, SA_ONSTACK. The monitor
+ * finds it by the section's name. */
+	.section .action, "a", @progbits
+	.balign 8
+	.globl vhost_action
+vhost_action:
+	.quad vhost_handler, 0x0c000004, vhost_restore, -1
+
 	.section .note.GNU-stack, "", @progbits

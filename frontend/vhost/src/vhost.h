@@ -122,6 +122,9 @@ void vhost_report(struct block *b, u32 event);
 /* The end of the image, which the linker knows. */
 extern const char vhost_end[];
 
+/* The action of signals by which a native program comes to the variant host. */
+extern const char vhost_action[];
+
 /* start.c */
 void vhost_start(u64 *stack) __attribute__((noreturn));
 void vhost_begin(struct block *b) __attribute__((noreturn));
