@@ -45,6 +45,9 @@ func openNative() (*machine, error) {
 	if m.aux, err = ownAux(); err != nil {
 		return nil, err
 	}
+	if m.image, err = vhost.ImagePlaces(); err != nil {
+		return nil, err
+	}
 	const hwcap2, fsgsbase = 26, 2
 	for _, a := range m.aux {
 		if a.Type == hwcap2 && a.Value&fsgsbase != 0 {
@@ -135,7 +138,7 @@ func (s *session) catchTraps(t *task) error {
 	var calls []vhost.Call
 	for n := 1; n <= signals.Max; n++ {
 		if (trapSet | kickSet).Has(n) {
-			calls = append(calls, t.hostAction(x, n))
+			calls = append(calls, s.hostAction(t, x, n))
 		}
 	}
 	t.proc.kickable = true

@@ -19,11 +19,11 @@ func (s *session) sealIn(t *task) error {
 	if !s.native() {
 		return nil
 	}
-	end, err := vhost.ImageEnd()
-	if err != nil {
-		return err
+	image := &s.kvm.image
+	place := seal.Place{
+		Start: vhost.Image, End: image.End, SlotEnd: vhost.SlotEnd,
+		Actions: []uint64{image.Handle, image.Default}, Hidden: uint32(s.hiddenBase),
 	}
-	place := seal.Place{Start: vhost.Image, End: end, SlotEnd: vhost.SlotEnd, Hidden: uint32(s.hiddenBase)}
 	x := t.scratch()
 	filter, err := place.Image(t.blk.Addr(vhost.Scratch))
 	if err != nil {
@@ -71,17 +71,13 @@ func (s *session) sealIn(t *task) error {
 // hand gives t a batch and its turn.
 func (s *session) hand(t *task, calls []vhost.Call, run bool) error {
 	if v := t.proc.variant; v.seal != nil {
-		list, err := s.orders(t, calls)
-		if err != nil {
-			return err
-		}
-		v.seal.Order(t.id.Host, list)
+		v.seal.Order(t.id.Host, s.orders(t, calls))
 	}
 	return t.blk.Post(calls, run)
 }
 
 // orders are a batch of t's as the kernel will see it.
-func (s *session) orders(t *task, calls []vhost.Call) ([]seal.Call, error) {
+func (s *session) orders(t *task, calls []vhost.Call) []seal.Call {
 	list := make([]seal.Call, len(calls))
 	for i := range calls {
 		c, o := &calls[i], &list[i]
@@ -95,17 +91,14 @@ func (s *session) orders(t *task, calls []vhost.Call) ([]seal.Call, error) {
 			o.Args = [6]uint64{a[0], c.Child.Addr(vhost.BlockSize), a[2], a[3], 0, c.Child.Addr(0)}
 		}
 		if c.Nr == unix.SysExecveat {
-			begin, err := vhost.Startup(t.proc.variant.hidden.arena, t.proc.variant.hidden.bell)
-			if err != nil {
-				return nil, err
-			}
+			h := &t.proc.variant.hidden
 			o.Process = t.proc.pid
-			for _, b := range begin {
+			for _, b := range s.kvm.image.Startup(h.arena, h.bell) {
 				o.Starts = append(o.Starts, seal.Call{Nr: b.Nr, Args: b.Args})
 			}
 		}
 	}
-	return list, nil
+	return list
 }
 
 // mayRestart says whether the kernel may make a call again that something interrupted

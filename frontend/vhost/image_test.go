@@ -96,15 +96,15 @@ func TestImagePlaces(t *testing.T) {
 		t.Errorf("the restorer is % x", got)
 	}
 	var want []byte
-	for _, v := range []uint64{Handler, 0x0c000004, Restorer, ^uint64(0)} {
+	for _, v := range []uint64{Handler, 0x0c000004, Restorer, ^uint64(0), 0, 0, 0, 0} {
 		want = binary.LittleEndian.AppendUint64(want, v)
 	}
 	action := openImage(t).Section(actionSection)
 	if action == nil {
-		t.Fatal("no action of signals")
+		t.Fatal("no actions of signals")
 	}
 	if got, err := action.Data(); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("the action is % x, want % x: %v", got, want, err)
+		t.Errorf("the actions are % x, want % x: %v", got, want, err)
 	}
 }
 

@@ -221,8 +221,9 @@ type SubCase struct {
 	Args []Arg
 	Exec Exec
 	Ret  Ret
-	// Blocks, Errno and Reason as in Row.
+	// Blocks, Tame, Errno and Reason as in Row. A row that is tame is with all commands.
 	Blocks bool
+	Tame   Tame
 	Errno  uint16
 	Reason string
 	// full is Args behind the row's own arguments, built with the table.

@@ -142,12 +142,28 @@ func (r *rule) label() string { return fmt.Sprintf("call %d", r.nr) }
 func (a *assembler) rule(p *Place, r *rule) {
 	arg := func(i int) uint32 { return dataArgs + 8*uint32(i) }
 	a.label(r.label())
-	if r.exactly != nil {
-		for i, v := range r.exactly {
-			a.unlessEqual(arg(i), v, notify)
+	if r.patterns != nil {
+		for k, o := range r.patterns {
+			next := fmt.Sprintf("%s, pattern %d", r.label(), k)
+			for i, v := range o.args {
+				if i > 0 || !o.free {
+					a.unlessEqual(arg(i), v, next)
+				}
+			}
+			a.jump(allow)
+			a.label(next)
 		}
-		a.jump(allow)
+		a.jump(notify)
 		return
+	}
+	if r.commands != nil {
+		next := r.label() + ", command"
+		a.load(arg(r.command))
+		for _, c := range r.commands {
+			a.when(bpf.JumpEqual, c, next)
+		}
+		a.jump(notify)
+		a.label(next)
 	}
 	for k, i := range r.descriptors {
 		next := fmt.Sprintf("%s, descriptor %d", r.label(), k)

@@ -97,11 +97,17 @@ func (l *Ledger) tame(c *Call) bool {
 	return ok && c.Loose == [6]bool{} && r.allows(&l.place, &c.Args)
 }
 
+// mayPass says whether the filter may let a call pass: a loose one may be tame.
+func (l *Ledger) mayPass(c *Call) bool {
+	_, ok := l.rules[uint32(c.Nr)]
+	return l.tame(c) || ok && c.Loose != [6]bool{}
+}
+
 // made strikes out a call that a task is about to make, if it is the next one that was
 // ordered.
 func (l *Ledger) made(o *orders, nr int64, args *[6]uint64) bool {
 	next := o.next
-	for next < len(o.calls) && l.tame(&o.calls[next]) {
+	for next < len(o.calls) && !l.fits(&o.calls[next], nr, args) && l.mayPass(&o.calls[next]) {
 		next++
 	}
 	switch {

@@ -3,6 +3,9 @@
 package seal
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -12,6 +15,9 @@ type Place struct {
 	// space from Start on in which everything that it has mapped is. The bounds of this
 	// part are multiples of 4 GiB, and the image ends in the first of them.
 	Start, End, SlotEnd uint64
+	// Actions are the addresses in the image of struct kernel_sigactions that any signal may
+	// have.
+	Actions []uint64
 	// Hidden is the first descriptor that may be its own.
 	Hidden uint32
 }
@@ -29,37 +35,75 @@ type rule struct {
 	// ranged says that the first two arguments are a range of memory of the program's;
 	// unexecuted that the third is without PROT_EXEC.
 	ranged, unexecuted bool
-	// exactly are the arguments, if that is not nil.
-	exactly *[6]uint64
+	// commands are the values of the low half of argument command with which the call is
+	// tame, if there are any.
+	commands []uint32
+	command  int
+	// patterns are the arguments with which alone the call is tame, if there are any.
+	patterns []pattern
 }
 
-// dispatchCall and dispatchArgs are the call by which a task of the variant host's has
-// the program's calls dispatched. A task makes it before the monitor knows of it.
-func (p *Place) dispatch() rule {
+// pattern is a list of arguments, the first of which may be any where free is true.
+type pattern struct {
+	args [6]uint64
+	free bool
+}
+
+// patterns are calls that give power but for these arguments. By the first a task of the
+// variant host's has the program's calls dispatched, before the monitor knows of it. By the
+// others it takes signals, or leaves them to the kernel; the actions are constants of the
+// image. They are many after an exec.
+func (p *Place) patterns() map[string][]pattern {
 	const (
 		setDispatch = 59 // PR_SET_SYSCALL_USER_DISPATCH
 		on          = 1
+		sigsetSize  = 8
 	)
-	row, _ := sysabi.ByName("prctl")
-	return rule{
-		nr:      uint32(row.Nr[sysabi.AMD64]),
-		exactly: &[6]uint64{setDispatch, on, p.Start, p.End - p.Start, 0, 0},
+	actions := make([]pattern, 0, len(p.Actions))
+	for _, at := range p.Actions {
+		actions = append(actions, pattern{args: [6]uint64{0, at, 0, sigsetSize}, free: true})
+	}
+	return map[string][]pattern{
+		"prctl":        {{args: [6]uint64{setDispatch, on, p.Start, p.End - p.Start}}},
+		"rt_sigaction": actions,
 	}
 }
 
 // rules returns the rules of all calls that can be tame, by ascending numbers.
 func (p *Place) rules() []rule {
 	var list []rule
+	patterns := p.patterns()
 	for nr := range maxNumber {
 		row, ok := sysabi.Lookup(sysabi.AMD64, nr)
-		switch {
-		case ok && row.Tame != sysabi.NotTame:
-			list = append(list, ruleOf(row))
-		case ok && row.Name == "prctl":
-			list = append(list, p.dispatch())
+		if !ok {
+			continue
 		}
+		r := ruleOf(row)
+		if row.Tame == sysabi.NotTame {
+			r.patterns = patterns[row.Name]
+			r.commands, r.command = tameCommands(row)
+			if len(r.patterns)+len(r.commands) == 0 {
+				continue
+			}
+		}
+		list = append(list, r)
 	}
 	return list
+}
+
+// tameCommands returns the commands with which a call is tame, and the argument that holds
+// them.
+func tameCommands(row *sysabi.Row) (list []uint32, arg int) {
+	sub := row.Sub
+	if sub == nil || sub.Mask != 0xffff_ffff || sub.Upper != 0 {
+		return nil, 0
+	}
+	for _, command := range slices.Sorted(maps.Keys(sub.Cases)) {
+		if c := sub.Cases[command]; c.Tame == sysabi.TameHere {
+			list = append(list, uint32(command))
+		}
+	}
+	return list, sub.Arg
 }
 
 // maxNumber bounds the numbers of calls that are looked at.
@@ -84,8 +128,13 @@ func ruleOf(row *sysabi.Row) rule {
 // allows says whether the rule lets a call with these arguments pass. The filter says
 // the same.
 func (r *rule) allows(p *Place, args *[6]uint64) bool {
-	if r.exactly != nil {
-		return *args == *r.exactly
+	if r.patterns != nil {
+		return slices.ContainsFunc(r.patterns, func(o pattern) bool {
+			return (o.free || args[0] == o.args[0]) && slices.Equal(args[1:], o.args[1:])
+		})
+	}
+	if r.commands != nil && !slices.Contains(r.commands, uint32(args[r.command])) {
+		return false
 	}
 	for _, i := range r.descriptors {
 		if fd := uint32(args[i]); fd >= p.Hidden && fd != none {
