@@ -28,11 +28,13 @@ func (s *session) processEnded(p *process) {
 	for !s.over && s.lastReport(p) {
 	}
 	st := p.status
-	if status, ok := unix.Reap(p.pid); ok {
+	status, own := unix.Reap(p.pid)
+	if own {
 		st = statusOf(status)
 	} else if !p.hasStatus || p.killed {
 		st = frontend.Status{Signal: int(syscall.SIGKILL)}
 	}
+	s.filtered(p, status, own)
 	delete(s.procs, p.pid)
 	if p == s.root {
 		s.outcome = s.spec.FirstEnded(st)

@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"fmt"
+	"strconv"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -143,4 +144,37 @@ func (s *session) takeBreaches() bool {
 		return true
 	}
 	return false
+}
+
+// filtered reports that the filter has killed p for a call from outside of the variant
+// host, if it has: nothing else lets a process die of SIGSYS that the monitor does not know
+// of. p is gone; status is its wait status if that is known.
+func (s *session) filtered(p *process, status unix.WaitStatus, known bool) {
+	if !s.native() || p.killed || len(p.tasks) == 0 {
+		return
+	}
+	if !known {
+		// Its parent is another one of the program's, which may take note of its end at any
+		// moment.
+		if status, known = zombieStatus(p.pid); !known {
+			status, known = unix.ExitOfReaped(p.pidfd)
+		}
+	}
+	ordered := p.hasStatus && p.status.Signal == int(syscall.SIGSYS)
+	if !known || !status.Signaled() || status.Signal() != syscall.SIGSYS || ordered {
+		return
+	}
+	t := p.tasks[0]
+	s.failure(t.id, &frontend.BreachError{Task: t.id, Call: frontend.Call{Arch: sysabi.AMD64, Nr: -1}})
+}
+
+// zombieStatus returns the wait status of process pid, which has ended, while nobody has
+// taken note of that: the last word of proc(5)'s stat.
+func zombieStatus(pid int) (unix.WaitStatus, bool) {
+	words, err := threadStat(pid, pid)
+	if err != nil || len(words) == 0 || words[0] != "Z" {
+		return 0, false
+	}
+	code, err := strconv.ParseUint(words[len(words)-1], 10, 32)
+	return unix.WaitStatus(code), err == nil
 }

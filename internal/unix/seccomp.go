@@ -93,3 +93,20 @@ func WaitEither(a, b int) (first, hungUp, second bool, err error) {
 		}
 	}
 }
+
+// ExitOfReaped returns the wait status of a process of a pidfd that has ended and whose
+// parent has taken note of that. The kernel says so since Linux 6.15.
+func ExitOfReaped(pidfd int) (WaitStatus, bool) {
+	const (
+		getInfo    = 0xc040ff0b // PIDFD_GET_INFO (include/uapi/linux/pidfd.h)
+		withExit   = 8          // PIDFD_INFO_EXIT
+		size, code = 64, 60
+	)
+	var b [size]byte
+	le := binary.LittleEndian
+	le.PutUint64(b[:], withExit)
+	if err := IoctlBytes(pidfd, getInfo, b[:]); err != nil || le.Uint64(b[:])&withExit == 0 {
+		return 0, false
+	}
+	return WaitStatus(le.Uint32(b[code:])), true
+}
