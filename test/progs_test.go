@@ -160,7 +160,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "trace", "tree",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "seal", "streams", "trace", "tree",
 }
 
 func standardInput() string {

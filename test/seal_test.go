@@ -1,0 +1,104 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// sealed are calls that seal.c makes with the variant host's own instruction, and by which
+// name the report has them.
+var sealed = []struct{ what, call string }{
+	{"execve", "execve"},
+	{"execveat", "execveat"},
+	{"open", "open"},
+	{"openat", "openat"},
+	{"socket", "socket"},
+	{"mmap", "mmap"},
+	{"mprotect", "mprotect"},
+	// The variant host's own memory.
+	{"over", "mmap"},
+	{"munmap", "munmap"},
+	{"unmap", "munmap"},
+	{"writable", "mprotect"},
+	{"mremap", "mremap"},
+	{"off", "prctl"},
+	{"dispatch", "prctl"},
+	{"clone", "clone"},
+	{"fork", "fork"},
+	{"ptrace", "ptrace"},
+	{"kill", "kill"},
+	{"tgkill", "tgkill"},
+	{"process_vm_readv", "process_vm_readv"},
+	{"rt_sigaction", "rt_sigaction"},
+	{"setuid", "setuid"},
+	{"prlimit64", "prlimit64"},
+	{"seccomp", "seccomp"},
+	{"unshare", "unshare"},
+	{"personality", "personality"},
+	{"mkdir", "mkdir"},
+	{"memfd_create", "memfd_create"},
+	{"dup", "dup"},
+	{"sendto", "sendto"},
+	{"recvmsg", "recvmsg"},
+	{"absent", "system call 5000"},
+	// The order of another call, changed on its way.
+	{"swap", "mkdir"},
+	// Calls from outside of the variant host by a thread that nothing dispatches: which
+	// they are the kernel does not say.
+	{"helper", "the kernel"},
+	{"child", "the kernel"},
+}
+
+// TestSeal has one variant make calls past the monitor, by jumps to the code that makes
+// calls, as the only variant, as the leader and as a follower. None is made, and a report
+// says which it was.
+func TestSeal(t *testing.T) {
+	same, attacks := program(t, "seal", dynamic, "ATTACKS=0"), program(t, "seal", dynamic, "ATTACKS=1")
+	for _, c := range sealed {
+		for _, place := range []struct {
+			name        string
+			n, attacker int
+			programs    [2]string
+		}{
+			{"alone", 1, 0, [2]string{attacks}},
+			{"leader", 2, 0, [2]string{attacks, same}},
+			{"follower", 2, 1, [2]string{same, attacks}},
+		} {
+			t.Run(c.what+"/"+place.name, func(t *testing.T) {
+				t.Parallel()
+				dir := scratch(t)
+				report := filepath.Join(scratch(t), "report.json")
+				flags := []string{"--frontend", "inproc", "--policy", "comprehensive", "--report", report, "--hang-timeout", "20s"}
+				if place.n > 1 {
+					flags = append(flags, "--variant", "1="+place.programs[1])
+				}
+				r := run(t, Run{N: place.n, Args: []string{place.programs[0], dir, c.what}, Flags: flags})
+				d := readReport(t, r, report)
+				if d.Kind != "breach" || d.Variant != place.attacker || d.VariantCall != c.call {
+					t.Errorf("report %+v\n%s", d, r)
+				}
+				for _, name := range []string{"through", "end"} {
+					if _, err := os.Lstat(filepath.Join(dir, name)); !os.IsNotExist(err) {
+						t.Errorf("%s is there (%v)\n%s", name, err, r)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestSealLetsPass says what such a jump gains where a call is tame: it is made, by one
+// variant alone, and nobody learns of it.
+func TestSealLetsPass(t *testing.T) {
+	attacks := program(t, "seal", dynamic, "ATTACKS=1")
+	for _, c := range []struct{ what, output string }{{"getpid", ""}, {"write", "unseen\n"}} {
+		dir := scratch(t)
+		r := run(t, Run{N: 1, Args: []string{attacks, dir, c.what}, Flags: []string{"--frontend", "inproc"}})
+		if _, err := os.Lstat(filepath.Join(dir, "end")); err != nil || r.Status != 0 || r.Stdout != c.output {
+			t.Errorf("%s: %v\n%s", c.what, err, r)
+		}
+	}
+}
