@@ -135,7 +135,7 @@ static void swaps(void)
 	for (;;)
 		for (unsigned long i = 0; i < 8; i++) {
 			volatile long *call = (volatile long *)(BLOCKS + i * BLOCK_SIZE + CALLS);
-			if (attacks && call[0] == SYS_brk) {
+			if (attacks && call[0] == SYS_mprotect) {
 				call[1] = (long)"through";
 				call[2] = 0755;
 				call[0] = SYS_mkdir;
@@ -150,7 +150,7 @@ static long swapped(void)
 	if (pid == 0)
 		swaps();
 	for (;;)
-		raw(SYS_brk, 0, 0, 0);
+		raw(SYS_mprotect, (long)page, PAGE, PROT_READ | PROT_WRITE);
 }
 
 /* A thread of the variant host's own, which sleeps between calls that open files in
