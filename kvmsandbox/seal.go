@@ -77,10 +77,12 @@ func (s *session) hand(t *task, calls []vhost.Call, run bool) error {
 	return t.blk.Post(calls, run)
 }
 
-// orders are a batch of t's as the kernel will see it.
+// orders are a batch of t's as the kernel will see it, until the next one is asked for.
 func (s *session) orders(t *task, calls []vhost.Call) []seal.Call {
-	list := make([]seal.Call, len(calls))
+	list := s.ordered[:0]
+	defer func() { s.ordered = list }()
 	for i := range calls {
+		list = append(list, seal.Call{})
 		c, o := &calls[i], &list[i]
 		*o = seal.Call{Nr: c.Nr, Args: c.Args, Restarts: mayRestart(c)}
 		row, known := sysabi.Lookup(sysabi.AMD64, int(c.Nr))

@@ -15,6 +15,7 @@ import (
 	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/seal"
 )
 
 // session is one run. Everything in it belongs to its goroutine.
@@ -72,6 +73,8 @@ type session struct {
 	// makers are the tasks that have a table of descriptors for themselves, or wait for
 	// one.
 	makers []*maker
+	// ordered is memory for orders.
+	ordered []seal.Call
 	// steps counts what the loop has done.
 	steps uint
 

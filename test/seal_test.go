@@ -5,6 +5,7 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -99,6 +100,29 @@ func TestSealLetsPass(t *testing.T) {
 		r := run(t, Run{N: 1, Args: []string{attacks, dir, c.what}, Flags: []string{"--frontend", "inproc"}})
 		if _, err := os.Lstat(filepath.Join(dir, "end")); err != nil || r.Status != 0 || r.Stdout != c.output {
 			t.Errorf("%s: %v\n%s", c.what, err, r)
+		}
+	}
+}
+
+// TestVsyscall calls the kernel by the page that the dispatch does not know: natively, and
+// as variants, whose calls are compared and have one result.
+func TestVsyscall(t *testing.T) {
+	prog := program(t, "vsyscall", dynamic)
+	want := run(t, Run{Args: []string{prog}})
+	for _, n := range []int{1, 2} {
+		log := filepath.Join(scratch(t), "log")
+		r := run(t, Run{N: n, Args: []string{prog}, Flags: []string{"--frontend", "inproc", "--log", log}})
+		if r.Stdout != want.Stdout || r.Status != want.Status || r.Signal != want.Signal {
+			t.Errorf("N=%d: %s\nnatively: %s", n, r, want)
+		}
+		p, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{" time(", " gettimeofday(", " getcpu("} {
+			if want.Status == 0 && !strings.Contains(string(p), call) {
+				t.Errorf("N=%d: no%s in the call log", n, call)
+			}
 		}
 	}
 }

@@ -56,11 +56,17 @@ func newLedger(p Place) *Ledger {
 	return l
 }
 
-// Order replaces what was ordered of a task by calls, to be made in this order.
+// Order replaces what was ordered of a task by calls, to be made in this order. It keeps
+// no reference to the list.
 func (l *Ledger) Order(thread int, calls []Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tasks[thread] = &orders{calls: calls}
+	o := l.tasks[thread]
+	if o == nil {
+		o = &orders{}
+		l.tasks[thread] = o
+	}
+	o.calls, o.next = append(o.calls[:0], calls...), 0
 	l.forgetStarts(thread)
 }
 
