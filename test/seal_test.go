@@ -53,10 +53,20 @@ var sealed = []struct{ what, call string }{
 	{"child", "the kernel"},
 }
 
+// onlyInProcess leaves out, on other front-ends, what only programs can do that have the
+// variant host in their memory.
+func onlyInProcess(t *testing.T) {
+	t.Helper()
+	if frontEnd != "" && frontEnd != "inproc" {
+		t.Skip("programs of this front-end's do not reach the variant host")
+	}
+}
+
 // TestSeal has one variant make calls past the monitor, by jumps to the code that makes
 // calls, as the only variant, as the leader and as a follower. None is made, and a report
 // says which it was.
 func TestSeal(t *testing.T) {
+	onlyInProcess(t)
 	same, attacks := program(t, "seal", dynamic, "ATTACKS=0"), program(t, "seal", dynamic, "ATTACKS=1")
 	for _, c := range sealed {
 		for _, place := range []struct {
@@ -94,6 +104,7 @@ func TestSeal(t *testing.T) {
 // TestSealLetsPass says what such a jump gains where a call is tame: it is made, by one
 // variant alone, and nobody learns of it.
 func TestSealLetsPass(t *testing.T) {
+	onlyInProcess(t)
 	attacks := program(t, "seal", dynamic, "ATTACKS=1")
 	for _, c := range []struct{ what, output string }{{"getpid", ""}, {"write", "unseen\n"}} {
 		dir := scratch(t)
@@ -107,6 +118,7 @@ func TestSealLetsPass(t *testing.T) {
 // TestVsyscall calls the kernel by the page that the dispatch does not know: natively, and
 // as variants, whose calls are compared and have one result.
 func TestVsyscall(t *testing.T) {
+	onlyInProcess(t)
 	prog := program(t, "vsyscall", dynamic)
 	want := run(t, Run{Args: []string{prog}})
 	for _, n := range []int{1, 2} {
