@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 
 	CHECK(sigaction(SIGALRM, &act, NULL) == 0);
 	CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
-	for (int i = 0; i < 300 || came < 3; i++) {
+	for (int i = 0; i < 60 || came < 3; i++) {
 		int fd = open("file", O_RDWR | O_CREAT, 0644);
 		CHECK(fd >= 0);
 		CHECK(fcntl(fd, F_SETLKW, &(struct flock){ .l_type = F_WRLCK }) == 0);
