@@ -270,7 +270,7 @@ func (s *session) callMade(t *task) {
 		s.failure(t.id, errors.New("the variant host made no call"))
 		return
 	}
-	ret := t.blk.Result(last)
+	ret := s.result(t, last)
 	if t.call.finish != nil {
 		ret = t.call.finish(ret)
 		t.call.finish = nil

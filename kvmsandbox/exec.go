@@ -218,6 +218,7 @@ func (s *session) executed(t *task, restore func()) {
 		}
 	}
 	if t.id.Host != p.pid {
+		p.variant.unseal(t.id.Host)
 		delete(s.tasks, t.id.Host)
 		t.id.Host = p.pid
 		s.tasks[p.pid] = t

@@ -51,6 +51,9 @@ func openNative() (*machine, error) {
 	if m.aux, err = ownAux(); err != nil {
 		return nil, err
 	}
+	if m.image, err = vhost.ImagePlaces(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -134,7 +137,7 @@ func (s *session) catchTraps(t *task) error {
 	var calls []vhost.Call
 	for n := 1; n <= signals.Max; n++ {
 		if (trapSet | kickSet).Has(n) {
-			calls = append(calls, t.hostAction(x, n))
+			calls = append(calls, s.hostAction(t, x, n))
 		}
 	}
 	t.proc.kickable = true
@@ -167,8 +170,12 @@ func (s *session) trapped(t *task) {
 	}
 	info := signals.Info(t.blk.Info())
 	n, code := info.Signo(), info.Code()
-	const userDispatch = 2
+	const filtered, userDispatch = 1, 2
 	switch {
+	case n == signals.SIGSYS && code == filtered && binary.LittleEndian.Uint64(info[16:])&^(pageSize-1) == vsyscallPage:
+		// The dispatch does not know this page, the filter does. The kernel has set the
+		// registers as after the call.
+		s.called(t)
 	case n == signals.SIGSYS && code == userDispatch:
 		// A call of a 32-bit program.
 		s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
@@ -214,6 +221,9 @@ func (s *session) calledWith(t *task) {
 	}
 	s.called(t)
 }
+
+// vsyscallPage is where old programs call the kernel without a system call instruction.
+const vsyscallPage = 0xffff_ffff_ff60_0000
 
 // faulted handles an instruction of the program's that the processor refused.
 func (s *session) faulted(t *task, f signals.Fault) {

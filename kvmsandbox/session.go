@@ -15,6 +15,7 @@ import (
 	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/seal"
 )
 
 // session is one run. Everything in it belongs to its goroutine.
@@ -73,6 +74,8 @@ type session struct {
 	// makers are the tasks that have a table of descriptors for themselves, or wait for
 	// one.
 	makers []*maker
+	// ordered is memory for orders.
+	ordered []seal.Call
 	// steps counts what the loop has done.
 	steps uint
 
@@ -205,7 +208,7 @@ func (s *session) step() bool {
 		s.doNext()
 		return true
 	}
-	if s.takeAlone() {
+	if s.takeAlone() || s.takeBreaches() {
 		return true
 	}
 	// Ends come first now and then, lest reports that never cease hide them.
@@ -262,7 +265,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.posted, t.inGuest, t.then = true, run, then
-	if err := t.blk.Post(calls, run); err != nil {
+	if err := s.hand(t, calls, run); err != nil {
 		s.failure(t.id, err)
 		return
 	}
@@ -381,6 +384,10 @@ func (s *session) release() {
 		n.close()
 	}
 	for _, v := range s.variants {
+		if v.seal != nil {
+			v.seal.Close()
+			v.seal = nil
+		}
 		s.endUnborn(v)
 	}
 	for _, fd := range s.abandoned {

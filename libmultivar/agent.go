@@ -52,7 +52,7 @@ func (e *Engine) startAgents() error {
 // agentCall says what agents do about calls of r, false when they leave them to the engine.
 func agentCall(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.AgentCall, bool) {
 	c := frontend.AgentCall{Nr: r.Nr[arch], Blocks: r.Blocks}
-	if c.Nr == sysabi.Absent || r.Exec != sysabi.Leader || r.Sub != nil || r.Syncs || r.Ret != sysabi.RetInt ||
+	if c.Nr == sysabi.Absent || r.Exec != sysabi.Leader || r.Tame != sysabi.TameHere || r.Sub != nil || r.Syncs || r.Ret != sysabi.RetInt ||
 		r.Handler != sysabi.HandlerNone && r.Handler != sysabi.HandlerEpollWait || len(r.Args) > 6 {
 		return c, false
 	}

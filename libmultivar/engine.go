@@ -387,7 +387,10 @@ func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
 func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 	e.otherwise(t)
 	var unfit *frontend.UnfitError
+	var breach *frontend.BreachError
 	switch {
+	case errors.As(err, &breach) && e.root != nil:
+		e.divergeBreach(breach)
 	case errors.As(err, &unfit) && !e.ended:
 		e.ended = true
 		e.failure = fmt.Errorf("%w: %w", ErrFailedClosed, err)

@@ -23,7 +23,6 @@ enum {
 	SYS_gettid = 186,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
-	SYS_tgkill = 234,
 
 	SIG_SETMASK = 2,
 	SIG_UNBLOCK = 1,
@@ -41,6 +40,7 @@ enum {
 	SA_SIGINFO = 4,
 	SA_RESTORER = 0x04000000,
 	SA_ONSTACK = 0x08000000,
+	SIGILL = 4,
 	PR_SET_SYSCALL_USER_DISPATCH = 59,
 	PR_SYS_DISPATCH_ON = 1,
 	SYS_USER_DISPATCH = 2,
@@ -77,11 +77,7 @@ struct pollfd {
 	int16_t events, revents;
 };
 
-/* struct kernel_sigaction and stack_t. */
-struct action {
-	uint64_t handler, flags, restorer, mask;
-};
-
+/* stack_t. */
 struct altstack {
 	uint64_t sp, flags, size;
 };

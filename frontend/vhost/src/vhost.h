@@ -123,6 +123,9 @@ void vhost_mourn(const struct block *b);
 /* The end of the image, which the linker knows. */
 extern const char vhost_end[];
 
+/* The action of signals by which a native program comes to the variant host. */
+extern const char vhost_action[];
+
 /* start.c */
 void vhost_start(u64 *stack) __attribute__((noreturn));
 void vhost_begin(struct block *b) __attribute__((noreturn));
