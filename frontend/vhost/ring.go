@@ -192,7 +192,9 @@ func (s *Rings) Free(r *Ring) {
 }
 
 // Address is where processes map the ring.
-func (r *Ring) Address() uint64 { return RingsAddr + uint64(r.index)*((r.set.Span()+PageSize-1)&^(PageSize-1)) }
+func (r *Ring) Address() uint64 {
+	return RingsAddr + uint64(r.index)*((r.set.Span()+PageSize-1)&^(PageSize-1))
+}
 
 // Mappings returns what a process of a variant has to map to use the ring: the leader's
 // to write it, a follower's to read it as reader variant-1.
