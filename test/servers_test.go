@@ -50,6 +50,7 @@ func TestServers(t *testing.T) {
 func (s server) test(t *testing.T, n int, light bool) {
 	dir, port := scratch(t), freePort(t)
 	p := start(t, Run{N: n, Dir: dir, Args: s.make(t, dir, port)})
+	defer p.tellFailure(t)
 	p.waitFor(t, "connection", func() bool {
 		c, err := net.DialTimeout("tcp", address(port), watchdog)
 		if err != nil {
