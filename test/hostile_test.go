@@ -14,7 +14,7 @@ import (
 // a build with MUT=1 writes differently; see hostile.h.
 var hostile = []string{
 	"hostile_children", "hostile_code", "hostile_exec", "hostile_flags", "hostile_host",
-	"hostile_instructions", "hostile_io", "hostile_limits", "hostile_memory", "hostile_numbers", "hostile_process", "hostile_random", "hostile_segments", "hostile_signals", "hostile_stack",
+	"hostile_instructions", "hostile_io", "hostile_limits", "hostile_lost", "hostile_memory", "hostile_numbers", "hostile_process", "hostile_random", "hostile_segments", "hostile_signals", "hostile_stack",
 }
 
 // TestHostile runs hostile programs natively and as variants: they and what they
