@@ -33,8 +33,9 @@ func (s *session) lend(t *task) bool {
 		return false
 	}
 	raises := e.raises()
-	switch vector, ok := t.proc.variant.probe.outcome(s, &e, probeAddress); {
-	case !ok, vector != vectorDebug && vector != vectorPageFault && !(raises && vector == vectorBreakpoint):
+	vector, ok := t.proc.variant.probe.outcome(s, &e, probeAddress)
+	good := vector == vectorDebug || vector == vectorPageFault || raises && vector == vectorBreakpoint
+	if !ok || !good {
 		return false
 	}
 	t.loan = &loan{t.regs.RSP, t.regs.RFLAGS & flagTF, raises}

@@ -275,7 +275,12 @@ func (th *thread) comesToCall() bool {
 	if th.grace >= graceLimit {
 		return false
 	}
-	return slices.ContainsFunc(th.sides[1:], func(s side) bool { return s.stop != atStop && s.stop != dead })
+	for v := 1; v < len(th.sides); v++ {
+		if s := &th.sides[v]; s.stop != atStop && s.stop != dead {
+			return true
+		}
+	}
+	return false
 }
 
 // followerPreempted takes the turn from follower v, which computes or stands already
