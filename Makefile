@@ -90,7 +90,12 @@ test-svm: deps-svm build ## run static programs in an emulated machine that has 
 # Without the name of a package go test shows lines as they come.
 .PHONY: soak
 soak: deps-test build ## run the long tests
-	cd test && MV_REQUIRE_ALL=1 MV_WATCHDOG=5m $(GO) test -count=1 -tags soak -run Soak -parallel 4 -timeout $(SOAK_TIMEOUT) $(TESTFLAGS)
+	cd test && MV_REQUIRE_ALL=1 MV_WATCHDOG=5m $(GO) test -count=1 -tags soak -run Soak -skip FuzzCode -parallel 4 -timeout $(SOAK_TIMEOUT) $(TESTFLAGS)
+
+# An hour.
+.PHONY: soak-fuzz
+soak-fuzz: deps-test build ## execute random code on virtual machines
+	cd test && MV_REQUIRE_ALL=1 MV_REQUIRE_KVM=1 MV_TEST_FRONTEND=kvm MV_WATCHDOG=5m $(GO) test -count=1 -v -tags soak -run SoakFuzzCode -timeout $(SOAK_TIMEOUT) $(TESTFLAGS)
 
 # A few minutes.
 .PHONY: model

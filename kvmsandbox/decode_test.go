@@ -98,6 +98,40 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// Which instructions do the same when another stack pointer is lent.
+func TestSparesStack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		code []byte
+		want bool
+	}{
+		{"int3", []byte{0x45, 0xcc}, true},
+		{"int1", []byte{0xf1}, true},
+		{"fwait", []byte{0xf2, 0x9b}, true},
+		{"fadd", []byte{0xd8, 0xc4}, true},
+		{"enter", []byte{0xc8, 8, 0, 4}, false},
+		{"push %rax", []byte{0x50}, false},
+		{"mov (%rax), %rsp", []byte{0x48, 0x8b, 0x20}, false},
+		{"paddd %mm4, %mm7", []byte{0x0f, 0xfe, 0xfc}, true},
+		{"paddd (%rsp), %mm7", []byte{0x0f, 0xfe, 0x3c, 0x24}, false},
+		{"vminsd (%rcx), %xmm4, %xmm3", []byte{0xc5, 0xdb, 0x5d, 0x19}, true},
+		{"vcvtsd2ss %xmm7, %xmm5, %xmm12", []byte{0xc5, 0x53, 0x5a, 0xe7}, true},
+		{"pshufb %xmm4, %xmm4", []byte{0x66, 0x0f, 0x38, 0x00, 0xe4}, true},
+		{"movmskps %xmm0, %esp", []byte{0x0f, 0x50, 0xe0}, false},
+		{"pmovmskb %mm0, %esp", []byte{0x0f, 0xd7, 0xe0}, false},
+		{"cvttss2si (%rax), %esp", []byte{0xf3, 0x0f, 0x2c, 0x20}, false},
+		{"movd %xmm0, %esp", []byte{0x66, 0x0f, 0x7e, 0xc4}, false},
+		{"pextrw $0, %mm0, %esp", []byte{0x0f, 0xc5, 0xe0, 0}, false},
+		{"crc32b (%rax), %esp", []byte{0xf2, 0x0f, 0x38, 0xf0, 0x20}, false},
+		{"andn (%rax), %rsp, %rcx", []byte{0xc4, 0xe2, 0xd8, 0xf2, 0x08}, false},
+		{"pextrd $0, %xmm0, %esp", []byte{0x66, 0x0f, 0x3a, 0x16, 0xc4, 0}, false},
+	} {
+		if e, ok := decode(c.code); !ok || e.sparesStack() != c.want {
+			t.Errorf("%s: %t, spares the stack pointer %t", c.name, ok, e.sparesStack())
+		}
+	}
+}
+
 // Which prefixes make an instruction with VEX, EVEX or XOP invalid.
 func TestBarred(t *testing.T) {
 	for _, c := range []struct {

@@ -49,6 +49,11 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 		if !canonical(addr) {
 			return s.refusal(p, &e, &t.regs)
 		}
+	case vectorGeneral:
+		if e.calls() && !canonical(t.regs.RSP) && (!e.hasMemory() || canonical(e.address(&t.regs))) {
+			// The emulator looks at where it leads before it looks at the stack.
+			return vectorStack
+		}
 	case vectorStack:
 		if e.segment == 0x36 && (e.notOfStack() || e.stray(&t.regs)) || s.misaligned(p, &e, &t.regs) {
 			return vectorGeneral
@@ -60,7 +65,9 @@ func (s *session) judge(t *task, vector int, addr uint64) int {
 // refusal is the exception of a valid instruction that the processor does not carry
 // out with these registers.
 func (s *session) refusal(p *probe, e *encoding, r *kvm.Registers) int {
-	if e.inStack() && !canonical(e.address(r)) && !s.misaligned(p, e, r) {
+	const enter = 0xc8
+	if e.inStack() && !canonical(e.address(r)) && !s.misaligned(p, e, r) ||
+		!e.vector && e.table == 0 && e.opcode == enter && !canonical(r.RSP) {
 		return vectorStack
 	}
 	return vectorGeneral
@@ -122,6 +129,11 @@ func (e *encoding) invalid() bool {
 		}
 	}
 	return false
+}
+
+// calls says whether the instruction is a near call to where its operand says.
+func (e *encoding) calls() bool {
+	return !e.vector && e.table == 0 && e.opcode == 0xff && e.reg() == 2
 }
 
 // unknownToEmulator says whether an instruction is one of ring 0's that fails in ring 3

@@ -16,6 +16,8 @@ type loan struct {
 	sp uint64
 	// trap is the program's trap flag.
 	trap uint64
+	// raises: the instruction does nothing but raise an exception, which is the program's.
+	raises bool
 }
 
 // lend lets the processor carry out the instruction at which t stands and which the
@@ -30,26 +32,39 @@ func (s *session) lend(t *task) bool {
 	if !ok || !e.sparesStack() {
 		return false
 	}
-	switch vector, ok := t.proc.variant.probe.outcome(s, &e, probeAddress); {
-	case !ok, vector != vectorDebug && vector != vectorPageFault:
+	raises := e.raises()
+	vector, ok := t.proc.variant.probe.outcome(s, &e, probeAddress)
+	good := vector == vectorDebug || vector == vectorPageFault || raises && vector == vectorBreakpoint
+	if !ok || !good {
 		return false
 	}
-	t.loan = &loan{t.regs.RSP, t.regs.RFLAGS & flagTF}
+	t.loan = &loan{t.regs.RSP, t.regs.RFLAGS & flagTF, raises}
 	t.regs.RSP = lentSP
 	// What has been pushed with the exception is as if it came from the program.
-	t.regs.RFLAGS = t.regs.RFLAGS&^flagRF | flagTF
+	t.regs.RFLAGS &^= flagRF
+	if !raises {
+		t.regs.RFLAGS |= flagTF
+	}
 	t.dirty = true
 	s.check(t, s.enter(t, nil))
 	return true
 }
 
-// sparesStack says whether the stack pointer has no part in the instruction: one of
-// floating point or of the larger tables, whose operands are not the stack pointer nor
+// raises says whether the instruction is one that a debugger puts into a program: INT3, or
+// INT1.
+func (e *encoding) raises() bool {
+	return !e.vector && e.table == 0 && (e.opcode == 0xcc || e.opcode == 0xf1)
+}
+
+// sparesStack says whether the stack pointer has no part in the instruction: one that
+// debuggers use, one of floating point or of the larger tables, whose operands are not the stack pointer nor
 // relative to it. Registers of other kinds that have its number count, too.
 func (e *encoding) sparesStack() bool {
-	const sp, low, escapes, lastEscape = 4, 7, 0xd8, 0xdf
+	const sp, low, escapes, lastEscape, wait = 4, 7, 0xd8, 0xdf, 0x9b
 	floating := e.table == 0 && !e.vector && e.opcode >= escapes && e.opcode <= lastEscape
 	switch {
+	case e.raises(), e.table == 0 && !e.vector && e.opcode == wait:
+		return true
 	case e.modrm < 0, e.table == 0 && !e.vector && !floating:
 		// Among them what pushes, pops and calls.
 		return false
@@ -58,7 +73,28 @@ func (e *encoding) sparesStack() bool {
 	case floating:
 		return true
 	}
+	if e.spareGeneral() {
+		return true
+	}
 	return e.reg() != sp && (e.hasMemory() || e.code[e.modrm]&low != sp) && (!e.vector || e.third&low != sp)
+}
+
+// spareGeneral says whether all registers that the instruction names, but in an address,
+// are those of MMX and vectors (AMD64 manual, volumes 4 and 5).
+func (e *encoding) spareGeneral() bool {
+	op := e.opcode
+	switch e.table {
+	case 0x0f:
+		switch {
+		case op >= 0x10 && op <= 0x17, op == 0x28 || op == 0x29 || op == 0x2b || op == 0x2e || op == 0x2f,
+			op >= 0x51 && op <= 0x6d, op == 0x6f || op == 0x70, op >= 0x74 && op <= 0x76, op == 0x7f,
+			op == 0xc2 || op == 0xc6, op >= 0xd1 && op <= 0xfe && op != 0xd7:
+			return true
+		}
+	case 0x38:
+		return op <= 0x41 || op >= 0x96 && op <= 0xdf
+	}
+	return false
 }
 
 // takeBack ends a loan, when the program's registers have been taken.

@@ -205,8 +205,13 @@ func (s *session) vector(t *task, number int) {
 	if lent != nil {
 		t.refused = 0
 		switch {
-		case number == vectorDebug && lent.trap == 0:
-			s.check(t, s.enter(t, nil))
+		case number == vectorDebug && lent.trap == 0 && !lent.raises:
+			// The next one is not to be taken for another step.
+			_, err := s.debugStatus(t)
+			if err == nil {
+				err = s.enter(t, nil)
+			}
+			s.check(t, err)
 			return
 		case number == vectorOpcode:
 			t.refused = t.regs.RIP

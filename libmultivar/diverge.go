@@ -328,7 +328,7 @@ func (e *Engine) logEnd(v int, th *thread) {
 
 // logCall writes a completed event of variant v to the call log.
 func (e *Engine) logCall(v int, ev *record) {
-	if e.cfg.OnCall == nil || e.ended {
+	if e.cfg.OnCall == nil || e.ended || ev.kind == event.Preempted && ev.keeps {
 		return
 	}
 	e.logLine(v, e.line(e.scratchLine[:0], v, ev.thread.tid, ev))

@@ -246,6 +246,7 @@ func (e *Engine) give(d *domain, v int) {
 	e.letGo(t.thread, t.action)
 	if v == frontend.Leader {
 		t.thread.calms()
+		t.thread.grace = 0
 		e.hurry(d)
 	} else {
 		e.hurryFollower(t.thread, v)

@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -38,6 +39,10 @@ const (
 	leastSpin = time.Millisecond
 	calmTurns = 64
 )
+
+// graceLimit is for how long the leader's thread goes on in one turn because a follower's
+// stands at a call. It needs hardly more than slack, unless it will never come there.
+const graceLimit = spinLimit
 
 // slack is how much longer than the leader's a follower's thread computes before it is
 // halted: it has to have done what the leader's had done, and page faults take time, too.
@@ -221,36 +226,78 @@ func (s *side) computed(bound time.Duration) time.Duration {
 	return min(s.took, bound)
 }
 
-// preempt takes the turn from the leader's th, which computes.
+// preempt asks for the turn of the leader's th, which computes. Whether it loses it shows
+// when all followers have come as far.
 func (e *Engine) preempt(th *thread) {
 	s := &th.sides[frontend.Leader]
 	ev := e.newRecord(th, event.Preempted)
 	ev.name = "preemption"
 	ev.anywhere = true
 	ev.computed = s.computed(th.limit())
-	th.restless()
-	ev.started = true
+	ev.wait = true
 	e.builder.Reset(event.Preempted, 0)
 	ev.request = e.builder.Record()
-	e.preempted++
-	e.observe(th, frontend.Leader, Observation{Kind: TaskPreempted})
 	e.published(th, ev)
 	for v := 1; v < len(th.sides) && !e.ended; v++ {
 		e.hurryFollower(th, v)
 	}
+}
+
+// leaderPreempted takes the turn from the leader's th, all followers having met ev, or
+// lets it go on.
+func (e *Engine) leaderPreempted(th *thread, ev *record) {
+	s := &th.sides[frontend.Leader]
+	a := frontend.Action{Op: frontend.OpResume, Task: s.task}
+	if th.comesToCall() {
+		ev.keeps = true
+		th.grace += max(ev.computed, leastSpin)
+		e.recent = slices.DeleteFunc(e.recent, func(r *record) bool { return r == ev })
+		e.complete(ev)
+		if !e.ended {
+			e.letGo(th, a)
+			e.hurry(s.domain)
+		}
+		return
+	}
+	th.restless()
+	e.preempted++
+	e.observe(th, frontend.Leader, Observation{Kind: TaskPreempted})
 	e.complete(ev)
 	if e.ended {
 		return
 	}
 	s.domain.sides[frontend.Leader].streak = maxStreak
-	e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+	e.goOn(th, a)
+}
+
+// comesToCall reports whether the leader's th, which computes, can be expected to come to
+// a call by itself, because a follower of it has.
+func (th *thread) comesToCall() bool {
+	if th.grace >= graceLimit {
+		return false
+	}
+	for v := 1; v < len(th.sides); v++ {
+		if s := &th.sides[v]; s.stop != atStop && s.stop != dead {
+			return true
+		}
+	}
+	return false
 }
 
 // followerPreempted takes the turn from follower v, which computes or stands already
-// where it goes on with its next one.
+// where it goes on with its next one. When the leader has kept its turn, so does v.
 func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
 	s := &th.sides[v]
 	e.passed(ev, v)
+	switch {
+	case !ev.keeps:
+	case s.stop == atStop:
+		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		return
+	default:
+		e.followerMatch(th, v)
+		return
+	}
 	e.observe(th, v, Observation{Kind: TaskPreempted})
 	if s.stop == atStop {
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})

@@ -200,10 +200,13 @@ func (e *Engine) advance(ev *record) {
 		return
 	}
 	ev.started = true
-	if ev.wait {
+	if ev.wait && ev.kind != event.Preempted {
 		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: s.begun})
 	}
 	switch ev.kind {
+	case event.Preempted:
+		e.leaderPreempted(th, ev)
+		return
 	case event.TimeStamp:
 		e.complete(ev)
 		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})

@@ -130,6 +130,9 @@ type thread struct {
 	// calm counts the turns since it was last halted for that.
 	patience time.Duration
 	calm     int
+	// grace is for how long it went on in its turn although others could run, because a
+	// follower stood at a call.
+	grace time.Duration
 	// stayed counts the leader's calls in a row that have ended no turn.
 	stayed int
 	lease  lease
@@ -217,7 +220,7 @@ type record struct {
 	// descriptor.
 	relies     bool
 	descriptor rule.Descriptor
-	// keeps: the call ends no turn.
+	// keeps: the call ends no turn, or the preemption has come to nothing.
 	keeps bool
 	// met counts the followers that have reached the event and asked for the same;
 	// passed counts those that are done with it.

@@ -238,6 +238,23 @@ func (p *process) result() Result {
 	return r
 }
 
+// tellFailure logs, where the test has failed, what a program said that other programs
+// use: clients only see that their connections ended. One that is still there is given
+// a moment to end, because a client may see that before kvmsandbox has told why.
+func (p *process) tellFailure(t *testing.T) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	select {
+	case <-p.done:
+		t.Logf("%q: %s", p.cmd.Args, p.result())
+	case <-time.After(5 * time.Second):
+		t.Logf("%q goes on\nits processes:\n%s--- stdout\n%s--- stderr\n%s---", p.cmd.Args, describe(marked(p.mark)),
+			clip(p.stdout.String()), clip(p.stderr.String()))
+	}
+}
+
 // waitFor waits until cond holds while the program runs.
 func (p *process) waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 // a build with MUT=1 writes differently; see hostile.h.
 var hostile = []string{
 	"hostile_children", "hostile_code", "hostile_exec", "hostile_flags", "hostile_host",
-	"hostile_instructions", "hostile_io", "hostile_limits", "hostile_memory", "hostile_numbers", "hostile_process", "hostile_random", "hostile_segments", "hostile_signals", "hostile_stack",
+	"hostile_instructions", "hostile_io", "hostile_limits", "hostile_lost", "hostile_memory", "hostile_numbers", "hostile_process", "hostile_random", "hostile_segments", "hostile_signals", "hostile_stack",
 }
 
 // reachesHost are the programs that touch what could be a monitor's memory, which they do

@@ -134,6 +134,7 @@ var progs = []prog{
 	{name: "thread_many"},
 	{name: "thread_locks"},
 	{name: "thread_spin"},
+	{name: "thread_idle"},
 	{name: "parallel"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},

@@ -106,7 +106,7 @@ Task task[NV*NT];
 
 typedef Event {
 	byte kind, call, ret, met, passed;
-	bit wait, started, done, answered, interrupted, over, sig, before, anywhere, withheld;
+	bit wait, started, done, answered, interrupted, over, sig, before, anywhere, withheld, keeps;
 }
 Event ev[NT*RING];
 #define E(t,q)	ev[(t)*RING+((q)%RING)]
@@ -229,7 +229,7 @@ inline clear(e) {
 	d_step {
 		e.kind = 0; e.call = 0; e.ret = 0; e.met = 0; e.passed = 0;
 		e.wait = 0; e.started = 0; e.done = 0; e.answered = 0; e.interrupted = 0; e.over = 0;
-		e.sig = 0; e.before = 0; e.anywhere = 0; e.withheld = 0
+		e.sig = 0; e.before = 0; e.anywhere = 0; e.withheld = 0; e.keeps = 0
 	}
 }
 
@@ -302,6 +302,44 @@ inline schedTrim() {
 #define othersReady(t)	(T(LEADER,0).ready || T(LEADER,1).ready || T(LEADER,2).ready)
 #define users(v)	(inUser(v,0) + inUser(v,1) + inUser(v,2))
 #endif
+
+/* The program does something in variant v: all variants do the same in the same order. */
+inline note(v, what) {
+#ifndef UNORDERED
+	d_step {
+	if
+	:: v == LEADER ->
+		log[logged%LOG] = what; logged++;
+		i = 1;
+		do
+		:: i < NV ->
+			if
+			:: before[i] != 0 -> assert(before[i] == what); before[i] = 0; seen[i]++
+			:: else
+			fi;
+			assert(logged-seen[i] < LOG);
+			i++
+		:: else -> break
+		od;
+		i = 0
+	:: else ->
+		if
+		:: seen[v] < logged -> assert(log[seen[v]%LOG] == what); seen[v]++
+		:: else -> assert(before[v] == 0); before[v] = what
+		fi
+	fi
+	}
+#else
+	skip
+#endif
+}
+
+#include "programs.pml"
+
+/* A follower stands at a call, and the leader would come there, too, as it may whenever
+ * others would have the turn: it may have had its time for that as well. */
+#define at(v,t)		(T(v,t).st != ATSTOP && T(v,t).st != DEAD)
+#define comesToCall(t)	((at(1,t) || at(F,t)) && computed(LEADER,t))
 
 /* Carries out what is on the stack. */
 inline engine() {
@@ -376,7 +414,9 @@ inline engine() {
 			:: !bound(v0,t0) && event(v0,t0).kind == PREEMPTED ->
 				/* followerPreempted */
 				if
-				:: T(v0,t0).st == ATSTOP -> push(fGoOn, v0, t0, A_RESUME)
+				:: event(v0,t0).keeps && T(v0,t0).st == ATSTOP -> push(fLetGo, v0, t0, A_RESUME)
+				:: event(v0,t0).keeps && T(v0,t0).st != ATSTOP -> push(fMatch, v0, t0, 0)
+				:: !event(v0,t0).keeps && T(v0,t0).st == ATSTOP -> push(fGoOn, v0, t0, A_RESUME)
 				:: else ->
 					T(v0,t0).stays = T(v0,t0).st;
 					push(fGoOn, v0, t0, A_STAY)
@@ -744,12 +784,24 @@ inline engine() {
 			:: else ->
 				E(t0,x0).started = 1;
 				if
-				:: E(t0,x0).answered && E(t0,x0).sig -> push(fInterruptNow, 0, t0, x0)
-				:: E(t0,x0).answered && !E(t0,x0).sig ->
+				:: E(t0,x0).kind == PREEMPTED ->
+					/* leaderPreempted */
+					if
+#if MUTANT == 16
+					/* The leader goes on with its turn, and followers lose theirs. */
+					:: comesToCall(t0) -> push(fLetGo, LEADER, t0, A_RESUME)
+#else
+					:: comesToCall(t0) -> E(t0,x0).keeps = 1; push(fLetGo, LEADER, t0, A_RESUME)
+#endif
+					:: true -> aside = t0; push(fGoOn, LEADER, t0, A_RESUME)
+					fi;
+					push(fComplete, 0, t0, x0)
+				:: E(t0,x0).kind != PREEMPTED && E(t0,x0).answered && E(t0,x0).sig -> push(fInterruptNow, 0, t0, x0)
+				:: E(t0,x0).kind != PREEMPTED && E(t0,x0).answered && !E(t0,x0).sig ->
 					T(LEADER,t0).ret = E(t0,x0).ret;
 					push(fGoOn, LEADER, t0, A_ANSWER);
 					push(fComplete, 0, t0, x0)
-				:: !E(t0,x0).answered && deadly(E(t0,x0).call) ->
+				:: E(t0,x0).kind != PREEMPTED && !E(t0,x0).answered && deadly(E(t0,x0).call) ->
 					push(fComplete, 0, t0, x0);
 					if
 					:: E(t0,x0).call == EXIT ->
@@ -880,10 +932,7 @@ inline engine() {
 				/* preempt */
 				newRecord(t0, PREEMPTED);
 				x0 = last(t0);
-				E(t0,x0).anywhere = 1; E(t0,x0).started = 1;
-				aside = t0;
-				push(fGoOn, LEADER, t0, A_RESUME);
-				push(fComplete, 0, t0, x0);
+				E(t0,x0).anywhere = 1; E(t0,x0).wait = 1;
 				push(fPublished, 0, t0, x0)
 			:: else -> push(fLetGo, LEADER, t0, A_RESUME)
 			fi
@@ -980,39 +1029,6 @@ inline check() {
 	assert(over || users(2) <= 1)
 #endif
 }
-
-/* The program does something in variant v: all variants do the same in the same order. */
-inline note(v, what) {
-#ifndef UNORDERED
-	d_step {
-	if
-	:: v == LEADER ->
-		log[logged%LOG] = what; logged++;
-		i = 1;
-		do
-		:: i < NV ->
-			if
-			:: before[i] != 0 -> assert(before[i] == what); before[i] = 0; seen[i]++
-			:: else
-			fi;
-			assert(logged-seen[i] < LOG);
-			i++
-		:: else -> break
-		od;
-		i = 0
-	:: else ->
-		if
-		:: seen[v] < logged -> assert(log[seen[v]%LOG] == what); seen[v]++
-		:: else -> assert(before[v] == 0); before[v] = what
-		fi
-	fi
-	}
-#else
-	skip
-#endif
-}
-
-#include "programs.pml"
 
 /* OnSyscall */
 inline arrives(v, t) {

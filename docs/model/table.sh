@@ -48,7 +48,8 @@ wrong signal-dropped        'invalid end state'  schedule -DMUTANT=11 -DPROGRAM=
 wrong handler-out-of-turn   'assertion violated' schedule -DMUTANT=12 -DPROGRAM=5
 wrong room-too-early        'assertion violated' schedule -DMUTANT=13 -DPROGRAM=3 -DAHEAD=1
 wrong killed-ready          'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=3 -DKILL
-wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=6 -DKILL
+wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=15 -DPROGRAM=6 -DKILL
+wrong preempt-uneven        'invalid end state'  schedule -DMUTANT=16 -DPROGRAM=2 -DHALTS=2 -DUNORDERED
 wrong merge-arrives-early   'assertion violated' merge -DMUTANT=1
 wrong merge-waits-for-one   'assertion violated' merge -DMUTANT=2
 wrong merge-at-once         'assertion violated' merge -DMUTANT=3
