@@ -27,6 +27,11 @@ func (e *Engine) leaderCall(th *thread) {
 		// The kernel restarts the call that a signal without consequences
 		// interrupted: it is still the same event.
 		ev.interrupted = false
+		if ev.pi != nil && ev.pi.granted {
+			// It has what it waits for, and nobody would wake it again.
+			e.leaderExit(th, -eAGAIN)
+			return
+		}
 		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: true}
 		if s.call.Nr == ev.raw.Nr && ev.run != nil {
 			a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
