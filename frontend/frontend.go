@@ -344,6 +344,8 @@ type Capabilities struct {
 	Onlooker bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
+	// Areas is true when OpRun can make memory (Action.Area).
+	Areas bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -36,6 +36,7 @@ func (e *Engine) leaderCall(th *thread) {
 		if s.call.Nr == ev.raw.Nr && ev.run != nil {
 			a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 		}
+		e.divert(th, ev, &a)
 		e.enter(th, ev, a)
 		return
 	}
@@ -254,6 +255,7 @@ func (e *Engine) advance(ev *record) {
 	if ev.deadly && (!ev.wholeProcess || ev.inTurn) {
 		e.goOn(th, a)
 	} else {
+		e.divert(th, ev, &a)
 		e.enter(th, ev, a)
 	}
 	if ends {
@@ -314,6 +316,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		ev.endTurn()
 		ev.outs = nil
 		e.capture(ev, s, ret)
+		e.landNow(th, ev)
 		th.settling = ev
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
@@ -334,6 +337,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.noteText(th, ev)
 	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
+	e.landLater(th, ev, ret)
 	th.charge(ev)
 	if ret != -eINTR {
 		// A signal without consequences would have the kernel go on with the call.
