@@ -10,11 +10,12 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// A call that sleeps in one thread ends while another one has its turn. Were its output
-// there at once, the other would see that at one instruction in the leader and at another
-// one, or never, in a follower. So where threads take turns the leader's kernel writes the
-// output of such calls to memory that the program does not know (area), and each variant
-// has it where the program wants it when the thread has its next turn.
+// A call that sleeps in one thread ends while another one has its turn, and one that waits
+// for all variants begins in one. Were its output there at once, the other would see that at
+// one instruction in the leader and at another one, or never, in a follower. So where threads
+// take turns the leader's kernel writes the output of such calls to memory that the program
+// does not know (area), and each variant has it where the program wants it when the thread has
+// its next turn.
 //
 // The leader's other threads can reach that memory, and change or unmap it. What they
 // write there counts as what the kernel has given, for all variants, as if they had
@@ -107,13 +108,9 @@ func (th *thread) leaveArea() {
 	th.area, th.areaOf = nil, nil
 }
 
-// dropArea forgets th's area, which is not there.
-func (e *Engine) dropArea(th *thread) {
-	if th.area != nil && th.areaOf.mapped(*th.area) {
-		e.note(th.areaOf.space.Unmap(th.area.at, th.area.size))
-	}
-	th.area, th.areaOf = nil, nil
-}
+// dropArea forgets th's area, which may not be there. The range is used for nothing else
+// then, because it may be there all the same.
+func (th *thread) dropArea() { th.area, th.areaOf = nil, nil }
 
 // target is where a task wants output that its arguments do not say: the header of a
 // message, and vectors, as they were when it came to the call.
@@ -133,6 +130,8 @@ type diversion struct {
 	// filled by these.
 	head, table, data, name, control *part
 	target                           target
+	// fresh: the area was to be made with the call.
+	fresh bool
 	// fault: the leader's memory did not take the output in the end.
 	fault bool
 }
@@ -154,8 +153,8 @@ type late struct {
 // the kernel make, if it may come at a time when others have their turn.
 func (e *Engine) divert(th *thread, ev *record, a *frontend.Action) {
 	s := &th.sides[frontend.Leader]
-	if !e.caps.Areas || e.followers == 0 || e.parallel() || !ev.call.Blocks || ev.birth != nil || th.proc.space == nil ||
-		s.call.Nr != ev.raw.Nr {
+	if !e.caps.Areas || e.followers == 0 || e.parallel() || !ev.mayBeLate() || ev.follow != followAnswer ||
+		th.proc.space == nil || s.call.Nr != ev.raw.Nr {
 		return
 	}
 	ev.diverted = nil
@@ -171,13 +170,14 @@ func (e *Engine) divert(th *thread, ev *record, a *frontend.Action) {
 		return
 	}
 	start := e.layout.Real(frontend.Leader, th.area.at)
+	d.fresh = fresh
 	d.place(start)
 	content := d.content(start)
 	if fresh {
 		a.Area = &frontend.Area{Addr: start, Size: th.area.size, Content: content}
 	} else if _, err := e.host.WriteVariantMem(s.task, start, content); err != nil {
 		// Somebody has changed it.
-		e.dropArea(th)
+		th.dropArea()
 		return
 	}
 	for i, p := range d.points {
@@ -186,6 +186,12 @@ func (e *Engine) divert(th *thread, ev *record, a *frontend.Action) {
 		}
 	}
 	ev.diverted = d
+}
+
+// mayBeLate reports whether others may have turns between the leader's coming to the call
+// and its end: in a follower they may have them behind it.
+func (ev *record) mayBeLate() bool {
+	return ev.kind == event.Call && (ev.call.Blocks || ev.wait && ev.after == nil)
 }
 
 // plan finds the output of ev. It is false when that cannot come late.
@@ -406,7 +412,7 @@ func (d *diversion) bound(h *header) {
 
 // targetOf notes where v's task of th, which has come to ev, wants output.
 func (e *Engine) targetOf(th *thread, v int, ev *record) *target {
-	if ev.kind != event.Call || !ev.call.Blocks {
+	if !ev.mayBeLate() {
 		return nil
 	}
 	s := &th.sides[v]
@@ -441,9 +447,9 @@ func (e *Engine) landLater(th *thread, ev *record, ret int64) {
 	if d == nil {
 		return
 	}
-	if ret == -eNOMEM {
-		// There was no memory for the area, perhaps.
-		e.dropArea(th)
+	if ret == -eNOMEM && d.fresh {
+		// Perhaps for the area.
+		th.dropArea()
 	}
 	if len(ev.outs) > 0 {
 		th.sides[frontend.Leader].late = &late{ev, ev.outs, &d.target}

@@ -44,9 +44,9 @@ func (e *Engine) leaderCall(th *thread) {
 	if !th.room() {
 		th.held = true
 		e.began(th, frontend.Leader)
-		if d := &s.domain.sides[frontend.Leader]; (e.inherits(&s.call) || e.rules.leads[e.row(&s.call).ID]) && !d.runs(th) {
-			// Nobody may change the futex before it has been looked at, and what may be
-			// no call of followers ends no turn.
+		if d := &s.domain.sides[frontend.Leader]; !d.runs(th) {
+			// What the call asks, and what it gives, is that of now. Followers do not need
+			// turns of others to make room: the leader's have not had them.
 			d.runners = append(d.runners, th)
 		}
 		return
