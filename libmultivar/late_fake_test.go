@@ -67,3 +67,33 @@ func TestOutputInterleavesAlike(t *testing.T) {
 		t.Errorf("%d reads, %d threads", late, ran)
 	}
 }
+
+// Memory that another thread has taken away meanwhile is none in any variant.
+func TestOutputToNothing(t *testing.T) {
+	gone := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		const private = 0x22
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+			fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(private), fakefe.Num(^uint64(0)), num(0)).As("at"),
+			fakefe.Thread(
+				fakefe.Call(nr("read"), num(3), fakefe.Var("at"), num(20)).As("ret"),
+				fakefe.Call(nr("lseek"), num(1), fakefe.Var("ret"), num(0))),
+			fakefe.Call(nr("sched_yield")), fakefe.Call(nr("sched_yield")),
+			fakefe.Call(nr("munmap"), fakefe.Var("at"), num(4096)),
+			fakefe.Call(nr("sched_yield")), fakefe.Call(nr("sched_yield")),
+			fakefe.Call(nr("exit"), num(0)),
+		}}
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(rapid.Uint64().Draw(rt, "kernel")))
+		s.agreed(rt)
+		for _, list := range s.record.Seen[frontend.Leader] {
+			for _, o := range list {
+				if o.Nr == nr("read") && o.Value == -14 {
+					gone++
+				}
+			}
+		}
+	})
+	if gone == 0 {
+		t.Error("the memory was always there")
+	}
+}

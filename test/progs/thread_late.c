@@ -114,6 +114,34 @@ static void by_waitid(void)
 	CHECK(waitid(P_PID, child, info, WEXITED) == 0 && info->si_pid == child && info->si_status == 7);
 }
 
+static int gone_pipe[2];
+static char *gone;
+
+static void *into_nothing(void *arg)
+{
+	waiting = 1;
+	CHECK_ERR(read(gone_pipe[0], gone, 1), EFAULT);
+	return arg;
+}
+
+/* Another thread takes the memory away while the call sleeps. */
+static void unmapped(void)
+{
+	pthread_t t;
+	CHECK(pipe(gone_pipe) == 0);
+	gone = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(gone != MAP_FAILED);
+	waiting = 0;
+	CHECK(pthread_create(&t, NULL, into_nothing, NULL) == 0);
+	while (!waiting)
+		sched_yield();
+	sleep_ms(10);
+	CHECK(munmap(gone, PAGE) == 0);
+	CHECK(write(gone_pipe[1], "x", 1) == 1);
+	CHECK(pthread_join(t, NULL) == 0);
+	ok("memory that is gone");
+}
+
 static void *sleeper(void *arg)
 {
 	waiting = 1;
@@ -203,5 +231,6 @@ int main(void)
 	rounds("recvfrom", by_recvfrom, by_writing, 0);
 	rounds("recvmsg", by_recvmsg, by_writing, 0);
 	rounds("accept", by_accept, by_connecting, 0);
+	unmapped();
 	return 0;
 }
