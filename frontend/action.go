@@ -54,6 +54,9 @@ const (
 	// also be done to a task that has made a call meanwhile, of which the program sees
 	// nothing.
 	OpStop
+	// OpRevoke (running in user mode, or in a call of its agent's): take back the lease that
+	// the leader's task has. Its next call is reported. Nothing happens when it has none.
+	OpRevoke
 	// OpEnd: kill everything and return from Run. Task is not used.
 	OpEnd
 )
@@ -80,6 +83,9 @@ type Action struct {
 
 	Place     *Placement
 	TimeStamp TimeStamp
+
+	// Lease is for actions that let the task go on with its program.
+	Lease Lease
 }
 
 // Area is memory of a task's process that its program has not asked for: Size bytes at

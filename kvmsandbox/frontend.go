@@ -105,6 +105,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Onlooker:    true,
 		Threads:     true,
 		Areas:       true,
+		Agents:      !contains,
 
 		ReservedStart: vhost.SlotStart,
 		ReservedEnd:   vhost.SlotEnd,
@@ -144,6 +145,7 @@ func (f *FrontEnd) Run(
 		started: time.Now(), tick: f.tick, spin: f.spin, hostSpin: hostSpin,
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
 		interps: map[frontend.File]frontend.File{},
+		agents:  agents{table: -1},
 	}
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {

@@ -46,6 +46,9 @@ type encoder struct {
 	inline, total uint64
 	// gone is set when the task died meanwhile; the record is useless then.
 	gone bool
+	// memory, if it is not nil, is what is read in place of the task's memory, which is
+	// of later.
+	memory func(addr uint64, p []byte) bool
 }
 
 // encode returns the request record of task s at its call.
@@ -79,6 +82,12 @@ func (x *encoder) arguments(th *thread) {
 func (x *encoder) read(addr uint64, p []byte) (int, bool) {
 	if len(p) == 0 {
 		return 0, true
+	}
+	if x.memory != nil {
+		if x.memory(addr, p) {
+			return len(p), true
+		}
+		return 0, false
 	}
 	n, err := x.e.host.ReadVariantMem(x.task, addr, p)
 	if err != nil {
@@ -129,7 +138,12 @@ func (x *encoder) arg(i uint8, a *sysabi.Arg, v uint64, th *thread) {
 	case sysabi.StrVec:
 		x.strings(i, v)
 	case sysabi.Buf:
-		x.pointer(i, event.PartValue, 0, a.Kind, v)
+		if a.Len.Kind == sysabi.LenEncoded {
+			// Some drivers take a value where they say that they take a pointer to one.
+			x.number(i, event.PartValue, 0, sysabi.Addr, v)
+		} else {
+			x.pointer(i, event.PartValue, 0, a.Kind, v)
+		}
 		if a.Dir&sysabi.In != 0 && v != 0 {
 			x.data(i, event.PartBase, 0, a.Kind, v, x.length(a))
 		}

@@ -113,6 +113,7 @@ var progs = []prog{
 	{name: "sig_restart"},
 	{name: "sig_altstack"},
 	{name: "sig_eintr"},
+	{name: "sig_open"},
 	{name: "sig_stop", unprivileged: true},
 	{name: "sig_timer"},
 	{name: "sig_await"},
@@ -150,11 +151,19 @@ var progs = []prog{
 	{name: "sys_mount", namespaces: true},
 	{name: "sys_names"},
 	{name: "sys_notify"},
+	{name: "sys_own", unprivileged: true},
 	{name: "sys_sched"},
 	{name: "sys_signals"},
 	{name: "sys_sockets"},
 	{name: "sys_time"},
 	{name: "sys_wait"},
+
+	// Each command of calls that have many, for commands_test.go.
+	{name: "cmd_files", unprivileged: true},
+	{name: "cmd_ioctl", unprivileged: true},
+	{name: "cmd_process", unprivileged: true},
+	{name: "cmd_sockets", unprivileged: true},
+	{name: "cmd_terminal", unprivileged: true},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},
@@ -162,7 +171,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "trace", "tree",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "seal", "streams", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {
