@@ -15,6 +15,8 @@ const (
 	// own call, but for the result. With Stoppable, which needs Exit, OpStop ends the
 	// call when it sleeps, as a signal without a handler would: with a restart code.
 	OpRun Op = iota
+	// With Area set, that memory is made first; when it cannot be, the call is not run and
+	// its result is the error.
 	// OpAnswer (call entry): do not run the call, its result is Ret.
 	// (call exit): the result is Ret instead of the kernel's.
 	OpAnswer
@@ -71,6 +73,7 @@ type Action struct {
 	Stoppable bool
 	File      File
 	FileArg   int
+	Area      *Area
 
 	Ret     int64
 	Signal  *Signal
@@ -83,4 +86,12 @@ type Action struct {
 
 	// Lease is for actions that let the task go on with its program.
 	Lease Lease
+}
+
+// Area is memory of a task's process that its program has not asked for: Size bytes at
+// Addr, where nothing is, both multiples of the page size. They can be read and written,
+// are its own, and begin with Content.
+type Area struct {
+	Addr, Size uint64
+	Content    []byte
 }

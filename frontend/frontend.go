@@ -345,6 +345,8 @@ type Capabilities struct {
 	Onlooker bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
+	// Areas is true when OpRun can make memory (Action.Area).
+	Areas bool
 	// Agents is true when the Host implements Agents.
 	Agents bool
 	// Threads is true when processes with several threads are supported.

@@ -56,6 +56,13 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	t.call.exit = a.Exit
 	t.call.ranNr, t.call.ranArgs = a.Nr, a.Args
 	args := a.Args
+	if a.Area != nil {
+		if ret, err := s.makeArea(t, a.Area); err != nil {
+			return err
+		} else if ret < 0 {
+			return s.done(t, ret)
+		}
+	}
 	if a.File != 0 {
 		if a.FileArg < 0 || a.FileArg >= len(args) {
 			return fmt.Errorf("argument %d cannot hold a descriptor", a.FileArg)

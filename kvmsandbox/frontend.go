@@ -104,6 +104,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Executables: true,
 		Onlooker:    true,
 		Threads:     true,
+		Areas:       true,
 		Agents:      !contains,
 
 		ReservedStart: vhost.SlotStart,

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
@@ -160,4 +161,18 @@ func readable(nr int64, a *[6]uint64) {
 			a[2] |= protRead
 		}
 	}
+}
+
+// makeArea maps memory for the monitor in t's process. Nothing was there, so the guest has
+// no entries for it that would have to go.
+func (s *session) makeArea(t *task, a *frontend.Area) (ret int64, err error) {
+	ret, err = s.call1(t, unix.SysMmap, a.Addr, a.Size, protRead|protWrite,
+		unix.MapPrivate|unix.MapAnonymous|unix.MapFixedNoreplace, ^uint64(0), 0)
+	if err != nil || ret < 0 {
+		return ret, err
+	}
+	if _, err := s.WriteVariantMem(t.id, a.Addr, a.Content); err != nil {
+		return 0, err
+	}
+	return 0, nil
 }

@@ -88,6 +88,7 @@ func (e *Engine) leave(th *thread, v int) {
 	s.ended = true
 	if v == frontend.Leader {
 		e.dropChange(th)
+		th.leaveArea()
 	} else {
 		defer e.moveLane(th.proc.lane, v)
 	}
@@ -195,6 +196,11 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	if s.stays != unborn {
 		e.stay(th, a.Task.Variant)
 		return
+	}
+	if s.late != nil {
+		if e.land(th, a.Task.Variant, &a); e.ended {
+			return
+		}
 	}
 	s.stop = running
 	s.resumed = e.now

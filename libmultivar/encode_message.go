@@ -14,6 +14,13 @@ const (
 	mmsghdrSize = 64
 )
 
+// Members of struct msghdr that are pointers.
+const (
+	msghdrName    = 0
+	msghdrVectors = 16
+	msghdrControl = 32
+)
+
 // header is a struct msghdr.
 type header struct {
 	name, iov, iovLen, control, controlLen uint64

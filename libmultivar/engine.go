@@ -182,6 +182,8 @@ type Engine struct {
 	written map[string]bool
 	// piLocks are the futexes that inherit priorities and for which somebody waits.
 	piLocks map[piKey]*piLock
+	// moving are calls that wait to be moved to such a futex, by where they wait.
+	moving map[piKey][]*record
 	// shownPids are real ids of processes outside that the program has seen.
 	shownPids map[int]bool
 	// inexact counts signals that were delivered in the middle of computations.
@@ -263,6 +265,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		twins:     make(map[string]*twin),
 		segments:  make(map[int]int),
 		piLocks:   make(map[piKey]*piLock),
+		moving:    make(map[piKey][]*record),
 		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
 	}

@@ -83,6 +83,7 @@ func (e *Engine) meet(th *thread, v int, ev *record) {
 	s := &th.sides[v]
 	s.met = ev
 	s.asked = s.call
+	s.target = e.targetOf(th, v, ev)
 	ev.met++
 	e.advance(ev)
 	if a := ev.withheld; a != nil && ev.met == e.followers {
@@ -291,7 +292,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	}
 	switch follow {
 	case followAnswer:
-		if err := e.deliver(ev, v, s); err != nil {
+		if err := e.bring(ev, v, s); err != nil {
 			e.divergeOutput(th, v, ev, err)
 			return
 		}
@@ -384,7 +385,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 		th.noteRobust(v, ev)
 	}
 	if ev.follow == followReap || ev.follow == followClone {
-		if err := e.deliver(ev, v, s); err != nil {
+		if err := e.bring(ev, v, s); err != nil {
 			e.divergeOutput(th, v, ev, err)
 			return
 		}

@@ -28,15 +28,22 @@ import (
 
 // Operations of futex(2) (include/uapi/linux/futex.h).
 const (
-	futexLockPI     = 6
-	futexUnlockPI   = 7
-	futexTryLockPI  = 8
-	futexWaitBits   = 9
-	futexWakeBits   = 10
-	futexLockPI2    = 13
-	futexPrivate    = 128
-	futexRealtime   = 256
-	futexOperations = ^uint32(futexPrivate | futexRealtime)
+	futexWait        = 0
+	futexWake        = 1
+	futexRequeue     = 3
+	futexCmpRequeue  = 4
+	futexWakeOp      = 5
+	futexLockPI      = 6
+	futexUnlockPI    = 7
+	futexTryLockPI   = 8
+	futexWaitBits    = 9
+	futexWakeBits    = 10
+	futexWaitToPI    = 11
+	futexRequeueToPI = 12
+	futexLockPI2     = 13
+	futexPrivate     = 128
+	futexRealtime    = 256
+	futexOperations  = ^uint32(futexPrivate | futexRealtime)
 )
 
 // eTIMEDOUT is the result of a wait that has lasted long enough.
@@ -58,8 +65,13 @@ type piLock struct {
 // inherited is what a call does to a futex that inherits priorities.
 type inherited struct {
 	key piKey
+	// arg is the argument that is its address.
+	arg int
 	// old and word are its word before and after the call has begun.
 	old, word uint32
+	// from is where the call waits to be moved to the futex, nil when it does not (any
+	// more); see requeue.go.
+	from *piKey
 	// waits: the leader's thread has to wait for it. granted: it has it. idle: the
 	// kernel has ended its wait, and it stands at the end of the call until it has.
 	waits, granted, idle bool
@@ -81,7 +93,7 @@ func (e *Engine) inherits(c *frontend.Call) bool {
 		return false
 	}
 	switch uint32(c.Args[1]) & futexOperations {
-	case futexLockPI, futexUnlockPI, futexTryLockPI, futexLockPI2:
+	case futexLockPI, futexUnlockPI, futexTryLockPI, futexLockPI2, futexWaitToPI, futexRequeueToPI:
 		return true
 	}
 	return false
@@ -89,7 +101,11 @@ func (e *Engine) inherits(c *frontend.Call) bool {
 
 // prepareFutex carries out calls about futexes that inherit priorities.
 func (e *Engine) prepareFutex(th *thread, ev *record) {
-	if ev.answered || !e.inherits(&ev.raw) {
+	if ev.answered {
+		return
+	}
+	if !e.inherits(&ev.raw) {
+		e.refuseMoved(th, ev)
 		return
 	}
 	if e.parallel() {
@@ -97,15 +113,24 @@ func (e *Engine) prepareFutex(th *thread, ev *record) {
 		e.answer(ev, -eNOSYS)
 		return
 	}
-	task, addr, op := th.sides[frontend.Leader].task, ev.raw.Args[0], uint32(ev.raw.Args[1])
-	lock := op&futexOperations == futexLockPI || op&futexOperations == futexLockPI2
+	task, op := th.sides[frontend.Leader].task, uint32(ev.raw.Args[1])
+	command, arg := op&futexOperations, 0
+	lock := command == futexLockPI || command == futexLockPI2
 	switch {
-	case op&futexRealtime != 0 && op&futexOperations != futexLockPI2:
+	case op&futexRealtime != 0 && command != futexLockPI2 && command != futexWaitToPI:
 		e.answer(ev, -eNOSYS)
 		return
-	case lock && !e.validLimit(task, ev.raw.Args[3], ev):
+	case (lock || command == futexWaitToPI) && !e.validLimit(task, ev.raw.Args[3], ev):
 		return
-	case addr%4 != 0:
+	case command == futexWaitToPI || command == futexRequeueToPI:
+		arg = 4
+		if errno := e.refusePair(task, &ev.raw); errno != 0 {
+			e.answer(ev, -errno)
+			return
+		}
+	}
+	addr := ev.raw.Args[arg]
+	if addr%4 != 0 {
 		e.answer(ev, -eINVAL)
 		return
 	}
@@ -114,13 +139,15 @@ func (e *Engine) prepareFutex(th *thread, ev *record) {
 		e.answer(ev, -eFAULT)
 		return
 	}
-	pi := &inherited{key: piKey{at: e.layout.Canonical(frontend.Leader, addr)}, old: word, word: word}
-	if op&futexPrivate != 0 {
-		pi.key.proc = th.proc
-	}
-	if op&futexOperations == futexUnlockPI {
+	pi := &inherited{key: e.futexKey(th, &ev.raw, arg), arg: arg, old: word, word: word}
+	switch command {
+	case futexUnlockPI:
 		e.unlockPI(th, ev, pi)
-	} else {
+	case futexWaitToPI:
+		e.waitToMove(th, ev, pi)
+	case futexRequeueToPI:
+		e.requeuePI(th, ev, pi)
+	default:
 		e.lockPI(th, ev, pi, lock)
 	}
 	if pi.word != pi.old && !e.writeFutex(task, addr, pi.word) {
@@ -128,9 +155,18 @@ func (e *Engine) prepareFutex(th *thread, ev *record) {
 		return
 	}
 	ev.pi = pi
-	if pi.waits {
+	if pi.waits && pi.from == nil {
 		e.queue(th, ev)
 	}
+}
+
+// futexKey names the futex to which argument arg of the leader's call c points.
+func (e *Engine) futexKey(th *thread, c *frontend.Call, arg int) piKey {
+	key := piKey{at: e.layout.Canonical(frontend.Leader, c.Args[arg])}
+	if uint32(c.Args[1])&futexPrivate != 0 {
+		key.proc = th.proc
+	}
+	return key
 }
 
 // validLimit reports whether a limit of time can be read and is one; otherwise it
@@ -232,15 +268,20 @@ func (e *Engine) waitedFor(ev *record) *piLock {
 	return l
 }
 
-// queue lets th wait in ev behind those that wait already.
-func (e *Engine) queue(th *thread, ev *record) {
-	l := e.piLocks[ev.pi.key]
+// behind lets ev wait for the futex key, which owner has, behind those that wait already.
+func (e *Engine) behind(key piKey, owner *thread, ev *record) {
+	l := e.piLocks[key]
 	if l == nil {
 		l = &piLock{}
-		e.piLocks[ev.pi.key] = l
+		e.piLocks[key] = l
 	}
-	l.owner = e.living(int(ev.pi.old & futexOwner))
+	l.owner = owner
 	l.waiters = append(l.waiters, ev)
+}
+
+// queue lets th wait in ev behind those that wait already.
+func (e *Engine) queue(th *thread, ev *record) {
+	e.behind(ev.pi.key, e.living(int(ev.pi.old&futexOwner)), ev)
 	ev.run = func(_ int, own *frontend.Call) (int64, [6]uint64) {
 		op := uint32(own.Args[1])
 		clock := op & futexRealtime
@@ -263,6 +304,10 @@ func (th *thread) wakeBit() uint64 { return 1 << (th.id % 32) }
 // unqueue lets nobody wait in ev any more.
 func (e *Engine) unqueue(ev *record) {
 	if ev.pi == nil || !ev.pi.waits {
+		return
+	}
+	if ev.pi.from != nil {
+		e.stopMoving(ev)
 		return
 	}
 	l := e.piLocks[ev.pi.key]
@@ -289,17 +334,23 @@ func (e *Engine) unlockPI(th *thread, ev *record, pi *inherited) {
 		return
 	}
 	pi.word = futexWaiters | uint32(heir.thread.tid)
+	e.wake(ev, pi, heir, 0)
+}
+
+// wake has the call ev, whose result is ret, wake heir, which has got the futex. It sleeps
+// at the first address of its own call, where the caller has the same memory.
+func (e *Engine) wake(ev *record, pi *inherited, heir *record, ret int64) {
 	if heir.pi.idle {
 		pi.heir = heir
-		e.answer(ev, 0)
+		e.answer(ev, ret)
 		return
 	}
 	ev.run = func(_ int, own *frontend.Call) (int64, [6]uint64) {
 		const all = 1<<31 - 1
-		op := uint32(own.Args[1])
-		return own.Nr, [6]uint64{own.Args[0], uint64(futexWakeBits | op&futexPrivate), all, 0, 0, heir.thread.wakeBit()}
+		private := heir.raw.Args[1] & futexPrivate
+		return own.Nr, [6]uint64{heir.raw.Args[0], futexWakeBits | private, all, 0, 0, heir.thread.wakeBit()}
 	}
-	ev.after = func(int64) int64 { return 0 }
+	ev.after = func(int64) int64 { return ret }
 }
 
 // grant makes the first that waits for l its owner, nil when nobody does: other processes
@@ -309,7 +360,7 @@ func (e *Engine) grant(key piKey, l *piLock, same func(word uint32) bool) *recor
 		return nil
 	}
 	i := slices.IndexFunc(l.waiters, func(w *record) bool {
-		word, ok := e.futexWord(w.thread.sides[frontend.Leader].task, w.raw.Args[0])
+		word, ok := e.futexWord(w.thread.sides[frontend.Leader].task, w.raw.Args[w.pi.arg])
 		return ok && same(word)
 	})
 	if i < 0 {
@@ -332,9 +383,9 @@ func (e *Engine) inherit(th *thread, v int, ev *record) error {
 		return nil
 	}
 	s := &th.sides[v]
-	addr := s.call.Args[0]
+	addr := s.call.Args[pi.arg]
 	if word, ok := e.futexWord(s.task, addr); !ok || word != pi.old || !e.writeFutex(s.task, addr, pi.word) {
-		return &outputError{0, addr, frontend.ErrFault}
+		return &outputError{uint8(pi.arg), addr, frontend.ErrFault}
 	}
 	return nil
 }
@@ -346,6 +397,8 @@ func (e *Engine) waited(ev *record, ret int64) (int64, bool) {
 	switch {
 	case ev.pi.granted:
 		return 0, true
+	case ev.pi.arg != 0:
+		return e.waitedToMove(ev, ret)
 	case isRestart(ret):
 		return ret, true
 	case ret == 0, ret == -eAGAIN, ret == -eINTR:

@@ -27,10 +27,16 @@ func (e *Engine) leaderCall(th *thread) {
 		// The kernel restarts the call that a signal without consequences
 		// interrupted: it is still the same event.
 		ev.interrupted = false
+		if ev.pi != nil && ev.pi.granted {
+			// It has what it waits for, and nobody would wake it again.
+			e.leaderExit(th, -eAGAIN)
+			return
+		}
 		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: true}
 		if s.call.Nr == ev.raw.Nr && ev.run != nil {
 			a.Nr, a.Args = ev.run(frontend.Leader, &s.call)
 		}
+		e.divert(th, ev, &a)
 		e.enter(th, ev, a)
 		return
 	}
@@ -38,9 +44,9 @@ func (e *Engine) leaderCall(th *thread) {
 	if !th.room() {
 		th.held = true
 		e.began(th, frontend.Leader)
-		if d := &s.domain.sides[frontend.Leader]; (e.inherits(&s.call) || e.rules.leads[e.row(&s.call).ID]) && !d.runs(th) {
-			// Nobody may change the futex before it has been looked at, and what may be
-			// no call of followers ends no turn.
+		if d := &s.domain.sides[frontend.Leader]; !d.runs(th) {
+			// What the call asks, and what it gives, is that of now. Followers do not need
+			// turns of others to make room: the leader's have not had them.
 			d.runners = append(d.runners, th)
 		}
 		return
@@ -252,6 +258,7 @@ func (e *Engine) advance(ev *record) {
 	if ev.deadly && (!ev.wholeProcess || ev.inTurn) {
 		e.goOn(th, a)
 	} else {
+		e.divert(th, ev, &a)
 		e.enter(th, ev, a)
 	}
 	if ends {
@@ -312,6 +319,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		ev.endTurn()
 		ev.outs = nil
 		e.capture(ev, s, ret)
+		e.landNow(th, ev)
 		th.settling = ev
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
@@ -332,6 +340,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	e.noteText(th, ev)
 	e.mirrorWrite(th, ev)
 	e.capture(ev, s, seen)
+	e.landLater(th, ev, ret)
 	th.charge(ev)
 	if ret != -eINTR {
 		// A signal without consequences would have the kernel go on with the call.

@@ -31,7 +31,7 @@ func (e *Engine) translatePids(th *thread, ev *record) {
 	if ev.name == "rt_sigtimedwait" {
 		ev.after = func(ret int64) int64 {
 			if ret > 0 {
-				e.showSender(ev, ev.raw.Args[1], int(ret))
+				e.showSender(ev, ev.diverted.where(1, ev.raw.Args[1]), int(ret))
 			}
 			return ret
 		}

@@ -59,6 +59,9 @@ func (e *Engine) capture(ev *record, s *side, ret int64) {
 		ret = -eINTR
 	}
 	r := reader{e: e, task: s.task, args: ev.raw.Args, ret: ret, ev: ev}
+	for i := range r.args {
+		r.args[i] = ev.diverted.where(i, r.args[i])
+	}
 	if ret == 0 && ev.call.Handler == sysabi.HandlerWait4 {
 		// WNOHANG found nobody: nothing was written.
 		return
@@ -179,6 +182,10 @@ func (r *reader) length(i uint8, a *sysabi.Arg) uint64 {
 
 // gather records total bytes that were spread over vectors as one block.
 func (r *reader) gather(arg uint8, index uint32, addr, n, total uint64) {
+	if d := r.ev.diverted; d != nil && d.data != nil {
+		r.add(arg, event.PartIov, index, sysabi.Iovec, d.data.at, min(total, d.data.size))
+		return
+	}
 	x := encoder{e: r.e, task: r.task}
 	vs, _ := x.vectors(addr, n)
 	block := make([]byte, 0, min(total, maxTransfer))
@@ -204,6 +211,7 @@ func (r *reader) msghdr(arg uint8, index uint32, addr, total uint64) {
 		return
 	}
 	h := parseHeader(raw[:])
+	r.ev.diverted.bound(&h)
 	put := func(part uint8, p []byte) {
 		r.ev.outs = append(r.ev.outs, event.Field{Arg: arg, Part: part, Index: index, Kind: sysabi.Msghdr, Data: p})
 	}
@@ -235,21 +243,27 @@ func (o *outputError) Error() string {
 
 func (o *outputError) Unwrap() error { return o.err }
 
-// deliver copies the output of ev into follower v.
+// deliver copies the output of ev into variant v.
 func (e *Engine) deliver(ev *record, v int, s *side) error {
-	for i := range ev.outs {
-		f := &ev.outs[i]
+	return e.deliverAll(ev, ev.outs, v, s, nil)
+}
+
+// deliverAll copies output of ev into variant v. The header of a message and vectors are
+// those of to or, when that is nil, what is in memory now.
+func (e *Engine) deliverAll(ev *record, outs []event.Field, v int, s *side, to *target) error {
+	for i := range outs {
+		f := &outs[i]
 		if f.Arg >= 6 {
 			continue
 		}
-		if err := e.deliverField(ev, v, s, f); err != nil {
+		if err := e.deliverField(ev, v, s, f, to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error {
+func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field, to *target) error {
 	addr := s.call.Args[f.Arg]
 	put := func(at uint64, p []byte) error {
 		if len(p) == 0 {
@@ -262,20 +276,10 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error 
 	}
 	switch f.Kind {
 	case sysabi.Iovec:
-		x := encoder{e: e, task: s.task, args: s.call.Args}
-		a := &ev.call.Args[f.Arg]
-		n := uint64(0)
-		switch a.Kind {
-		case sysabi.Iovec:
-			n = vectorCount(a, &s.call.Args)
-		case sysabi.Msghdr, sysabi.Mmsghdr:
-			h, err := e.header(s.task, addr+uint64(f.Index)*mmsghdrSize)
-			if err != nil {
-				return &outputError{f.Arg, addr, err}
-			}
-			addr, n = h.iov, h.iovLen
+		vs, err := e.vectorsFor(ev, s, f, to)
+		if err != nil {
+			return &outputError{f.Arg, addr, err}
 		}
-		vs, _ := x.vectors(addr, n)
 		data := f.Data
 		for _, w := range vs {
 			take := min(w.len, uint64(len(data)))
@@ -298,9 +302,14 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error 
 		case event.PartFlags:
 			return put(at+48, f.Data)
 		}
-		h, err := e.header(s.task, at)
-		if err != nil {
-			return &outputError{f.Arg, at, err}
+		var h header
+		if to != nil {
+			h = to.header
+		} else {
+			var err error
+			if h, err = e.header(s.task, at); err != nil {
+				return &outputError{f.Arg, at, err}
+			}
 		}
 		if f.Part == event.PartName {
 			return put(h.name, f.Data)
@@ -321,6 +330,28 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error 
 		return put(addr, e.translateText(ev, f.Data, v))
 	}
 	return put(addr, f.Data)
+}
+
+// vectorsFor returns the vectors that take field f of ev's output.
+func (e *Engine) vectorsFor(ev *record, s *side, f *event.Field, to *target) ([]vec, error) {
+	if to != nil {
+		return to.vectors, nil
+	}
+	a, addr := &ev.call.Args[f.Arg], s.call.Args[f.Arg]
+	n := uint64(0)
+	switch a.Kind {
+	case sysabi.Iovec:
+		n = vectorCount(a, &s.call.Args)
+	case sysabi.Msghdr, sysabi.Mmsghdr:
+		h, err := e.header(s.task, addr+uint64(f.Index)*mmsghdrSize)
+		if err != nil {
+			return nil, err
+		}
+		addr, n = h.iov, h.iovLen
+	}
+	x := encoder{e: e, task: s.task, args: s.call.Args}
+	vs, _ := x.vectors(addr, n)
+	return vs, nil
 }
 
 func (e *Engine) header(t frontend.Task, addr uint64) (header, error) {

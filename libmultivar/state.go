@@ -94,6 +94,10 @@ type side struct {
 	status frontend.Status
 	// robust is where the task's list of robust futexes is, 0 when it has none.
 	robust uint64
+	// late is output that the task gets with its next turn, target where the call at hand
+	// wants output that its arguments do not say.
+	late   *late
+	target *target
 	// extra is where a follower is among calls that only one of it and the leader makes.
 	extra sequence
 	// waiters are the threads of this variant that wait for an unborn task's birth
@@ -165,6 +169,10 @@ type thread struct {
 	victim *process
 	// bequests are the futexes that the leader's thread left to others when it died.
 	bequests []bequest
+	// area is the memory of the leader's thread for output that comes late, nil when it has
+	// none (any more), and areaOf where it belongs.
+	area   *area
+	areaOf *areas
 	// places are those of calls of others that change this thread's process and that not
 	// all followers have made.
 	places []place
@@ -183,9 +191,11 @@ type process struct {
 	threads   map[uint32]*thread
 	space     *addrspace.Space
 	lane      *lane
-	handlers  *handlerTable
-	fds       *fdTable
-	comm      string
+	// late are areas for output that comes late.
+	late     *areas
+	handlers *handlerTable
+	fds      *fdTable
+	comm     string
 	// sameImage is false when variants run different programs.
 	sameImage bool
 	dead      bool
@@ -256,6 +266,8 @@ type record struct {
 	// interrupted: the call returned one of the kernel's restart codes.
 	interrupted bool
 	outs        []event.Field
+	// diverted is how the call's output comes late, nil when it does not.
+	diverted *diversion
 	// text, when not empty, is the line for reports of an event whose data were
 	// dropped.
 	text string

@@ -69,14 +69,14 @@ func (e *Engine) showWaited(ev *record, seen int64) {
 	}
 	var p [4]byte
 	binary.LittleEndian.PutUint32(p[:], uint32(seen))
-	if _, err := e.host.WriteVariantMem(ev.thread.sides[frontend.Leader].task, ev.raw.Args[2]+siginfoSender, p[:]); err != nil {
+	if _, err := e.host.WriteVariantMem(ev.thread.sides[frontend.Leader].task, ev.diverted.where(2, ev.raw.Args[2])+siginfoSender, p[:]); err != nil {
 		e.hostFailed(err)
 	}
 }
 
 // waitedID returns the id of the process that the leader's waitid reported.
 func (e *Engine) waitedID(ev *record) int64 {
-	info := ev.raw.Args[2]
+	info := ev.diverted.where(2, ev.raw.Args[2])
 	if info == 0 {
 		return 0
 	}

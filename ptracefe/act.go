@@ -144,6 +144,8 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	switch {
 	case a.File != 0:
 		return s.runWithFile(t, a)
+	case a.Area != nil:
+		return s.runWithArea(t, a)
 	case a.Nr == nr && a.Args == t.info.Args:
 	default:
 		if err := t.load(); err != nil {
@@ -192,6 +194,45 @@ func (s *session) runWithFile(t *task, a *frontend.Action) error {
 		return err
 	}
 	return t.resume(unix.ContinueToCall, 0)
+}
+
+// runWithArea runs a call behind one that makes memory for it.
+func (s *session) runWithArea(t *task, a *frontend.Action) error {
+	in, err := s.inject(t)
+	if err != nil {
+		return err
+	}
+	t.remember()
+	const never = 1 << 62 // more than an address space has, for ENOMEM
+	nr, args := uint64(a.Nr), a.Args
+	switch ret, err := in.call(unix.SysMmap, areaArguments(a.Area.Addr, a.Area.Size)...); {
+	case err != nil:
+		return err
+	case ret < 0:
+		nr = unix.SysMmap
+		copy(args[:], areaArguments(0, never))
+	default:
+		if _, err := s.WriteVariantMem(t.id, a.Area.Addr, a.Area.Content); err != nil {
+			return err
+		}
+	}
+	if err := in.enter(nr, args); err != nil {
+		return err
+	}
+	if err := s.raiseDeferred(t); err != nil {
+		return err
+	}
+	s.lets(t, int64(nr))
+	return t.resume(unix.ContinueToCall, 0)
+}
+
+// areaArguments are those of the mmap of an area.
+func areaArguments(addr, size uint64) []uint64 {
+	flags := uint64(unix.MapPrivate | unix.MapAnonymous)
+	if addr != 0 {
+		flags |= unix.MapFixedNoreplace
+	}
+	return []uint64{addr, size, protRead | protWrite, flags, ^uint64(0), 0}
 }
 
 // execFile carries out OpExec: execveat(2) of a descriptor and an empty path.

@@ -88,6 +88,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Rdtsc:       true,
 		Twins:       true,
 		Threads:     true,
+		Areas:       true,
 		Executables: true,
 		Onlooker:    true,
 		Releases:    true,

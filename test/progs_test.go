@@ -139,6 +139,8 @@ var progs = []prog{
 	{name: "thread_futex2"},
 	{name: "shared_family"},
 	{name: "thread_inherit"},
+	{name: "thread_requeue"},
+	{name: "thread_late"},
 
 	// One success and one failure of each call of an area, for calls_test.go.
 	{name: "sys_data"},

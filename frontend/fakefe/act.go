@@ -172,9 +172,27 @@ func (s *session) runCall(t *task, a *frontend.Action) {
 			return
 		}
 	}
+	if !s.makeArea(t, a.Area) {
+		return
+	}
 	s.record.Effects = append(s.record.Effects, Effect{Variant: t.id.Variant, Process: t.path, Nr: a.Nr, Args: a.Args, Again: t.ran})
 	t.ran = true
 	s.execute(t, f)
+}
+
+// makeArea makes memory that the monitor wants for a call of t.
+func (s *session) makeArea(t *task, a *frontend.Area) bool {
+	if a == nil {
+		return true
+	}
+	mem, end := t.proc.mem, a.Addr+a.Size
+	if a.Size == 0 || (a.Addr|a.Size)%pageSize != 0 || end < a.Addr || uint64(len(a.Content)) > a.Size || mem.overlaps(a.Addr, end) {
+		s.fault("area of %d bytes at %#x in %v", a.Size, a.Addr, t.id)
+		return false
+	}
+	mem.add(area{Mapping: frontend.Mapping{Start: a.Addr, End: end, Prot: protRead | protWrite}})
+	mem.write(a.Addr, a.Content, true)
+	return true
 }
 
 // resumeParent lets the parent of a new task go on from its fork stop.

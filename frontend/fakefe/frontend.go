@@ -129,7 +129,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 	if f.cfg.Capabilities != nil {
 		return *f.cfg.Capabilities
 	}
-	return frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true}
+	return frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Areas: true}
 }
 
 // Record returns what happened in the last session, nil before the first.

@@ -27,6 +27,7 @@ var cases = []struct {
 	{"AnswerAtExit", "probe", testAnswerAtExit},
 	{"Rewrite", "probe", testRewrite},
 	{"LateAnswer", "probe", testLateAnswer},
+	{"Area", "probe", testArea},
 	{"Memory", "memory", testMemory},
 	{"Peek", "spin", testPeek},
 	{"Forks", "forks", testForks},

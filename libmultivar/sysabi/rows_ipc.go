@@ -152,10 +152,6 @@ func futexRow() Row {
 		val3     = u32("val3")
 		blocking = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Blocks: true} }
 		noVal    = unused("val")
-		// These no program makes since glibc 2.25.
-		requeues = func(name string) SubCase {
-			return SubCase{Name: name, Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "moving waiters to a futex that inherits priorities"}
-		}
 	)
 	return Row{
 		Name: "futex", Tame: TameHere, Args: args(addr("uaddr"), i32("futex_op"), sub("val")), Handler: HandlerFutex, Syncs: true,
@@ -172,8 +168,8 @@ func futexRow() Row {
 				8:  plain("FUTEX_TRYLOCK_PI"),
 				9:  blocking("FUTEX_WAIT_BITSET", val, timeout, noAddr2, val3),
 				10: plain("FUTEX_WAKE_BITSET", val, noTime, noAddr2, val3),
-				11: requeues("FUTEX_WAIT_REQUEUE_PI"),
-				12: requeues("FUTEX_CMP_REQUEUE_PI"),
+				11: blocking("FUTEX_WAIT_REQUEUE_PI", val, timeout, uaddr2),
+				12: plain("FUTEX_CMP_REQUEUE_PI", val, val2, uaddr2, val3),
 				13: blocking("FUTEX_LOCK_PI2", noVal, timeout),
 			},
 			Default: SubCase{Name: "unknown", Args: args(val), Exec: Unsupported, Errno: ENOSYS, Reason: "unknown operation"},
