@@ -28,7 +28,7 @@ func (p *spinner) miss() { p.now = max(p.now/2, min(minSpin, p.full)) }
 // wait returns the next stop or end of task pid (-1: of any). It polls for a
 // short while and then sleeps. EINTR says that there is other work to do.
 func (s *session) wait(pid int) (int, unix.WaitStatus, error) {
-	if s.spinner.full > 0 {
+	if s.spinner.full > 0 && !s.share.on {
 		start := time.Now()
 		for i := 0; ; i++ {
 			p, status, err := unix.WaitNoHang(pid)
@@ -111,7 +111,7 @@ func (s *session) TimerWithin(d time.Duration) {
 // signal that interrupts the sleep.
 func (s *session) waitQuietly(pid int) (int, unix.WaitStatus, error) {
 	start := time.Now()
-	for s.spinner.full > 0 && time.Since(start) < s.spinner.full {
+	for s.spinner.full > 0 && !s.share.on && time.Since(start) < s.spinner.full {
 		if p, status, err := unix.WaitNoHang(pid); p != 0 || err != nil {
 			return p, status, err
 		}

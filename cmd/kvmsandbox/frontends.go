@@ -50,7 +50,7 @@ func frontEnds() methods {
 		},
 		{
 			name: "ptrace",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
+			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log), ptracefe.WithoutTimeStamps()) },
 			test: testPtrace,
 		},
 	}
