@@ -143,6 +143,8 @@ type Engine struct {
 
 	actions     []frontend.Action
 	builder     event.Builder
+	// encoder is for encode.
+	encoder     encoder
 	scratch     []byte
 	scratchLine []byte
 	// recent is a ring of the last events for reports.
