@@ -3,6 +3,9 @@
 package unix
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -36,4 +39,51 @@ func Monotonic() time.Duration {
 	var ts sys.Timespec
 	sys.RawSyscall(sys.SYS_CLOCK_GETTIME, sys.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0)
 	return time.Duration(ts.Nano())
+}
+
+// FormatCPUs returns a set as taskset(1) takes it: numbers and ranges between commas.
+func FormatCPUs(set *CPUSet) string {
+	var b strings.Builder
+	for cpu := 0; cpu < maxCPUs; cpu++ {
+		if !set.IsSet(cpu) {
+			continue
+		}
+		last := cpu
+		for last+1 < maxCPUs && set.IsSet(last+1) {
+			last++
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(cpu))
+		if last > cpu {
+			b.WriteByte('-')
+			b.WriteString(strconv.Itoa(last))
+		}
+		cpu = last
+	}
+	return b.String()
+}
+
+// maxCPUs is how many processors a CPUSet has room for.
+const maxCPUs = len(CPUSet{}) * 64
+
+// ParseCPUs reads what FormatCPUs writes.
+func ParseCPUs(text string) (CPUSet, error) {
+	var set CPUSet
+	for part := range strings.SplitSeq(text, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		first, err := strconv.Atoi(low)
+		last := first
+		if err == nil && isRange {
+			last, err = strconv.Atoi(high)
+		}
+		if err != nil || first < 0 || last < first || last >= maxCPUs {
+			return set, fmt.Errorf("%q is no list of processors like 0,2-3", text)
+		}
+		for cpu := first; cpu <= last; cpu++ {
+			set.Set(cpu)
+		}
+	}
+	return set, nil
 }
