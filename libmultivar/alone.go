@@ -24,10 +24,34 @@ func (e *Engine) unwatched(ev *record) bool {
 	if ev.after != nil || ev.run != nil || ev.begin != nil || ev.pi != nil || ev.exec != nil || ev.signal != nil || ev.deadly {
 		return false
 	}
-	if ev.call.Handler == sysabi.HandlerRobustList || ev.returns() {
+	return ev.call.Handler != sysabi.HandlerRobustList && !ev.returns() && ev.thread.othersSleep()
+}
+
+// maxAsked bounds how many threads are looked at before each call.
+const maxAsked = 16
+
+// othersSleep reports whether all that share memory with the leader's th sleep in the
+// kernel. One of them may wake up and run beside it, which matters to no other variant.
+func (th *thread) othersSleep() bool {
+	live := th.sides[frontend.Leader].domain.sides[frontend.Leader].live
+	if live > maxAsked {
 		return false
 	}
-	return ev.thread.sides[frontend.Leader].domain.sides[frontend.Leader].live == 1
+	if live == 1 {
+		return true
+	}
+	asleep := 0
+	for _, other := range th.proc.threads {
+		s := &other.sides[frontend.Leader]
+		switch {
+		case other == th || s.ended || s.stop == dead:
+		case s.stop != running || s.inCall == nil || !s.inCall.call.Blocks:
+			return false
+		default:
+			asleep++
+		}
+	}
+	return asleep == live-1
 }
 
 // runUnwatched lets the leader into the call ev, which is over for the engine with that.

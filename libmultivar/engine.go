@@ -141,8 +141,8 @@ type Engine struct {
 	nextID  uint32
 	nextPid int
 
-	actions     []frontend.Action
-	builder     event.Builder
+	actions []frontend.Action
+	builder event.Builder
 	// encoder is for encode.
 	encoder     encoder
 	scratch     []byte

@@ -91,11 +91,16 @@ func procFileOf(path string) (procFile, bool) {
 	return procFile{}, false
 }
 
+// What follows keeps no account where nobody is compared or told (see alone).
+
 // prepareOpen notes descriptors whose content must be translated.
 func (e *Engine) prepareOpen(th *thread, ev *record) {
 	at, flagsAt := 0, 1
 	if strings.HasPrefix(ev.name, "openat") {
 		at, flagsAt = 1, 2
+	}
+	if e.alone() {
+		return
 	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
@@ -128,6 +133,9 @@ func (e *Engine) prepareNewFD(th *thread, ev *record) {
 		e.prepareDup(th, ev)
 		return
 	}
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret >= 0 {
@@ -140,6 +148,9 @@ func (e *Engine) prepareNewFD(th *thread, ev *record) {
 // prepareMemfd notes the descriptor of an anonymous file, through which it can be
 // changed.
 func (e *Engine) prepareMemfd(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret >= 0 {
@@ -244,6 +255,9 @@ func (e *Engine) withheldIn(p *process, th *thread) bool {
 }
 
 func (e *Engine) prepareClose(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	// Once the kernel has closed a descriptor another thread may get its number before this
 	// one's result is known.
@@ -261,6 +275,9 @@ func (e *Engine) prepareClose(th *thread, ev *record) {
 }
 
 func (e *Engine) prepareDup(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret < 0 {

@@ -110,6 +110,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Contains:    true,
 		Rdtsc:       true,
 		Twins:       true,
+		Clocks:      true,
 		Threads:     true,
 		Executables: true,
 		Onlooker:    true,

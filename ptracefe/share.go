@@ -93,6 +93,7 @@ func (s *session) look() {
 		return
 	}
 	rate, compute := float64(stops)/passed.Seconds(), used/time.Duration(stops)
+	s.log.Debug("stops", "rate", int(rate), "compute", compute, "shared", c.on)
 	switch {
 	case !c.on && c.asking == 0 && rate >= shareFrom && (!several || compute <= computeFrom):
 		s.join()

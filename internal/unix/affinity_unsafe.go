@@ -33,12 +33,20 @@ func CurrentCPU() (int, error) {
 	return int(cpu), nil
 }
 
-// Monotonic reads CLOCK_MONOTONIC by a system call: without a read of the time stamp
-// counter in the process, which TrapOwnTSC makes expensive.
-func Monotonic() time.Duration {
+// Clock reads a clock by a system call: without a read of the time stamp counter in the
+// process, which TrapOwnTSC makes expensive.
+func Clock(id int) (seconds, nanoseconds int64, err error) {
 	var ts sys.Timespec
-	sys.RawSyscall(sys.SYS_CLOCK_GETTIME, sys.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0)
-	return time.Duration(ts.Nano())
+	if _, _, e := sys.RawSyscall(sys.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0); e != 0 {
+		return 0, 0, e
+	}
+	return ts.Sec, ts.Nsec, nil
+}
+
+// Monotonic reads CLOCK_MONOTONIC as Clock does.
+func Monotonic() time.Duration {
+	seconds, nanoseconds, _ := Clock(sys.CLOCK_MONOTONIC)
+	return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
 }
 
 // FormatCPUs returns a set as taskset(1) takes it: numbers and ranges between commas.

@@ -133,6 +133,8 @@ const (
 	HandlerMqSend
 	HandlerMqNotify
 	HandlerFileHandle
+	// HandlerClock is a call that tells the time and nothing else.
+	HandlerClock
 )
 
 // Row describes one system call.

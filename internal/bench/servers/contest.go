@@ -33,11 +33,16 @@ type Contest struct {
 }
 
 // Sample is what one slice of a contender has come to, and the slice of the first contender
-// before it: answers in a second.
-type Sample struct{ First, Own float64 }
+// before it: answers in a second. Spent is the processor time that the contender, with all
+// that belongs to it, has used for an answer: it tells the cost where others compete for
+// the processors, too.
+type Sample struct {
+	First, Own float64
+	Spent      time.Duration
+}
 
 // Result are the samples of one server, by contender, one of each round. The first
-// contender's hold the same number twice.
+// contender's hold the same number twice, and are as many as those of all others.
 type Result struct {
 	Server  string
 	Samples [][]Sample
@@ -61,28 +66,32 @@ func (c *Contest) Run(ctx context.Context, servers []Server) ([]Result, error) {
 
 // serve lets all contenders run a server at once, and measures them in turns.
 func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
-	loads := make([]*load, len(c.Contenders))
+	loads, pids := make([]*load, len(c.Contenders)), make([]int, len(c.Contenders))
 	for i, contender := range c.Contenders {
 		r, err := start(ctx, contender, s)
 		if err != nil {
 			return Result{}, fmt.Errorf("%s: %w", contender.Name, err)
 		}
 		defer r.stop()
+		pids[i] = r.cmd.Process.Pid
 		if loads[i], err = r.connect(ctx, s, c.Clients); err != nil {
 			return Result{}, fmt.Errorf("%s: %w%s", contender.Name, err, r.said())
 		}
 		defer loads[i].close()
 	}
 	result := Result{Server: s.Name, Samples: make([][]Sample, len(loads))}
-	slice := func(i int) (float64, error) {
+	slice := func(i int) (Sample, error) {
 		if err := ctx.Err(); err != nil {
-			return 0, context.Cause(ctx)
+			return Sample{}, context.Cause(ctx)
 		}
-		rate, err := loads[i].run(c.Slice)
+		before, start := treeTime(pids[i]), time.Now()
+		answers, err := loads[i].run(c.Slice)
 		if err != nil {
-			err = fmt.Errorf("%s: %w", c.Contenders[i].Name, err)
+			return Sample{}, fmt.Errorf("%s: %w", c.Contenders[i].Name, err)
 		}
-		return rate, err
+		took := time.Since(start)
+		n := float64(answers)
+		return Sample{Own: n / took.Seconds(), Spent: time.Duration(float64(treeTime(pids[i])-before) / n)}, nil
 	}
 	for round := range c.Rounds {
 		if c.Progress != nil {
@@ -99,8 +108,9 @@ func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
 			if err != nil {
 				return Result{}, err
 			}
-			result.Samples[i] = append(result.Samples[i], Sample{first, own})
-			result.Samples[0] = append(result.Samples[0], Sample{first, first})
+			first.First, own.First = first.Own, first.Own
+			result.Samples[i] = append(result.Samples[i], own)
+			result.Samples[0] = append(result.Samples[0], first)
 		}
 	}
 	return result, nil

@@ -58,12 +58,21 @@ func (r *Result) RatioTo(i, other int) Quartiles {
 	return quartiles(vs)
 }
 
+// Spent returns the processor time of an answer in contender i, in microseconds.
+func (r *Result) Spent(i int) Quartiles {
+	var vs []float64
+	for _, s := range r.Samples[i] {
+		vs = append(vs, float64(s.Spent.Nanoseconds())/1e3)
+	}
+	return quartiles(vs)
+}
+
 // Write writes the results as a Markdown table: of each contender its median rate in
-// thousands, the median of its ratios to the first one, and to contender other, with
+// thousands, the processor time of an answer, the median of its ratios to the first one, and to contender other, with
 // quartiles.
 func Write(w io.Writer, results []Result, contenders []Contender, other int) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| | | k/s | of %s | of %s |\n|---|---|---:|---:|---:|\n", contenders[0].Name, contenders[other].Name)
+	fmt.Fprintf(&b, "| | | k/s | µs | of %s | of %s |\n|---|---|---:|---:|---:|---:|\n", contenders[0].Name, contenders[other].Name)
 	for k := range results {
 		r := &results[k]
 		for i, c := range contenders {
@@ -71,7 +80,7 @@ func Write(w io.Writer, results []Result, contenders []Contender, other int) err
 			if i > 0 {
 				name = ""
 			}
-			fmt.Fprintf(&b, "| %s | %s | %.3g |", name, c.Name, r.Rate(i).Median/1e3)
+			fmt.Fprintf(&b, "| %s | %s | %.3g | %.3g |", name, c.Name, r.Rate(i).Median/1e3, r.Spent(i).Median)
 			if i == 0 {
 				b.WriteString(" | |\n")
 				continue
