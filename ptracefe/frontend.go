@@ -61,8 +61,8 @@ func WithTick(d time.Duration) Option {
 }
 
 // WithSpin sets how long the wait loop polls for the next stop before it
-// sleeps, 30 µs by default; 0 means that it never polls. A machine with one
-// processor never polls.
+// sleeps, 30 µs by default; 0 means that it never polls. Where it may run on one
+// processor only it never does.
 func WithSpin(d time.Duration) Option {
 	return func(f *FrontEnd) { f.spin = max(d, 0) }
 }
@@ -93,9 +93,6 @@ func New(opts ...Option) *FrontEnd {
 	f := &FrontEnd{log: slog.New(slog.DiscardHandler), tick: defaultTick, spin: defaultSpin, place: true}
 	for _, o := range opts {
 		o(f)
-	}
-	if runtime.NumCPU() == 1 {
-		f.spin = 0
 	}
 	return f
 }

@@ -79,7 +79,7 @@ func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 	return &session{
 		ctx: ctx, log: f.log, spec: spec, tick: f.tick,
 		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(),
-		spinner:  newSpinner(f.spin),
+		spinner:  newSpinner(spinFor(f.spin)),
 		share:    sharing{wanted: f.place, quiet: f.quiet, since: unix.Monotonic()},
 		soon:     make(chan time.Duration, 1),
 		tasks:    map[int]*task{},

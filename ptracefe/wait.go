@@ -21,6 +21,15 @@ const minSpin = 2 * time.Microsecond
 
 func newSpinner(d time.Duration) spinner { return spinner{full: d, now: d} }
 
+// spinFor returns for how long to poll where d is wanted: who runs on one processor only
+// keeps others from what it waits for.
+func spinFor(d time.Duration) time.Duration {
+	if cpus, err := unix.Affinity(0); err == nil && cpus.Count() == 1 {
+		return 0
+	}
+	return d
+}
+
 func (p *spinner) hit() { p.now = min(p.full, max(p.now*2, minSpin)) }
 
 func (p *spinner) miss() { p.now = max(p.now/2, min(minSpin, p.full)) }

@@ -4,6 +4,7 @@ package unix
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,28 @@ type CPUSet = sys.CPUSet
 func Affinity(tid int) (set CPUSet, err error) {
 	err = sys.SchedGetaffinity(tid, &set)
 	return set, err
+}
+
+// SetProcessAffinity sets the processors of all threads of this process, those to come
+// included.
+func SetProcessAffinity(set *CPUSet) error {
+	// Who is made meanwhile has it of one that had not been asked yet.
+	for range 2 {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			tid, err := strconv.Atoi(t.Name())
+			if err != nil {
+				return err
+			}
+			if err := SetAffinity(tid, set); err != nil && err != sys.ESRCH {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // SetAffinity sets them.
