@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/kvmsandbox/probe"
 	"github.com/multivar/multivar/ptracefe"
@@ -52,8 +53,8 @@ func frontEnds() methods {
 		},
 		{
 			name: "inproc",
-			new:  func(s setup) frontend.FrontEnd { return kvmsandbox.NewNative(kvmsandbox.WithLogger(s.log)) },
-			test: func(context.Context) (verdict, error) { return verdict{}, nil },
+			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
+			test: testInproc,
 		},
 		{
 			name: "ptrace",
@@ -68,6 +69,13 @@ func frontEnds() methods {
 func testKVM(ctx context.Context) (verdict, error) {
 	r, err := probe.KVM(ctx)
 	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+}
+
+// testInproc never prefers the front-end: auto takes one that contains what it runs, and
+// ptrace does on every host.
+func testInproc(ctx context.Context) (verdict, error) {
+	features, err := inprocfe.Probe(ctx)
+	return verdict{features: features}, err
 }
 
 func testPtrace(ctx context.Context) (verdict, error) {
