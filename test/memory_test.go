@@ -54,7 +54,7 @@ func testMonitorMemory(t *testing.T, processes, calls int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		t.Cleanup(func() { _ = f.Close() })
 		pipes[i] = f
 	}
 	p := start(t, Run{N: 2, Dir: dir, Args: []string{program(t, "many", dynamic), dir, strconv.Itoa(callsOfARequest), strconv.Itoa(processes)}})

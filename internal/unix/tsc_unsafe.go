@@ -23,6 +23,9 @@ func tscFaultAddress() uintptr
 // gets what is not tscFault's. It is written under tscHandler only.
 var handlerBefore uintptr
 
+// Only the assembler reads it.
+var _ = handlerBefore
+
 var tscHandler sync.Mutex
 
 // TrapOwnTSC has the processor refuse the calling thread reads of the time stamp counter,

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -67,17 +68,23 @@ func (c *Contest) Run(ctx context.Context, servers []Server) ([]Result, error) {
 // serve lets all contenders run a server at once, and measures them in turns.
 func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
 	loads, pids := make([]*load, len(c.Contenders)), make([]int, len(c.Contenders))
+	var stops []func()
+	defer func() {
+		for _, stop := range slices.Backward(stops) {
+			stop()
+		}
+	}()
 	for i, contender := range c.Contenders {
 		r, err := start(ctx, contender, s)
 		if err != nil {
 			return Result{}, fmt.Errorf("%s: %w", contender.Name, err)
 		}
-		defer r.stop()
+		stops = append(stops, r.stop)
 		pids[i] = r.cmd.Process.Pid
 		if loads[i], err = r.connect(ctx, s, c.Clients); err != nil {
 			return Result{}, fmt.Errorf("%s: %w%s", contender.Name, err, r.said())
 		}
-		defer loads[i].close()
+		stops = append(stops, loads[i].close)
 	}
 	result := Result{Server: s.Name, Samples: make([][]Sample, len(loads))}
 	slice := func(i int) (Sample, error) {
@@ -215,5 +222,9 @@ func freePort() (int, error) {
 		return 0, err
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	address, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, fmt.Errorf("%v is no TCP address", l.Addr())
+	}
+	return address.Port, nil
 }

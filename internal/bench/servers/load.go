@@ -120,7 +120,11 @@ func (l *load) open(i int) error {
 		return err
 	}
 	defer d.Close()
-	file, err := d.(*net.TCPConn).File()
+	tcp, ok := d.(*net.TCPConn)
+	if !ok {
+		return fmt.Errorf("%v is no TCP connection", d.LocalAddr())
+	}
+	file, err := tcp.File()
 	if err != nil {
 		return err
 	}
