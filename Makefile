@@ -92,9 +92,9 @@ test-svm: deps-svm build ## run static programs in an emulated machine that has 
 soak: deps-test build ## run the long tests
 	cd test && MV_REQUIRE_ALL=1 MV_WATCHDOG=5m $(GO) test -count=1 -tags soak -run Soak -parallel 4 -timeout $(SOAK_TIMEOUT) $(TESTFLAGS)
 
-# A minute or two.
+# A few minutes.
 .PHONY: model
-model: deps-test ## check the model of turns and signals for deadlocks
+model: deps-test ## check the models of turns, signals and rings for deadlocks
 	docs/model/check.sh
 
 .PHONY: bench

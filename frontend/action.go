@@ -52,6 +52,9 @@ const (
 	// also be done to a task that has made a call meanwhile, of which the program sees
 	// nothing.
 	OpStop
+	// OpRevoke (running in user mode, or in a call of its agent's): take back the lease that
+	// the leader's task has. Its next call is reported. Nothing happens when it has none.
+	OpRevoke
 	// OpEnd: kill everything and return from Run. Task is not used.
 	OpEnd
 )
@@ -77,4 +80,7 @@ type Action struct {
 
 	Place     *Placement
 	TimeStamp TimeStamp
+
+	// Lease is for actions that let the task go on with its program.
+	Lease Lease
 }

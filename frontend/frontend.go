@@ -327,8 +327,8 @@ type Monitor interface {
 	// monotonic reading. It detects variants that do not arrive.
 	OnTimer(now time.Duration) []Action
 
-	// OnFailure reports that the front-end could not carry out an action; the
-	// monitor ends the session.
+	// OnFailure reports that the front-end could not carry out an action, or that a task
+	// has got past it (BreachError); the monitor ends the session.
 	OnFailure(t Task, err error) []Action
 }
 
@@ -354,6 +354,8 @@ type Capabilities struct {
 	Onlooker bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
+	// Agents is true when the Host implements Agents.
+	Agents bool
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -48,6 +48,13 @@ func (s *session) act(a *frontend.Action) error {
 	if t.proc.killed {
 		return nil
 	}
+	if a.Op == frontend.OpRevoke {
+		s.revoke(t)
+		return nil
+	}
+	if err := s.lease(t, &a.Lease); err != nil {
+		return err
+	}
 	switch {
 	case a.Op == frontend.OpStop:
 		return s.halt(t)

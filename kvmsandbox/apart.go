@@ -248,7 +248,7 @@ func (s *session) openedApart(a *apart) error {
 	if last != a.calls-1 {
 		return fmt.Errorf("open apart from %v: %d of %d calls made", t.id, last+1, a.calls)
 	}
-	a.ret = h.blk.Result(last)
+	a.ret = s.result(h, last)
 	if info, ok := h.blk.Signal(); ok {
 		a.note(info)
 	}
@@ -363,7 +363,7 @@ func (s *session) retireHelper(a *apart) {
 		return
 	}
 	if !h.posted {
-		_ = h.blk.Post([]vhost.Call{{Nr: unix.SysExit}}, false)
+		_ = s.hand(h, []vhost.Call{{Nr: unix.SysExit}}, false)
 	}
 	s.helperGone(h)
 }
@@ -373,6 +373,7 @@ func (s *session) helperGone(h *task) {
 	h.state = ended
 	s.dropActive(h)
 	v := h.proc.variant
+	v.unseal(h.id.Host)
 	v.dying = append(v.dying, dying{h.blk, h.proc.pid, h.id.Host})
 }
 

@@ -35,7 +35,7 @@ func (s *session) do(t *task, calls ...vhost.Call) error {
 	if t.posted {
 		return fmt.Errorf("%v carries out another batch", t.id)
 	}
-	if err := t.blk.Post(calls, false); err != nil {
+	if err := s.hand(t, calls, false); err != nil {
 		return err
 	}
 	return s.await(t)
@@ -73,7 +73,7 @@ func (s *session) await(t *task) error {
 			halt = true
 			waited = 0
 		}
-		if t.proc.gone || unix.Readable(t.proc.pidfd) || s.superseded(t) {
+		if t.proc.gone || unix.Readable(t.proc.pidfd) || s.superseded(t) || t.breached() {
 			return errDead
 		}
 		if s.ctx.Err() != nil {

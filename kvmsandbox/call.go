@@ -126,6 +126,9 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if err := s.leadToPrograms(t, a.Nr, &args); err != nil {
 		return err
 	}
+	if t.cut != nil {
+		return s.wasCut(t, a.Nr, args)
+	}
 	t.call.finish = s.copyVectors(t, a.Nr, &args)
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	t.pause = nil
@@ -267,7 +270,7 @@ func (s *session) callMade(t *task) {
 		s.failure(t.id, errors.New("the variant host made no call"))
 		return
 	}
-	ret := t.blk.Result(last)
+	ret := s.result(t, last)
 	if t.call.finish != nil {
 		ret = t.call.finish(ret)
 		t.call.finish = nil

@@ -291,7 +291,7 @@ func (s *session) interruptibly(t *task, calls []vhost.Call, then func()) {
 		made := t.blk.Done()
 		if info, ok := t.blk.Signal(); ok {
 			t.queue = append(t.queue, info)
-			if made > 0 && t.blk.Result(made-1) == vhost.NotExecuted {
+			if made > 0 && s.result(t, made-1) == vhost.NotExecuted {
 				made--
 			}
 			s.postAll(t, calls[made:], then)

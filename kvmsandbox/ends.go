@@ -28,11 +28,13 @@ func (s *session) processEnded(p *process) {
 	for !s.over && s.lastReport(p) {
 	}
 	st := p.status
-	if status, ok := unix.Reap(p.pid); ok {
+	status, own := unix.Reap(p.pid)
+	if own {
 		st = statusOf(status)
 	} else if !p.hasStatus || p.killed {
 		st = frontend.Status{Signal: int(syscall.SIGKILL)}
 	}
+	s.filtered(p, status, own)
 	delete(s.procs, p.pid)
 	if p == s.root {
 		s.outcome = s.spec.FirstEnded(st)
@@ -97,6 +99,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 		t.vcpu.used = true
 	}
 	t.state = ended
+	s.part(t)
 	s.dropActive(t)
 	s.changed(t)
 	s.dropApart(t)
@@ -108,6 +111,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	s.inherit(t, t.files)
 	t.retire()
 	t.dropExec()
+	p.variant.unseal(t.id.Host)
 	p.variant.dying = append(p.variant.dying, dying{t.blk, p.pid, t.id.Host})
 	s.apply(s.mon.OnExit(t.id, st))
 }

@@ -218,11 +218,13 @@ func (s *session) executed(t *task, restore func()) {
 		}
 	}
 	if t.id.Host != p.pid {
+		p.variant.unseal(t.id.Host)
 		delete(s.tasks, t.id.Host)
 		t.id.Host = p.pid
 		s.tasks[p.pid] = t
 	}
 	t.vcpuGone()
+	s.part(t)
 	s.leave(p.variant, p.mm)
 	p.mm = nil
 	f := t.files

@@ -339,6 +339,10 @@ func (s *session) ownMemory(t, child *task) error {
 			return err
 		}
 	}
+	if s.native() {
+		// Nothing of the memory is the front-end's but what the kernel has copied.
+		return nil
+	}
 	if err := s.build(child, m); err != nil {
 		return err
 	}
@@ -351,9 +355,6 @@ const maxPrefill = 64
 
 // prefill enters what the parent used into the child's tables.
 func (s *session) prefill(child *task, old *memory) error {
-	if s.native() {
-		return nil
-	}
 	n := 0
 	var slots []guestmem.Slot
 	for window := range old.space.Filled() {

@@ -104,6 +104,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Executables: true,
 		Onlooker:    true,
 		Threads:     true,
+		Agents:      !contains,
 
 		ReservedStart: vhost.SlotStart,
 		ReservedEnd:   vhost.SlotEnd,
@@ -143,6 +144,7 @@ func (f *FrontEnd) Run(
 		started: time.Now(), tick: f.tick, spin: f.spin, hostSpin: hostSpin,
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
 		interps: map[frontend.File]frontend.File{},
+		agents:  agents{table: -1},
 	}
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {

@@ -45,7 +45,7 @@ func (s *session) keep(h *task) {
 		word := unix.Word(h.blk.Bytes(vhost.Large, 4), 0)
 		atomic.StoreUint32(word, 0)
 		// It never reports.
-		if err := h.blk.Post([]vhost.Call{
+		if err := s.hand(h, []vhost.Call{
 			{Nr: unix.SysFutex, Args: [6]uint64{h.blk.Addr(vhost.Large), futexWait}},
 			{Nr: unix.SysExit},
 		}, false); err == nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
@@ -37,6 +38,8 @@ type machine struct {
 
 	aux     []frontend.Aux
 	minAddr uint64
+	// image is where the variant host has what native programs need.
+	image vhost.Places
 	// noExecCheck is true when the kernel does not tell beforehand whether it would
 	// execute a file (before Linux 6.14); what it would answer is found out without
 	// it, but for ETXTBSY.

@@ -51,6 +51,9 @@ func openNative() (*machine, error) {
 	if m.aux, err = ownAux(); err != nil {
 		return nil, err
 	}
+	if m.image, err = vhost.ImagePlaces(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -134,7 +137,7 @@ func (s *session) catchTraps(t *task) error {
 	var calls []vhost.Call
 	for n := 1; n <= signals.Max; n++ {
 		if (trapSet | kickSet).Has(n) {
-			calls = append(calls, t.hostAction(x, n))
+			calls = append(calls, s.hostAction(t, x, n))
 		}
 	}
 	t.proc.kickable = true
@@ -158,16 +161,24 @@ func (s *session) trapped(t *task) {
 	s.stats.Exits++
 	t.vcpu.state.General(&t.regs)
 	t.raw, t.dirty, t.place = t.regs, false, inUser
+	if s.disagreed(t) {
+		return
+	}
+	if t.blk.Ran() == 0 {
+		s.calledWith(t)
+		return
+	}
 	info := signals.Info(t.blk.Info())
 	n, code := info.Signo(), info.Code()
-	const userDispatch = 2
+	const filtered, userDispatch = 1, 2
 	switch {
-	case n == signals.SIGSYS && code == userDispatch:
-		if arch := binary.LittleEndian.Uint32(info[28:]); arch != auditX8664 {
-			s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
-			return
-		}
+	case n == signals.SIGSYS && code == filtered && binary.LittleEndian.Uint64(info[16:])&^(pageSize-1) == vsyscallPage:
+		// The dispatch does not know this page, the filter does. The kernel has set the
+		// registers as after the call.
 		s.called(t)
+	case n == signals.SIGSYS && code == userDispatch:
+		// A call of a 32-bit program.
+		s.begin(t, frontend.Call{Arch: sysabi.AMD64, Nr: -1, IP: t.regs.RIP, SP: t.regs.RSP}, true)
 	case code > 0 && trapSet.Has(n):
 		s.faulted(t, signals.Fault{Signal: n, Info: info})
 	case s.isKick(info):
@@ -180,8 +191,39 @@ func (s *session) trapped(t *task) {
 	}
 }
 
-// auditX8664 is AUDIT_ARCH_X86_64 (include/uapi/linux/audit.h).
-const auditX8664 = 0xc000003e
+// wasCut is the result of a call that a signal has interrupted while t's agent made it.
+func (s *session) wasCut(t *task, nr int64, args [6]uint64) error {
+	t.pause = s.sleeping(t, nr, args)
+	t.queue, t.cut = append(t.queue, *t.cut), nil
+	ret, err := s.wasInterrupted(t)
+	if err != nil {
+		return err
+	}
+	return s.done(t, ret)
+}
+
+// calledWith reports a call. A signal that has kept its agent from making it goes back to
+// where it came from: the call finds it there.
+func (s *session) calledWith(t *task) {
+	if info, ok := t.blk.Signal(); ok {
+		switch {
+		case s.isKick(info):
+			t.kicked = false
+		case t.blk.Interrupted():
+			t.cut = &info
+		default:
+			t.queue = append(t.queue, info)
+			if err := s.requeue(t); err != nil {
+				s.check(t, err)
+				return
+			}
+		}
+	}
+	s.called(t)
+}
+
+// vsyscallPage is where old programs call the kernel without a system call instruction.
+const vsyscallPage = 0xffff_ffff_ff60_0000
 
 // faulted handles an instruction of the program's that the processor refused.
 func (s *session) faulted(t *task, f signals.Fault) {

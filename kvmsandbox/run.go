@@ -22,6 +22,9 @@ func (s *session) resume(t *task) error {
 		s.later(t, func() { s.raise(t, *f) })
 		return nil
 	}
+	if t.cut != nil {
+		t.queue, t.cut = append(t.queue, *t.cut), nil
+	}
 	for {
 		if info, ok := t.nextSignal(); ok {
 			s.later(t, func() { s.reportSignal(t, info) })

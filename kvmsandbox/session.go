@@ -15,6 +15,7 @@ import (
 	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/seal"
 )
 
 // session is one run. Everything in it belongs to its goroutine.
@@ -42,6 +43,7 @@ type session struct {
 	snapshots []*snapshot
 	listed    bool
 
+	agents   agents
 	bell     *vhost.BellPage
 	watch    *watch
 	image    int // the variant host's file
@@ -72,6 +74,8 @@ type session struct {
 	// makers are the tasks that have a table of descriptors for themselves, or wait for
 	// one.
 	makers []*maker
+	// ordered is memory for orders.
+	ordered []seal.Call
 	// steps counts what the loop has done.
 	steps uint
 
@@ -204,7 +208,7 @@ func (s *session) step() bool {
 		s.doNext()
 		return true
 	}
-	if s.takeAlone() {
+	if s.takeAlone() || s.takeBreaches() {
 		return true
 	}
 	// Ends come first now and then, lest reports that never cease hide them.
@@ -261,7 +265,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 		return
 	}
 	t.posted, t.inGuest, t.then = true, run, then
-	if err := t.blk.Post(calls, run); err != nil {
+	if err := s.hand(t, calls, run); err != nil {
 		s.failure(t.id, err)
 		return
 	}
@@ -367,6 +371,7 @@ func (s *session) release() {
 		s.awaitGone(p.pidfd, end)
 		_, _ = unix.Reap(p.pid)
 		for _, t := range p.tasks {
+			s.part(t)
 			t.retire()
 			t.dropExec()
 		}
@@ -379,12 +384,17 @@ func (s *session) release() {
 		n.close()
 	}
 	for _, v := range s.variants {
+		if v.seal != nil {
+			v.seal.Close()
+			v.seal = nil
+		}
 		s.endUnborn(v)
 	}
 	for _, fd := range s.abandoned {
 		s.awaitGone(fd, end)
 		_ = unix.Close(fd)
 	}
+	s.releaseAgents()
 	for _, v := range s.variants {
 		v.probe.close()
 		if v.socket >= 0 {

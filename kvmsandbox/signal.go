@@ -34,7 +34,7 @@ func (s *session) sigaction(t *task, args [6]uint64) (int64, error) {
 		return errnoOf(err), nil
 	}
 	if act != nil {
-		if err := s.must(t, "set signal action", t.hostAction(t.scratch(), n)); err != nil {
+		if err := s.must(t, "set signal action", s.hostAction(t, t.scratch(), n)); err != nil {
 			return 0, err
 		}
 		if t.proc.actions.Effect(n) == signals.Ignore {
@@ -61,7 +61,7 @@ func errnoOf(err error) int64 {
 // hostAction makes the call by which the kernel learns of the action of signal n:
 // the variant host takes what the program handles or would die of, the rest is as
 // the program wants it.
-func (t *task) hostAction(x *scratch, n int) vhost.Call {
+func (s *session) hostAction(t *task, x *scratch, n int) vhost.Call {
 	own := t.proc.actions.Action(n)
 	act := signals.Action{Flags: own.Flags & (signals.SANoChildStop | signals.SANoChildWait)}
 	effect := t.proc.actions.Effect(n)
@@ -76,11 +76,31 @@ func (t *task) hostAction(x *scratch, n int) vhost.Call {
 		act.Handler, act.Restorer = vhost.Handler, vhost.Restorer
 		act.Flags |= signals.SASigInfo | signals.SARestorer
 		act.Mask = ^signals.Set(0)
+		if t.blk.IsNative() {
+			act.Mask = signals.Set(vhost.Blocked)
+		}
 	default:
 		act.Handler = own.Handler
 	}
 	b := act.Encode()
-	return vhost.Call{Nr: unix.SysRtSigaction, Args: [6]uint64{uint64(n), x.put(b[:]), 0, signals.SetSize}}
+	return vhost.Call{Nr: unix.SysRtSigaction, Args: [6]uint64{uint64(n), s.actionAt(act, func() uint64 { return x.put(b[:]) }), 0, signals.SetSize}}
+}
+
+// actionAt returns where an action is in the variant host's image of a native program,
+// which makes it tame to the filter, or else what put returns.
+func (s *session) actionAt(act signals.Action, put func() uint64) uint64 {
+	if s.native() {
+		switch act {
+		case signals.Action{
+			Handler: vhost.Handler, Restorer: vhost.Restorer, Mask: signals.Set(vhost.Blocked),
+			Flags: signals.SASigInfo | signals.SARestorer | signals.SAOnStack,
+		}:
+			return s.kvm.image.Handle
+		case signals.Action{}, signals.Action{Flags: signals.SAOnStack}:
+			return s.kvm.image.Default
+		}
+	}
+	return put()
 }
 
 // catchSignals tells the kernel of all actions, after an exec.
@@ -90,7 +110,7 @@ func (s *session) catchSignals(t *task) error {
 		var calls []vhost.Call
 		for ; first <= signals.Max && len(calls) < vhost.MaxCalls; first++ {
 			if n := syscall.Signal(first); n != syscall.SIGKILL && n != syscall.SIGSTOP {
-				calls = append(calls, t.hostAction(x, first))
+				calls = append(calls, s.hostAction(t, x, first))
 			}
 		}
 		if err := s.must(t, "catch signals", calls...); err != nil {

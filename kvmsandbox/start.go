@@ -199,8 +199,11 @@ func (s *session) settle(t *task, first int) error {
 		return err
 	}
 	// Until now it would have died with the thread that started it.
-	return s.must(t, "prepare process",
-		vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPdeathsig, 0}})
+	if err := s.must(t, "prepare process",
+		vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPdeathsig, 0}}); err != nil {
+		return err
+	}
+	return s.sealIn(t)
 }
 
 // arm makes the kernel kill t's process when the monitor is gone: a socket of which

@@ -24,6 +24,8 @@ type Stats struct {
 	// Exits is how often a virtual processor was left for user space (KVM_RUN
 	// returned): for calls, faults and signals.
 	Exits uint64
+	// AgentCalls is how many calls agents have dealt with, in all variants.
+	AgentCalls uint64
 	// HostExits is how often one was left at all, by the kernel's count, interrupts
 	// of the host and all else that the kernel deals with by itself included; 0 where
 	// the kernel does not count.

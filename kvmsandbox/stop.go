@@ -115,13 +115,16 @@ func (s *session) interrupted(t *task) {
 }
 
 // called reports a call.
-func (s *session) called(t *task) {
+func (s *session) called(t *task) { s.begin(t, s.callOf(t), false) }
+
+// callOf is the call at which the program stands.
+func (s *session) callOf(t *task) frontend.Call {
 	r := &t.regs
-	s.begin(t, frontend.Call{
+	return frontend.Call{
 		Arch: sysabi.AMD64, Nr: int64(int32(r.RAX)),
 		Args: [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9},
 		IP:   r.RIP, SP: r.RSP,
-	}, false)
+	}
 }
 
 func (s *session) begin(t *task, c frontend.Call, foreign bool) {

@@ -102,12 +102,20 @@ type task struct {
 	place     place
 	dirty     bool
 
+	// lane is what its agent shares with those of other variants, nil before it has got a
+	// lease; interval is the number of the present one.
+	lane     *lane
+	interval uint64
+
 	call call
 	sig  signals.Thread
 	// pause is what restart_syscall(2) goes on with, nil for nothing.
 	pause *pause
 	// queue holds signals taken from the kernel and not yet told to the monitor.
 	queue [][128]byte
+	// cut is the signal that has interrupted the call at which t stands, which its agent
+	// has made.
+	cut *[128]byte
 	// mask is what the virtual processor was told to block.
 	mask      uint64
 	maskKnown bool

@@ -9,6 +9,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/seal"
 )
 
 // variant is what the processes of one variant have in common.
@@ -26,6 +27,9 @@ type variant struct {
 	// probe is for judge. Each variant has one, with a count of its own: which
 	// instructions can still be tried must not depend on how far another variant is.
 	probe probe
+	// seal hears of the calls that the filter of a native program's processes keeps, nil
+	// where there is none.
+	seal *seal.Listener
 	// blocks of threads that have been told to end and may not have yet.
 	dying []dying
 }

@@ -232,6 +232,26 @@ func (e *Engine) divergeSurvival(th *thread, v int) {
 	e.diverge(th, v, nil, d)
 }
 
+// divergeBreach reports that a variant makes a call past the front-end. Its task is shown
+// at the program's first thread where the engine has not been told of it.
+func (e *Engine) divergeBreach(breach *frontend.BreachError) {
+	th := e.tasks[breach.Task]
+	if th == nil {
+		th = e.root
+	}
+	made := breach.Name()
+	if c := &breach.Call; c.Nr >= 0 {
+		a := &c.Args
+		made = fmt.Sprintf("%s(%#x, %#x, %#x, %#x, %#x, %#x) before %#x", made, a[0], a[1], a[2], a[3], a[4], a[5], c.IP)
+	}
+	d := report.Divergence{Kind: report.KindBreach, ArgumentIndex: -1, Offset: -1, VariantCall: breach.Name()}
+	d.Leader.Text, d.Other.Text = "nothing that the monitor has ordered", made
+	if breach.Task.Variant == frontend.Leader {
+		d.Leader.Text, d.Other.Text = d.Other.Text, d.Leader.Text
+	}
+	e.diverge(th, breach.Task.Variant, nil, d)
+}
+
 // divergeHang reports that variant late does not arrive.
 func (e *Engine) divergeHang(th *thread, late, waiting int, used string) {
 	d := report.Divergence{Kind: report.KindHang, ArgumentIndex: -1, Offset: -1}

@@ -200,6 +200,7 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s.resumed = e.now
 	s.watch, s.computes = watch{}, watch{}
 	e.delivered(th, &a)
+	e.offer(th, a.Task.Variant, &a)
 	e.act(a)
 }
 

@@ -46,6 +46,9 @@ type encoder struct {
 	inline, total uint64
 	// gone is set when the task died meanwhile; the record is useless then.
 	gone bool
+	// memory, if it is not nil, is what is read in place of the task's memory, which is
+	// of later.
+	memory func(addr uint64, p []byte) bool
 }
 
 // encode returns the request record of task s at its call.
@@ -80,6 +83,12 @@ func (x *encoder) arguments(th *thread) {
 func (x *encoder) read(addr uint64, p []byte) (int, bool) {
 	if len(p) == 0 {
 		return 0, true
+	}
+	if x.memory != nil {
+		if x.memory(addr, p) {
+			return len(p), true
+		}
+		return 0, false
 	}
 	n, err := x.e.host.ReadVariantMem(x.task, addr, p)
 	if err != nil {

@@ -60,6 +60,9 @@ const DefaultHangTimeout = 60 * time.Second
 // thread.
 const DefaultMaxAhead = 256
 
+// DefaultLeaseAfter is how many events a thread has before agents may act for it.
+const DefaultLeaseAfter = 32
+
 // Config is what an Engine needs to know.
 type Config struct {
 	// Variants is the number of variants, 1..frontend.MaxVariants.
@@ -72,6 +75,12 @@ type Config struct {
 	Layout LayoutMode
 	// Threads says how threads run.
 	Threads ThreadMode
+	// LeaseAfter is how many events a thread has before agents may act for it: what they
+	// need is not set up for threads that end soon. DefaultLeaseAfter when zero, less than 0
+	// for none.
+	LeaseAfter int
+	// NoAgents: all calls are the engine's, also where the host has agents.
+	NoAgents bool
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.
@@ -108,6 +117,9 @@ type Config struct {
 // maxRemembered bounds each set of things that a program can make the engine
 // remember.
 const maxRemembered = 1 << 16
+
+// errDisagree ends a session in which an agent says that calls differ which do not.
+var errDisagree = errors.New("an agent takes calls for different ones that are the same")
 
 // ErrInternal is wrapped by errors that are the engine's or front-end's own
 // fault, not a divergence.
@@ -186,6 +198,10 @@ type Engine struct {
 	followers int
 	// freed are threads of the leader for which room may have come.
 	freed []*thread
+	// agents is true when the host has been told of calls for agents; lanes counts threads
+	// that have got leases.
+	agents bool
+	lanes  uint64
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }
@@ -207,6 +223,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.MaxAhead <= 0 {
 		cfg.MaxAhead = DefaultMaxAhead
 	}
+	if cfg.LeaseAfter == 0 {
+		cfg.LeaseAfter = DefaultLeaseAfter
+	}
+	cfg.LeaseAfter = max(cfg.LeaseAfter, 0)
 	hooks, err := newHooks(cfg.Hooks)
 	if err != nil {
 		return nil, err
@@ -224,7 +244,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if err != nil {
 		return nil, fmt.Errorf("address layout: %w", err)
 	}
-	return &Engine{
+	e := &Engine{
 		cfg:       cfg,
 		host:      host,
 		caps:      caps,
@@ -247,7 +267,11 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		piLocks:   make(map[piKey]*piLock),
 		shownPids: make(map[int]bool),
 		followers: cfg.Variants - 1,
-	}, nil
+	}
+	if err := e.startAgents(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Divergence returns the divergence that ended the session, or nil.
@@ -365,7 +389,10 @@ func (e *Engine) OnThreadStart(t frontend.Task) []frontend.Action {
 func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 	e.otherwise(t)
 	var unfit *frontend.UnfitError
+	var breach *frontend.BreachError
 	switch {
+	case errors.As(err, &breach) && e.root != nil:
+		e.divergeBreach(breach)
 	case errors.As(err, &unfit) && !e.ended:
 		e.ended = true
 		e.failure = fmt.Errorf("%w: %w", ErrFailedClosed, err)

@@ -80,6 +80,7 @@ func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Ac
 	s.image = img
 	s.robust = 0
 	if t.Variant == frontend.Leader {
+		th.lease.lane = 0
 		e.leaderExec(th, img)
 	} else {
 		e.followerExec(th, t.Variant)

@@ -151,6 +151,19 @@ type session struct {
 // scripted runs programs as variants.
 func scripted(t testing.TB, cfg libmultivar.Config, fake fakefe.Config, kernel *tableKernel) session {
 	t.Helper()
+	return scriptedWith(t, cfg, fake, kernel, func(h frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
+		return h, c
+	}, nil)
+}
+
+// scriptedWith is scripted on a host that host makes of the fake one. each, if it is not
+// nil, sees all answers of the monitor.
+func scriptedWith(
+	t testing.TB, cfg libmultivar.Config, fake fakefe.Config, kernel *tableKernel,
+	host func(frontend.Host, frontend.Capabilities) (frontend.Host, frontend.Capabilities),
+	each func([]frontend.Action) []frontend.Action,
+) session {
+	t.Helper()
 	if fake.Kernel == nil {
 		fake.Kernel = kernel
 	}
@@ -162,12 +175,18 @@ func scripted(t testing.TB, cfg libmultivar.Config, fake fakefe.Config, kernel *
 	s.outcome, s.err = fe.Run(t.Context(), frontend.Spec{
 		Programs: []string{fake.Programs[0].Path}, Args: []string{"prog", "arg"}, Env: []string{"A=1"}, Variants: cfg.Variants,
 	}, func(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
+		h, c = host(h, c)
 		e, err := libmultivar.New(cfg, h, c)
 		s.engine = e
-		if err == nil && *traced {
-			return tracer{e, func(line string) { t.Log(line) }}, nil
+		switch {
+		case err != nil:
+			return nil, err
+		case *traced:
+			return tracer{e, func(line string) { t.Log(line) }, each}, nil
+		case each != nil:
+			return tracer{e, nil, each}, nil
 		}
-		return e, err
+		return e, nil
 	})
 	s.record = fe.Record()
 	return s

@@ -77,6 +77,7 @@ func (e *Engine) hurry(d *domain) {
 	if s.live <= 1 || len(s.ready) == 0 {
 		return
 	}
+	e.revoke(d)
 	for _, th := range s.runners {
 		lead := &th.sides[frontend.Leader]
 		if th.patience == 0 || lead.stop != running || lead.inCall != nil || lead.computes.active {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/report"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -73,6 +74,41 @@ func TestUnfitProgramFailsClosed(t *testing.T) {
 	}
 	if text := fmt.Sprint(err); !strings.Contains(text, "/bin/prog") || !strings.Contains(text, "the reason") {
 		t.Errorf("error %q", text)
+	}
+}
+
+// A call past the front-end is a divergence, also of a task of which the engine does not
+// know and where there is nobody to differ from.
+func TestBreachDiverges(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		variant int
+		call    frontend.Call
+		unknown bool
+		text    string
+	}{
+		{"follower", 1, frontend.Call{Nr: 59, Args: [6]uint64{0x1234}, IP: 0x5000}, false, "execve(0x1234, 0x0, 0x0, 0x0, 0x0, 0x0) before 0x5000"},
+		{"leader", 0, frontend.Call{Nr: 5000}, false, "system call 5000(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) before 0x0"},
+		{"child", 1, frontend.Call{Nr: -1}, true, "the kernel"},
+	} {
+		b := newBench(t)
+		task := b.th.sides[c.variant].task
+		if c.unknown {
+			task.Host += 1000
+		}
+		b.e.root = b.th
+		b.e.OnFailure(task, fmt.Errorf("somewhere: %w", &frontend.BreachError{Task: task, Call: c.call}))
+		d := b.e.verdict
+		if d == nil || d.Kind != report.KindBreach || d.Variant != c.variant {
+			t.Fatalf("%s: %+v", c.name, d)
+		}
+		text, none := d.Other.Text, d.Leader.Text
+		if c.variant == 0 {
+			text, none = none, text
+		}
+		if text != c.text || none == "" || !strings.Contains(d.Error(), "past the monitor") {
+			t.Errorf("%s: %q and %q: %v", c.name, text, none, d)
+		}
 	}
 }
 

@@ -73,6 +73,9 @@ type side struct {
 	// took is how long it was under way to the stop at hand.
 	took  time.Duration
 	watch watch
+	// interval is the number of the one in which the task is, or was last, by which agents
+	// have their leases.
+	interval uint64
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt.
@@ -129,6 +132,7 @@ type thread struct {
 	calm     int
 	// stayed counts the leader's calls in a row that have ended no turn.
 	stayed int
+	lease  lease
 	// turns is the number of the event before which the leader's next turn can be at the
 	// earliest.
 	turns uint64

@@ -12,6 +12,8 @@ import (
 type tracer struct {
 	inner frontend.Monitor
 	print func(string)
+	// each, if it is not nil, sees all answers and says what they are.
+	each func([]frontend.Action) []frontend.Action
 }
 
 func (m tracer) log(what string, t frontend.Task, a []frontend.Action) []frontend.Action {
@@ -19,7 +21,7 @@ func (m tracer) log(what string, t frontend.Task, a []frontend.Action) []fronten
 	fmt.Fprintf(&b, "%v %s ->", t, what)
 	for _, x := range a {
 		fmt.Fprintf(&b, " %s(%v", [...]string{
-			"run", "answer", "resume", "signal", "interrupt", "exec", "place", "time", "kill", "stop", "end",
+			"run", "answer", "resume", "signal", "interrupt", "exec", "place", "time", "kill", "stop", "revoke", "end",
 		}[x.Op], x.Task)
 		switch x.Op {
 		case frontend.OpRun:
@@ -29,7 +31,12 @@ func (m tracer) log(what string, t frontend.Task, a []frontend.Action) []fronten
 		}
 		b.WriteString(")")
 	}
-	m.print(b.String())
+	if m.print != nil {
+		m.print(b.String())
+	}
+	if m.each != nil {
+		a = m.each(a)
+	}
 	return a
 }
 
@@ -69,7 +76,13 @@ func (m tracer) OnStop(t frontend.Task) []frontend.Action {
 	return m.log("stop", t, m.inner.OnStop(t))
 }
 
-func (m tracer) OnTimer(now time.Duration) []frontend.Action { return m.inner.OnTimer(now) }
+func (m tracer) OnTimer(now time.Duration) []frontend.Action {
+	a := m.inner.OnTimer(now)
+	if m.each != nil {
+		a = m.each(a)
+	}
+	return a
+}
 
 func (m tracer) OnFailure(t frontend.Task, err error) []frontend.Action {
 	return m.log(fmt.Sprintf("failure %v", err), t, m.inner.OnFailure(t, err))

@@ -22,6 +22,8 @@ type divergence struct {
 	Call     string `json:"call"`
 	Argument string `json:"argument"`
 	Policy   string `json:"policy"`
+	// VariantCall is the variant's call where it is another one.
+	VariantCall string `json:"variant_call"`
 	// EffectOut says that the leader's call had run.
 	EffectOut bool `json:"effect_out"`
 	Process   struct {

@@ -114,6 +114,7 @@ var progs = []prog{
 	{name: "sig_restart"},
 	{name: "sig_altstack"},
 	{name: "sig_eintr"},
+	{name: "sig_open"},
 	{name: "sig_stop", unprivileged: true},
 	{name: "sig_timer"},
 	{name: "sig_await"},
@@ -169,7 +170,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "streams", "trace", "tree",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "seal", "streams", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {

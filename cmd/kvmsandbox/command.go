@@ -297,6 +297,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		MaxAhead:    c.opts.ahead,
+		NoAgents:    c.opts.slow,
 		OnStart:     leader.set,
 	}
 	if c.link != nil {

@@ -46,10 +46,12 @@ type options struct {
 	// debugger.
 	dumpCores, hold bool
 	// perVariant asks for a log file per variant.
-	perVariant  bool
-	pids        libmultivar.PidMode
-	layout      libmultivar.LayoutMode
-	threads     libmultivar.ThreadMode
+	perVariant bool
+	pids       libmultivar.PidMode
+	layout     libmultivar.LayoutMode
+	threads    libmultivar.ThreadMode
+	// slow: no calls are dealt with beside the programs.
+	slow        bool
 	hangTimeout time.Duration
 	verbose     bool
 	// cpus are the processors to run on, nil for all; free leaves it to the kernel on which
@@ -68,7 +70,7 @@ type options struct {
 const defaultVariants = 2
 
 // textOptions are values of flags that stand for something else.
-type textOptions struct{ policy, rules, pids, layout, threads string }
+type textOptions struct{ policy, rules, pids, layout, threads, fast string }
 
 // flagSet returns the flags, which set o and text.
 func (o *options) flagSet(text *textOptions) *flag.FlagSet {
@@ -90,6 +92,7 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.pids, "pids", "leader", "")
 	fs.StringVar(&text.layout, "layout", "code", "")
 	fs.StringVar(&text.threads, "threads", "serial", "")
+	fs.StringVar(&text.fast, "fast", "on", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.Func("cpus", "", o.setCPUs)
 	fs.BoolVar(&o.lowLatency, "low-latency", false, "")
@@ -171,6 +174,13 @@ func parseOptions(args, env []string) (options, error) {
 		o.threads = libmultivar.ThreadsParallel
 	default:
 		return o, fmt.Errorf("--threads: there is no mode %q; there are serial, parallel", text.threads)
+	}
+	switch text.fast {
+	case "on":
+	case "off":
+		o.slow = true
+	default:
+		return o, fmt.Errorf("--fast: there is no mode %q; there are on, off", text.fast)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {

@@ -15,7 +15,7 @@ _kvmsandbox() {
 	while ((i < COMP_CWORD)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --report-html | --on-divergence | --log | --trace | --metrics | --pids | --layout | --threads | --hang-timeout | --cpus)
+		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --report-html | --on-divergence | --log | --trace | --metrics | --pids | --layout | --threads | --fast | --hang-timeout | --cpus)
 			if ((i + 1 == COMP_CWORD)); then
 				_kvmsandbox_value "$word"
 				return
@@ -35,7 +35,7 @@ _kvmsandbox() {
 	elif ((i < COMP_CWORD)); then
 		COMPREPLY=($(compgen -f -- "$cur"))
 	elif [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --hang-timeout --cpus --low-latency --detach -v --version --help' -- "$cur"))
+		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --fast --hang-timeout --cpus --low-latency --detach -v --version --help' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -c -- "$cur") $(compgen -f -- "$cur"))
 		((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -W doctor -- "$cur"))
@@ -58,6 +58,7 @@ _kvmsandbox_value() {
 	--pids) COMPREPLY=($(compgen -W 'leader 1 1000' -- "$cur")) ;;
 	--layout) COMPREPLY=($(compgen -W 'code disjoint' -- "$cur")) ;;
 	--threads) COMPREPLY=($(compgen -W 'serial parallel' -- "$cur")) ;;
+	--fast) COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;
 	esac
 }
 

@@ -26,6 +26,13 @@ good exit-kill       schedule -DPROGRAM=6 -DKILL
 
 good merge           merge
 
+good ring            ring -DNR=1 -DSIZE=2 -DRECORDS=4
+good ring-3variants  ring
+good ring-ahead1     ring -DNR=1 -DSIZE=3 -DRECORDS=4 -DAHEAD=1
+good ring-abort      ring -DNR=1 -DRECORDS=3 -DABORT
+good ring-die        ring -DNR=1 -DRECORDS=3 -DDIE
+good ring-fail       ring -DFAIL
+
 #     name                   error              model    flags
 wrong rendezvous-forgotten  'invalid end state'  schedule -DMUTANT=1 -DPROGRAM=3
 wrong kill-early            'invalid end state'  schedule -DMUTANT=2 -DPROGRAM=3 -DKILL
@@ -41,8 +48,22 @@ wrong signal-dropped        'invalid end state'  schedule -DMUTANT=11 -DPROGRAM=
 wrong handler-out-of-turn   'assertion violated' schedule -DMUTANT=12 -DPROGRAM=5
 wrong room-too-early        'assertion violated' schedule -DMUTANT=13 -DPROGRAM=3 -DAHEAD=1
 wrong killed-ready          'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=3 -DKILL
-wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=15 -DPROGRAM=6 -DKILL
+wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=6 -DKILL
 wrong merge-arrives-early   'assertion violated' merge -DMUTANT=1
 wrong merge-waits-for-one   'assertion violated' merge -DMUTANT=2
 wrong merge-at-once         'assertion violated' merge -DMUTANT=3
 wrong merge-place-early     'invalid end state'  merge -DMUTANT=4
+wrong ring-look-then-flag   'invalid end state'  ring -DMUTANT=1 -DNR=1
+wrong ring-flag-then-tell   'invalid end state'  ring -DMUTANT=2 -DNR=1
+wrong ring-word-unchanged   'invalid end state'  ring -DMUTANT=3 -DNR=1
+wrong ring-word-read-late   'invalid end state'  ring -DMUTANT=4 -DNR=1
+wrong ring-put-kept         'invalid end state'  ring -DMUTANT=5 -DNR=1
+wrong ring-room-kept        'invalid end state'  ring -DMUTANT=6 -DNR=1
+wrong ring-reader-forgotten 'assertion violated' ring -DMUTANT=7
+wrong ring-abort-silent     'invalid end state'  ring -DMUTANT=8 -DNR=1 -DDIE
+wrong ring-abort-late       'invalid end state'  ring -DMUTANT=9 -DNR=1 -DDIE
+wrong ring-room-early       'assertion violated' ring -DMUTANT=10 -DNR=1
+wrong ring-told-early       'assertion violated' ring -DMUTANT=11 -DNR=1
+wrong ring-abort-ignored    'invalid end state'  ring -DMUTANT=12 -DNR=1 -DDIE
+wrong ring-fault-untold     'invalid end state'  ring -DMUTANT=13 -DNR=1 -DFAIL
+wrong ring-done-silent      'invalid end state'  ring -DMUTANT=14 -DNR=1

@@ -5,6 +5,7 @@ package vhost
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -93,6 +94,17 @@ func TestImagePlaces(t *testing.T) {
 	restorer := []byte{0xb8, 15, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x0b}
 	if got := code[Restorer-Handler:][:len(restorer)]; !bytes.Equal(got, restorer) {
 		t.Errorf("the restorer is % x", got)
+	}
+	var want []byte
+	for _, v := range []uint64{Handler, 0x0c000004, Restorer, ^uint64(0), 0, 0, 0, 0} {
+		want = binary.LittleEndian.AppendUint64(want, v)
+	}
+	action := openImage(t).Section(actionSection)
+	if action == nil {
+		t.Fatal("no actions of signals")
+	}
+	if got, err := action.Data(); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the actions are % x, want % x: %v", got, want, err)
 	}
 }
 

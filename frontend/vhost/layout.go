@@ -20,6 +20,11 @@ const (
 	Bell = SlotStart + 0x1000_0000
 	// Gate is a page without access rights, for front-ends that need one.
 	Gate = SlotStart + 0x1001_0000
+	// HotTable is where the table of frequent calls is mapped, Rings where rings are.
+	HotTableAddr = SlotStart + 0x1100_0000
+	RingsAddr    = SlotStart + 0x80_0000_0000
+	// RingsRoom bounds the rings' address space.
+	RingsRoom = 0x70_0000_0000
 	// Tables is where a front-end maps what it shares with the process's virtual
 	// machine; TablesSize bounds it.
 	Tables     = SlotStart + 0x20_0000_0000

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -39,13 +40,13 @@ func mainStatus(m *testing.M) int {
 
 // missing ends a test that needs what the machine lacks: loudly, counted, and as a
 // failure where everything has to be there.
-func missing(t *testing.T, what string) {
+func missing(t testing.TB, what string) {
 	t.Helper()
 	absent.End(t, what, "MV_REQUIRE_ALL")
 }
 
 // tool returns the path of a program of the machine.
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -59,9 +60,15 @@ const hang = 5 * time.Minute
 
 // command returns a command that ends with the test, with all that it started, and
 // after hang in any case.
-func command(t *testing.T, name string, args ...string) *exec.Cmd {
+func command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hang)
+	return commandIn(t.Context(), t, name, args...)
+}
+
+// commandIn returns a command that ends with ctx.
+func commandIn(ctx context.Context, t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, hang)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -82,34 +89,37 @@ var cTests struct {
 
 // cProgram returns the path of the program of testdata, which is the variant host's
 // C code under ASan and UBSan with tests around it.
-func cProgram(t *testing.T) string {
+func cProgram(t testing.TB) string {
 	t.Helper()
 	gcc := tool(t, "gcc")
 	cTests.once.Do(func() {
-		path := filepath.Join(scratchDir, "tests")
-		args := []string{
-			"-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror",
-			"-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
-			// The addresses of the slot are far from a program that is not PIE.
-			"-no-pie", "-fPIC", "-Isrc", "-D_start=vhost_entry", "-Wl,--wrap=vhost_call",
-			fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16), "-o", path,
-		}
-		for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
-			files, err := filepath.Glob(pattern)
-			if err != nil || len(files) == 0 {
-				cTests.err = fmt.Errorf("no files %s: %w", pattern, err)
-				return
-			}
-			args = append(args, files...)
-		}
-		if out, err := command(t, gcc, args...).CombinedOutput(); err != nil {
-			cTests.err = fmt.Errorf("%s: %w\n%s", gcc, err, out)
-			return
-		}
-		cTests.path = path
+		cTests.path = filepath.Join(scratchDir, "tests")
+		cTests.err = buildC(t, gcc, cTests.path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+			"-fno-omit-frame-pointer")
 	})
 	if cTests.err != nil {
 		t.Fatal(cTests.err)
 	}
 	return cTests.path
+}
+
+// buildC builds the program of testdata. The addresses of the slot are far from a
+// program that is not PIE.
+func buildC(t testing.TB, gcc, path string, flags ...string) error {
+	args := slices.Concat(flags, []string{
+		"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-no-pie", "-fPIC", "-Isrc", "-D_start=vhost_entry",
+		"-Wl,--wrap=vhost_call", "-Wl,--wrap=ring_await",
+		fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16), "-o", path,
+	})
+	for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no files %s: %w", pattern, err)
+		}
+		args = append(args, files...)
+	}
+	if out, err := command(t, gcc, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", gcc, err, out)
+	}
+	return nil
 }

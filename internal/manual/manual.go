@@ -158,6 +158,11 @@ func flags() []Flag {
 				"parallel (all of them; programs diverge whose threads make other calls when they meet in another order)",
 		},
 		{
+			Name: "fast", Value: "HOW", Default: "on", Words: []string{"on", "off"},
+			Text: "whether frequent calls are made and compared beside the variants (inproc only): on, or off: each is the monitor's",
+			More: "They are always the monitor's with --log, --stats, --trace, --metrics, --rules and --threads parallel.",
+		},
+		{
 			Name: "hang-timeout", Value: "TIME", Default: "60s",
 			Text: "processor time after which a variant that others wait for counts as hung",
 		},

@@ -3,7 +3,9 @@
 package unix
 
 import (
+	"math"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
@@ -25,6 +27,13 @@ func Unmap(mem []byte) error { return sys.Munmap(mem) }
 func Word(mem []byte, off int) *uint32 {
 	_ = mem[off+3]
 	return (*uint32)(unsafe.Pointer(&mem[off]))
+}
+
+// Long returns the 64-bit word at offset off of shared memory, for atomic access. The
+// offset is a multiple of 8 inside mem.
+func Long(mem []byte, off int) *uint64 {
+	_ = mem[off+7]
+	return (*uint64)(unsafe.Pointer(&mem[off]))
 }
 
 // Operations of futex(2) on memory that processes share.
@@ -71,6 +80,11 @@ func FutexWake(word *uint32) {
 	_, _, _ = sys.RawSyscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake, 1, 0, 0, 0)
 }
 
+// FutexWakeAll wakes all sleepers of word. It does not block.
+func FutexWakeAll(word *uint32) {
+	_, _, _ = sys.RawSyscall6(sys.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake, math.MaxInt32, 0, 0, 0)
+}
+
 // SealedFile returns an anonymous file (close-on-exec) with content that nobody
 // can change.
 func SealedFile(name string, content []byte) (int, error) {
@@ -105,6 +119,12 @@ func FixedFile(name string, size int64) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// ReopenToRead returns a descriptor (close-on-exec) of an anonymous file by which it can
+// only be read, and mapped only to be read.
+func ReopenToRead(fd int) (int, error) {
+	return sys.Open("/proc/self/fd/"+strconv.Itoa(fd), sys.O_RDONLY|sys.O_CLOEXEC, 0)
 }
 
 // PunchHole gives back the memory behind a range of an anonymous file, which then

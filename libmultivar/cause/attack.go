@@ -40,6 +40,9 @@ func attack(in *incident) finding {
 			say(strengthForeignCode, "%s runs at %#x, in memory that no file is mapped to", name(v), v.IP)
 		}
 	}
+	if in.d.Kind == report.KindBreach {
+		say(strengthBreach, "a call of the variant's own is made by the front-end; only who knows the front-end's memory can make one past it")
+	}
 	in.brokenReturns(say)
 	if in.d.Kind == report.KindSignal || in.d.Kind == report.KindCrash || in.d.Kind == report.KindExit {
 		in.crash(say)

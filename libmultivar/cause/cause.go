@@ -47,6 +47,7 @@ type finding struct {
 // The strengths of findings. Only their order counts.
 const (
 	// A variant's code or its path through it is not the program's.
+	strengthBreach       = 110
 	strengthForeignCode  = 100
 	strengthForeignCall  = 96
 	strengthRecord       = 92

@@ -75,6 +75,7 @@ func TestNamesOfCauses(t *testing.T) {
 		{"pointer behind a cleared buffer", report.CauseAddress, incident(append([]byte("debug"), words(0, 0, 0, baseA+program+0x4000)[5:]...), append([]byte("debug"), words(0, 0, 0, baseB+program+0x4000)[5:]...))},
 		{"upper halves", report.CausePadding, incident(words(5, 3|baseA), words(5, 3|baseB))},
 		{"nothing known", report.CauseUnknown, incident([]byte("yes, it is"), []byte("no, it is not"))},
+		{"a call past the monitor", report.CauseAttack, &report.Divergence{Kind: report.KindBreach, VariantCall: "open", ArgumentIndex: -1, Offset: -1}},
 		{"nothing at all", report.CauseUnknown, &report.Divergence{Kind: report.KindInternal, ArgumentIndex: -1, Offset: -1}},
 	} {
 		got := cause.Find(c.d, nil, cause.Clock{Wall: wall})

@@ -42,6 +42,9 @@ const (
 	// KindResult: a call that succeeded in the leader, and that a follower has to
 	// carry out too, came out differently there.
 	KindResult Kind = "result"
+	// KindBreach: a variant is about to make a call past the monitor. It need not differ from
+	// others, of which there may be none.
+	KindBreach Kind = "breach"
 	// KindInternal: the engine could not tell whether the variants agree.
 	KindInternal Kind = "internal"
 )
@@ -173,6 +176,8 @@ func (d *Divergence) headline() string {
 		return fmt.Sprintf("%s calls %s, which %s does not", who, orUnknown(d.VariantCall), other)
 	case KindResult:
 		return fmt.Sprintf("%s in %s does not come out as in the leader", orUnknown(d.Call), who)
+	case KindBreach:
+		return fmt.Sprintf("%s calls %s past the monitor", who, orUnknown(d.VariantCall))
 	case KindInternal:
 		return fmt.Sprintf("%s cannot be compared with %s", who, other)
 	}

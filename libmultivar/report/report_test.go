@@ -208,7 +208,7 @@ func TestJSONRoundTrip(t *testing.T) {
 func TestHeadlineIsOneLine(t *testing.T) {
 	kinds := []report.Kind{
 		report.KindCall, report.KindArgument, report.KindData, report.KindSignal, report.KindExit, report.KindCrash,
-		report.KindHang, report.KindMissing, report.KindExtra, report.KindResult, report.KindInternal, "other",
+		report.KindHang, report.KindMissing, report.KindExtra, report.KindResult, report.KindBreach, report.KindInternal, "other",
 	}
 	seen := map[string]report.Kind{}
 	for _, k := range kinds {

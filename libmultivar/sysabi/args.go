@@ -126,5 +126,11 @@ func (r Row) waits(w Wait) Row {
 	return r
 }
 
+// tame returns the command as one that is tame.
+func (c SubCase) tame() SubCase {
+	c.Tame = TameHere
+	return c
+}
+
 // plain is a command that the leader executes and that does not sleep.
 func plain(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }

@@ -77,6 +77,24 @@ const (
 // Has reports whether w contains any of the reasons in of.
 func (w Wait) Has(of Wait) bool { return w&of != 0 }
 
+// Tame says whether a call gives whoever makes it nothing that it did not have before.
+type Tame uint8
+
+// How tame a call is.
+const (
+	// NotTame: it may give memory that can be executed, a descriptor, a task, an identity, a
+	// right, a limit or a handler of signals, reach what has a name, another process or the
+	// host, or stop the caller from being watched.
+	NotTame Tame = iota
+	// TameHere: it moves data through descriptors that are open, waits, tells the time, or
+	// asks who the caller is. With the address of a socket (Sockaddr, In) it is not tame.
+	TameHere
+	// TameRange: it changes what is mapped from the first argument on, as many bytes as the
+	// second says. That is tame where the range is nobody else's and, in calls with a reason
+	// WaitMapExec, the third argument does not have PROT_EXEC.
+	TameRange
+)
+
 // Handler names the piece of engine code that a call needs beyond its row.
 type Handler uint8
 
@@ -174,6 +192,7 @@ type Row struct {
 	// length, the others are the same.
 	Single  string
 	Alone   Alone
+	Tame    Tame
 	Handler Handler
 	// Sub refines the arguments by a command argument (ioctl, fcntl, prctl).
 	Sub *SubTable
@@ -279,8 +298,9 @@ type SubCase struct {
 	Args []Arg
 	Exec Exec
 	Ret  Ret
-	// Blocks, Errno and Reason as in Row.
+	// Blocks, Tame, Errno and Reason as in Row. A row that is tame is with all commands.
 	Blocks bool
+	Tame   Tame
 	Errno  uint16
 	Reason string
 	// full is Args behind the row's own arguments, built with the table.

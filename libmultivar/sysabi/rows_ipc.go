@@ -158,7 +158,7 @@ func futexRow() Row {
 		}
 	)
 	return Row{
-		Name: "futex", Args: args(addr("uaddr"), i32("futex_op"), sub("val")), Handler: HandlerFutex, Syncs: true,
+		Name: "futex", Tame: TameHere, Args: args(addr("uaddr"), i32("futex_op"), sub("val")), Handler: HandlerFutex, Syncs: true,
 		Sub: &SubTable{
 			Arg: 1, Mask: futexOpMask,
 			Cases: map[uint64]SubCase{

@@ -425,6 +425,62 @@ func TestWaitReasons(t *testing.T) {
 	}
 }
 
+// TestTame checks that a call which its row says is tame has no argument and no result by
+// which it could be anything else, and what no row can say for certain.
+func TestTame(t *testing.T) {
+	// Calls that are tame although an argument is of a kind that is not, with the reason.
+	but := map[string]string{
+		"futex":           "its addresses are words of the caller's",
+		"wait4":           "only its own children",
+		"waitid":          "only its own children",
+		"getpgid":         "it asks",
+		"getsid":          "it asks",
+		"fcntl":           "a duplicate of a descriptor that is open",
+		"set_tid_address": "a word of the caller's, which is cleared when it ends",
+	}
+	for _, r := range Rows() {
+		if r.Sub != nil {
+			for command, c := range r.Sub.Cases {
+				if c.Tame == TameRange || c.Tame != NotTame && (r.Sub.Upper != 0 || r.Sub.Mask != 0xffffffff || c.Exec == Unsupported) {
+					t.Errorf("%s: command %#x is tame", r.Name, command)
+				}
+				if c.Tame != NotTame && but[r.Name] == "" {
+					checkTame(t, r.Name, c.full, c.Ret)
+				}
+			}
+		}
+		switch {
+		case r.Tame == NotTame:
+			continue
+		case r.Exec == Unsupported || r.Wait&(WaitClone|WaitExec) != 0 || r.Ret == RetFD:
+			t.Errorf("%s is tame", r.Name)
+		case r.Tame == TameRange:
+			// What a filter looks at.
+			a := r.Args
+			if len(a) < 2 || a[0].Kind != Addr || a[1].Kind != Long || r.Wait.Has(WaitMapExec) && (len(a) < 3 || a[2].Name != "prot") {
+				t.Errorf("%s has no range, or rights at another place", r.Name)
+			}
+		case r.Wait.Has(WaitMapExec):
+			t.Errorf("%s is tame with any rights", r.Name)
+		case but[r.Name] == "":
+			checkTame(t, r.Name, r.Args, r.Ret)
+		}
+	}
+}
+
+func checkTame(t *testing.T, name string, args []Arg, ret Ret) {
+	t.Helper()
+	if ret == RetFD || ret == RetAddr {
+		t.Errorf("%s is tame and makes something", name)
+	}
+	for _, a := range args {
+		switch a.Kind {
+		case Path, String, StrVec, Pid, Signal, Addr, Code, DirFD, Msghdr, Mmsghdr:
+			t.Errorf("%s is tame with an argument %s", name, a.Name)
+		}
+	}
+}
+
 func TestEveryHandlerIsNamedByARow(t *testing.T) {
 	used := map[Handler]bool{}
 	for _, r := range Rows() {

@@ -91,4 +91,13 @@ vhost_switch:
 	call vhost_begin
 	ud2
 
+/* Actions of signals, struct kernel_sigaction, which the monitor finds by the section's
+ * name: the handler's (SA_SIGINFO, SA_RESTORER, SA_ONSTACK) and the default one. */
+	.section .action, "a", @progbits
+	.balign 8
+	.globl vhost_action
+vhost_action:
+	.quad vhost_handler, 0x0c000004, vhost_restore, MV_BLOCKED
+	.quad 0, 0, 0, 0
+
 	.section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 enum {
+	SYS_fstat = 5,
 	SYS_poll = 7,
 	SYS_mmap = 9,
 	SYS_mprotect = 10,
@@ -13,24 +14,36 @@ enum {
 	SYS_rt_sigaction = 13,
 	SYS_rt_sigprocmask = 14,
 	SYS_ioctl = 16,
+	SYS_sched_yield = 24,
 	SYS_mremap = 25,
 	SYS_getpid = 39,
 	SYS_sigaltstack = 131,
 	SYS_prctl = 157,
+	SYS_fcntl = 72,
 	SYS_gettid = 186,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
-	SYS_tgkill = 234,
 
 	SIG_SETMASK = 2,
 	SIG_UNBLOCK = 1,
 	SIGKILL = 9,
+	SIGBUS = 7,
+	SIGSEGV = 11,
+	F_GETFL = 3,
+	O_NONBLOCK = 04000,
+	S_IFMT = 0170000,
+	S_IFREG = 0100000,
+	EINTR = 4,
+	EAGAIN = 11,
+	EPIPE = 32,
 	SIGSYS = 31,
 	SA_SIGINFO = 4,
 	SA_RESTORER = 0x04000000,
 	SA_ONSTACK = 0x08000000,
+	SIGILL = 4,
 	PR_SET_SYSCALL_USER_DISPATCH = 59,
 	PR_SYS_DISPATCH_ON = 1,
+	SYS_USER_DISPATCH = 2,
 	FUTEX_WAIT = 0,
 	FUTEX_WAKE = 1,
 	ETIMEDOUT = 110,
@@ -48,8 +61,15 @@ enum {
 	KVM_RUN = 0xae80,
 };
 
+#define AUDIT_ARCH_X86_64 0xc000003eU
+
 struct timespec {
 	int64_t sec, nsec;
+};
+
+struct stat {
+	uint64_t dev, ino, nlink;
+	uint32_t mode, more[29];
 };
 
 struct pollfd {
@@ -57,11 +77,7 @@ struct pollfd {
 	int16_t events, revents;
 };
 
-/* struct kernel_sigaction and stack_t. */
-struct action {
-	uint64_t handler, flags, restorer, mask;
-};
-
+/* stack_t. */
 struct altstack {
 	uint64_t sp, flags, size;
 };

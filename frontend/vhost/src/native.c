@@ -1,9 +1,8 @@
 /* The program in this very process: its calls and its faults arrive as signals
  * (Documentation/admin-guide/syscall-user-dispatch.rst). */
 #include "kernel.h"
+#include "agent.h"
 #include "vhost.h"
-
-extern const char vhost_handler[], vhost_restore[];
 
 /* Where the general registers are in a signal's context, in the order of struct
  * kvm_regs. */
@@ -40,33 +39,53 @@ static void store_bases(struct block *b)
  * signals. */
 static i64 dispatch(void)
 {
-	u64 size = (u64)vhost_end - MV_SLOT;
+	u64 size = ((u64)vhost_end - MV_SLOT + MV_PAGE - 1) & ~(u64)(MV_PAGE - 1);
 
 	return vhost_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, MV_SLOT, size, 0, 0);
 }
 
+/* Every call here is tame to the filter, if there is one: the monitor does not know a
+ * new task before it has reported. */
 void vhost_arm(struct block *b)
 {
-	const struct action act = {
-		(u64)vhost_handler, SA_SIGINFO | SA_RESTORER | SA_ONSTACK, (u64)vhost_restore, ~0ULL,
-	};
 	const struct altstack at = { (u64)b + MV_STACK, 0, MV_BLOCK_SIZE - MV_STACK };
-	const u64 call = 1ULL << (SIGSYS - 1);
+	const u64 invalid = 1ULL << (SIGILL - 1);
 
-	if (vhost_call(SYS_rt_sigaction, SIGSYS, (u64)&act, 0, 8, 0, 0) ||
-	    vhost_call(SYS_sigaltstack, (u64)&at, 0, 0, 0, 0, 0) || dispatch())
+	if (vhost_call(SYS_sigaltstack, (u64)&at, 0, 0, 0, 0, 0) || dispatch())
 		return;
 	/* The kernel makes the frame by which the program is entered first. */
-	vhost_call(SYS_tgkill, (u64)b->pid, (u64)b->tid, SIGSYS, 0, 0, 0);
-	vhost_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (u64)&call, 0, 8, 0, 0);
+	vhost_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (u64)&invalid, 0, 8, 0, 0);
+	__asm__ volatile("ud2" : : : "memory");
 }
 
-int vhost_in_program(const struct block *b, const struct ucontext *u)
+/* What is behind the header of struct siginfo. */
+struct siginfo {
+	int32_t signo, error, code, pad;
+	u64 addr;
+	int32_t syscall;
+	u32 arch;
+};
+
+/* Whether a signal came in the program, and not in the variant host. */
+static int in_program(const struct block *b, const struct ucontext *u)
 {
 	return !b->frame || u->rip < MV_SLOT || u->rip >= (u64)vhost_end;
 }
 
-void vhost_trapped(struct block *b, int sig, struct ucontext *u)
+/* Leads a fault in a copy of the program's memory to where the copy ends. */
+static int repair(struct ucontext *u)
+{
+	if (u->rip == (u64)vhost_copy_at)
+		u->rip = (u64)vhost_copy_out;
+	else if (u->rip >= (u64)vhost_compare_first && u->rip < (u64)vhost_compare_last)
+		u->rip = (u64)vhost_compare_out;
+	else
+		return 0;
+	return 1;
+}
+
+/* Reports what led the program to the variant host, a signal or 0 for a call, and serves. */
+static void __attribute__((noreturn)) trapped(struct block *b, int sig, struct ucontext *u)
 {
 	u64 *list[18], *run = run_word(b, MV_RUN_REGS);
 	u32 i, event = b->frame ? MV_EVENT_RUN : b->event;
@@ -80,12 +99,74 @@ void vhost_trapped(struct block *b, int sig, struct ucontext *u)
 	vhost_serve(b, event);
 }
 
+static void note(struct block *b, const void *info)
+{
+	const u8 *from = info;
+	u32 i;
+
+	for (i = 0; i < sizeof(b->info); i++)
+		b->info[i] = from[i];
+}
+
+/* The program's call: it is the agent's, or the monitor's. */
+static void called(struct block *b, struct ucontext *u)
+{
+	b->signalled = 0;
+	if (!agent_call(b, u))
+		trapped(b, 0, u);
+	if (b->signalled) {
+		agent_stops(b);
+		trapped(b, ((struct siginfo *)b->info)->signo, u);
+	}
+}
+
+int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u)
+{
+	const struct siginfo *i = info;
+
+	if (in_program(b, u)) {
+		if (sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64) {
+			called(b, u);
+			return 1;
+		}
+		note(b, info);
+		agent_stops(b);
+		trapped(b, sig, u);
+	}
+	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && repair(u))
+		return 1;
+	if (i->code > 0 && (MV_TRAPS >> (sig - 1) & 1))
+		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
+	if (u->mask != (u64)MV_BLOCKED)
+		return 0;
+	/* Nothing else than these two is let in here. */
+	agent_of(b)->late = (u32)sig;
+	return 1;
+}
+
+/* Reports a signal that came while nobody could. */
+static void report_late(struct block *b)
+{
+	struct agent *a = agent_of(b);
+	struct siginfo *i = (struct siginfo *)b->info;
+	u32 k;
+
+	for (k = 0; k < sizeof(b->info); k++)
+		b->info[k] = 0;
+	i->signo = (int32_t)a->late;
+	b->run = (i64)a->late;
+	a->late = 0;
+	vhost_serve(b, MV_EVENT_RUN);
+}
+
 void vhost_enter(struct block *b)
 {
 	struct ucontext *u = (struct ucontext *)b->frame;
 	u64 *list[18], *run = run_word(b, MV_RUN_REGS), *dirty = run_word(b, MV_RUN_DIRTY);
 	u32 i;
 
+	if (agent_of(b)->late)
+		report_late(b);
 	general(u, list);
 	if (*dirty & MV_SYNC_REGS)
 		for (i = 0; i < 18; i++)
@@ -94,5 +175,6 @@ void vhost_enter(struct block *b)
 		store_bases(b);
 	*dirty = 0;
 	u->mask = b->open;
+	agent_resumes(b);
 	vhost_resume(u);
 }

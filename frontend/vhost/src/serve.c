@@ -22,7 +22,7 @@ static i64 interruptible(struct block *b, const struct call *c, const u64 *arg)
 
 	set_mask(b->mask);
 	ret = vhost_call_unless(&b->signalled, c, arg);
-	set_mask(~0ULL);
+	set_mask(b->native ? (u64)MV_BLOCKED : ~0ULL);
 	return ret;
 }
 
@@ -77,8 +77,7 @@ void vhost_report(struct block *b, u32 event)
 		vhost_call(SYS_futex, (u64)&bell->rung, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
-/* The monitor's end of the control socket closes with it. */
-static void die_with_monitor(const struct block *b)
+void vhost_mourn(const struct block *b)
 {
 	struct pollfd p = { (int)b->control, 0, 0 };
 
@@ -101,7 +100,7 @@ static void await_turn(struct block *b)
 		i64 ret = vhost_call(SYS_futex, (u64)&b->turn, FUTEX_WAIT, MV_TURN_MONITOR, (u64)&patience, 0, 0);
 
 		if (ret == -ETIMEDOUT)
-			die_with_monitor(b);
+			vhost_mourn(b);
 	}
 	__atomic_store_n(&b->asleep, 0, __ATOMIC_SEQ_CST);
 }
@@ -143,12 +142,14 @@ void vhost_signal(int sig, const void *info, void *context)
 	u64 ip = u->rip;
 	u32 i;
 
+	if (b->native && vhost_native_signal(b, sig, info, u))
+		return;
 	for (i = 0; i < sizeof(b->info); i++)
 		b->info[i] = from[i];
-	if (b->native && vhost_in_program(b, u))
-		vhost_trapped(b, sig, u);
 	b->signalled = 1;
 	u->mask = ~0ULL;
+	if (b->native)
+		u->mask = (u64)MV_BLOCKED;
 	if (ip >= (u64)vhost_unless_first && ip <= (u64)vhost_unless_last)
 		u->rip = (u64)vhost_unless_out;
 }

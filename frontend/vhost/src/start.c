@@ -99,7 +99,9 @@ void vhost_begin(struct block *b)
 	b->event = MV_EVENT_READY;
 	b->frame = 0;
 	if (b->native) {
-		vhost_arm(b);
+		/* Children inherit it. */
+		if (!vhost_call(SYS_rt_sigaction, SIGILL, (u64)vhost_action, 0, 8, 0, 0))
+			vhost_arm(b);
 		fail(MV_EXIT_UNARMED);
 	}
 	vhost_serve(b, MV_EVENT_READY);

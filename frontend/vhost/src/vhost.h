@@ -104,10 +104,9 @@ void vhost_resume(struct ucontext *u) __attribute__((noreturn));
 /* Lets the program's calls and faults arrive as signals, the first of which is raised
  * at once: event is reported with it. Returns only if the kernel cannot do it. */
 void vhost_arm(struct block *b);
-/* Whether a signal came in the program, and not in the variant host. */
-int vhost_in_program(const struct block *b, const struct ucontext *u);
-/* Reports a signal of the program's and serves. */
-void vhost_trapped(struct block *b, int sig, struct ucontext *u) __attribute__((noreturn));
+/* Deals with a signal that the program's instructions have caused, or that came while
+ * it ran. 0: it came in a call of the variant host's. */
+int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u);
 /* Goes on with the program. */
 void vhost_enter(struct block *b) __attribute__((noreturn));
 
@@ -118,9 +117,14 @@ void vhost_signal(int sig, const void *info, void *context);
 /* What a batch's calls do; apart from the loop so that tests can run it. */
 u32 vhost_batch(struct block *b);
 void vhost_report(struct block *b, u32 event);
+/* Ends the process if the monitor is gone: its end of the control socket closes with it. */
+void vhost_mourn(const struct block *b);
 
 /* The end of the image, which the linker knows. */
 extern const char vhost_end[];
+
+/* The action of signals by which a native program comes to the variant host. */
+extern const char vhost_action[];
 
 /* start.c */
 void vhost_start(u64 *stack) __attribute__((noreturn));

@@ -1,5 +1,5 @@
 /* The program of the tests: "tests NAME" runs one, without arguments it names all.
- * "tests block FD" and "tests words TEXT" serve tests that are in Go. */
+ * "tests block FD", "tests words TEXT" and "tests ring ..." serve tests that are in Go. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "ring_test.h"
 
 void show_block(int fd);
 void show_words(const char *text);
@@ -154,6 +155,8 @@ int main(int argc, char **argv)
 		show_words(argv[2]);
 		return 0;
 	}
+	if (argc > 2 && !strcmp(argv[1], "ring"))
+		return ring_program(argc - 2, argv + 2);
 	if (argc == 1) {
 		for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 			puts(tests[i].name);

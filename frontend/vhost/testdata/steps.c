@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "interrupt.h"
+#include "traced.h"
 
-/* Waits until a traced process stops, which is for a trap here. */
-static void await_trap(int pid)
+void await_trap(int pid)
 {
 	int status;
 
@@ -22,8 +22,7 @@ static void await_trap(int pid)
 	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP, "%x", (unsigned)status);
 }
 
-/* Lets a traced process run to its end and returns its exit status. */
-static int let_run(int pid)
+int let_run(int pid)
 {
 	int status, sig = 0;
 
@@ -36,8 +35,7 @@ static int let_run(int pid)
 	}
 }
 
-/* Looks at a traced process's next instruction: is it a breakpoint? */
-static bool at_breakpoint(int pid, u64 *ip)
+bool at_breakpoint(int pid, u64 *ip)
 {
 	struct user_regs_struct regs;
 	long word;
@@ -50,13 +48,23 @@ static bool at_breakpoint(int pid, u64 *ip)
 	return (u8)word == 0xcc;
 }
 
-static void step(int pid)
+bool at_syscall(int pid, u64 ip)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, pid, ip, 0);
+	CHECK(errno == 0, "%m");
+	return (word & 0xffff) == 0x050f;
+}
+
+void step(int pid)
 {
 	CHECK(ptrace(PTRACE_SINGLESTEP, pid, 0, 0) == 0, "%m");
 	await_trap(pid);
 }
 
-static void be_traced(void)
+void be_traced(void)
 {
 	if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0) {
 		fprintf(stderr, "a process that may be traced: %m\n");

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +104,59 @@ func TestFresh(t *testing.T) {
 	}
 	if !bytes.Equal(got, vhost.ImageBytes()) {
 		t.Error("frontend/vhost/zz_vhost_amd64.elf is out of date; run make generate")
+	}
+}
+
+// TestAllSources compiles what is not yet in the image as if it were, and checks that it
+// needs nothing but what whoever links it brings.
+func TestAllSources(t *testing.T) {
+	gcc := compiler(t)
+	dir := copySources(t, t.TempDir())
+	if err := os.WriteFile(filepath.Join(dir, "zz_layout.h"), []byte(vhost.Header()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defined, needed := map[string]bool{"vhost_call": true, "ring_patience": true}, map[string]string{}
+	for _, name := range []string{"ring_wait", "ring_write", "ring_read", "event"} {
+		object := filepath.Join(t.TempDir(), "object")
+		// What concerns the linker only has no meaning here.
+		args := slices.DeleteFunc(flags(), func(s string) bool {
+			return strings.HasPrefix(s, "-Wl,") || slices.Contains([]string{"-static", "-no-pie", "-nostdlib", "-s"}, s)
+		})
+		cmd := exec.Command(gcc, append(args, "-c", "-o", object, name+".c")...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+		f, err := elf.Open(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		symbols, err := f.Symbols()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range symbols {
+			switch {
+			case elf.ST_BIND(s.Info) != elf.STB_GLOBAL:
+			case s.Section == elf.SHN_UNDEF:
+				needed[s.Name] = name
+			default:
+				defined[s.Name] = true
+			}
+		}
+		for _, s := range f.Sections {
+			if s.Flags&(elf.SHF_WRITE|elf.SHF_TLS) != 0 && s.Size > 0 {
+				t.Errorf("%s has a section %s with flags %v", name, s.Name, s.Flags)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for symbol, name := range needed {
+		if !defined[symbol] {
+			t.Errorf("%s needs %s", name, symbol)
+		}
 	}
 }
 

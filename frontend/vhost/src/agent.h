@@ -1,0 +1,114 @@
+/* The agent: what a task does about its program's frequent calls by itself. The leader's
+ * makes the call and tells the followers' by the ring, which compare what their programs
+ * ask for and give them what the leader's got. It decides nothing that the monitor's table
+ * does not say: any other call, and any for which there is no room in what the agent can
+ * do, is the monitor's.
+ *
+ * Between two of the monitor's calls there is an interval. The monitor opens one with a
+ * lease when it lets the task go on, in all variants between the same two calls or in
+ * none. The leader closes it with a record before anything else is reported; so the
+ * followers know which of the program's calls is the monitor's next. */
+#ifndef VHOST_AGENT_H
+#define VHOST_AGENT_H
+
+#include "ring.h"
+
+/* An argument of a frequent call. */
+struct hot_arg {
+	u8 kind; /* MV_HOT_* */
+	u8 dir;  /* of a buffer: MV_HOT_IN, MV_HOT_OUT */
+	u8 size; /* where its length comes from: MV_SIZE_* */
+	u8 arg;  /* the argument that counts */
+	u32 unit;
+};
+
+struct hot_call {
+	u8 flags; /* MV_HOT_CALL and others; 0 for calls that are the monitor's */
+	u8 word;  /* MV_HOT_WORDS: where in each unit there is one */
+	u8 unused[2];
+	u32 unit; /* MV_HOT_COUNTS: of what the result counts */
+	struct hot_arg arg[6];
+	u64 spare;
+};
+
+/* A range of the program's memory. */
+struct range {
+	u64 at, size;
+};
+
+/* What a call reads or writes. */
+struct ranges {
+	struct range of[MV_HOT_RANGES];
+	u32 count;
+	u64 bytes;
+};
+
+/* What a task's agent knows, in its block. */
+struct agent {
+	u32 lease;    /* the monitor may take it away at any time */
+	u32 interval; /* one is open */
+	u32 follows;  /* a follower's */
+	u32 alone;    /* no other task waits for this one's turn: calls may sleep */
+	u32 fresh;    /* the ring has not been used yet */
+	u32 grant;    /* the monitor opens an interval when the program goes on */
+	u32 closes;   /* an interval is over of which the task knows nothing yet */
+	u32 late;     /* a signal that came while the variant host could not report it */
+	u32 fds;      /* descriptors from here on are not the program's */
+	u32 unused;
+	u64 table, ring;
+	/* What a number that the kernel gives back is in a follower where it lies in the
+	 * leader's slot: more by delta. */
+	u64 slot, slot_end, delta;
+	u64 calls;  /* how many have been dealt with */
+	u32 number; /* of the reader */
+	u32 differs; /* why a follower is not where its leader was: MV_DIFFERS_* */
+	i64 lead_nr;
+	u64 lead[6];
+	u64 lead_bytes; /* of what the leader's call reads, the first of which are in MV_LARGE */
+	struct ranges in, out; /* of the call at hand */
+	struct ring r;
+};
+
+_Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
+_Static_assert(sizeof(struct hot_call) == MV_HOT_SIZE, "hot_call");
+_Static_assert(offsetof(struct hot_call, arg) == MV_HOT_ARGS, "hot_call.arg");
+_Static_assert(offsetof(struct agent, lease) == MV_AGENT_LEASE, "lease");
+_Static_assert(offsetof(struct agent, interval) == MV_AGENT_INTERVAL, "interval");
+_Static_assert(offsetof(struct agent, follows) == MV_AGENT_FOLLOWS, "follows");
+_Static_assert(offsetof(struct agent, alone) == MV_AGENT_ALONE, "alone");
+_Static_assert(offsetof(struct agent, fresh) == MV_AGENT_FRESH, "fresh");
+_Static_assert(offsetof(struct agent, grant) == MV_AGENT_GRANT, "grant");
+_Static_assert(offsetof(struct agent, closes) == MV_AGENT_CLOSES, "closes");
+_Static_assert(offsetof(struct agent, fds) == MV_AGENT_FDS, "fds");
+_Static_assert(offsetof(struct agent, table) == MV_AGENT_TABLE, "table");
+_Static_assert(offsetof(struct agent, ring) == MV_AGENT_RING, "ring");
+_Static_assert(offsetof(struct agent, slot) == MV_AGENT_SLOT, "slot");
+_Static_assert(offsetof(struct agent, slot_end) == MV_AGENT_SLOT_END, "slot_end");
+_Static_assert(offsetof(struct agent, delta) == MV_AGENT_DELTA, "delta");
+_Static_assert(offsetof(struct agent, calls) == MV_AGENT_CALLS, "calls");
+_Static_assert(offsetof(struct agent, number) == MV_AGENT_NUMBER, "number");
+_Static_assert(offsetof(struct agent, differs) == MV_AGENT_DIFFERS, "differs");
+_Static_assert(offsetof(struct agent, lead_nr) == MV_AGENT_LEAD_NR, "lead_nr");
+_Static_assert(offsetof(struct agent, lead) == MV_AGENT_LEAD, "lead");
+_Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_bytes");
+_Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
+_Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
+
+static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }
+
+/* Deals with the call at which the program stands, whose result is in u then. 0: it is the
+ * monitor's. Where b->signalled is set a signal came with the call and is to be reported. */
+int agent_call(struct block *b, struct ucontext *u);
+/* The task is about to report something else than a call, or one that is made again. */
+void agent_stops(struct block *b);
+/* The task is about to go on with the program. */
+void agent_resumes(struct block *b);
+
+/* copy.S: of the program's memory, which need not be there. */
+/* Returns how many of n bytes could not be copied. */
+u64 vhost_copy(void *to, const void *from, u64 n);
+/* Returns how many of n bytes are left from the first 8 on that differ or are not there. */
+u64 vhost_compare(const void *a, const void *b, u64 n);
+extern const char vhost_copy_at[], vhost_copy_out[], vhost_compare_first[], vhost_compare_last[], vhost_compare_out[];
+
+#endif

@@ -1,0 +1,160 @@
+/* The writer of a ring. */
+#include "ring_parts.h"
+
+static void tell_readers(struct ring *r)
+{
+	struct ring_writer *w = writer_of(r);
+	u32 i, asleep = 0;
+
+	r->told = r->pos;
+	__atomic_store_n(&w->last, r->start, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->pos, r->pos, __ATOMIC_SEQ_CST);
+	for (i = 0; i < r->readers; i++) {
+		asleep |= load32(&reader_of(r, i)->asleep);
+		if (load32(&reader_of(r, i)->failed))
+			ring_give_up(r, RING_PEER, LEADER + 1 + i);
+	}
+	if (asleep)
+		ring_wake(&w->wake);
+}
+
+/* Who reads what is in the ring although all readers are done with it, has to know
+ * what the writer is about to write over. */
+static void reserve(struct ring *r)
+{
+	u64 end = least(r->limit, r->pos + r->left);
+
+	if (end <= r->reserved)
+		return;
+	r->reserved = end;
+	__atomic_store_n(&writer_of(r)->reserved, end, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Waits until each reader has read up to pos and is done with so many records. */
+static void await_all(struct ring *r, u64 pos, u64 done)
+{
+	u64 read = r->pos;
+	u32 i;
+
+	r->settled = r->seq;
+	for (i = 0; i < r->readers && !r->failed; i++) {
+		if (!ring_there(r, i, pos, done)) {
+			if (r->told != r->pos)
+				tell_readers(r);
+			ring_await(r, i, pos, done);
+		}
+		read = least(read, r->seen[i].pos);
+		r->settled = least(r->settled, r->seen[i].done);
+	}
+	r->limit = read + r->size;
+	reserve(r);
+}
+
+u32 ring_begin(struct ring *r, u32 kind, u64 length)
+{
+	struct ring_record rec = { length, r->seq, r->back, kind, 0 };
+
+	if (r->failed)
+		return r->failed;
+	if (r->me != WRITER || r->open || !kind || length > MV_RING_MAX_RECORD)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	if (load32(&head_of(r)->abort))
+		return ring_give_up(r, RING_ABORTED, NOBODY);
+	/* Who has to wait waits for room for several, or there would be a wait for each. */
+	if (r->seq - r->settled >= r->ahead)
+		await_all(r, 0, r->seq - r->ahead + 1 + r->ahead / 4);
+	if (r->failed)
+		return r->failed;
+	r->start = r->pos;
+	r->left = sizeof(rec) + length;
+	r->open = 1;
+	reserve(r);
+	return ring_put(r, &rec, sizeof(rec));
+}
+
+u64 ring_room(struct ring *r, u8 **at)
+{
+	u64 off = r->pos & (r->size - 1), want = portion(r);
+
+	if (r->failed || r->me != WRITER || !r->left)
+		return 0;
+	if (r->limit == r->pos) {
+		await_all(r, r->pos + want < r->size ? 0 : r->pos + want - r->size, 0);
+		if (r->failed)
+			return 0;
+	}
+	*at = data_of(r) + off;
+	return least(least(r->left, r->limit - r->pos), r->size - off);
+}
+
+void ring_wrote(struct ring *r, u64 n)
+{
+	if (r->me != WRITER || n > r->left || n > r->limit - r->pos) {
+		ring_give_up(r, RING_MISUSE, NOBODY);
+		return;
+	}
+	r->pos += n;
+	r->left -= n;
+}
+
+u32 ring_put(struct ring *r, const void *from, u64 n)
+{
+	const u8 *next = from;
+	u8 *at;
+
+	while (n) {
+		u64 m = least(ring_room(r, &at), n);
+
+		if (!m)
+			return ring_give_up(r, RING_MISUSE, NOBODY);
+		copy(at, next, m);
+		ring_wrote(r, m);
+		next += m;
+		n -= m;
+	}
+	return r->failed;
+}
+
+u32 ring_end(struct ring *r)
+{
+	if (r->me != WRITER || !r->open || r->left)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	r->open = 0;
+	r->back = r->pos - r->start;
+	r->seq++;
+	return r->failed;
+}
+
+u32 ring_publish(struct ring *r)
+{
+	if (r->failed || r->me != WRITER)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	if (r->told != r->pos)
+		tell_readers(r);
+	return r->failed;
+}
+
+u32 ring_drop(struct ring *r)
+{
+	if (r->failed || r->me != WRITER || !r->open)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	if (r->told > r->start)
+		return 0;
+	r->pos = r->start;
+	r->start -= r->back;
+	r->left = 0;
+	r->open = 0;
+	return 0;
+}
+
+u32 ring_await_readers(struct ring *r, u64 seq)
+{
+	if (ring_publish(r))
+		return r->failed;
+	if (seq >= r->seq)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	await_all(r, 0, seq + 1);
+	return r->failed;
+}
+

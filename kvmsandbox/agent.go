@@ -1,0 +1,283 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+var _ frontend.Agents = (*session)(nil)
+
+// Sizes of the rings by which agents talk.
+const (
+	ringBytes = 1 << 20
+	ringAhead = 4096
+	ringSpin  = 2000
+	maxRings  = 4096
+)
+
+// agents is what the agents of a session have in common.
+type agents struct {
+	table int // the file of the table of frequent calls, -1 for none
+	calls []frontend.AgentCall
+	rings *vhost.Rings
+	lanes map[uint64]*lane
+}
+
+// lane is what the agents of one thread of the program have in common. ring is nil where
+// there is only a leader.
+type lane struct {
+	number uint64
+	ring   *vhost.Ring
+	// useless is true when there was no room for another ring, or the leader has died in
+	// the middle of an interval: leases are not used.
+	useless bool
+	// left is how many variants have had it and have it no more. One may leave before
+	// another has come.
+	left   int
+	leader *task
+}
+
+// SetAgentCalls implements frontend.Agents.
+func (s *session) SetAgentCalls(calls []frontend.AgentCall) error {
+	var list []vhost.HotCall
+	for i := range calls {
+		c := &calls[i]
+		h := vhost.HotCall{
+			Nr: c.Nr, Waits: c.Waits, Blocks: c.Blocks, Prompt: c.Prompt, Timeout: c.Timeout,
+			Words: c.Words, Unit: c.Unit, Word: c.Word,
+		}
+		for k, a := range c.Args {
+			h.Args[k] = vhost.HotArg{Kind: vhost.HotKind(a.Kind), Out: a.Out, Count: a.Count, Int: a.Int, Size: a.Size}
+		}
+		list = append(list, h)
+	}
+	table, err := vhost.HotTable(list)
+	if err != nil {
+		return err
+	}
+	if s.agents.table, err = unix.SealedFile(vhost.FilePrefix+"table", table); err != nil {
+		return fmt.Errorf("table of frequent calls: %w", err)
+	}
+	s.agents.calls = calls
+	s.agents.lanes = map[uint64]*lane{}
+	if n := s.spec.Variants; n > 1 {
+		spin := uint32(ringSpin)
+		if s.spin == 0 {
+			spin = 0
+		}
+		s.agents.rings, err = vhost.NewRings(vhost.RingConfig{
+			Readers: n - 1, Size: ringBytes, Ahead: ringAhead, Spin: spin, Rings: maxRings,
+		})
+	}
+	return err
+}
+
+// releaseAgents gives back what agents have in common.
+func (s *session) releaseAgents() {
+	if s.agents.table >= 0 {
+		_ = unix.Close(s.agents.table)
+	}
+	for _, l := range s.agents.lanes {
+		if l.ring != nil {
+			s.agents.rings.Free(l.ring)
+		}
+	}
+	if s.agents.rings != nil {
+		_ = s.agents.rings.Close()
+	}
+}
+
+// lease notes which interval t goes on in.
+func (s *session) lease(t *task, l *frontend.Lease) error {
+	if l.Interval == 0 || s.agents.table < 0 || !s.native() {
+		return nil
+	}
+	a := t.blk.Agent()
+	if l.Interval != t.interval && t.lane != nil {
+		a.Begin()
+	}
+	t.interval = l.Interval
+	if !l.Granted {
+		return nil
+	}
+	if t.lane == nil || t.lane.number != l.Lane {
+		if err := s.join(t, l); err != nil {
+			return err
+		}
+	}
+	if !t.lane.useless {
+		a.Grant(l.Alone)
+	}
+	return nil
+}
+
+// join gives t's agent the ring of its lane.
+func (s *session) join(t *task, l *frontend.Lease) error {
+	s.part(t)
+	ln := s.agents.lanes[l.Lane]
+	if ln == nil {
+		ln = &lane{number: l.Lane}
+		if s.agents.rings != nil {
+			var err error
+			ln.ring, err = s.agents.rings.New()
+			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
+				return err
+			}
+		}
+		s.agents.lanes[l.Lane] = ln
+	}
+	t.lane = ln
+	if ln.useless {
+		return nil
+	}
+	number, at := t.id.Variant-1, uint64(0)
+	if t.leads() {
+		ln.leader = t
+	}
+	maps := []vhost.RingMapping{{FD: s.agents.table, Size: vhost.HotTableSize, At: 0}}
+	base := []uint64{vhost.HotTableAddr}
+	if ln.ring != nil {
+		at = ln.ring.Address()
+		for _, m := range ln.ring.Mappings(t.id.Variant) {
+			maps, base = append(maps, m), append(base, at)
+		}
+	}
+	for i, m := range maps {
+		if err := s.mapPart(t, m, base[i]); err != nil {
+			return err
+		}
+	}
+	a := t.blk.Agent()
+	a.Join(at, vhost.HotTableAddr, number, s.hiddenBase)
+	a.SetWords(l.Start, l.End, l.Delta)
+	return nil
+}
+
+// mapPart maps a part of a ring in t's process.
+func (s *session) mapPart(t *task, m vhost.RingMapping, base uint64) error {
+	fd, err := s.receive(t, frontend.File(m.FD))
+	if err != nil {
+		return fmt.Errorf("memory of agents: %w", err)
+	}
+	prot := uint64(protRead)
+	if m.Write {
+		prot |= protWrite
+	}
+	return s.must(t, "memory of agents",
+		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{base + m.At, m.Size, prot, unix.MapSharedFlag | unix.MapFixed, uint64(fd), uint64(m.Offset)}},
+		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+}
+
+// part takes t's lane from it, whose process ends or has another program now. What the
+// leader has left behind unfinished is not waited for.
+func (s *session) part(t *task) {
+	l := t.lane
+	if l == nil {
+		return
+	}
+	s.stats.AgentCalls += t.blk.Agent().Calls()
+	if t.leads() {
+		if l.ring != nil {
+			// It may not have said that its last interval is over.
+			l.ring.End()
+		}
+		l.leader = nil
+	}
+	t.blk.Agent().Leave()
+	t.lane = nil
+	if l.left++; l.left == s.spec.Variants {
+		if l.ring != nil {
+			s.agents.rings.Free(l.ring)
+		}
+		delete(s.agents.lanes, l.number)
+	}
+}
+
+// revoke carries out OpRevoke.
+func (s *session) revoke(t *task) {
+	if t.lane != nil {
+		t.blk.Agent().SetLease(false)
+	}
+}
+
+// errRing ends a session whose agents cannot talk any more.
+var errRing = errors.New("the variants' agents cannot talk any more")
+
+// disagreed handles what t's agent has found, and says whether there was anything.
+func (s *session) disagreed(t *task) bool {
+	l := t.lane
+	if l == nil {
+		return false
+	}
+	switch t.blk.Agent().Difference() {
+	case vhost.Same:
+		return false
+	case vhost.BrokenRing:
+		if l.leader == nil {
+			// It has died in the middle of something.
+			l.useless = true
+			t.blk.Agent().Leave()
+			return false
+		}
+		s.failure(t.id, errRing)
+		return true
+	}
+	cmp, ok := s.mon.(frontend.Comparer)
+	if !ok || l.leader == nil || l.ring == nil {
+		s.failure(t.id, errRing)
+		return true
+	}
+	nr, args, size, start := t.blk.Agent().Leader()
+	data := l.ring.Request(start, size)
+	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args}
+	own := s.callOf(t)
+	t.state = atEntry
+	s.apply(cmp.OnMismatch(t.id, own, leader, s.snapshot(l.leader, nr, args, data)))
+	return true
+}
+
+// snapshot returns what reads what the leader's call has read: data, one part of memory
+// after the other. The parts of a vector are where they are by now.
+func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) func(uint64, []byte) bool {
+	type part struct {
+		at   uint64
+		data []byte
+	}
+	var parts []part
+	add := func(at, size uint64) {
+		n := min(size, uint64(len(data)))
+		parts = append(parts, part{at, data[:n]})
+		data = data[n:]
+	}
+	for i := range s.agents.calls {
+		c := &s.agents.calls[i]
+		if int64(c.Nr) != nr {
+			continue
+		}
+		for k, a := range c.Args {
+			if a.Kind == frontend.AgentBuffer && !a.Out && args[k] != 0 {
+				size := uint64(a.Size)
+				if a.Count >= 0 {
+					size *= args[a.Count]
+				}
+				add(args[k], size)
+			}
+		}
+	}
+	return func(addr uint64, p []byte) bool {
+		for _, x := range parts {
+			if addr >= x.at && addr-x.at < uint64(len(x.data)) && uint64(len(p)) <= uint64(len(x.data))-(addr-x.at) {
+				copy(p, x.data[addr-x.at:])
+				return true
+			}
+		}
+		_, err := s.ReadVariantMem(leader.id, addr, p)
+		return err == nil
+	}
+}

@@ -1,0 +1,158 @@
+package libmultivar_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/policy"
+)
+
+// agentHost is a host whose agents make no calls: every interval ends at once.
+type agentHost struct {
+	frontend.Host
+	calls []frontend.AgentCall
+}
+
+func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall) error {
+	h.calls = calls
+	return nil
+}
+
+// with is what scriptedWith wants.
+func (h *agentHost) with(inner frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
+	h.Host, c.Agents = inner, true
+	return h, c
+}
+
+// interval is one of a lane.
+type interval struct{ lane, number uint64 }
+
+// leases notes what each variant was granted, and what of that cannot be.
+type leases struct {
+	granted []map[interval]bool
+	wrong   []string
+}
+
+func newLeases(variants int) *leases {
+	l := &leases{}
+	for range variants {
+		l.granted = append(l.granted, map[interval]bool{})
+	}
+	return l
+}
+
+// take sees the monitor's answers. The fake front-end knows of no leases.
+func (l *leases) take(actions []frontend.Action) []frontend.Action {
+	for i := range actions {
+		a := &actions[i]
+		if !a.Lease.Granted {
+			continue
+		}
+		v, at := a.Task.Variant, interval{a.Lease.Lane, a.Lease.Interval}
+		switch {
+		case at.lane == 0 || at.number == 0:
+			l.wrong = append(l.wrong, "a lease of nothing")
+		case l.granted[v][at]:
+			l.wrong = append(l.wrong, "an interval is granted twice")
+		case v != frontend.Leader && !l.granted[frontend.Leader][at]:
+			l.wrong = append(l.wrong, "a follower is granted what its leader was not")
+		}
+		l.granted[v][at] = true
+	}
+	return slices.DeleteFunc(slices.Clone(actions), func(a frontend.Action) bool { return a.Op == frontend.OpRevoke })
+}
+
+// Whatever programs do: an interval is granted in all variants or in none, and never
+// twice. A variant that was granted one which another was not would wait for ever, or make
+// calls that nobody else is told of.
+func TestLeasesAreThoseOfTheLeader(t *testing.T) {
+	some := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		cfg := genConfig(rt, 2)
+		cfg.LeaseAfter = -1
+		l, h := newLeases(cfg.Variants), &agentHost{}
+		s := scriptedWith(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{program(genActs(2).Draw(rt, "program")), other()}, Choose: genChooser(rt),
+		}, newTableKernel(rapid.Uint64Range(0, 1000).Draw(rt, "world")), h.with, l.take)
+		s.agreed(rt)
+		for _, text := range l.wrong {
+			rt.Fatalf("%s", text)
+		}
+		some += len(l.granted[frontend.Leader])
+		for _, st := range s.record.Status[frontend.Leader] {
+			if st.Signal != 0 {
+				// Followers of who is killed do not come to the leader's last intervals.
+				return
+			}
+		}
+		for v := 1; v < cfg.Variants; v++ {
+			if !maps.Equal(l.granted[frontend.Leader], l.granted[v]) {
+				rt.Fatalf("the leader was granted %v, variant %d %v", l.granted[0], v, l.granted[v])
+			}
+		}
+	})
+	if some == 0 {
+		t.Error("nothing was ever granted")
+	}
+}
+
+// Where somebody wants to be told of each call agents make none.
+func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
+	p := mustPolicy(t, policy.Exec)
+	for name, cfg := range map[string]libmultivar.Config{
+		"log":      {OnCall: func(int, []byte) error { return nil }},
+		"observer": {Observer: newWatcher(2)},
+		"hook":     {Hooks: libmultivar.Hooks{OnCall: func(*libmultivar.Call) libmultivar.Verdict { return libmultivar.Verdict{} }}},
+		"parallel": {Threads: libmultivar.ThreadsParallel},
+		"off":      {NoAgents: true},
+	} {
+		cfg.Variants, cfg.Policy, cfg.LeaseAfter = 2, p, -1
+		l, h := newLeases(2), &agentHost{}
+		s := scriptedWith(t, cfg, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
+		}, newTableKernel(1), h.with, l.take)
+		s.agreed(t)
+		if h.calls != nil || len(l.granted[0]) > 0 {
+			t.Errorf("%s: agents have %d calls and the leases %v", name, len(h.calls), l.granted[0])
+		}
+	}
+}
+
+// The calls that agents deal with are those whose rows say all that there is to know.
+func TestAgentCalls(t *testing.T) {
+	h := &agentHost{}
+	l := newLeases(2)
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
+		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
+	}, newTableKernel(1), h.with, l.take)
+	s.agreed(t)
+	known := map[int64]bool{}
+	for _, c := range h.calls {
+		known[int64(c.Nr)] = true
+		if !c.Waits {
+			t.Errorf("call %d does not wait, although the policy says that every call does", c.Nr)
+		}
+	}
+	for _, name := range []string{
+		"read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "sendto", "epoll_wait",
+		"lseek", "clock_gettime", "gettimeofday", "getrandom", "fstat",
+	} {
+		if !known[nr(name)] {
+			t.Errorf("agents do not deal with %s", name)
+		}
+	}
+	for _, name := range []string{
+		"openat", "close", "dup", "socket", "mmap", "execve", "clone", "kill", "rt_sigaction", "rt_sigreturn",
+		"futex", "nanosleep", "ioctl", "fcntl", "wait4", "exit_group", "sched_yield",
+	} {
+		if known[nr(name)] {
+			t.Errorf("agents deal with %s, about which there is more to know", name)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+/*
+ * Calls that do not sleep are not interrupted, however many signals come whose handler
+ * asks for EINTR.
+ */
+#include "check.h"
+#include <sys/socket.h>
+#include <sys/time.h>
+
+static volatile sig_atomic_t came;
+
+static void count(int sig)
+{
+	(void)sig;
+	came++;
+}
+
+int main(int argc, char **argv)
+{
+	begin_in(argc, argv);
+	struct sigaction act = { .sa_handler = count };
+	struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+
+	CHECK(sigaction(SIGALRM, &act, NULL) == 0);
+	CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	for (int i = 0; i < 60 || came < 3; i++) {
+		int fd = open("file", O_RDWR | O_CREAT, 0644);
+		CHECK(fd >= 0);
+		CHECK(fcntl(fd, F_SETLKW, &(struct flock){ .l_type = F_WRLCK }) == 0);
+		CHECK(close(fd) == 0);
+		int s[2];
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+		struct msghdr none = { .msg_iov = &(struct iovec){ "x", 1 }, .msg_iovlen = 1 };
+		CHECK(sendmsg(s[0], &none, 0) == 1);
+		CHECK(close(s[0]) == 0 && close(s[1]) == 0);
+	}
+	memset(&often, 0, sizeof often);
+	CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	puts("ok");
+	return 0;
+}
