@@ -189,6 +189,13 @@ type Twins interface {
 	Truncate(f File, size int64) error
 }
 
+// Clocks is what a Host with Capabilities.Clocks offers as well: to read the clocks that
+// the variants' kernel has, for calls that the monitor answers itself.
+type Clocks interface {
+	// Clock reads a clock by its number (clock_gettime(2)).
+	Clock(id int) (seconds, nanoseconds int64, err error)
+}
+
 // Executables is what a Host with Capabilities.Executables offers as well: to say
 // beforehand which programs its variants cannot execute although the kernel could.
 type Executables interface {
@@ -339,6 +346,8 @@ type Capabilities struct {
 	CPUID bool
 	// Twins is true when the Host implements Twins.
 	Twins bool
+	// Clocks is true when the Host implements Clocks.
+	Clocks bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
 	// Onlooker is true when the Host implements Onlooker.

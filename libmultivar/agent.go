@@ -53,7 +53,7 @@ func (e *Engine) startAgents() error {
 func agentCall(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.AgentCall, bool) {
 	c := frontend.AgentCall{Nr: r.Nr[arch], Blocks: r.Blocks}
 	if c.Nr == sysabi.Absent || r.Exec != sysabi.Leader || r.Tame != sysabi.TameHere || r.Sub != nil || r.Syncs || r.Ret != sysabi.RetInt ||
-		r.Handler != sysabi.HandlerNone && r.Handler != sysabi.HandlerEpollWait || len(r.Args) > 6 {
+		r.Handler != sysabi.HandlerNone && r.Handler != sysabi.HandlerEpollWait && r.Handler != sysabi.HandlerClock || len(r.Args) > 6 {
 		return c, false
 	}
 	outs := 0

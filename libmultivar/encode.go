@@ -36,8 +36,8 @@ type encoder struct {
 	call *sysabi.Call
 	b    *event.Builder
 	args [6]uint64
-	// page caches the last page read for strings.
-	page     [pageSize]byte
+	// page caches the last page read for strings; it is made when it is needed.
+	page     []byte
 	pageAt   uint64
 	pageLen  int
 	pageRead bool
@@ -59,7 +59,8 @@ func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, 
 		// Nobody compares it and nobody reads it.
 		return e.builder.Record(), true
 	}
-	x := encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args}
+	x := &e.encoder
+	*x = encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args, page: x.page}
 	x.arguments(th)
 	for _, r := range compared {
 		x.mapped(r)

@@ -59,7 +59,10 @@ func (x *encoder) cstring(dst []byte, addr uint64, limit int) (s []byte, ended, 
 	for limit > 0 {
 		page := addr &^ (pageSize - 1)
 		if !x.pageRead || x.pageAt != page {
-			n, _ := x.read(page, x.page[:])
+			if x.page == nil {
+				x.page = make([]byte, pageSize)
+			}
+			n, _ := x.read(page, x.page)
 			x.pageAt, x.pageLen, x.pageRead = page, n, true
 		}
 		off := int(addr - page)

@@ -153,8 +153,10 @@ type Engine struct {
 	nextID  uint32
 	nextPid int
 
-	actions     []frontend.Action
-	builder     event.Builder
+	actions []frontend.Action
+	builder event.Builder
+	// encoder is for encode.
+	encoder     encoder
 	scratch     []byte
 	scratchLine []byte
 	// recent is a ring of the last events for reports.

@@ -100,6 +100,8 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	}
 	x := ev.exec
 	x.start = addrspace.StartInfoFrom(img)
+	// Nobody has to see the same time.
+	x.start.KeepVDSO = e.alone()
 	if e.cfg.Layout == LayoutDisjoint {
 		x.offsets = e.layout.Random(e.rand)
 	} else {
@@ -117,7 +119,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		e.fail(fmt.Errorf("placing %s: %w", x.program, err))
 		return
 	}
-	place.TrapTSC = e.caps.Rdtsc
+	place.TrapTSC = e.trapsTSC()
 	p := th.proc
 	p.space, p.lane = space, e.newLane()
 	p.comm = img.Comm
@@ -174,7 +176,7 @@ func (e *Engine) followerExec(th *thread, v int) {
 		e.fail(fmt.Errorf("placing %s: %w", programPath(img), err))
 		return
 	}
-	place.TrapTSC = e.caps.Rdtsc
+	place.TrapTSC = e.trapsTSC()
 	if programPath(img) != x.program {
 		th.proc.sameImage = false
 	}
@@ -200,4 +202,10 @@ func programPath(img *frontend.Image) string {
 		}
 	}
 	return ""
+}
+
+// trapsTSC reports whether reads of the time stamp counter are caught: all variants have to
+// get the same, or somebody wants to know.
+func (e *Engine) trapsTSC() bool {
+	return e.caps.Rdtsc && (!e.alone() || e.hooks.OnRdtsc != nil)
 }

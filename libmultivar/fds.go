@@ -91,6 +91,8 @@ func procFileOf(path string) (procFile, bool) {
 	return procFile{}, false
 }
 
+// What follows keeps no account where nobody is compared or told (see alone).
+
 // prepareOpen notes descriptors whose content must be translated.
 func (e *Engine) prepareOpen(th *thread, ev *record) {
 	at := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Path })
@@ -98,6 +100,9 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 	flags := uint64(openWriteOnly)
 	if i := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Flags }); i >= 0 {
 		flags = ev.raw.Args[i]
+	}
+	if e.alone() {
+		return
 	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
@@ -130,6 +135,9 @@ func (e *Engine) prepareNewFD(th *thread, ev *record) {
 		e.prepareDup(th, ev)
 		return
 	}
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret >= 0 {
@@ -142,6 +150,9 @@ func (e *Engine) prepareNewFD(th *thread, ev *record) {
 // prepareMemfd notes the descriptor of an anonymous file, through which it can be
 // changed.
 func (e *Engine) prepareMemfd(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret >= 0 {
@@ -246,6 +257,9 @@ func (e *Engine) withheldIn(p *process, th *thread) bool {
 }
 
 func (e *Engine) prepareClose(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	// Once the kernel has closed a descriptor another thread may get its number before this
 	// one's result is known.
@@ -263,6 +277,9 @@ func (e *Engine) prepareClose(th *thread, ev *record) {
 }
 
 func (e *Engine) prepareDup(th *thread, ev *record) {
+	if e.alone() {
+		return
+	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
 		if ret < 0 {

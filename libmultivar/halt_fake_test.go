@@ -20,7 +20,8 @@ func spins(t *testing.T, variants int, choose fakefe.Chooser, instead map[int]*f
 	t.Helper()
 	return scripted(t, libmultivar.Config{Variants: variants, Policy: mustPolicy(t, "performance")}, fakefe.Config{
 		Programs: []*fakefe.Program{spinning(after...)}, Instead: instead, Choose: choose,
-		Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 4}},
+		// Not before the handler is there, whoever comes first.
+		Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 4 * variants}},
 	}, newTableKernel(1))
 }
 

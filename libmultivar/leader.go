@@ -154,6 +154,9 @@ func (e *Engine) row(c *frontend.Call) *sysabi.Row {
 
 // lengths remembers the values that value-result lengths have before the call.
 func (e *Engine) lengths(th *thread, ev *record) {
+	if e.alone() && ev.view == nil {
+		return
+	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
 		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) {
@@ -240,6 +243,10 @@ func (e *Engine) advance(ev *record) {
 		}
 		e.complete(ev)
 		e.goOn(th, frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: ev.ret})
+		return
+	}
+	if e.unwatched(ev) {
+		e.runUnwatched(ev)
 		return
 	}
 	a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: s.call.Nr, Args: s.call.Args, Exit: ev.follow != followEach || ev.returns()}

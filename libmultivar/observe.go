@@ -88,9 +88,11 @@ func (e *Engine) observe(th *thread, v int, o Observation) {
 	if e.cfg.Observer == nil {
 		return
 	}
-	o.Variant, o.ID = v, th.id
-	o.Process, o.Thread, o.Command = th.proc.pid, th.tid, th.proc.comm
-	e.cfg.Observer.Observe(&o)
+	// A copy, so that none is made where nobody is told.
+	told := o
+	told.Variant, told.ID = v, th.id
+	told.Process, told.Thread, told.Command = th.proc.pid, th.tid, th.proc.comm
+	e.cfg.Observer.Observe(&told)
 }
 
 // began tells that v's task of th stands at a call that it has not stood at before.

@@ -149,6 +149,10 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 			open.interrupted = true
 			pass.Restart = true
 		}
+		if open == nil && e.alone() {
+			// It may have come in a call that has no end for the engine.
+			pass.Restart = true
+		}
 		e.letGo(th, pass)
 	case fateStops:
 		e.letGo(th, pass)
@@ -166,6 +170,12 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
+		if open == nil && e.alone() {
+			// No other variant has to have it in the same place.
+			s.ending = true
+			e.letGo(th, pass)
+			return
+		}
 		if open == nil && sig.AfterCall && s.broken != 0 && th.room() {
 			e.interruptMeeting(th, sig)
 			return

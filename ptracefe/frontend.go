@@ -31,6 +31,8 @@ type FrontEnd struct {
 	log  *slog.Logger
 	tick time.Duration
 	spin time.Duration
+	// place and quiet are WithPlacement and WithoutTimeStamps.
+	place, quiet bool
 }
 
 var _ frontend.FrontEnd = (*FrontEnd)(nil)
@@ -59,20 +61,38 @@ func WithTick(d time.Duration) Option {
 }
 
 // WithSpin sets how long the wait loop polls for the next stop before it
-// sleeps, 30 µs by default; 0 means that it never polls. A machine with one
-// processor never polls.
+// sleeps, 30 µs by default; 0 means that it never polls. Where it may run on one
+// processor only it never does.
 func WithSpin(d time.Duration) Option {
 	return func(f *FrontEnd) { f.spin = max(d, 0) }
 }
 
+// WithPlacement says whether a session's thread and its variants share a processor while
+// these stop often, which is the default: a hand-over within a processor takes a fraction of
+// one between two. Meanwhile the variants' processes may run on one processor only, which
+// others see (taskset(1), /proc/PID/status); the program's own calls do not tell.
+func WithPlacement(on bool) Option {
+	return func(f *FrontEnd) { f.place = on }
+}
+
+// WithoutTimeStamps has the session's thread do without the time stamp counter while it
+// shares a processor with variants, which do without it, too: that the kernel changes its
+// mind at each switch costs more than the switch. For that a handler of SIGSEGV is put in
+// front of the Go runtime's, which reads the counter for whatever in the monitor does all
+// the same: time.Now takes many microseconds then. Programs that the monitor starts on
+// the session's goroutine have to do without the counter, too.
+//
+// It is for programs that have the process to themselves: os/signal must not be asked for
+// SIGSEGV.
+func WithoutTimeStamps() Option {
+	return func(f *FrontEnd) { f.quiet = true }
+}
+
 // New returns a front-end.
 func New(opts ...Option) *FrontEnd {
-	f := &FrontEnd{log: slog.New(slog.DiscardHandler), tick: defaultTick, spin: defaultSpin}
+	f := &FrontEnd{log: slog.New(slog.DiscardHandler), tick: defaultTick, spin: defaultSpin, place: true}
 	for _, o := range opts {
 		o(f)
-	}
-	if runtime.NumCPU() == 1 {
-		f.spin = 0
 	}
 	return f
 }
@@ -87,6 +107,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Contains:    true,
 		Rdtsc:       true,
 		Twins:       true,
+		Clocks:      true,
 		Threads:     true,
 		Areas:       true,
 		Executables: true,

@@ -18,6 +18,7 @@ import (
 var (
 	_ frontend.Host     = (*session)(nil)
 	_ frontend.Onlooker = (*session)(nil)
+	_ frontend.Clocks   = (*session)(nil)
 )
 
 const (
@@ -234,6 +235,11 @@ func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 		return nil, err
 	}
 	return procmaps.Plain(vmas), nil
+}
+
+// Clock implements frontend.Clocks.
+func (s *session) Clock(id int) (seconds, nanoseconds int64, err error) {
+	return unix.Clock(id)
 }
 
 // lookup finds a living task.

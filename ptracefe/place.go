@@ -63,6 +63,7 @@ func (s *session) place(t *task, p *frontend.Placement) error {
 			return err
 		}
 		t.trapTSC = true
+		s.share.trapping = true
 	}
 	if err := in.end(startRegisters(in.base, p.IP, p.SP)); err != nil {
 		return err

@@ -32,6 +32,7 @@ type session struct {
 	started time.Time
 	tick    time.Duration
 	spinner spinner
+	share   sharing
 
 	tasks map[int]*task
 	// lingering are first threads of processes that were let into their exit before the
@@ -78,7 +79,8 @@ func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 	return &session{
 		ctx: ctx, log: f.log, spec: spec, tick: f.tick,
 		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(),
-		spinner:  newSpinner(f.spin),
+		spinner:  newSpinner(spinFor(f.spin)),
+		share:    sharing{wanted: f.place, quiet: f.quiet, since: unix.Monotonic()},
 		soon:     make(chan time.Duration, 1),
 		tasks:    map[int]*task{},
 		newborns: map[int]newborn{},
@@ -93,8 +95,12 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 		return frontend.Outcome{}, err
 	}
 	s.mon = mon
+	if err := unix.QuietStops(); err != nil {
+		return frontend.Outcome{}, fmt.Errorf("signals of stops: %w", err)
+	}
 	defer s.closeSockets()
 	defer s.reap()
+	defer s.part()
 	roots, err := s.startAll()
 	if err != nil {
 		return frontend.Outcome{}, err
@@ -127,6 +133,7 @@ func (s *session) loop() {
 			if t := s.tasks[s.root.pid]; t != nil && t.state == listening && s.spec.Stopped != nil {
 				s.spec.Stopped()
 			}
+			s.look()
 			s.apply(s.mon.OnTimer(time.Since(s.started)))
 			continue
 		}

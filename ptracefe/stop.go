@@ -43,6 +43,7 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 		return
 	}
 	t.loaded, t.dirty = false, false
+	s.count(t)
 	var err error
 	event, sig := int(status)>>16, status.StopSignal()
 	if t.halting && event != unix.EventStop {
@@ -95,6 +96,9 @@ func (s *session) callBegins(t *task) error {
 	t.call = pending{fd: -1}
 	t.last.valid = false
 	t.state = atEntry
+	if nr := int64(int32(t.info.Nr)); nr == unix.SysSchedSetaffinity || nr == unix.SysSchedGetaffinity {
+		s.asks(t)
+	}
 	c := frontend.Call{
 		Arch: sysabi.AMD64, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,
 		IP: t.info.IP, SP: t.info.SP,
@@ -214,6 +218,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 	child.filtered, child.trapTSC = parent.filtered, parent.trapTSC
 	child.call.restore, child.call.args = parent.call.restore, parent.call.args
 	child.image = parent.image
+	s.inheritPlace(child, parent)
 	s.tasks[host] = child
 	s.apply(s.mon.OnFork(parent.id, child.id, parent.forkKind))
 	return child
@@ -253,6 +258,9 @@ func (s *session) stranger(pid int, status unix.WaitStatus) {
 func (s *session) finish(t *task, status unix.WaitStatus) {
 	delete(s.tasks, t.id.Host)
 	t.state = ended
+	if t.asking {
+		s.share.asking--
+	}
 	t.proc.tasks--
 	if t.proc.tasks == 0 {
 		t.proc.release()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
@@ -39,6 +40,10 @@ type process struct {
 	pidfd  int // -1 when not open
 	tasks  int
 	killed bool
+	// counted is true when the process is among those that have stopped lately (see
+	// sharing), used the processor time that it was seen to have used, 0 for unknown.
+	counted bool
+	used    time.Duration
 }
 
 func (p *process) release() {
@@ -85,7 +90,12 @@ type task struct {
 
 	image    loaded            // of the program that the task executed last
 	forkKind frontend.ForkKind // of an atFork stop
-	oldHost  int               // id before an exec by another thread than the first
+	// placed is true while the task is kept on the shared processor; cpus are those on
+	// which it may run otherwise, none when that is not known. asking is true from when it
+	// makes a call about them until its next stop.
+	placed, asking bool
+	cpus           unix.CPUSet
+	oldHost        int // id before an exec by another thread than the first
 }
 
 // pending is what remains to be done when the call that a task runs is over.

@@ -21,6 +21,15 @@ const minSpin = 2 * time.Microsecond
 
 func newSpinner(d time.Duration) spinner { return spinner{full: d, now: d} }
 
+// spinFor returns for how long to poll where d is wanted: who runs on one processor only
+// keeps others from what it waits for.
+func spinFor(d time.Duration) time.Duration {
+	if cpus, err := unix.Affinity(0); err == nil && cpus.Count() == 1 {
+		return 0
+	}
+	return d
+}
+
 func (p *spinner) hit() { p.now = min(p.full, max(p.now*2, minSpin)) }
 
 func (p *spinner) miss() { p.now = max(p.now/2, min(minSpin, p.full)) }
@@ -28,7 +37,7 @@ func (p *spinner) miss() { p.now = max(p.now/2, min(minSpin, p.full)) }
 // wait returns the next stop or end of task pid (-1: of any). It polls for a
 // short while and then sleeps. EINTR says that there is other work to do.
 func (s *session) wait(pid int) (int, unix.WaitStatus, error) {
-	if s.spinner.full > 0 {
+	if s.spinner.full > 0 && !s.share.on {
 		start := time.Now()
 		for i := 0; ; i++ {
 			p, status, err := unix.WaitNoHang(pid)
@@ -111,7 +120,7 @@ func (s *session) TimerWithin(d time.Duration) {
 // signal that interrupts the sleep.
 func (s *session) waitQuietly(pid int) (int, unix.WaitStatus, error) {
 	start := time.Now()
-	for s.spinner.full > 0 && time.Since(start) < s.spinner.full {
+	for s.spinner.full > 0 && !s.share.on && time.Since(start) < s.spinner.full {
 		if p, status, err := unix.WaitNoHang(pid); p != 0 || err != nil {
 			return p, status, err
 		}

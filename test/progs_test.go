@@ -102,6 +102,7 @@ var progs = []prog{
 	{name: "id_rlimit", unprivileged: true},
 	{name: "id_ids", unprivileged: true},
 	{name: "id_usage", stdout: masked(`(?m)^(faults|times|uptime|cpu) .*`)},
+	{name: "sched_affinity"},
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
 	{name: "sig_fault", unprivileged: true},
@@ -172,7 +173,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "seal", "streams", "trace", "tree", "vsyscall",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "proc_mem", "scattered", "schedule", "seal", "streams", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {

@@ -114,7 +114,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 		c.progress = startProgress(c.stderr, progressDelay, "looking at what this host offers")
 		defer c.progress.end()
 	}
-	fe, err := c.methods.open(ctx, opts.frontEnd, c.log)
+	fe, err := c.methods.open(ctx, opts.frontEnd, setup{log: c.log, free: opts.free})
 	if err != nil {
 		return c.fail(statusFailed, c.explain(err))
 	}
@@ -122,6 +122,11 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 	if err != nil {
 		return c.fail(programStatus(err), err)
 	}
+	release, err := c.prepareHost()
+	if err != nil {
+		return c.fail(statusFailed, err)
+	}
+	defer release()
 	c.out, err = openOutputs(opts)
 	if err != nil {
 		return c.fail(statusFailed, err)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,7 +72,7 @@ func newHarness() *harness {
 		stderr: &h.stderr,
 		methods: methods{{
 			name: "fake",
-			new:  func(*slog.Logger) frontend.FrontEnd { return h.fe },
+			new:  func(setup) frontend.FrontEnd { return h.fe },
 		}},
 		newEngine: func(cfg libmultivar.Config, _ frontend.Host, _ frontend.Capabilities) (engine, error) {
 			h.eng.cfg = cfg

@@ -17,10 +17,17 @@ import (
 type method struct {
 	name string
 	// new returns the front-end. It is nil when this program is built without it.
-	new func(*slog.Logger) frontend.FrontEnd
+	new func(setup) frontend.FrontEnd
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
+}
+
+// setup is what a front-end is made with.
+type setup struct {
+	log *slog.Logger
+	// free leaves to the kernel where the monitor and variants run.
+	free bool
 }
 
 // verdict is what a host offers to a front-end.
@@ -41,17 +48,19 @@ func frontEnds() methods {
 	return methods{
 		{
 			name: "kvm",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(log)) },
+			new:  func(s setup) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(s.log)) },
 			test: testKVM,
 		},
 		{
 			name: "inproc",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(log)) },
+			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
 			test: testInproc,
 		},
 		{
 			name: "ptrace",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
+			new: func(s setup) frontend.FrontEnd {
+				return ptracefe.New(ptracefe.WithLogger(s.log), ptracefe.WithPlacement(!s.free), ptracefe.WithoutTimeStamps())
+			},
 			test: testPtrace,
 		},
 	}
@@ -78,17 +87,17 @@ func testPtrace(ctx context.Context) (verdict, error) {
 const autoName = "auto"
 
 // open returns the front-end that users call by this name.
-func (ms methods) open(ctx context.Context, name string, log *slog.Logger) (frontend.FrontEnd, error) {
+func (ms methods) open(ctx context.Context, name string, with setup) (frontend.FrontEnd, error) {
 	if name == autoName {
 		m := ms.auto(func(m method) verdict {
 			v, err := m.test(ctx)
 			if err != nil {
-				log.Warn("front-end cannot be tested", "name", m.name, "error", err)
+				with.log.Warn("front-end cannot be tested", "name", m.name, "error", err)
 			}
 			return v
 		})
-		log.Info("front-end chosen", "name", m.name)
-		return m.new(log), nil
+		with.log.Info("front-end chosen", "name", m.name)
+		return m.new(with), nil
 	}
 	for _, m := range ms {
 		switch {
@@ -100,7 +109,7 @@ func (ms methods) open(ctx context.Context, name string, log *slog.Logger) (fron
 		if err := ms.check(ctx, m); err != nil {
 			return nil, err
 		}
-		return m.new(log), nil
+		return m.new(with), nil
 	}
 	return nil, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
 }

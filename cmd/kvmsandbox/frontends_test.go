@@ -19,8 +19,8 @@ type named struct {
 func (n named) Name() string { return n.name }
 
 // builtIn returns a way to make a named front-end.
-func builtIn(name string) func(*slog.Logger) frontend.FrontEnd {
-	return func(*slog.Logger) frontend.FrontEnd { return named{name: name} }
+func builtIn(name string) func(setup) frontend.FrontEnd {
+	return func(setup) frontend.FrontEnd { return named{name: name} }
 }
 
 var (
@@ -75,7 +75,7 @@ func TestChoice(t *testing.T) {
 		if c.built {
 			ms[0].new = builtIn("kvm")
 		}
-		fe, err := ms.open(t.Context(), c.ask, slog.New(slog.DiscardHandler))
+		fe, err := ms.open(t.Context(), c.ask, setup{log: slog.New(slog.DiscardHandler)})
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
@@ -102,7 +102,7 @@ func TestFrontEnds(t *testing.T) {
 		if m.test == nil {
 			t.Errorf("%s is built in and cannot be tested", m.name)
 		}
-		if got := m.new(slog.New(slog.DiscardHandler)).Name(); got != m.name {
+		if got := m.new(setup{log: slog.New(slog.DiscardHandler)}).Name(); got != m.name {
 			t.Errorf("%s calls itself %s", m.name, got)
 		}
 		if !strings.Contains(usage(), m.name) {

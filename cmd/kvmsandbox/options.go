@@ -11,6 +11,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/manual"
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/rule"
@@ -53,6 +54,11 @@ type options struct {
 	slow        bool
 	hangTimeout time.Duration
 	verbose     bool
+	// cpus are the processors to run on, nil for all; free leaves it to the kernel on which
+	// of them who runs. lowLatency has them wake up at once.
+	cpus       *unix.CPUSet
+	free       bool
+	lowLatency bool
 	// detach asks for the prompt as soon as the program's first process has ended.
 	detach        bool
 	help, version bool
@@ -88,6 +94,8 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.threads, "threads", "serial", "")
 	fs.StringVar(&text.fast, "fast", "on", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
+	fs.Func("cpus", "", o.setCPUs)
+	fs.BoolVar(&o.lowLatency, "low-latency", false, "")
 	fs.BoolVar(&o.detach, "detach", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
@@ -228,6 +236,20 @@ func (o *options) setVariants(given bool, env []string) error {
 	if o.variants < 1 || o.variants > frontend.MaxVariants {
 		return fmt.Errorf("%s: %d variants; it must be 1 to %d", source, o.variants, frontend.MaxVariants)
 	}
+	return nil
+}
+
+// setCPUs takes the value of --cpus.
+func (o *options) setCPUs(value string) error {
+	if value == "free" {
+		o.free, o.cpus = true, nil
+		return nil
+	}
+	set, err := unix.ParseCPUs(value)
+	if err != nil {
+		return fmt.Errorf("%w, nor free", err)
+	}
+	o.free, o.cpus = false, &set
 	return nil
 }
 

@@ -15,7 +15,7 @@ _kvmsandbox() {
 	while ((i < COMP_CWORD)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --report-html | --on-divergence | --log | --trace | --metrics | --pids | --layout | --threads | --fast | --hang-timeout)
+		-n | --frontend | --policy | --rules | --variant | --ahead | --report | --report-html | --on-divergence | --log | --trace | --metrics | --pids | --layout | --threads | --fast | --hang-timeout | --cpus)
 			if ((i + 1 == COMP_CWORD)); then
 				_kvmsandbox_value "$word"
 				return
@@ -35,7 +35,7 @@ _kvmsandbox() {
 	elif ((i < COMP_CWORD)); then
 		COMPREPLY=($(compgen -f -- "$cur"))
 	elif [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --fast --hang-timeout --detach -v --version --help' -- "$cur"))
+		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --fast --hang-timeout --cpus --low-latency --detach -v --version --help' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -c -- "$cur") $(compgen -f -- "$cur"))
 		((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -W doctor -- "$cur"))

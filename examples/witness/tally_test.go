@@ -63,7 +63,7 @@ var manners = map[string]manner{
 			"seccomp":     "installs the filter that reports calls",
 			"execveat":    "executes a file that was received",
 		},
-		answered:   []string{"brk"},
+		answered:   []string{"brk", "clock_gettime", "gettimeofday", "time"},
 		leads:      []string{"execve"}, // Followers use execveat.
 		everywhere: []string{"arch_prctl"},
 	},

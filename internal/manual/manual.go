@@ -167,6 +167,16 @@ func flags() []Flag {
 			Text: "processor time after which a variant that others wait for counts as hung",
 		},
 		{
+			Name: "cpus", Value: "LIST",
+			Text: "processors to run on, like 0,2-3; free leaves all to the kernel",
+			More: "With ptrace the monitor and the variants share one of the processors as long as calls are so frequent that waking each other " +
+				"up would take most of the time; a list of one processor has them do so always, free never.",
+		},
+		{
+			Name: "low-latency", Text: "keep the processors of the machine from deep sleep by /dev/cpu_dma_latency while PROG runs",
+			More: "That makes it cheaper to wake somebody up on another processor, and takes more power. It needs the right to write that file.",
+		},
+		{
 			Name: "detach",
 			Text: "return as soon as the first process of PROG has ended; go on watching the daemons that it has left in the background",
 		},

@@ -6,19 +6,21 @@ import sys "golang.org/x/sys/unix"
 
 // Numbers of the calls that a front-end makes in a variant.
 const (
-	SysRead         = sys.SYS_READ
-	SysClose        = sys.SYS_CLOSE
-	SysMunmap       = sys.SYS_MUNMAP
-	SysMremap       = sys.SYS_MREMAP
-	SysRecvmsg      = sys.SYS_RECVMSG
-	SysSendmsg      = sys.SYS_SENDMSG
-	SysSendmmsg     = sys.SYS_SENDMMSG
-	SysPrctl        = sys.SYS_PRCTL
-	SysSeccomp      = sys.SYS_SECCOMP
-	SysExecveat     = sys.SYS_EXECVEAT
-	SysCloseRange   = sys.SYS_CLOSE_RANGE
-	SysRtSigreturn  = sys.SYS_RT_SIGRETURN
-	SysRtSigsuspend = sys.SYS_RT_SIGSUSPEND
+	SysRead             = sys.SYS_READ
+	SysClose            = sys.SYS_CLOSE
+	SysMunmap           = sys.SYS_MUNMAP
+	SysMremap           = sys.SYS_MREMAP
+	SysRecvmsg          = sys.SYS_RECVMSG
+	SysSendmsg          = sys.SYS_SENDMSG
+	SysSendmmsg         = sys.SYS_SENDMMSG
+	SysPrctl            = sys.SYS_PRCTL
+	SysSeccomp          = sys.SYS_SECCOMP
+	SysExecveat         = sys.SYS_EXECVEAT
+	SysCloseRange       = sys.SYS_CLOSE_RANGE
+	SysRtSigreturn      = sys.SYS_RT_SIGRETURN
+	SysSchedSetaffinity = sys.SYS_SCHED_SETAFFINITY
+	SysSchedGetaffinity = sys.SYS_SCHED_GETAFFINITY
+	SysRtSigsuspend     = sys.SYS_RT_SIGSUSPEND
 
 	SysOpenat           = sys.SYS_OPENAT
 	SysLseek            = sys.SYS_LSEEK

@@ -39,3 +39,24 @@ func LetInterrupt(sig syscall.Signal) error {
 	}
 	return nil
 }
+
+const saNoChildStop = 0x1
+
+// QuietStops sets SA_NOCLDSTOP of the handler that the process has for SIGCHLD: it is
+// sent when children end, no more when they stop, which tracees do at each call
+// (do_notify_parent_cldstop in kernel/signal.c). Handler and mask stay. Where there is no
+// handler nothing is sent anyway.
+func QuietStops() error {
+	var sa kernelSigaction
+	if _, _, e := sys.RawSyscall6(sys.SYS_RT_SIGACTION, uintptr(syscall.SIGCHLD), 0, uintptr(unsafe.Pointer(&sa)), 8, 0, 0); e != 0 {
+		return e
+	}
+	if sa.handler <= 1 || sa.flags&saNoChildStop != 0 {
+		return nil
+	}
+	sa.flags |= saNoChildStop
+	if _, _, e := sys.RawSyscall6(sys.SYS_RT_SIGACTION, uintptr(syscall.SIGCHLD), uintptr(unsafe.Pointer(&sa)), 0, 8, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}

@@ -48,6 +48,9 @@ func (g *group) add(m frontend.Mapping) {
 	g.low, g.high = min(g.low, m.Start), max(g.high, m.End)
 }
 
+// kernelGap keeps the kernel's pages and the interpreter apart.
+const kernelGap = 16 * PageSize
+
 func (g *group) size() uint64 { return g.high - g.low }
 
 // reloc moves an address with the group; the null pointer stays.
@@ -71,6 +74,8 @@ type planner struct {
 	stackProt uint32
 
 	program, interp, stack group
+	// kernel are the kernel's pages, if they are kept.
+	kernel group
 
 	place *frontend.Placement
 	space *Space
@@ -218,6 +223,9 @@ func (p *planner) real(a Address) uint64 {
 
 // move lists the moves and removals and records what is where afterwards.
 func (p *planner) move() error {
+	if p.start.KeepVDSO {
+		p.keepKernel()
+	}
 	for _, m := range p.mappings {
 		attrs := Attrs{Prot: m.Prot, Label: m.Path}
 		if m.Shared {
@@ -234,6 +242,10 @@ func (p *planner) move() error {
 			p.relocate(m, &p.stack)
 			continue
 		case frontend.RegionKernel:
+			if p.kernel.used {
+				p.relocate(m, &p.kernel)
+				continue
+			}
 			p.place.Unmap = append(p.place.Unmap, frontend.Move{From: m.Start, Size: m.End - m.Start})
 			continue
 		case frontend.RegionVsyscall:
@@ -277,9 +289,40 @@ func (p *planner) relocate(m frontend.Mapping, g *group) {
 	}
 }
 
+// keepKernel gives the kernel's pages a place below the interpreter, if they are in one
+// piece: the vDSO finds its data by the distance.
+func (p *planner) keepKernel() {
+	var g group
+	size := uint64(0)
+	for _, m := range p.mappings {
+		if m.Region == frontend.RegionKernel {
+			g.add(m)
+			size += m.End - m.Start
+		}
+	}
+	if !g.used || size != g.size() {
+		return
+	}
+	// The interpreter has not been recorded yet.
+	top := p.offsets.InterpEnd
+	if p.interp.used {
+		top -= p.interp.size()
+	}
+	top -= kernelGap
+	if top < mmapLow || top-mmapLow < size {
+		return
+	}
+	at := Relative(top - size)
+	if p.space.Map(at, size, Attrs{Kind: Kernel, Prot: protRead | protExec, Label: "[vdso]"}) != nil {
+		return
+	}
+	g.delta = p.real(at) - g.low
+	p.kernel = g
+}
+
 // auxVector returns the leader's vector without its terminating entry, with the
 // values that describe the variant's own image as it is after the move, and
-// without the vDSO.
+// without the vDSO unless that is kept.
 func (p *planner) auxVector() ([]frontend.Aux, error) {
 	if len(p.start.Aux) > maxAux {
 		return nil, fmt.Errorf("%w: auxiliary vector of %d entries", ErrImage, len(p.start.Aux))
@@ -291,7 +334,10 @@ func (p *planner) auxVector() ([]frontend.Aux, error) {
 		case auxNull:
 			return aux, nil
 		case auxSysinfo, auxSysinfoEhdr:
-			continue
+			if !p.kernel.used {
+				continue
+			}
+			a.Value = p.kernel.reloc(own)
 		case auxPhdr, auxEntry:
 			a.Value = p.program.reloc(own)
 		case auxBase:

@@ -5,6 +5,7 @@ import "fmt"
 // The protection bits of Attrs.Prot.
 const (
 	protRead  = 1
+	protExec  = 4
 	protWrite = 2
 )
 

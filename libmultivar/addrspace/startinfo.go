@@ -43,6 +43,9 @@ type StartInfo struct {
 	// ProgramAlign is the alignment in bytes that a position-independent program
 	// asks for: a power of two up to 1 GiB. Anything else stands for PageSize.
 	ProgramAlign uint64
+	// KeepVDSO has the kernel's pages moved along, and not removed: a program that is told
+	// of them reads clocks without a call.
+	KeepVDSO bool
 }
 
 // StartInfoFrom returns what the leader's image says.

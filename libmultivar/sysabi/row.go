@@ -154,6 +154,8 @@ const (
 	HandlerMqNotify
 	HandlerFileHandle
 	HandlerProcessVM
+	// HandlerClock is a call that tells the time and nothing else.
+	HandlerClock
 )
 
 // Row describes one system call.

@@ -4,11 +4,11 @@ package sysabi
 // everyone's.
 func timeRows() []Row {
 	return []Row{
-		{Name: "gettimeofday", Args: args(outRec("tv", timevalLayout), outRec("tz", timezoneLayout)), Alone: AloneRuns, Tame: TameHere},
+		{Name: "gettimeofday", Args: args(outRec("tv", timevalLayout), outRec("tz", timezoneLayout)), Alone: AloneRuns, Tame: TameHere, Handler: HandlerClock},
 		{Name: "settimeofday", Args: args(inRec("tv", timevalLayout), inRec("tz", timezoneLayout))},
-		{Name: "time", Args: args(out("tloc", fixed(8))), Alone: AloneRuns, Tame: TameHere},
+		{Name: "time", Args: args(out("tloc", fixed(8))), Alone: AloneRuns, Tame: TameHere, Handler: HandlerClock},
 		{Name: "times", Args: args(outRec("buf", tmsLayout)), Alone: AloneRuns, Tame: TameHere},
-		{Name: "clock_gettime", Args: args(enum("clockid", clockNames), outRec("tp", timespecLayout)), Alone: AloneRuns, Tame: TameHere},
+		{Name: "clock_gettime", Args: args(enum("clockid", clockNames), outRec("tp", timespecLayout)), Alone: AloneRuns, Tame: TameHere, Handler: HandlerClock},
 		{Name: "clock_settime", Args: args(enum("clockid", clockNames), inRec("tp", timespecLayout))},
 		{Name: "clock_getres", Args: args(enum("clockid", clockNames), outRec("res", timespecLayout)), Alone: AloneRuns, Tame: TameHere},
 		{Name: "adjtimex", Args: args(inOutRec("buf", timexLayout))},

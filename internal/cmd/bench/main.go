@@ -1,4 +1,5 @@
-// Command bench measures what a system call costs under kvmsandbox.
+// Command bench measures what system calls, whole programs and servers cost under
+// kvmsandbox.
 //
 //	go run ./internal/cmd/bench [flags]
 //
@@ -26,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox"
 )
 
@@ -34,10 +36,6 @@ var source string
 
 // runLimit ends a run that hangs; no run takes nearly as long.
 const runLimit = 5 * time.Minute
-
-// latencyFile holds processors out of deep sleep while it is open with a bound in
-// it (Documentation/power/pm_qos_interface.rst of the kernel).
-const latencyFile = "/dev/cpu_dma_latency"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -74,11 +72,18 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	binary := fs.String("kvmsandbox", "bin/kvmsandbox", "the kvmsandbox to measure")
 	runs := fs.Int("runs", 5, "runs of each contender")
 	budget := fs.Duration("budget", 150*time.Millisecond, "time of one loop")
-	lowLatency := fs.Bool("low-latency", false, "hold "+latencyFile+" at 0 for all contenders")
+	lowLatency := fs.Bool("low-latency", false, "hold "+unix.LatencyFile+" at 0 for all contenders")
+	part := fs.String("part", "", "measure only `calls`, programs or servers")
+	var contest serverContest
+	fs.IntVar(&contest.rounds, "rounds", 7, "slices of each contender for each server")
+	fs.IntVar(&contest.clients, "clients", 50, "clients of a server at once")
+	fs.DurationVar(&contest.slice, "slice", time.Second, "length of a slice")
+	fs.StringVar(&contest.only, "server", "", "measure only this server")
+	fs.BoolVar(&contest.place, "place", true, "give the clients of servers a processor of their own, and the servers the others")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if *runs < 1 || *budget <= 0 || fs.NArg() > 0 {
+	if *runs < 1 || *budget <= 0 || fs.NArg() > 0 || !slices.Contains([]string{"", "calls", "programs", "servers"}, *part) {
 		return errors.New("needs at least one run, a budget, and no arguments; -h lists the flags")
 	}
 	sandbox, err := filepath.Abs(*binary)
@@ -93,11 +98,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("%w; make deps installs it", err)
 	}
 	if *lowLatency {
-		release, err := holdLatency()
+		latency, err := unix.HoldLatency()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; run as root or without -low-latency", err)
 		}
-		defer release()
+		defer latency.Close()
 	}
 
 	dir, err := os.MkdirTemp("", "bench")
@@ -105,11 +110,6 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	program, err := compile(ctx, dir)
-	if err != nil {
-		return err
-	}
-
 	contenders := []contender{
 		{name: "native"},
 		{name: "strace -f", prefix: []string{strace, "-f", "-o", "/dev/null"}},
@@ -121,13 +121,48 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	} else {
 		fmt.Fprintf(progress, "bench: without virtual machines: %v\n", err)
 	}
+	held := unix.LatencyFile + " was not held"
+	if *lowLatency {
+		held = unix.LatencyFile + " was held at 0"
+	}
+	if *part == "" || *part == "calls" {
+		if err := measureCalls(ctx, out, progress, contenders, dir, *runs, *budget, held); err != nil {
+			return err
+		}
+		if exit > 0 {
+			if _, err := fmt.Fprintf(out, "\nLeaving a virtual machine for a system call and entering it again, with nothing in between: %s.\n",
+				exit.Round(100*time.Nanosecond)); err != nil {
+				return err
+			}
+			if err := writeExits(ctx, out, dir); err != nil {
+				return err
+			}
+		}
+	}
+	if *part == "" || *part == "programs" {
+		if err := wholePrograms(ctx, out, progress, contenders, dir, *runs); err != nil {
+			return err
+		}
+	}
+	if *part == "" || *part == "servers" {
+		return compareServers(ctx, out, progress, contest, sandbox, strace, exit > 0, held)
+	}
+	return nil
+}
+
+// measureCalls measures what calls cost and writes the table.
+func measureCalls(ctx context.Context, out, progress io.Writer, contenders []contender, dir string, runs int, budget time.Duration, held string) error {
+	program, err := compile(ctx, dir)
+	if err != nil {
+		return err
+	}
 	var t table
-	for round := range *runs {
+	for round := range runs {
 		for i := range contenders {
 			// Another one goes first in each round.
 			c := contenders[(i+round)%len(contenders)]
-			fmt.Fprintf(progress, "\rrun %d of %d: %-10s", round+1, *runs, c.name)
-			results, err := measure(ctx, c, program, dir, *budget)
+			fmt.Fprintf(progress, "\rrun %d of %d: %-10s", round+1, runs, c.name)
+			results, err := measure(ctx, c, program, dir, budget)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
@@ -136,32 +171,16 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	fmt.Fprintf(progress, "\r%40s\r", "")
 
-	held := latencyFile + " was not held"
-	if *lowLatency {
-		held = latencyFile + " was held at 0"
-	}
 	if _, err := fmt.Fprintf(out, "Cost of a call, median of %d interleaved runs, and its ratio to the native cost. "+
 		"%s, %d processors, Linux %s; %s. read and write are pread and pwrite of a temporary file at offset 0.\n\n",
-		*runs, processor(), runtime.NumCPU(), kernel(), held); err != nil {
+		runs, processor(), runtime.NumCPU(), kernel(), held); err != nil {
 		return err
 	}
 	names := make([]string, len(contenders))
 	for i, c := range contenders {
 		names[i] = c.name
 	}
-	if err := t.write(out, names); err != nil {
-		return err
-	}
-	if exit > 0 {
-		if _, err := fmt.Fprintf(out, "\nLeaving a virtual machine for a system call and entering it again, with nothing in between: %s.\n",
-			exit.Round(100*time.Nanosecond)); err != nil {
-			return err
-		}
-		if err := writeExits(ctx, out, dir); err != nil {
-			return err
-		}
-	}
-	return wholePrograms(ctx, out, progress, contenders, dir, *runs)
+	return t.write(out, names)
 }
 
 // exitsPerRun is how many exits one measurement of them makes.
@@ -210,19 +229,6 @@ func measure(ctx context.Context, c contender, program, dir string, budget time.
 		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	return parse(string(out))
-}
-
-// holdLatency keeps processors awake until release is called.
-func holdLatency() (release func(), err error) {
-	f, err := os.OpenFile(latencyFile, os.O_WRONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%w; run as root or without -low-latency", err)
-	}
-	if _, err := f.Write(make([]byte, 4)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w", err)
-	}
-	return func() { f.Close() }, nil
 }
 
 // processor and kernel say on what was measured, as far as /proc tells.

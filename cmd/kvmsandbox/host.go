@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// prepareHost does what --cpus and --low-latency ask for, in the process in which the
+// session will run, and returns what ends it.
+func (c *command) prepareHost() (release func(), err error) {
+	if c.opts.cpus != nil {
+		if err := unix.SetProcessAffinity(c.opts.cpus); err != nil {
+			return nil, fmt.Errorf("--cpus %s: %w", unix.FormatCPUs(c.opts.cpus), err)
+		}
+	}
+	// With one processor the runtime would take it from the session's thread whenever that
+	// waits, and give it back.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2))
+	if !c.opts.lowLatency {
+		return func() {}, nil
+	}
+	held, err := unix.HoldLatency()
+	if err != nil {
+		return nil, fmt.Errorf("--low-latency: %w; run as root, or allow to write that file", err)
+	}
+	return func() { _ = held.Close() }, nil
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/multivar/multivar/internal/bench/servers"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// serverContest is how servers are compared.
+type serverContest struct {
+	rounds, clients int
+	slice           time.Duration
+	// only is the name of the one server to measure, empty for all.
+	only string
+	// place is whether the clients have a processor of their own.
+	place bool
+}
+
+// strace is the contender's index that others are compared with besides native.
+const straceIndex = 1
+
+// serverContenders returns who runs servers. Front-ends of which there is nothing here are
+// left out.
+func serverContenders(sandbox, strace string, kvm bool, cpus string) []servers.Contender {
+	var on []string
+	if cpus != "" {
+		on = []string{"taskset", "-c", cpus}
+	}
+	prefix := func(argv ...string) []string { return append(append([]string{}, on...), argv...) }
+	contenders := []servers.Contender{
+		{Name: "native", Prefix: prefix()},
+		{Name: "strace -f -c", Prefix: prefix(strace, "-f", "-c", "-o", "/dev/null")},
+	}
+	ways := []struct {
+		frontEnd string
+		n        int
+	}{{"ptrace", 1}, {"ptrace", 2}}
+	if kvm {
+		ways = append(ways, struct {
+			frontEnd string
+			n        int
+		}{"kvm", 2})
+	}
+	for _, w := range ways {
+		contenders = append(contenders, servers.Contender{
+			Name:   fmt.Sprintf("%s N=%d", w.frontEnd, w.n),
+			Prefix: prefix(sandbox, "--frontend", w.frontEnd, "-n", strconv.Itoa(w.n)),
+		})
+	}
+	return contenders
+}
+
+// compareServers measures servers and writes the table.
+func compareServers(ctx context.Context, out, progress io.Writer, c serverContest, sandbox, strace string, kvm bool, held string) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	placement, cpus := "clients and servers were not placed", ""
+	if c.place {
+		clients, others, err := splitProcessors()
+		if err != nil {
+			return err
+		}
+		own, err := unix.Affinity(0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.SetAffinity(0, &own) }()
+		if err := unix.SetAffinity(0, &clients); err != nil {
+			return err
+		}
+		cpus = unix.FormatCPUs(&others)
+		placement = fmt.Sprintf("clients on processor %s, servers with what runs them on %s", unix.FormatCPUs(&clients), cpus)
+	}
+	contenders := serverContenders(sandbox, strace, kvm, cpus)
+	var chosen []servers.Server
+	for _, s := range servers.All() {
+		if c.only == "" || c.only == s.Name {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("there is no server %q to measure", c.only)
+	}
+	contest := servers.Contest{
+		Contenders: contenders, Rounds: c.rounds, Slice: c.slice, Clients: c.clients,
+		Progress: func(what string) { fmt.Fprintf(progress, "\r%-40s", what) },
+	}
+	results, err := contest.Run(ctx, chosen)
+	fmt.Fprintf(progress, "\r%40s\r", "")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "\nServers, %d clients at once over loopback, medians of %d slices of %v and their ratios to the slices "+
+		"next to them, with quartiles; %s; %s.\n\n", c.clients, c.rounds, c.slice, placement, held)
+	if err != nil {
+		return err
+	}
+	return servers.Write(out, results, contenders, straceIndex)
+}
+
+// splitProcessors returns the last processor, for clients, and the others.
+func splitProcessors() (clients, others unix.CPUSet, err error) {
+	if others, err = unix.Affinity(0); err != nil {
+		return clients, others, err
+	}
+	last := -1
+	for cpu := range len(others) * 64 {
+		if others.IsSet(cpu) {
+			last = cpu
+		}
+	}
+	if others.Count() < 2 {
+		return clients, others, errors.New("there is one processor only: compare servers with -place=false")
+	}
+	others.Clear(last)
+	clients.Set(last)
+	return clients, others, nil
+}
