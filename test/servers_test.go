@@ -254,7 +254,9 @@ func webLoad(t *testing.T, p *process, port int, light bool) {
 // wrk fetches a page as often as it can by connections that it keeps.
 func wrk(t *testing.T, url, duration string) {
 	t.Helper()
-	args := func(d string) []string { return []string{"wrk", "-t", "1", "-c", "8", "-d", d, "--timeout", "60s", url} }
+	args := func(d string) []string {
+		return []string{"wrk", "-t", "1", "-c", "8", "-d", d, "--timeout", "60s", url}
+	}
 	out := client(t, args(duration)...)
 	if strings.Contains(out, " 0 requests in") {
 		// On a machine that has other things to do that was not long enough.
