@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multivar/multivar/internal/svmvm"
+	"github.com/multivar/multivar/internal/machine"
 )
 
 // svmSet collects what is to run in the machine, and the files for it.
@@ -140,12 +140,12 @@ func (s *svmSet) addCaught(name string, m mutation, program, other string, more 
 		s.steps = append(s.steps, svmStep{
 			name: f + "/" + name,
 			// The report comes back as output, what the program wrote does not.
-			command: svmvm.Command{
+			command: machine.Command{
 				Args: append([]string{"sh", "-c", `"$@" >/dev/null; s=$?; busybox cat /tmp/report.json; exit $s`, "sh"}, command...),
 				Env:  []string{"TZ=UTC", "TERM=dumb"},
 				Dir:  dir,
 			},
-			check: func(t *testing.T, r svmvm.Result) {
+			check: func(t *testing.T, r machine.Result) {
 				if r.Status != statusDivergence {
 					t.Fatalf("no divergence: status %d %v %s\n%s", r.Status, r.Signal, r.Err, clip(string(r.Stderr)))
 				}
@@ -181,8 +181,8 @@ func (s *svmSet) addExits(t *testing.T) {
 			args := svmSandboxed("kvm", n, "-v", at, strconv.Itoa(calls))
 			s.steps = append(s.steps, svmStep{
 				name:    fmt.Sprintf("exits/N=%d/%d", n, calls),
-				command: svmvm.Command{Args: args},
-				check:   func(t *testing.T, r svmvm.Result) { check(t, countedExits(t, r)) },
+				command: machine.Command{Args: args},
+				check:   func(t *testing.T, r machine.Result) { check(t, countedExits(t, r)) },
 			})
 		}
 		step(svmFewCalls, func(_ *testing.T, c exitCounts) { few = c })
@@ -198,7 +198,7 @@ type exitCounts struct {
 
 var exitLine = regexp.MustCompile(`msg="virtual processors" count\.kind=(\w+) count\.calls=(\d+) count\.faults=\d+ count\.exits=(\d+) count\.host-exits=(\d+)`)
 
-func countedExits(t *testing.T, r svmvm.Result) exitCounts {
+func countedExits(t *testing.T, r machine.Result) exitCounts {
 	t.Helper()
 	m := exitLine.FindStringSubmatch(string(r.Stderr))
 	if r.Status != 0 || m == nil {
@@ -241,15 +241,15 @@ func (s *svmSet) addPackages(t *testing.T) {
 		s.files[at] = svmBuild(t, "test", "-c", pkg)
 		s.steps = append(s.steps, svmStep{
 			name:    "package/" + filepath.Base(pkg),
-			command: svmvm.Command{Args: []string{at, "-test.v"}},
+			command: machine.Command{Args: []string{at, "-test.v"}},
 			check:   svmPassed,
 		})
 	}
 }
 
 // commands are those of all steps.
-func (s *svmSet) commands(limit time.Duration) []svmvm.Command {
-	var list []svmvm.Command
+func (s *svmSet) commands(limit time.Duration) []machine.Command {
+	var list []machine.Command
 	for _, step := range s.steps {
 		step.command.Limit = limit
 		list = append(list, step.command)

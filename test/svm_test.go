@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multivar/multivar/internal/svmvm"
+	"github.com/multivar/multivar/internal/machine"
 )
 
 // svmLimit bounds the machine, boot and all commands included, svmSmallLimit with the
@@ -44,8 +44,8 @@ var svmMasks = map[string]comparator{
 // svmStep is a command of the machine and what its result must be.
 type svmStep struct {
 	name    string
-	command svmvm.Command
-	check   func(t *testing.T, r svmvm.Result)
+	command machine.Command
+	check   func(t *testing.T, r machine.Result)
 }
 
 // TestSVM runs static programs in a machine that has SVM: natively, and as variants.
@@ -57,11 +57,11 @@ func TestSVM(t *testing.T) {
 		files:     map[string]string{"/bin/kvmsandbox": self},
 		steps: []svmStep{{
 			name:    "doctor",
-			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
+			command: machine.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
 			check:   svmDoctor,
 		}, {
 			name:    "doctor, for people",
-			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor"}},
+			command: machine.Command{Args: []string{"kvmsandbox", "doctor"}},
 			check:   svmDoctorText,
 		}},
 	}
@@ -71,14 +71,15 @@ func TestSVM(t *testing.T) {
 	set.addHostile(t)
 	set.addPrograms(t)
 	steps := set.steps
-	cfg := svmvm.Config{
+	cfg := machine.Config{
+		Kind:     machine.SVM(),
 		Kernel:   svmKernel(t),
-		Init:     svmBuild(t, "build", "./internal/cmd/svmvm"),
+		Init:     svmBuild(t, "build", "./internal/cmd/machine"),
 		Files:    set.files,
 		Commands: set.commands(svmStepLimit),
 		Booted:   func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
 		// What hangs is the one after the last of these.
-		Done: func(i int, r svmvm.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
+		Done: func(i int, r machine.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
 	}
 	limit := svmLimit
 	if testing.Short() {
@@ -86,8 +87,8 @@ func TestSVM(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("the limit of %v is over", limit))
 	defer cancel()
-	results, err := svmvm.Run(ctx, cfg)
-	if errors.Is(err, svmvm.ErrMissing) {
+	results, err := machine.Run(ctx, cfg)
+	if errors.Is(err, machine.ErrMissing) {
 		missing(t, err.Error())
 	}
 	if err != nil {
@@ -121,7 +122,7 @@ func (p prog) svmVariants(native *observed, frontEnds []string, variants []int) 
 				s.name += fmt.Sprintf("/N=%d", n)
 			}
 			if reason, ok := svmLacks[p.name]; ok {
-				s.check = func(t *testing.T, _ svmvm.Result) { t.Skip(reason) }
+				s.check = func(t *testing.T, _ machine.Result) { t.Skip(reason) }
 			}
 			steps = append(steps, s)
 		}
@@ -145,13 +146,13 @@ func (p prog) svmStep(name string, native *observed, prefix ...string) svmStep {
 		}
 	}
 	s := svmStep{name: name + "/" + p.name}
-	s.command = svmvm.Command{
+	s.command = machine.Command{
 		Args:  slices.Concat(prefix, []string{"/bin/" + p.name}, args),
 		Stdin: []byte(p.stdin),
 		Env:   []string{"TZ=UTC", "TERM=dumb", markName + "machine"},
 		Dir:   dir,
 	}
-	s.check = func(t *testing.T, r svmvm.Result) {
+	s.check = func(t *testing.T, r machine.Result) {
 		got := svmObserve(p, r, dir)
 		if len(prefix) == 0 {
 			*native = got
@@ -169,7 +170,7 @@ func (p prog) svmStep(name string, native *observed, prefix ...string) svmStep {
 	return s
 }
 
-func svmObserve(p prog, r svmvm.Result, dir string) observed {
+func svmObserve(p prog, r machine.Result, dir string) observed {
 	anywhere := func(b []byte) string { return strings.ReplaceAll(string(b), dir, "$DIR") }
 	o := observed{
 		end:    fmt.Sprintf("status %d", r.Status),
@@ -188,7 +189,7 @@ func svmObserve(p prog, r svmvm.Result, dir string) observed {
 }
 
 // svmPassed is the check of a test binary.
-func svmPassed(t *testing.T, r svmvm.Result) {
+func svmPassed(t *testing.T, r machine.Result) {
 	if r.Status != 0 || r.Err != "" {
 		t.Errorf("status %d %v %s\n--- stdout\n%s--- stderr\n%s", r.Status, r.Signal, r.Err, r.Stdout, r.Stderr)
 	}
@@ -199,7 +200,7 @@ func svmPassed(t *testing.T, r svmvm.Result) {
 }
 
 // svmDoctor checks that kvmsandbox knows SVM when it sees it.
-func svmDoctor(t *testing.T, r svmvm.Result) {
+func svmDoctor(t *testing.T, r machine.Result) {
 	if r.Status != 0 {
 		t.Errorf("status %d", r.Status)
 	}
@@ -232,7 +233,7 @@ func svmDoctor(t *testing.T, r svmvm.Result) {
 }
 
 // svmDoctorText checks that people are told the same.
-func svmDoctorText(t *testing.T, r svmvm.Result) {
+func svmDoctorText(t *testing.T, r machine.Result) {
 	for _, line := range []string{"kvm: can run here (kind: hardware)\n", "\n--frontend auto: kvm\n"} {
 		if !strings.Contains(string(r.Stdout), line) {
 			t.Errorf("%q is not in\n%s", line, r.Stdout)
@@ -262,7 +263,7 @@ func svmKernel(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
-		missing(t, fmt.Sprintf("%v; %v", err, svmvm.ErrMissing))
+		missing(t, fmt.Sprintf("%v; make deps-svm installs it", err))
 	}
 	return dir
 }

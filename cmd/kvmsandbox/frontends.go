@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend"
-	"github.com/multivar/multivar/kvmsandbox"
-	"github.com/multivar/multivar/kvmsandbox/probe"
 	"github.com/multivar/multivar/ptracefe"
 )
 
@@ -20,6 +18,9 @@ type method struct {
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
+	// only is the instruction set that the front-end is for, when this program is built
+	// for another.
+	only string
 }
 
 // verdict is what a host offers to a front-end.
@@ -35,30 +36,13 @@ type verdict struct {
 // one is built in; auto falls back to it.
 type methods []method
 
-// frontEnds returns all methods.
-func frontEnds() methods {
-	return methods{
-		{
-			name: "kvm",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(log)) },
-			test: testKVM,
-		},
-		{
-			name: "inproc",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.NewNative(kvmsandbox.WithLogger(log)) },
-			test: func(context.Context) (verdict, error) { return verdict{}, nil },
-		},
-		{
-			name: "ptrace",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
-			test: testPtrace,
-		},
+// newPtrace is the method that each architecture has.
+func newPtrace() method {
+	return method{
+		name: "ptrace",
+		new:  func(log *slog.Logger) frontend.FrontEnd { return ptracefe.New(ptracefe.WithLogger(log)) },
+		test: testPtrace,
 	}
-}
-
-func testKVM(ctx context.Context) (verdict, error) {
-	r, err := probe.KVM(ctx)
-	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
 }
 
 func testPtrace(ctx context.Context) (verdict, error) {
@@ -86,6 +70,8 @@ func (ms methods) open(ctx context.Context, name string, log *slog.Logger) (fron
 		switch {
 		case m.name != name:
 			continue
+		case m.only != "":
+			return nil, fmt.Errorf("--frontend %s is for %s only; there are %s", name, m.only, ms.names())
 		case m.new == nil:
 			return nil, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
 		}

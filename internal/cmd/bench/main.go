@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 // Command bench measures what a system call costs under kvmsandbox.
 //
 //	go run ./internal/cmd/bench [flags]

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/kvmsandbox"
+	"github.com/multivar/multivar/kvmsandbox/probe"
+)
+
+// frontEnds returns all methods.
+func frontEnds() methods {
+	return methods{
+		{
+			name: "kvm",
+			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(log)) },
+			test: testKVM,
+		},
+		{
+			name: "inproc",
+			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.NewNative(kvmsandbox.WithLogger(log)) },
+			test: func(context.Context) (verdict, error) { return verdict{}, nil },
+		},
+		newPtrace(),
+	}
+}
+
+func testKVM(ctx context.Context) (verdict, error) {
+	r, err := probe.KVM(ctx)
+	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+}
