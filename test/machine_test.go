@@ -216,8 +216,8 @@ func (s *machineSet) build(t *testing.T, args ...string) string {
 }
 
 // run boots the machine and checks what each of the steps does, within limit for all of
-// them and stepLimit for each.
-func (s *machineSet) run(t *testing.T, limit, stepLimit time.Duration) {
+// them and stepLimit for each. It counts the steps.
+func (s *machineSet) run(t *testing.T, limit, stepLimit time.Duration) (passed, failed int) {
 	t.Helper()
 	steps := s.steps
 	cfg := machine.Config{
@@ -240,11 +240,17 @@ func (s *machineSet) run(t *testing.T, limit, stepLimit time.Duration) {
 		t.Error(err)
 	}
 	for i, st := range steps {
-		t.Run(st.name, func(t *testing.T) {
+		ok := t.Run(st.name, func(t *testing.T) {
 			if i >= len(results) {
 				t.Fatal("the machine did not come so far")
 			}
 			st.check(t, results[i])
 		})
+		if ok {
+			passed++
+		} else {
+			failed++
+		}
 	}
+	return passed, failed
 }
