@@ -29,8 +29,10 @@ type machineSet struct {
 	// masks hide, of a program's output, what differs on the machine's kernel.
 	masks     map[string]comparator
 	frontEnds []string
-	files     map[string]string
-	steps     []machineStep
+	// processors is how many the machine has, 0 for the usual number.
+	processors int
+	files      map[string]string
+	steps      []machineStep
 }
 
 // add puts a static program of progs into the machine and returns where.
@@ -221,12 +223,13 @@ func (s *machineSet) run(t *testing.T, limit, stepLimit time.Duration) (passed, 
 	t.Helper()
 	steps := s.steps
 	cfg := machine.Config{
-		Kind:     s.kind,
-		Kernel:   s.kernel(t),
-		Init:     s.build(t, "build", "./internal/cmd/machine"),
-		Files:    s.files,
-		Commands: s.commands(stepLimit),
-		Booted:   func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
+		Kind:       s.kind,
+		Kernel:     s.kernel(t),
+		Init:       s.build(t, "build", "./internal/cmd/machine"),
+		Files:      s.files,
+		Processors: s.processors,
+		Commands:   s.commands(stepLimit),
+		Booted:     func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
 		// What hangs is the one after the last of these.
 		Done: func(i int, r machine.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
 	}
