@@ -50,6 +50,7 @@ test: deps-test build ## run all tests, those of programs on each front-end
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory test-kvm
+	@$(MAKE) --no-print-directory test-inproc
 	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
 RESULTS := .results
@@ -67,12 +68,19 @@ test-kvm: deps-test build ## run the tests of programs on virtual machines
 	-$(call run_tests,kvm)
 	$(GO) run ./internal/cmd/parity -check kvm=$(RESULTS)/kvm.json
 
+.PHONY: test-inproc
+test-inproc: deps-test build ## run the tests of programs in the programs' own processes
+	@mkdir -p $(RESULTS)
+	-$(call run_tests,inproc)
+	$(GO) run ./internal/cmd/parity -check inproc=$(RESULTS)/inproc.json
+
 .PHONY: parity
 parity: deps-test build ## write docs/parity.md from the tests on all front-ends
 	@mkdir -p $(RESULTS)
 	-$(call run_tests,ptrace)
 	-$(call run_tests,kvm)
-	$(GO) run ./internal/cmd/parity ptrace=$(RESULTS)/ptrace.json kvm=$(RESULTS)/kvm.json
+	-$(call run_tests,inproc)
+	$(GO) run ./internal/cmd/parity ptrace=$(RESULTS)/ptrace.json kvm=$(RESULTS)/kvm.json inproc=$(RESULTS)/inproc.json
 
 # TESTFLAGS=-short runs the small set.
 .PHONY: test-svm

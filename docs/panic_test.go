@@ -16,6 +16,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/frontendtest"
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/internal/fronts"
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/libmultivar"
@@ -32,8 +33,15 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(panicEnv) {
 	case "ptrace":
 		panics(ptracefe.New())
+	case "inproc":
+		panics(inprocfe.New())
 	case "kvm":
 		panics(kvmsandbox.New())
+	default:
+		// It would start itself for ever.
+		fmt.Fprintln(os.Stderr, "no such front-end")
+		os.Exit(1)
+	case "":
 	}
 	os.Exit(tests.Main(m))
 }

@@ -329,7 +329,8 @@ type Monitor interface {
 type Capabilities struct {
 	// Arch is the instruction set of the variants.
 	Arch sysabi.Arch
-	// Contains is true when variants cannot reach the monitor's memory.
+	// Contains is true when variants can reach neither the monitor's memory nor what
+	// catches their calls.
 	Contains bool
 	// Shared is true when AllocShared's memory is seen by the variants' agents.
 	Shared bool

@@ -117,8 +117,8 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 		t.state = leaving
 		return nil
 	}
-	if change := memoryCalls[a.Nr]; change != nil {
-		return s.runMemoryCall(t, a.Nr, args, change)
+	if memoryCalls[a.Nr] != nil {
+		return s.runMemoryCall(t, a.Nr, args)
 	}
 	if a.Nr == unix.SysCloseRange && uint32(args[0]) <= uint32(args[1]) {
 		return s.closeRange(t, args)

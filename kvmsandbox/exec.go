@@ -198,7 +198,7 @@ func (s *session) fits(t *task, plan *loader.Plan) (bool, error) {
 			writable += g.Size
 		}
 	}
-	return all <= lessRoom(address, slotRoom) && writable <= data, nil
+	return all <= lessRoom(address, s.slotRoom()) && writable <= data, nil
 }
 
 // executed goes on when the variant host has started anew, or could not. restore

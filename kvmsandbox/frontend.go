@@ -111,7 +111,7 @@ func capabilities(contains bool) frontend.Capabilities {
 }
 
 // Run implements frontend.FrontEnd. It returns an error that unwraps to
-// [ErrUnavailable], to *frontend.StartError or to the cause of ctx's end.
+// [ErrUnavailable], [ErrNotNative], to *frontend.StartError or to the cause of ctx's end.
 func (f *FrontEnd) Run(
 	ctx context.Context,
 	spec frontend.Spec,

@@ -31,19 +31,39 @@ type hardLimit struct {
 	soft0 bool
 }
 
-// slotRoom is how much of the address space of a process is the variant host's: its
-// image, the bell, the gate, the tables and the blocks.
-const slotRoom = 16*pageSize + regionSize + vhost.MaxBlocks*vhost.BlockSize
+// hostRoom is how much of the address space of a process is the variant host's: its image,
+// the bell, the gate and the blocks. Where there is a machine its tables come to that.
+const (
+	hostRoom    = 16*pageSize + vhost.MaxBlocks*vhost.BlockSize
+	machineRoom = hostRoom + regionSize
+)
 
-// ownLimits are the resources in question, with the room that is added to the
-// program's limit.
-var ownLimits = map[uint64]uint64{
-	unix.RlimitFiles:     0,
-	unix.RlimitData:      0,
-	unix.RlimitStack:     0,
-	unix.RlimitSignals:   0,
-	unix.RlimitProcesses: 0,
-	unix.RlimitAddress:   slotRoom,
+// slotRoom is what is added to the program's limit of its address space.
+func (s *session) slotRoom() uint64 {
+	if s.native() {
+		return hostRoom
+	}
+	return machineRoom
+}
+
+// ownLimits are the resources in question, and whether the variant host takes room of what
+// they limit.
+var ownLimits = map[uint64]bool{
+	unix.RlimitFiles:     false,
+	unix.RlimitData:      false,
+	unix.RlimitStack:     false,
+	unix.RlimitSignals:   false,
+	unix.RlimitProcesses: false,
+	unix.RlimitAddress:   true,
+}
+
+// roomIn returns how much of a resource is the variant host's, which has slot bytes of the
+// address space.
+func roomIn(resource, slot uint64) uint64 {
+	if ownLimits[resource] {
+		return slot
+	}
+	return 0
 }
 
 // limit is a struct rlimit64.
@@ -74,9 +94,10 @@ func lessRoom(value, room uint64) uint64 {
 	return value - min(value, room)
 }
 
-// shown returns the limit that the program has where the kernel has l.
-func (h hardLimits) shown(resource uint64, l limit) limit {
-	room := ownLimits[resource]
+// shown returns the limit that the program has where the kernel has l and the variant host
+// slot bytes of the address space.
+func (h hardLimits) shown(resource, slot uint64, l limit) limit {
+	room := roomIn(resource, slot)
 	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
 	if own, ok := h[resource]; ok {
 		l.hard = min(l.hard, own.value)
@@ -90,15 +111,15 @@ func (h hardLimits) shown(resource uint64, l limit) limit {
 // change works out what the kernel and the program's own hard limit are to be when
 // the program wants its limit to be want. The kernel has now; it says whether the
 // program may raise hard limits.
-func (h hardLimits) change(resource uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
-	shown := h.shown(resource, now)
+func (h hardLimits) change(resource, slot uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
+	shown := h.shown(resource, slot, now)
 	switch {
 	case want.soft > want.hard:
 		return limit{}, own, syscall.EINVAL
 	case want.hard > shown.hard && !may:
 		return limit{}, own, syscall.EPERM
 	}
-	room := ownLimits[resource]
+	room := roomIn(resource, slot)
 	own = hardLimit{value: want.hard}
 	if resource == unix.RlimitData && want.soft == 0 && want.hard < now.hard {
 		// Less than a page is nothing, but not the exception.
@@ -167,11 +188,11 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 	if saved != nil {
 		now = limit{saved.Soft, saved.Hard}
 	}
-	old = p.limits.shown(resource, now)
+	old = p.limits.shown(resource, s.slotRoom(), now)
 	if want == nil {
 		return old, 0, nil
 	}
-	kernel, own, errno := p.limits.change(resource, now, *want, mayRaiseLimits(t.id.Host))
+	kernel, own, errno := p.limits.change(resource, s.slotRoom(), now, *want, mayRaiseLimits(t.id.Host))
 	if errno != 0 {
 		return old, -int64(errno), nil
 	}

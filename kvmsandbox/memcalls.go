@@ -85,6 +85,19 @@ func shmdtChange(s *session, t *task, a [6]uint64) ([]span, error) {
 	return []span{{v.Start, v.End}}, nil
 }
 
+// prepareMachine makes the guest ready for a call that changes memory: its entries for what
+// the call may change are taken, and the call becomes one whose pages it can have.
+func (s *session) prepareMachine(t *task, nr int64, args *[6]uint64) error {
+	if s.native() {
+		return nil
+	}
+	readable(nr, args)
+	if change := memoryCalls[nr]; change != nil {
+		return s.clear(t, *args, change)
+	}
+	return nil
+}
+
 // clear takes the guest's entries for what a call may change.
 func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 	spans, err := change(s, t, args)
@@ -103,12 +116,9 @@ func (s *session) clear(t *task, args [6]uint64, change memoryChange) error {
 
 // runMemoryCall makes a call that changes memory. Until it is done the guest gets no
 // new entries: they would be made from what was mapped before, and stay.
-func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64, change memoryChange) error {
-	if !s.native() {
-		readable(nr, &args)
-		if err := s.clear(t, args, change); err != nil {
-			return err
-		}
+func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64) error {
+	if err := s.prepareMachine(t, nr, &args); err != nil {
+		return err
 	}
 	t.changes = t.proc.mm
 	t.changes.changing++

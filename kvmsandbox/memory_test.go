@@ -23,11 +23,23 @@ var memorySource string
 // each program ends with 0, or with the number of the line that found otherwise.
 func TestMemory(t *testing.T) {
 	machines(t)
-	program := compile(t, memorySource, "-static", "-O1", "-Wall", "-Wextra", "-Werror")
-	for _, name := range []string{
+	testMemory(t, kvmsandbox.New, append(memoryTests(), "slot"))
+}
+
+// The same without a guest. What is in the slot its own instructions reach.
+func TestNativeMemory(t *testing.T) { testMemory(t, kvmsandbox.NewNative, memoryTests()) }
+
+// memoryTests are those of testdata/memory.c that leave the variant host's memory alone.
+func memoryTests() []string {
+	return []string{
 		"exec-bit", "elsewhere", "down", "fork", "fixed", "discard", "remap", "shrink", "heap", "segment",
-		"stack", "guard", "truncated", "huge", "slot", "around-slot", "lock-all", "limits", "vforks", "ahead",
-	} {
+		"stack", "guard", "truncated", "huge", "around-slot", "lock-all", "limits", "vforks", "ahead",
+	}
+}
+
+func testMemory(t *testing.T, newFrontEnd func(...kvmsandbox.Option) *kvmsandbox.FrontEnd, names []string) {
+	program := compile(t, memorySource, "-static", "-O1", "-Wall", "-Wextra", "-Werror")
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			file, err := os.CreateTemp(t.TempDir(), "")
 			if err != nil {
@@ -35,7 +47,7 @@ func TestMemory(t *testing.T) {
 			}
 			defer file.Close()
 			var log bytes.Buffer
-			fe := kvmsandbox.New(kvmsandbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			fe := newFrontEnd(kvmsandbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 			o := runOn(t, fe, &frontendtest.Script{}, 1, program, name, file.Name())
 			if o.Status != (frontend.Status{}) {
 				t.Errorf("%+v", o)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/cpuid"
 
@@ -34,25 +33,25 @@ const trapSet = signals.Set(1)<<(signals.SIGILL-1) | signals.Set(1)<<(signals.SI
 // native says whether programs run in their processes and not in virtual machines.
 func (s *session) native() bool { return s.kvm.kind == kindNative }
 
+// ErrNotNative is returned (wrapped) by Run of a front-end that NewNative made when this
+// host cannot run programs in their processes.
+var ErrNotNative = errors.New("programs cannot run in the variant host's process here: kvmsandbox doctor says what is missing")
+
 // openNative finds out whether this host can run programs so. The error wraps
-// ErrUnavailable.
+// ErrNotNative.
 func openNative() (*machine, error) {
-	m := &machine{fd: -1, kind: kindNative}
+	m := &machine{fd: -1, kind: kindNative, minAddr: minAddr()}
 	if err := unix.KnowsDispatch(); err != nil {
-		return nil, fmt.Errorf("%w (no Syscall User Dispatch: %w)", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w (no Syscall User Dispatch: %w)", ErrNotNative, err)
+	}
+	if err := unix.HasBaseInstructions(); err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrNotNative, err)
 	}
 	var err error
 	if m.aux, err = ownAux(); err != nil {
 		return nil, err
 	}
-	const hwcap2, fsgsbase = 26, 2
-	for _, a := range m.aux {
-		if a.Type == hwcap2 && a.Value&fsgsbase != 0 {
-			m.minAddr = minAddr()
-			return m, nil
-		}
-	}
-	return nil, fmt.Errorf("%w (the processor or the kernel lacks FSGSBASE)", ErrUnavailable)
+	return m, nil
 }
 
 // learnState finds out from the frame of a first process which vector registers the
@@ -211,7 +210,7 @@ func (s *session) armed(t *task) error {
 		return nil
 	}
 	if _, ok := t.blk.Frame(); !ok {
-		return fmt.Errorf("run a program in the variant host: %w", syscall.EINVAL)
+		return fmt.Errorf("%w (the variant host got no signal)", ErrNotNative)
 	}
 	return s.kvm.learnState(t.blk)
 }

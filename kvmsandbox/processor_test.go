@@ -15,6 +15,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/frontendtest"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/kvmsandbox"
 )
 
 //go:embed testdata/processor.c
@@ -24,13 +25,20 @@ var processorSource string
 // forks, and exceptions arrive as the signals that Linux makes of them.
 func TestProcessor(t *testing.T) {
 	machines(t)
+	testProcessor(t, kvmsandbox.New())
+}
+
+// The same where the kernel's own frames bring what Linux makes of them.
+func TestNativeProcessor(t *testing.T) { testProcessor(t, kvmsandbox.NewNative()) }
+
+func testProcessor(t *testing.T, fe frontend.FrontEnd) {
 	program := compile(t, processorSource, "-O1", "-Wall", "-Wextra", "-Werror", "-mfsgsbase")
 	for _, name := range []string{"vectors", "bases", "exceptions", "stepping"} {
 		t.Run(name, func(t *testing.T) {
 			if out, err := exec.Command(program, name).CombinedOutput(); err != nil {
 				t.Errorf("natively: %v\n%s", err, out)
 			}
-			if o := run(t, &frontendtest.Script{}, 1, program, name); o.Status != (frontend.Status{}) {
+			if o := runOn(t, fe, &frontendtest.Script{}, 1, program, name); o.Status != (frontend.Status{}) {
 				t.Errorf("%+v", o)
 			}
 		})
@@ -55,6 +63,12 @@ const touching = `
 // which little is in memory.
 func TestAddressSpace(t *testing.T) {
 	machines(t)
+	testAddressSpace(t, kvmsandbox.New())
+}
+
+func TestNativeAddressSpace(t *testing.T) { testAddressSpace(t, kvmsandbox.NewNative()) }
+
+func testAddressSpace(t *testing.T, fe frontend.FrontEnd) {
 	program := compile(t, touching)
 	const most = 8 << 20
 	loader := interpreter(t, program)
@@ -79,7 +93,7 @@ func TestAddressSpace(t *testing.T) {
 		}
 		return nil
 	}
-	if o := run(t, m, 1, program); o.Status != (frontend.Status{}) || len(m.Reports[1]) != 2 {
+	if o := runOn(t, fe, m, 1, program); o.Status != (frontend.Status{}) || len(m.Reports[1]) != 2 {
 		t.Errorf("%+v, reports %v", o, m.Reports)
 	}
 }

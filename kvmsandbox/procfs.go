@@ -67,7 +67,7 @@ func (s *session) procFile(link string) (f procFile, ok bool) {
 
 // view describes what the files of a process shall show.
 func (s *session) view(f procFile) *procView {
-	v := &procView{threads: max(len(f.proc.tasks), 1), limits: f.proc.limits}
+	v := &procView{threads: max(len(f.proc.tasks), 1), limits: f.proc.limits, room: s.slotRoom()}
 	if f.task != nil {
 		v.blocked = uint64(f.task.sig.Blocked)
 	}

@@ -20,6 +20,8 @@ type procView struct {
 	blocked, ignored, caught uint64
 	// limits are the hard limits of the process that the kernel does not know.
 	limits hardLimits
+	// room is what the process's limit of its address space has for the variant host.
+	room uint64
 }
 
 // procTexts are the files of /proc that show something of the variant host, with
@@ -152,7 +154,7 @@ func (v *procView) rlimits(text []byte) []byte {
 			out = append(out, line...)
 			continue
 		}
-		l := v.limits.shown(resource, limit{parseLimit(line[name:][:column]), parseLimit(line[name+column:][:column])})
+		l := v.limits.shown(resource, v.room, limit{parseLimit(line[name:][:column]), parseLimit(line[name+column:][:column])})
 		out = fmt.Appendf(out, "%s%-20s %-20s %s", line[:name], limitText(l.soft), limitText(l.hard), line[name+2*column:])
 	}
 	return out

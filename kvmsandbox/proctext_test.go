@@ -70,9 +70,9 @@ func TestLimitsText(t *testing.T) {
 		"Max open files            50                   20000                files     \n" +
 		"Max address space         4363190272           unlimited            bytes     \n" +
 		"Max realtime timeout      unlimited            unlimited            us        \n"
-	v := procView{limits: hardLimits{unix.RlimitFiles: {value: 60}}}
+	v := procView{limits: hardLimits{unix.RlimitFiles: {value: 60}}, room: hostRoom}
 	want := strings.Replace(in, "20000", "60   ", 1)
-	want = strings.Replace(want, "4363190272", fmt.Sprintf("%-10d", 4363190272-slotRoom), 1)
+	want = strings.Replace(want, "4363190272", fmt.Sprintf("%-10d", 4363190272-hostRoom), 1)
 	if got := string(v.rlimits([]byte(in))); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

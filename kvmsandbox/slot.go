@@ -70,16 +70,13 @@ func (s *session) holedCall(t *task, nr int64, args [6]uint64, h holed) (int64, 
 		parts = append(parts, span{vhost.SlotEnd, end})
 	}
 	result := h.ret
-	readable(nr, &args)
 	for _, p := range parts {
 		if p.start >= p.end {
 			continue
 		}
 		args[0], args[1] = p.start, p.end-p.start
-		if change := memoryCalls[nr]; change != nil {
-			if err := s.clear(t, args, change); err != nil {
-				return 0, err
-			}
+		if err := s.prepareMachine(t, nr, &args); err != nil {
+			return 0, err
 		}
 		ret, err := s.call1(t, nr, args[:]...)
 		if err != nil {

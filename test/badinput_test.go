@@ -193,7 +193,7 @@ func TestFullDisk(t *testing.T) {
 // make no sense, as a program: it gets what the kernel answers.
 func TestMalformedPrograms(t *testing.T) {
 	args := []string{program(t, "exec_malformed", dynamic), "DIR"}
-	if frontEnd == "kvm" {
+	if hosted() {
 		args = append(args, "all")
 	}
 	Case{Args: args}.same(t, Run{}, 1, 2, 3)

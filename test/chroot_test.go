@@ -127,7 +127,7 @@ func TestChroot(t *testing.T) {
 				t.Fatalf("natively: %s", r)
 			}
 			r := run(t, Run{N: 2, Args: argv, Dir: dir})
-			if frontEnd == "kvm" {
+			if hosted() {
 				if r.Status != 0 || r.Stdout != "text\n" || r.Stderr != "" {
 					t.Errorf("%s", r)
 				}

@@ -91,7 +91,7 @@ func TestVariantsAreLeftToGDB(t *testing.T) {
 // any, and is false for one that can.
 func leavesNone(t *testing.T, args ...string) bool {
 	t.Helper()
-	if frontEnd != "kvm" {
+	if !hosted() {
 		return false
 	}
 	r := run(t, Run{N: 2, Args: args, Flags: []string{"--on-divergence", "stop"}})

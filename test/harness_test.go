@@ -31,6 +31,10 @@ func watchdogFromEnv() time.Duration {
 // frontEnd is the front-end that all runs use, the command's choice when empty.
 var frontEnd = os.Getenv("MV_TEST_FRONTEND")
 
+// hosted says whether each process of a variant is the variant host, which executes programs
+// without the kernel's exec and whose memory nobody may open.
+func hosted() bool { return frontEnd == "kvm" || frontEnd == "inproc" }
+
 // Run is a program to run, natively or as variants.
 type Run struct {
 	// N is the number of variants; 0 runs the program natively.

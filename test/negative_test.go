@@ -338,7 +338,7 @@ func TestEffectGetsOut(t *testing.T) {
 // nobody opens it.
 func TestTakenOverLeader(t *testing.T) {
 	alone, status, together := "", 0, "ok reached\n"
-	if frontEnd == "kvm" {
+	if hosted() {
 		alone = "FAIL proc_mem.c:15: fd >= 0 (errno 13 EACCES)\n"
 		status, together = 1, alone
 	}

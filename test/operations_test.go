@@ -15,7 +15,7 @@ import (
 func dockered(t *testing.T) []string { return []string{program(t, "docker_profile", dynamic)} }
 
 // Under Docker's default profile programs run with ptrace as they do natively, and the
-// doctor says what is missing; the KVM front-end says so before anything starts.
+// doctor says what is missing; the other front-ends say so before anything starts.
 func TestDockerProfile(t *testing.T) {
 	t.Parallel()
 	wrap := dockered(t)
@@ -30,16 +30,18 @@ func TestDockerProfile(t *testing.T) {
 	if r.Status != 0 || !strings.Contains(r.Stdout, "pidfd_getfd: operation not permitted (not required)\n") || !strings.Contains(r.Stdout, "fix: start the container with --cap-add SYS_PTRACE") {
 		t.Errorf("%s", r)
 	}
-	r = run(t, Run{N: 2, Wrap: wrap, Flags: []string{"--frontend", "kvm"}, Args: []string{"true"}})
-	if r.Status != statusFailed || strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, "kvmsandbox: --frontend kvm: ") || !strings.Contains(r.Stderr, "; ") {
-		t.Errorf("%s", r)
+	for _, name := range []string{"kvm", "inproc"} {
+		r = run(t, Run{N: 2, Wrap: wrap, Flags: []string{"--frontend", name}, Args: []string{"true"}})
+		if r.Status != statusFailed || strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, "kvmsandbox: --frontend "+name+": ") || !strings.Contains(r.Stderr, "; ") {
+			t.Errorf("%s", r)
+		}
 	}
 }
 
 // A kvmsandbox inside a variant says that it is there, in a line.
 func TestNestedKvmsandbox(t *testing.T) {
 	t.Parallel()
-	for _, inner := range []string{"auto", "ptrace", "kvm"} {
+	for _, inner := range []string{"auto", "ptrace", "inproc", "kvm"} {
 		r := run(t, Run{N: 2, Args: []string{sandbox(t), "--frontend", inner, "true"}})
 		if r.Status != statusFailed || !strings.HasPrefix(r.Stderr, "kvmsandbox: kvmsandbox does not run inside a variant of another one: process ") || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("--frontend %s: %s", inner, r)

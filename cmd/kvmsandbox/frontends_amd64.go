@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/kvmsandbox/probe"
 )
@@ -19,8 +20,8 @@ func frontEnds() methods {
 		},
 		{
 			name: "inproc",
-			new:  func(log *slog.Logger) frontend.FrontEnd { return kvmsandbox.NewNative(kvmsandbox.WithLogger(log)) },
-			test: func(context.Context) (verdict, error) { return verdict{}, nil },
+			new:  func(log *slog.Logger) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(log)) },
+			test: testInproc,
 		},
 		newPtrace(),
 	}
@@ -29,4 +30,11 @@ func frontEnds() methods {
 func testKVM(ctx context.Context) (verdict, error) {
 	r, err := probe.KVM(ctx)
 	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+}
+
+// testInproc never prefers the front-end: auto takes one that contains what it runs, and
+// ptrace does on every host.
+func testInproc(ctx context.Context) (verdict, error) {
+	features, err := inprocfe.Probe(ctx)
+	return verdict{features: features}, err
 }

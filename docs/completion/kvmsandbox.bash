@@ -46,7 +46,7 @@ _kvmsandbox() {
 _kvmsandbox_value() {
 	local cur=${COMP_WORDS[COMP_CWORD]}
 	case $1 in
-	--frontend) COMPREPLY=($(compgen -W 'auto kvm ptrace' -- "$cur")) ;;
+	--frontend) COMPREPLY=($(compgen -W 'auto kvm inproc ptrace' -- "$cur")) ;;
 	--policy) COMPREPLY=($(compgen -W 'performance exec leak exec+leak comprehensive full base nonsocket_ro nonsocket_rw socket_ro socket_rw socket_rw_oc' -- "$cur")) ;;
 	--rules) COMPREPLY=($(compgen -f -- "$cur")) ;;
 	--variant) [[ $cur == *=* ]] && COMPREPLY=($(compgen -c -- "${cur#*=}") $(compgen -f -- "${cur#*=}")) ;;

@@ -7,7 +7,7 @@ complete -c kvmsandbox -n '__fish_seen_subcommand_from doctor' -l help -d 'print
 complete -c kvmsandbox -n __fish_is_first_token -a policy -d 'list tells what policies there are'
 complete -c kvmsandbox -n '__fish_seen_subcommand_from policy' -l help -d 'print this'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -s n -x -d 'number of variants, 1 to 64'
-complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l frontend -xa 'auto kvm ptrace' -d 'how calls are caught: kvm, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace'
+complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l frontend -xa 'auto kvm inproc ptrace' -d 'how calls are caught: kvm, inproc, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l policy -xa 'performance exec leak exec+leak comprehensive full base nonsocket_ro nonsocket_rw socket_ro socket_rw socket_rw_oc' -d 'which calls wait until all variants agree: performance, exec, leak, exec+leak, comprehensive, full, base, nonsocket_ro, nonsocket_rw, socket_ro, socket_rw, socket_rw_oc, or a FILE.toml; all calls are compared'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l rules -rF -d 'differences that are expected, in TOML: parts of arguments, and harmless calls that one variant makes and another does not'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l variant -x -d 'run this PROG in variant I instead; may be repeated'

@@ -12,15 +12,16 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/ptracefe"
 )
 
 func main() {
-	name := flag.String("frontend", "ptrace", "how the program's calls are caught: ptrace, kvm, fake")
+	name := flag.String("frontend", "ptrace", "how the program's calls are caught: ptrace, inproc, kvm, fake")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: swapfe [-frontend ptrace|kvm|fake] PROG [ARG...]")
+		fmt.Fprintln(os.Stderr, "usage: swapfe [-frontend ptrace|inproc|kvm|fake] PROG [ARG...]")
 		os.Exit(2)
 	}
 	m, status, err := start(*name, flag.Args())
@@ -44,6 +45,8 @@ func start(name string, args []string) (*monitor, int, error) {
 	switch name {
 	case "ptrace":
 		fe = ptracefe.New()
+	case "inproc":
+		fe = inprocfe.New()
 	case "kvm":
 		fe = kvmsandbox.New()
 	case "fake":

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/internal/lacks"
 	"github.com/multivar/multivar/kvmsandbox"
 	"github.com/multivar/multivar/kvmsandbox/probe"
@@ -40,10 +41,21 @@ func (f *Tests) Main(m *testing.M) int {
 }
 
 // Each runs a test on each front-end for programs, as a subtest of its name. A lack of
-// virtual machines is a failure where MV_REQUIRE_KVM is 1.
+// virtual machines is a failure where MV_REQUIRE_KVM is 1, one of what runs programs in
+// their processes where MV_REQUIRE_ALL is.
 func (f *Tests) Each(t *testing.T, run func(t *testing.T, fe frontend.FrontEnd)) {
 	t.Helper()
 	t.Run("ptrace", func(t *testing.T) { run(t, ptracefe.New()) })
+	t.Run("inproc", func(t *testing.T) {
+		features, err := inprocfe.Probe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, obstacle := features.Obstacle(); obstacle {
+			f.absent.End(t, fmt.Sprintf("programs in their processes (%s): %s; %s", o.Name, o.Found, o.Fix), "MV_REQUIRE_ALL")
+		}
+		run(t, inprocfe.New())
+	})
 	t.Run("kvm", func(t *testing.T) {
 		r, err := probe.KVM(t.Context())
 		if err != nil {

@@ -90,9 +90,10 @@ func flags() []Flag {
 			More: "With 1 there is only the leader: calls are caught and logged, and nothing is compared.",
 		},
 		{
-			Name: "frontend", Value: "NAME", Default: "auto", Words: []string{"auto", "kvm", "ptrace"},
-			Text: "how calls are caught: kvm, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace",
-			More: "kvmsandbox doctor says what each of them lacks here.",
+			Name: "frontend", Value: "NAME", Default: "auto", Words: []string{"auto", "kvm", "inproc", "ptrace"},
+			Text: "how calls are caught: kvm, inproc, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace",
+			More: "kvmsandbox doctor says what each of them lacks here. inproc runs programs in their processes, untraced: " +
+				"it detects attacks but does not contain programs that are written to get around it.",
 		},
 		{
 			Name: "policy", Value: "NAME", Default: "exec, or MV_SEC_POL", Words: policy.Names(),
