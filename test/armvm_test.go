@@ -19,8 +19,8 @@ import (
 // armLimit bounds the machine, boot and all commands included, armSmallLimit with the small
 // set, and armStepLimit a command. On an idle host they take a fifth of that.
 const (
-	armLimit      = 15 * time.Minute
-	armSmallLimit = 5 * time.Minute
+	armLimit      = 18 * time.Minute
+	armSmallLimit = 10 * time.Minute
 	armStepLimit  = 3 * time.Minute
 )
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,10 +79,26 @@ func (s *machineSet) addCaught(frontEnds []string, name string, m mutation, prog
 	}
 }
 
-// commands are those of all steps.
-func (s *machineSet) commands(limit time.Duration) []machine.Command {
+// chosen are the steps with a name that MV_STEPS, a regular expression, matches: all when it
+// is empty. What is compared with a native run needs that chosen too.
+func (s *machineSet) chosen(t *testing.T) []machineStep {
+	t.Helper()
+	pattern := os.Getenv("MV_STEPS")
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		t.Fatalf("MV_STEPS: %v", err)
+	}
+	steps := slices.DeleteFunc(slices.Clone(s.steps), func(st machineStep) bool { return !re.MatchString(st.name) })
+	if pattern != "" {
+		fmt.Fprintf(os.Stderr, "%s: %d of %d steps match %q\n", s.kind.Name(), len(steps), len(s.steps), pattern)
+	}
+	return steps
+}
+
+// commands are those of steps.
+func commands(steps []machineStep, limit time.Duration) []machine.Command {
 	var list []machine.Command
-	for _, step := range s.steps {
+	for _, step := range steps {
 		step.command.Limit = limit
 		list = append(list, step.command)
 	}
@@ -221,14 +238,14 @@ func (s *machineSet) build(t *testing.T, args ...string) string {
 // them and stepLimit for each. It counts the steps.
 func (s *machineSet) run(t *testing.T, limit, stepLimit time.Duration) (passed, failed int) {
 	t.Helper()
-	steps := s.steps
+	steps := s.chosen(t)
 	cfg := machine.Config{
 		Kind:       s.kind,
 		Kernel:     s.kernel(t),
 		Init:       s.build(t, "build", "./internal/cmd/machine"),
 		Files:      s.files,
 		Processors: s.processors,
-		Commands:   s.commands(stepLimit),
+		Commands:   commands(steps, stepLimit),
 		Booted:     func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
 		// What hangs is the one after the last of these.
 		Done: func(i int, r machine.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
