@@ -122,9 +122,9 @@ func (t *task) replaceResult(ret int64) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	setResult(&t.regs, ret)
+	setResult(&t.regs, t.info.IP, ret)
 	t.dirty = true
-	t.last = landing{valid: true, result: true, ip: instructionPointer(&t.regs), ret: uint64(ret)}
+	t.last = landing{valid: true, result: true, ip: t.behind(ret), ret: uint64(ret)}
 	return t.resume(unix.Continue, 0)
 }
 

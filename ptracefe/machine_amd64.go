@@ -113,7 +113,7 @@ func rewind(r *unix.Regs, nr uint64) {
 }
 
 // setResult changes the result of the call behind which a thread stands.
-func setResult(r *unix.Regs, ret int64) {
+func setResult(r *unix.Regs, _ uint64, ret int64) {
 	r.Rax = uint64(ret)
 	if !isRestart(ret) {
 		r.Orig_rax = noCall
@@ -133,7 +133,13 @@ func (t *task) restart(int) {
 
 // skip lets a thread go on from the entry or the exit of its call to the signal that is
 // pending, without running the call, whose result is ret.
-func skip(r *unix.Regs, ret int64) { r.Orig_rax, r.Rax = noCall, uint64(ret) }
+func skip(r *unix.Regs, _ uint64, ret int64) { r.Orig_rax, r.Rax = noCall, uint64(ret) }
+
+// behind returns where a task goes on from the call that it has made.
+func (t *task) behind(int64) uint64 { return t.regs.Rip }
+
+// mend has nothing to do: the kernel takes a task back behind its signals.
+func (t *task) mend() error { return nil }
 
 // interrupted makes the registers of a thread that has come to its signal those of the
 // program in its call. The kernel looks at result and number to apply SA_RESTART

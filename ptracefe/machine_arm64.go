@@ -55,7 +55,7 @@ func traceAll() []instruction {
 }
 
 // The kernel keeps the first argument of a call apart (struct pt_regs, orig_x0), where no
-// tracer can change it, because the register of the result is the same; that of the number
+// tracer can change it by itself, because the register of the result is the same; that of the number
 // (x8) stays as it is, and the number that counts is the one that it noted at the entry.
 // When a call is to start again, the kernel has put back the first argument and the
 // instruction pointer before a tracer sees the signal, and decides by the result that it saw
@@ -92,15 +92,43 @@ func enter(r *unix.Regs, gate, nr uint64, args [6]uint64) {
 }
 
 // restore puts the program's own call back behind the one that was run instead, with
-// result ret. A call that the monitor has made in its place, which the kernel would start
-// again with the monitor's first argument, is left to the program to make anew.
+// result ret. The kernel would start a call that the monitor has made in its place again with
+// the monitor's first argument, so that is left to the program to make anew; so is what
+// starts again whatever signal comes.
 func restore(r *unix.Regs, p *pending, ret int64) {
 	copy(r.X[1:], p.args[1:])
 	r.X[8] = p.nr
-	if p.entered && isRestart(ret) {
+	if p.entered && isRestart(ret) || ret == restartAlways {
 		r.X[0], r.Call = p.args[0], inNoCall
 		r.PC -= syscallSize
 	}
+}
+
+// restartAlways is the kernel's -ERESTARTNOINTR: the call starts again before any handler.
+const restartAlways = -513
+
+// behind returns where a task goes on from the call that it has made, before anybody has
+// taken it back to start again.
+func (t *task) behind(ret int64) uint64 {
+	if isRestart(ret) && t.regs.PC == t.info.IP-syscallSize {
+		return t.info.IP
+	}
+	return t.regs.PC
+}
+
+// mend gives a task that the kernel has taken back to start its call again the first argument
+// of its own call. Some kernels take a tracer's for it.
+func (t *task) mend() error {
+	if !t.last.valid || !t.last.result || !isRestart(int64(t.last.ret)) {
+		return nil
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	if t.regs.PC == t.last.ip-syscallSize && t.regs.X[0] != t.info.Args[0] {
+		t.regs.X[0], t.dirty = t.info.Args[0], true
+	}
+	return nil
 }
 
 // answer gives a thread at the entry of its call a result without running the call.
@@ -112,11 +140,15 @@ func rewind(r *unix.Regs, _ uint64) {
 	r.Call = inNoCall
 }
 
-// setResult changes the result of the call behind which a thread stands.
-func setResult(r *unix.Regs, ret int64) {
+// setResult changes the result of the call behind which a thread stands, at ip unless it has
+// been taken back to start the call again.
+func setResult(r *unix.Regs, ip uint64, ret int64) {
 	r.X[0] = uint64(ret)
 	if !isRestart(ret) {
 		r.Call = inNoCall
+		if r.PC == ip-syscallSize {
+			r.PC = ip
+		}
 	}
 }
 
@@ -153,8 +185,8 @@ const skipped = -2
 
 // skip lets a thread go on from the entry or the exit of its call to the signal that is
 // pending, without running the call, whose result is ret.
-func skip(r *unix.Regs, ret int64) {
-	r.X[0], r.Call = uint64(ret), inNoCall
+func skip(r *unix.Regs, ip uint64, ret int64) {
+	r.PC, r.X[0], r.Call = ip, uint64(ret), inNoCall
 	if isRestart(ret) {
 		r.Call = skipped
 	}

@@ -205,10 +205,10 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs), ip: instructionPointer(&t.regs)}
+	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: t.info.Args, ip: t.info.IP}
 	switch {
 	case a.SigMask == nil:
-		skip(&t.regs, a.Ret)
+		skip(&t.regs, in.ip, a.Ret)
 	case t.state == atExit:
 		return errors.New("OpInterrupt with a mask after the call")
 	default:

@@ -66,6 +66,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 		if sig == callStop {
 			return s.callDone(t)
 		}
+		if err := t.mend(); err != nil {
+			return err
+		}
 		return s.signalled(t, sig)
 	case unix.EventSeccomp:
 		return s.callBegins(t)
@@ -74,6 +77,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 	case unix.EventExec:
 		return s.executed(t)
 	case unix.EventStop:
+		if err := t.mend(); err != nil {
+			return err
+		}
 		return s.groupStop(t, sig)
 	}
 	return fmt.Errorf("unknown stop: event %d, signal %d", event, sig)
@@ -135,7 +141,7 @@ func (s *session) callDone(t *task) error {
 			return err
 		}
 	}
-	t.last = landing{valid: true, result: true, ip: instructionPointer(&t.regs), ret: uint64(ret)}
+	t.last = landing{valid: true, result: true, ip: t.behind(ret), ret: uint64(ret)}
 	if !p.exit {
 		return t.resume(unix.Continue, 0)
 	}
