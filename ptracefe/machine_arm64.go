@@ -203,15 +203,15 @@ func interrupted(r *unix.Regs, in *interrupt) {
 }
 
 // holds says whether a task with registers r, at a signal, is where its last call left it.
-// Of a call whose result is not known that cannot be told.
+// Where the result is not known, a program that has jumped to behind its call looks the same.
 func (l *landing) holds(r *unix.Regs) bool {
-	if !l.valid || !l.result {
+	switch {
+	case !l.valid:
 		return false
-	}
-	if isRestart(int64(l.ret)) {
+	case l.result && isRestart(int64(l.ret)):
 		return r.PC == l.ip-syscallSize
 	}
-	return r.PC == l.ip && r.X[0] == l.ret
+	return r.PC == l.ip && (r.X[0] == l.ret || !l.result)
 }
 
 // startRegisters returns the registers of a thread that begins a program, as
