@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -41,8 +42,24 @@ func (s *session) refuse(t *task, nr int64, args [6]uint64) (ret int64, refused 
 		if (arg.Kind == sysabi.FD || arg.Kind == sysabi.DirFD) && g.hides(int(int32(word))) {
 			return -int64(syscall.EBADF), true
 		}
+		if arg.Kind == sysabi.Buf && arg.Len.Kind == sysabi.LenEncoded && g.names(word, sysabi.EncodingOf(args[arg.Len.Arg])) {
+			return -int64(syscall.EBADF), true
+		}
 	}
 	return 0, false
+}
+
+// names says whether what an unknown command of ioctl(2) reads at addr may be a descriptor
+// of the variant host's. Nobody knows a command that takes one so and gives it away.
+func (g *guard) names(addr uint64, e sysabi.Encoding) bool {
+	var fd [4]byte
+	if e.Dir&sysabi.In == 0 || e.Size != uint64(len(fd)) {
+		return false
+	}
+	if _, err := g.s.ReadVariantMem(g.t.id, addr, fd[:]); err != nil {
+		return false
+	}
+	return g.hides(int(int32(binary.LittleEndian.Uint32(fd[:]))))
 }
 
 // pointers are the kinds of arguments that the kernel follows.

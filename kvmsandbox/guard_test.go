@@ -65,6 +65,8 @@ func TestVectors(t *testing.T) {
 	program := compile(t, `
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -143,6 +145,26 @@ int main(void)
 	TRY(44, syscall(456, f, 0, 1, 1) == -1 && (errno == EFAULT || errno == ENOSYS));
 	f[1].at = (unsigned long)&word;
 	TRY(45, syscall(456, f, 0, 1, 1) == 0 || errno == ENOSYS);
+
+	/* Nor copies it. Pointers in single records count as those in arrays do. */
+	struct iovec own = {buf, 64}, its = {slot, 64};
+	TRY(50, process_vm_readv(getpid(), &own, 1, &own, 1, 0) == 64);
+	TRY(51, process_vm_readv(getpid(), &own, 1, &its, 1, 0) == -1 && errno == EFAULT);
+	TRY(52, process_vm_readv(getpid(), &its, 1, &own, 1, 0) == -1 && errno == EFAULT);
+	TRY(53, process_vm_writev(getpid(), &own, 1, &its, 1, 0) == -1 && errno == EFAULT);
+	TRY(54, process_vm_writev(getpid(), (struct iovec *)slot, 1, &own, 1, 0) == -1 && errno == EFAULT);
+	struct { char *value; unsigned size, flags; } x = {slot, 64, 0};
+	TRY(55, syscall(463, AT_FDCWD, "/", 0, "user.x", &x, sizeof x) == -1 && (errno == EFAULT || errno == ENOSYS));
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD, .sigev_signo = s[0], .sigev_value.sival_ptr = slot};
+	TRY(56, syscall(SYS_mq_notify, -1, &ev) == -1 && errno == EFAULT);
+	unsigned long handled[2] = {1};
+	int rules = syscall(444, handled, 8, 0);
+	struct { unsigned long allowed; int fd; } __attribute__((packed)) rule = {1, -1};
+	for (rule.fd = sysconf(_SC_OPEN_MAX) - 4096; rules >= 0 && rule.fd < sysconf(_SC_OPEN_MAX) + 64; rule.fd++)
+		if (rule.fd > rules)
+			TRY(58, syscall(445, rules, 1, &rule, 0) == -1 && errno == EBADF);
+	ev.sigev_notify = SIGEV_NONE; /* it does not lead there */
+	TRY(57, syscall(SYS_mq_notify, -1, &ev) == -1 && errno == EBADF);
 	return 42;
 }`)
 	for _, exit := range []bool{false, true} {

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"syscall"
@@ -138,20 +139,17 @@ func (c *copies) vector(addr, count uint64) (at uint64, ok bool) {
 }
 
 // records copies an array of records in which the kernel finds addresses of memory on
-// which it acts (struct futex_waitv), and returns where the copy is. Others stay where
-// they are.
+// which it acts (struct futex_waitv) or which it reads or fills (struct xattr_args), or
+// descriptors, and returns where the copy is. Others stay where they are.
 func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint64) {
-	var members []uint64
-	for _, f := range arg.Struct.Fields {
-		if f.Kind == sysabi.Addr {
-			members = append(members, f.Off)
-		}
-	}
 	size := arg.Len.N
-	if arg.Len.Kind == sysabi.LenArg {
-		size *= uint64(uint32(args[arg.Len.Arg]))
+	switch arg.Len.Kind {
+	case sysabi.LenArg:
+		size = max(size, 1) * uint64(uint32(args[arg.Len.Arg]))
+	case sysabi.LenNone:
+		size = arg.Struct.Size
 	}
-	if len(members) == 0 || addr == 0 || size == 0 {
+	if arg.Dir != sysabi.In || !slices.ContainsFunc(arg.Struct.Fields, func(f sysabi.Field) bool { return followed(f) || f.Kind == sysabi.FD }) || addr == 0 || size == 0 {
 		return addr
 	}
 	if size > vhost.LargeSize-uint64(c.vectors) {
@@ -163,10 +161,19 @@ func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint
 		return nowhere
 	}
 	for e := b; uint64(len(e)) >= arg.Struct.Size; e = e[arg.Struct.Size:] {
-		for _, off := range members {
-			if word := binary.LittleEndian.Uint64(e[off:]); inSlot(word) {
+		for _, f := range arg.Struct.Fields {
+			if !f.Applies(e) {
+				continue
+			}
+			if p := e[f.Off:][:f.Size]; f.Kind == sysabi.FD && c.hides(int(int32(binary.LittleEndian.Uint32(p)))) {
+				copy(p, noDescriptor)
+			}
+			if !followed(f) {
+				continue
+			}
+			if word := binary.LittleEndian.Uint64(e[f.Off:]); inSlot(word) {
 				// Whether it is aligned counts still.
-				binary.LittleEndian.PutUint64(e[off:], nowhere+word%pageSize)
+				binary.LittleEndian.PutUint64(e[f.Off:], nowhere+word%pageSize)
 			}
 		}
 	}
@@ -174,6 +181,14 @@ func (c *copies) records(addr uint64, arg *sysabi.Arg, args *[6]uint64) (at uint
 	copy(c.t.blk.Bytes(off, len(b)), b)
 	c.vectors += len(b)
 	return c.t.blk.Addr(off)
+}
+
+// noDescriptor is a number that is none, in as many bytes as a member has at most.
+var noDescriptor = bytes.Repeat([]byte{0xff}, 8)
+
+// followed says whether the kernel finds memory by a member of a record, an address.
+func followed(f sysabi.Field) bool {
+	return f.Kind == sysabi.Addr || f.Block != nil || f.Points != nil
 }
 
 // clean replaces a pointer to the slot.

@@ -129,7 +129,12 @@ func (x *encoder) arg(i uint8, a *sysabi.Arg, v uint64, th *thread) {
 	case sysabi.StrVec:
 		x.strings(i, v)
 	case sysabi.Buf:
-		x.pointer(i, event.PartValue, 0, a.Kind, v)
+		if a.Len.Kind == sysabi.LenEncoded {
+			// Some drivers take a value where they say that they take a pointer to one.
+			x.number(i, event.PartValue, 0, sysabi.Addr, v)
+		} else {
+			x.pointer(i, event.PartValue, 0, a.Kind, v)
+		}
 		if a.Dir&sysabi.In != 0 && v != 0 {
 			x.data(i, event.PartBase, 0, a.Kind, v, x.length(a))
 		}

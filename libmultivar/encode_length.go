@@ -65,6 +65,8 @@ func counted(all []sysabi.Arg, a *sysabi.Arg, args *[6]uint64) uint64 {
 	case sysabi.LenBits:
 		n = uint64(max(int32(n), 0))
 		return (n - min(n, a.Len.N) + 63) / 64 * 8
+	case sysabi.LenEncoded:
+		return sysabi.EncodingOf(n).Size
 	case sysabi.LenDiv:
 		return (min(n, maxTransfer) + unit - 1) / unit
 	}

@@ -67,7 +67,23 @@ func (x *encoder) fields(arg uint8, index uint32, l *sysabi.Layout, raw []byte, 
 		if f.Points != nil && uintOf(p) != 0 {
 			x.pointed(arg, index, f.Points, uintOf(p))
 		}
+		if n := blockSize(f.Block, raw); n > 0 && f.Block.Dir&sysabi.In != 0 && uintOf(p) != 0 {
+			x.data(arg, partPointed, index, sysabi.Buf, uintOf(p), n)
+		}
 	}
+}
+
+// blockSize returns how many bytes the block has to which a member of record raw points, 0
+// where the kernel does not look at it.
+func blockSize(b *sysabi.Block, raw []byte) uint64 {
+	if b == nil || b.SizeOff+4 > uint64(len(raw)) {
+		return 0
+	}
+	n := uint64(binary.LittleEndian.Uint32(raw[b.SizeOff:]))
+	if n > b.Most {
+		return 0
+	}
+	return n
 }
 
 // partPointed is the first part of the members of a record to which a member points.

@@ -151,6 +151,7 @@ type Engine struct {
 	now      time.Duration
 	stall    stall
 	noticed  map[string]bool
+	named    int // unknown commands that notices have named
 	rawWords map[uint64]bool
 	// mapped holds the names of files that were mapped: their pages are the same
 	// in all variants.

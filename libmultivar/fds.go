@@ -93,9 +93,11 @@ func procFileOf(path string) (procFile, bool) {
 
 // prepareOpen notes descriptors whose content must be translated.
 func (e *Engine) prepareOpen(th *thread, ev *record) {
-	at, flagsAt := 0, 1
-	if strings.HasPrefix(ev.name, "openat") {
-		at, flagsAt = 1, 2
+	at := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Path })
+	// creat(2) has no flags, openat2(2) has them in a record.
+	flags := uint64(openWriteOnly)
+	if i := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Flags }); i >= 0 {
+		flags = ev.raw.Args[i]
 	}
 	fds := th.proc.fds
 	ev.after = func(ret int64) int64 {
@@ -103,18 +105,18 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 			return ret
 		}
 		fds.forget(int(ret))
-		access := uint64(openWriteOnly)
-		if ev.name != "creat" && ev.name != "openat2" {
-			access = ev.raw.Args[flagsAt] & openAccess
+		e.noteOpened(th, ev, fds, int(ret), flags&openAccess != 0)
+		if at < 0 {
+			// proc(5) gives no handles by which files could be opened.
+			return ret
 		}
-		e.noteOpened(th, ev, fds, int(ret), access != 0)
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
 		path, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
 		if !ended {
 			return ret
 		}
 		if f, ok := procFileOf(string(path)); ok {
-			f.closeOnExec = ev.name != "creat" && ev.name != "openat2" && ev.raw.Args[flagsAt]&openCloseOnExec != 0
+			f.closeOnExec = flags&openCloseOnExec != 0
 			fds.set(int(ret), f)
 		}
 		return ret
@@ -378,6 +380,9 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 		return changed(0)
 	case "copy_file_range", "splice":
 		return changed(2)
+	case "open_by_handle_at":
+		// Which file it is nobody knows before.
+		return args[2]&openTruncate != 0
 	case "truncate", "open", "openat", "creat":
 		at := 0
 		switch ev.name {

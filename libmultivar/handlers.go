@@ -103,6 +103,7 @@ func handlers() []handler {
 		sysabi.HandlerMqSend:      (*Engine).prepareMqSend,
 		sysabi.HandlerMqNotify:    (*Engine).prepareMqNotify,
 		sysabi.HandlerFileHandle:  (*Engine).prepareFileHandle,
+		sysabi.HandlerProcessVM:   (*Engine).prepareProcessVM,
 	}
 }
 

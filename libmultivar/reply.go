@@ -65,6 +65,9 @@ func (e *Engine) capture(ev *record, s *side, ret int64) {
 	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
+		if a.Kind == sysabi.Struct && ret > 0 && ev.raw.Args[i] != 0 {
+			r.blocks(uint8(i), a)
+		}
 		if a.Dir&sysabi.Out == 0 && a.Kind != sysabi.Mmsghdr || ev.raw.Args[i] == 0 {
 			continue
 		}
@@ -97,6 +100,8 @@ func (r *reader) arg(i uint8, a *sysabi.Arg) {
 	switch a.Kind {
 	case sysabi.Buf, sysabi.Struct, sysabi.SockLen, sysabi.Sockaddr:
 		r.add(i, event.PartValue, 0, a.Kind, addr, r.length(i, a))
+	case sysabi.Addr:
+		r.add(i, event.PartValue, 0, sysabi.Buf, addr, r.length(i, a))
 	case sysabi.Iovec:
 		if r.ret > 0 {
 			r.gather(i, 0, addr, vectorCount(a, &r.args), uint64(r.ret))
@@ -116,6 +121,24 @@ func (r *reader) arg(i uint8, a *sysabi.Arg) {
 			if a.Dir&sysabi.Out != 0 {
 				r.msghdr(i, uint32(k), at, uint64(binary.LittleEndian.Uint32(n[:])))
 			}
+		}
+	}
+}
+
+// blocks records what the kernel has written to blocks of bytes to which the members of a
+// record point.
+func (r *reader) blocks(i uint8, a *sysabi.Arg) {
+	for k := range a.Struct.Fields {
+		b := a.Struct.Fields[k].Block
+		if b == nil || b.Dir&sysabi.Out == 0 {
+			continue
+		}
+		raw := make([]byte, a.Struct.Size)
+		if !r.read(r.args[i], raw) {
+			return
+		}
+		if at := uintOf(raw[a.Struct.Fields[k].Off:][:8]); at != 0 {
+			r.add(i, partPointed, uint32(k), sysabi.Ptr, at, min(uint64(r.ret), blockSize(b, raw)))
 		}
 	}
 }
@@ -285,6 +308,13 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field) error 
 		return put(h.control, f.Data)
 	case sysabi.Mmsghdr:
 		return put(addr+uint64(f.Index)*mmsghdrSize+msghdrSize, f.Data)
+	case sysabi.Ptr:
+		// The index is that of the member that points to the block.
+		var p [8]byte
+		if _, err := e.host.ReadVariantMem(s.task, addr+ev.call.Args[f.Arg].Struct.Fields[f.Index].Off, p[:]); err != nil {
+			return &outputError{f.Arg, addr, err}
+		}
+		return put(binary.LittleEndian.Uint64(p[:]), f.Data)
 	case sysabi.Struct:
 		return put(addr, e.translate(ev.call.Args[f.Arg].Struct, f.Data, v))
 	case sysabi.Buf:

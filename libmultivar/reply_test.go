@@ -57,6 +57,11 @@ func TestReplicateBuffer(t *testing.T) {
 		{"array of results", "getgroups", 3, func(at uint64) [6]uint64 { return [6]uint64{8, at} }, 12},
 		{"wait without a child", "wait4", 0, func(at uint64) [6]uint64 { return [6]uint64{0, at, 1} }, 0},
 		{"wait", "wait4", 7, func(at uint64) [6]uint64 { return [6]uint64{0, at, 1} }, 4},
+		{"unknown command that writes", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x80044501, at} }, 4},
+		{"unknown command that reads", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0x40044501, at} }, 0},
+		{"unknown command that does both", "ioctl", 0, func(at uint64) [6]uint64 { return [6]uint64{0, 0xc0024501, at} }, 2},
+		{"word that is changed when others are woken", "futex", 0, func(at uint64) [6]uint64 { return [6]uint64{0x1000, 5 | 128, 1, 1, at, 3 << 12} }, 4},
+		{"word that is not", "futex", 0, func(at uint64) [6]uint64 { return [6]uint64{0x1000, 3, 1, 1, at, 0} }, 0},
 		{"rest of an interrupted sleep", "nanosleep", -eINTR, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 16},
 		{"rest of a sleep", "nanosleep", -eINVAL, func(at uint64) [6]uint64 { return [6]uint64{at, at} }, 0},
 	} {
@@ -93,6 +98,52 @@ func TestReplicateIovec(t *testing.T) {
 	var out *outputError
 	if err := b.replicate("readv", 8, [6]uint64{0, testAddr + 256, 3}, [6]uint64{0, otherAddr + 256, 3}); !errors.As(err, &out) || out.arg != 1 {
 		t.Errorf("deliver: %v", err)
+	}
+}
+
+// What a record points to is compared where the kernel reads it and arrives where it fills
+// it, at each variant's own place.
+func TestBlocks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		call   string
+		size   uint64 // of the block
+		ret    int64
+		differ bool // the fourth byte of the block counts
+		n      int  // bytes that arrive
+	}{
+		{"value that is set", "setxattrat", 4, 0, true, 0},
+		{"behind the value", "setxattrat", 3, 0, false, 0},
+		{"no value", "setxattrat", 0, 0, false, 0},
+		{"too long a value", "setxattrat", 65537, -eTOOBIG, false, 0},
+		{"value that is read", "getxattrat", 9, 4, false, 4},
+		{"result beyond the room", "getxattrat", 2, 4, false, 2},
+		{"size of a value", "getxattrat", 0, 4, false, 0},
+		{"no such value", "getxattrat", 9, -61, false, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			for v, at := range []uint64{testAddr, otherAddr} {
+				b.host.put(v, at, words(at+100, tc.size))
+				b.host.put(v, at+200, []byte("name\x00"))
+				b.host.put(v, at+100, []byte{'a', 'b', 'c', byte('L' + v), 'e'})
+			}
+			args := func(at uint64) [6]uint64 { return [6]uint64{0, at + 200, 0, at + 200, at, 16} }
+			lead, follow := args(testAddr), args(otherAddr)
+			if same := bytes.Equal(b.record(0, tc.call, lead[:]...), b.record(1, tc.call, follow[:]...)); same == tc.differ {
+				t.Errorf("requests are the same: %v", same)
+			}
+			if err := b.replicate(tc.call, tc.ret, lead, follow); err != nil {
+				t.Fatal(err)
+			}
+			want := []byte{'a', 'b', 'c', 'M', 'e'}
+			if tc.n == 4 {
+				want[3] = 'L'
+			}
+			if got := b.read(1, otherAddr+100, 5); !bytes.Equal(got, want) {
+				t.Errorf("the follower has %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -148,11 +148,19 @@ var progs = []prog{
 	{name: "sys_mount", namespaces: true},
 	{name: "sys_names"},
 	{name: "sys_notify"},
+	{name: "sys_own", unprivileged: true},
 	{name: "sys_sched"},
 	{name: "sys_signals"},
 	{name: "sys_sockets"},
 	{name: "sys_time"},
 	{name: "sys_wait"},
+
+	// Each command of calls that have many, for commands_test.go.
+	{name: "cmd_files", unprivileged: true},
+	{name: "cmd_ioctl", unprivileged: true},
+	{name: "cmd_process", unprivileged: true},
+	{name: "cmd_sockets", unprivileged: true},
+	{name: "cmd_terminal", unprivileged: true},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},

@@ -53,6 +53,12 @@ func AppendRequest(dst []byte, pid int, c *sysabi.Call, args [6]uint64, rec even
 			dst = append(dst, ", "...)
 		}
 		first = false
+		if c.Sub != nil && i == c.Sub.Arg && a.Names == nil {
+			if name := c.Sub.CommandName(args); name != "" {
+				dst = append(dst, name...)
+				continue
+			}
+		}
 		p := argPrinter{arg: a, value: args[i], in: fieldsOf(rec.Fields, i), out: fieldsOf(outs, i)}
 		dst = p.append(dst)
 	}

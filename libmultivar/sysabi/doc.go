@@ -18,4 +18,4 @@
 package sysabi
 
 //go:generate go run ../../internal/cmd/gensysnr -o zz_numbers.go
-//go:generate go run ../../internal/cmd/gensysdoc -tests ../../test/calls.txt -o ../../docs/syscalls.md
+//go:generate go run ../../internal/cmd/gensysdoc -tests ../../test/calls.txt -commands ../../test/commands.txt -o ../../docs/syscalls.md

@@ -54,7 +54,8 @@ const (
 	// Signal is a signal number; like Int.
 	Signal
 	// Addr is an address on which a memory call acts. It is compared by its
-	// canonical offset: variants agree exactly.
+	// canonical offset: variants agree exactly. With Dir Out the call writes there
+	// as well, as many bytes as Len says.
 	Addr
 	// Ptr is a pointer whose pointee the call does not read now (a stack, a
 	// thread id word): compared by being null or not.
@@ -135,6 +136,9 @@ const (
 	// LenDiv is argument Len.Arg divided by Len.N, rounded up (mincore: a byte
 	// per page).
 	LenDiv
+	// LenEncoded is the size that the command in argument Len.Arg says of itself, in bytes;
+	// see Encoding.
+	LenEncoded
 	// LenAsked is a length that no argument holds: the row's handler asks for it
 	// and puts a constant in its place.
 	LenAsked
@@ -220,6 +224,21 @@ type Field struct {
 	// Points is the layout of the record to which the member, of kind Ptr, points
 	// and which the kernel reads as well. Nil for pointers that it does not follow.
 	Points *Layout
+	// Block is the block of bytes to which the member, of kind Ptr, points. Nil for
+	// pointers that lead to none.
+	Block *Block
+}
+
+// Block is a block of bytes to which a member of a record points. Another member of the
+// record, a 32-bit number, is its size.
+type Block struct {
+	// SizeOff is the offset of the member that holds the size.
+	SizeOff uint64
+	// Most is the largest size at which the kernel looks at the bytes.
+	Most uint64
+	// Dir is In for bytes that the kernel reads, and Out for those that it fills, as many as
+	// the call returns.
+	Dir Dir
 }
 
 // FieldCond is a condition on a member of the same record: the number of Size

@@ -25,6 +25,12 @@ func (f Field) points(l *Layout) Field {
 	return f
 }
 
+// block returns the member, a pointer, with the block of bytes that is there.
+func (f Field) block(b Block) Field {
+	f.Block = &b
+	return f
+}
+
 // Values that decide which members of a record count.
 const (
 	saRestorer     = 0x04000000
@@ -228,14 +234,44 @@ var (
 		member("fsx_projid", 12, 4, Uint), member("fsx_cowextsize", 16, 4, Uint), member("fsx_pad", 20, 8, None))
 	// A handle of MAX_HANDLE_SZ bytes. Of the record only the room for the handle is read.
 	fileHandleLayout     = layout("file_handle", 136, member("handle_bytes", 0, 4, Uint))
+	epollSlotLayout      = layout("kcmp_epoll_slot", 12, member("efd", 0, 4, FD), member("tfd", 4, 4, FD), member("toff", 8, 4, Uint))
 	pathBeneathLayout    = layout("landlock_path_beneath_attr", 12, member("allowed_access", 0, 8, Long), member("parent_fd", 8, 4, FD))
 	netPortLayout        = layout("landlock_net_port_attr", 16, member("allowed_access", 0, 8, Long), member("port", 8, 8, Long))
 	cachestatRangeLayout = layout("cachestat_range", 16, member("off", 0, 8, Long), member("len", 8, 8, Long))
 )
 
+// The values of extended attributes that the calls with a record set and get. The kernel
+// refuses larger ones before it looks at them (XATTR_SIZE_MAX).
+var (
+	xattrSetLayout = xattrArgs(In)
+	xattrGetLayout = xattrArgs(Out)
+)
+
+func xattrArgs(d Dir) *Layout {
+	return layout("xattr_args", 16,
+		member("value", 0, 8, Ptr).block(Block{SizeOff: 8, Most: 65536, Dir: d}),
+		member("size", 8, 4, Uint), member("flags", 12, 4, Flags))
+}
+
+// Loop devices (linux/loop.h); lo_init is not read.
+var (
+	loopInfoMembers = func(at uint64) []Field {
+		return []Field{
+			member("lo_offset", at+24, 8, Long), member("lo_sizelimit", at+32, 8, Long),
+			member("lo_encrypt_type", at+44, 4, Uint), member("lo_encrypt_key_size", at+48, 4, Uint), member("lo_flags", at+52, 4, Flags),
+			member("lo_file_name", at+56, 64, Buf), member("lo_crypt_name", at+120, 64, Buf), member("lo_encrypt_key", at+184, 32, Buf),
+		}
+	}
+	loopInfoLayout   = layout("loop_info64", 232, loopInfoMembers(0)...)
+	loopConfigLayout = layout("loop_config", 304, append([]Field{member("fd", 0, 4, FD), member("block_size", 4, 4, Uint)},
+		append(loopInfoMembers(8), member("__reserved", 240, 64, Buf))...)...)
+	trimRangeLayout = layout("fstrim_range", 24, member("start", 0, 8, Long), member("len", 8, 8, Long), member("minlen", 16, 8, Long))
+)
+
 // Network devices, by name or by number; the kernel writes the whole record
 // back.
 var (
+	ifreqFlagsLayout = layout("ifreq", 40, member("ifr_name", 0, 16, Buf), member("ifr_flags", 16, 2, Flags))
 	ifreqLayout      = layout("ifreq", 40, member("ifr_name", 0, 16, Buf))
 	ifreqIndexLayout = layout("ifreq", 40, member("ifr_ifindex", 16, 4, Int))
 )

@@ -249,6 +249,7 @@ var (
 	eventfdNames   = &Names{Of: map[uint64]string{1: "EFD_SEMAPHORE", 0o4000: "EFD_NONBLOCK", 0o2000000: "EFD_CLOEXEC"}}
 	ipcNames       = &Names{Of: map[uint64]string{0o1000: "IPC_CREAT", 0o2000: "IPC_EXCL", 0o4000: "IPC_NOWAIT"}}
 	msgFlagNames   = &Names{Of: map[uint64]string{0o4000: "IPC_NOWAIT", 0o10000: "MSG_NOERROR", 0o20000: "MSG_EXCEPT", 0o40000: "MSG_COPY"}}
+	swapNames      = &Names{Of: map[uint64]string{0x8000: "SWAP_FLAG_PREFER", 0x10000: "SWAP_FLAG_DISCARD", 0x20000: "SWAP_FLAG_DISCARD_ONCE", 0x40000: "SWAP_FLAG_DISCARD_PAGES"}}
 	getrandomNames = &Names{Of: map[uint64]string{1: "GRND_NONBLOCK", 2: "GRND_RANDOM", 4: "GRND_INSECURE"}}
 	timerNames     = &Names{Of: map[uint64]string{1: "TIMER_ABSTIME", 2: "TFD_TIMER_CANCEL_ON_SET"}}
 	itimerNames    = &Names{Enum: true, Of: map[uint64]string{0: "ITIMER_REAL", 1: "ITIMER_VIRTUAL", 2: "ITIMER_PROF"}}

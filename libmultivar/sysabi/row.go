@@ -1,5 +1,7 @@
 package sysabi
 
+import "fmt"
+
 // Exec says who executes a call.
 type Exec uint8
 
@@ -133,6 +135,7 @@ const (
 	HandlerMqSend
 	HandlerMqNotify
 	HandlerFileHandle
+	HandlerProcessVM
 )
 
 // Row describes one system call.
@@ -191,8 +194,80 @@ type SubTable struct {
 	Upper int
 	// Cases maps a command to its description.
 	Cases map[uint64]SubCase
-	// Default describes commands without a case.
+	// Encoded describes commands without a case that say themselves what they do with their
+	// argument, nil where none do.
+	Encoded *Encoded
+	// Default describes all other commands.
 	Default SubCase
+	// NamesUnknown has the notice of a refusal name the command where there is no case for
+	// it.
+	NamesUnknown bool
+}
+
+// Encoded describes commands by their Encoding: those about at most Most bytes, too few for a
+// pointer to be among them. What a driver does with larger blocks an encoding does not say:
+// there are drivers that read by commands that say that they write, and that follow what they
+// read (USBDEVFS_SUBMITURB).
+type Encoded struct {
+	Writes, Reads, Both SubCase
+	Most                uint64
+}
+
+// Encoding is what a command of ioctl(2) says of itself: _IOC of
+// include/uapi/asm-generic/ioctl.h, the same on both architectures. Older commands than that
+// say nothing; they look like some with neither direction nor size.
+type Encoding struct {
+	// Dir is In for what the kernel reads, Out for what it writes; 0 for commands with no
+	// argument, a number, or one of which nothing is known.
+	Dir          Dir
+	Type, Number uint8
+	// Size is that of what the argument points to, in bytes.
+	Size uint64
+}
+
+// EncodingOf returns what a command of ioctl(2) says of itself.
+func EncodingOf(cmd uint64) Encoding {
+	return Encoding{Dir: Dir(cmd >> 30 & 3), Type: uint8(cmd >> 8), Number: uint8(cmd), Size: cmd >> 16 & 0x3fff}
+}
+
+// String writes the encoding as headers do.
+func (e Encoding) String() string {
+	var typ string
+	if e.Type >= ' ' && e.Type < 0x7f {
+		typ = fmt.Sprintf("%q", rune(e.Type))
+	} else {
+		typ = fmt.Sprintf("%#x", e.Type)
+	}
+	if e.Dir == 0 && e.Size == 0 {
+		return fmt.Sprintf("_IO(%s, %d)", typ, e.Number)
+	}
+	macro := [...]string{0: "_IOC(_IOC_NONE, ", In: "_IOW(", Out: "_IOR(", InOut: "_IOWR("}[e.Dir]
+	return fmt.Sprintf("%s%s, %d, %d bytes)", macro, typ, e.Number, e.Size)
+}
+
+// of returns the description of a command by its encoding.
+func (e *Encoded) of(cmd uint64) (SubCase, bool) {
+	enc := EncodingOf(cmd)
+	if enc.Size == 0 || enc.Size > e.Most {
+		return SubCase{}, false
+	}
+	switch enc.Dir {
+	case Out:
+		return e.Writes, true
+	case In:
+		return e.Reads, true
+	case InOut:
+		return e.Both, true
+	}
+	return SubCase{}, false
+}
+
+// all returns the descriptions, to be changed in place.
+func (e *Encoded) all() []*SubCase {
+	if e == nil {
+		return nil
+	}
+	return []*SubCase{&e.Writes, &e.Reads, &e.Both}
 }
 
 // SubCase is the description of one command: it replaces the arguments of the
@@ -270,7 +345,28 @@ func (t *SubTable) find(args [6]uint64) SubCase {
 	if sub, ok := t.Cases[t.command(args)]; ok {
 		return sub
 	}
+	if t.Encoded != nil {
+		if sub, ok := t.Encoded.of(t.command(args)); ok {
+			return sub
+		}
+	}
 	return t.Default
+}
+
+// CommandName returns the name of the command that the arguments hold: empty where there is no
+// case with a name for it, or where the command is only a part of its argument.
+func (t *SubTable) CommandName(args [6]uint64) string {
+	if t.Mask != 0xffffffff {
+		return ""
+	}
+	return t.Cases[t.command(args)].Name
+}
+
+// Case returns the command that the arguments hold, and whether there is a case for it.
+func (t *SubTable) Case(args [6]uint64) (cmd uint64, ok bool) {
+	cmd = t.command(args)
+	_, ok = t.Cases[cmd]
+	return cmd, ok
 }
 
 // command returns the command that the arguments hold.

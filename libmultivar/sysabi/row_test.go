@@ -37,7 +37,15 @@ func TestResolve(t *testing.T) {
 		// The upper half of a command does not count.
 		{"ioctl", [6]uint64{1, 0xffffffff_00005401}, "TCGETS", "fd op argp", Leader, RetInt, false},
 		{"ioctl", [6]uint64{1, 0x5403}, "TCSETSW", "fd op argp", Leader, RetInt, true},
-		{"ioctl", [6]uint64{1, 0xdeadbeef}, "unknown", "fd op", Unsupported, RetInt, false},
+		// An unknown command says itself what it does, but not what pointers it has.
+		{"ioctl", [6]uint64{1, 0x80044501}, "_IOR", "fd op argp", Leader, RetInt, true},
+		{"ioctl", [6]uint64{1, 0x40044501}, "_IOW", "fd op argp", Leader, RetInt, true},
+		{"ioctl", [6]uint64{1, 0xc0044501}, "_IOWR", "fd op argp", Leader, RetInt, true},
+		{"ioctl", [6]uint64{1, 0x80084501}, "unknown", "fd op", Unsupported, RetInt, false},
+		{"ioctl", [6]uint64{1, 0x40084501}, "unknown", "fd op", Unsupported, RetInt, false},
+		{"ioctl", [6]uint64{1, 0xc0084501}, "unknown", "fd op", Unsupported, RetInt, false},
+		{"ioctl", [6]uint64{1, 0x80004501}, "unknown", "fd op", Unsupported, RetInt, false},
+		{"ioctl", [6]uint64{1, 0x4501}, "unknown", "fd op", Unsupported, RetInt, false},
 		{"fcntl", [6]uint64{1, 1030}, "F_DUPFD_CLOEXEC", "fd op min_fd", Leader, RetFD, false},
 		{"fcntl", [6]uint64{1, 7}, "F_SETLKW", "fd op lock", Leader, RetInt, true},
 		{"prctl", [6]uint64{15}, "PR_SET_NAME", "option name", All, RetInt, false},
@@ -170,6 +178,20 @@ func TestNames(t *testing.T) {
 	for a, want := range map[Arch]string{AMD64: "amd64", ARM64: "arm64", archCount: "unknown"} {
 		if got := a.String(); got != want {
 			t.Errorf("Arch(%d) = %s, want %s", a, got, want)
+		}
+	}
+}
+
+func TestEncodingText(t *testing.T) {
+	for cmd, want := range map[uint64]string{
+		0x80104501: "_IOR('E', 1, 16 bytes)",
+		0x400445ff: "_IOW('E', 255, 4 bytes)",
+		0xc0100301: "_IOWR(0x3, 1, 16 bytes)",
+		0x5499:     "_IO('T', 153)",
+		0x00045499: "_IOC(_IOC_NONE, 'T', 153, 4 bytes)",
+	} {
+		if got := EncodingOf(cmd).String(); got != want {
+			t.Errorf("%#x is %s, want %s", cmd, got, want)
 		}
 	}
 }

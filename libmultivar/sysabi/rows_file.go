@@ -117,8 +117,8 @@ func fileRows() []Row {
 		{Name: "removexattr", Args: args(path("path"), str("name"))},
 		{Name: "lremovexattr", Args: args(path("path"), str("name"))},
 		{Name: "fremovexattr", Args: args(fd("fd"), str("name"))},
-		refused("setxattrat", ENOSYS, "the value is behind a pointer in a record", dirFD(), path("path"), flags("flags", atNames), str("name"), ptr("args"), long("size")),
-		refused("getxattrat", ENOSYS, "the value is behind a pointer in a record", dirFD(), path("path"), flags("flags", atNames), str("name"), ptr("args"), long("size")),
+		{Name: "setxattrat", Args: args(dirFD(), path("path"), flags("flags", atNames), str("name"), recs("args", In, xattrSetLayout, lenArg(5)), long("size").atMost(pageSize))},
+		{Name: "getxattrat", Args: args(dirFD(), path("path"), flags("flags", atNames), str("name"), recs("args", In, xattrGetLayout, lenArg(5)), long("size").atMost(pageSize))},
 		{Name: "listxattrat", Args: args(dirFD(), path("path"), flags("flags", atNames), outRet("list", 4), long("size"))},
 		{Name: "removexattrat", Args: args(dirFD(), path("path"), flags("flags", atNames), str("name"))},
 
@@ -131,7 +131,7 @@ func fileRows() []Row {
 		// The kernel says how long the handle would have been. What is behind its length is
 		// not looked at.
 		{Name: "name_to_handle_at", Args: args(dirFD(), path("pathname"), recs("handle", InOut, fileHandleLayout, lenAt(2).behind(8)).onErr(EOVERFLOW), out("mount_id", Len{Kind: LenAsked}).onErr(EOVERFLOW), flags("flags", atNames)), Handler: HandlerFileHandle},
-		refused("open_by_handle_at", EPERM, "a file that is opened without a name", fd("mount_fd"), ptr("handle"), flags("flags", openNames)),
+		{Name: "open_by_handle_at", Args: args(dirFDNamed("mount_fd"), in("handle", lenAt(1).behind(8)), flags("flags", openNames)), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
 		quotactlRow("quotactl", 0, u32("cmd"), path("special")),
 		quotactlRow("quotactl_fd", 1, fd("fd"), u32("cmd")),
 	}

@@ -1,9 +1,12 @@
 package sysabi
 
+// reasonPointers is why records are refused that lead to others.
+const reasonPointers = "data behind pointers in a record"
+
 // ioctlRow describes ioctl(2): the commands of terminals, sockets, file
-// systems and block devices whose arguments are known. What an unknown command
-// does with its argument cannot be known, so it gets the answer of a driver
-// that does not know it either, ENOTTY.
+// systems and block devices whose arguments are known. Of others those are made that say
+// themselves what they do with a block of bytes that holds no pointers. What is left gets
+// the answer of a driver that does not know it either, ENOTTY.
 func ioctlRow() Row {
 	value := func(name string) SubCase { return SubCase{Name: name, Args: args(i32("arg"))} }
 	rec := func(name string, d Dir, l *Layout) SubCase {
@@ -13,6 +16,9 @@ func ioctlRow() Row {
 		return SubCase{Name: name, Args: args(Arg{Name: "argp", Kind: Buf, Dir: d, Len: fixed(n)})}
 	}
 	newFD := func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Ret: RetFD} }
+	encoded := func(name string, d Dir) SubCase {
+		return SubCase{Name: name, Args: args(Arg{Name: "argp", Kind: Buf, Dir: d, Len: Len{Kind: LenEncoded, Arg: 1}}), Blocks: true}
+	}
 	blocking := func(c SubCase) SubCase {
 		c.Blocks = true
 		return c
@@ -114,6 +120,13 @@ func ioctlRow() Row {
 				0x801c581f: rec("FS_IOC_FSGETXATTR", Out, fsxattrLayout),
 				0x401c5820: rec("FS_IOC_FSSETXATTR", In, fsxattrLayout),
 
+				0x81009431: block("FS_IOC_GETFSLABEL", Out, 256),
+				0x41009432: {Name: "FS_IOC_SETFSLABEL", Args: args(Arg{Name: "argp", Kind: String, Dir: In, Len: fixed(256)})},
+				0x80111500: block("FS_IOC_GETFSUUID", Out, 17),
+				0xc0185879: blocking(rec("FITRIM", InOut, trimRangeLayout)),
+				0xc020660b: {Name: "FS_IOC_FIEMAP", Exec: Unsupported, Errno: EOPNOTSUPP, Reason: "the length of the answer is in the record"},
+				0xc0189436: {Name: "FIDEDUPERANGE", Exec: Unsupported, Errno: EOPNOTSUPP, Reason: "the length of the record is in it"},
+
 				// Block devices: linux/fs.h.
 				0x125e:     block("BLKROGET", Out, 4),
 				0x1260:     block("BLKGETSIZE", Out, 8),
@@ -127,6 +140,58 @@ func ioctlRow() Row {
 				0x127e:     block("BLKROTATIONAL", Out, 2),
 				0x80081272: block("BLKGETSIZE64", Out, 8),
 
+				// Loop devices: loop(4).
+				0x4c00: {Name: "LOOP_SET_FD", Args: args(fd("file"))},
+				0x4c01: plain("LOOP_CLR_FD"),
+				0x4c04: rec("LOOP_SET_STATUS64", In, loopInfoLayout),
+				0x4c05: rec("LOOP_GET_STATUS64", Out, loopInfoLayout),
+				0x4c07: plain("LOOP_SET_CAPACITY"),
+				0x4c08: value("LOOP_SET_DIRECT_IO"),
+				0x4c09: value("LOOP_SET_BLOCK_SIZE"),
+				0x4c0a: rec("LOOP_CONFIGURE", In, loopConfigLayout),
+				0x4c80: value("LOOP_CTL_ADD"),
+				0x4c81: value("LOOP_CTL_REMOVE"),
+				0x4c82: plain("LOOP_CTL_GET_FREE"),
+
+				// Network devices of user space: linux/if_tun.h. Sizes in the commands are
+				// not those of what is there, and some take values.
+				0x400454ca: rec("TUNSETIFF", InOut, ifreqFlagsLayout),
+				0x800454d2: rec("TUNGETIFF", Out, ifreqFlagsLayout),
+				0x400454d9: rec("TUNSETQUEUE", In, ifreqFlagsLayout),
+				0x400454cb: value("TUNSETPERSIST"),
+				0x400454cc: value("TUNSETOWNER"),
+				0x400454cd: value("TUNSETLINK"),
+				0x400454ce: value("TUNSETGROUP"),
+				0x800454cf: block("TUNGETFEATURES", Out, 4),
+				0x400454d0: value("TUNSETOFFLOAD"),
+				0x800454d3: block("TUNGETSNDBUF", Out, 4),
+				0x400454d4: block("TUNSETSNDBUF", In, 4),
+				0x800454d7: block("TUNGETVNETHDRSZ", Out, 4),
+				0x400454d8: block("TUNSETVNETHDRSZ", In, 4),
+
+				// Virtual terminals: ioctl_console(2).
+				0x4b3a: value("KDSETMODE"),
+				0x4b3b: block("KDGETMODE", Out, 4),
+				0x4b44: block("KDGKBMODE", Out, 4),
+				0x4b45: value("KDSKBMODE"),
+				0x5600: block("VT_OPENQRY", Out, 4),
+				0x5603: block("VT_GETSTATE", Out, 6),
+				0x5606: value("VT_ACTIVATE"),
+				0x5607: blocking(value("VT_WAITACTIVE")),
+
+				// Clocks and watchdogs: rtc(4), linux/watchdog.h.
+				0x80247009: block("RTC_RD_TIME", Out, 36),
+				0x4024700a: block("RTC_SET_TIME", In, 36),
+				0x80285700: block("WDIOC_GETSUPPORT", Out, 40),
+				0x80045704: block("WDIOC_SETOPTIONS", In, 4),
+
+				// A file system in user space takes a descriptor, whatever its command says.
+				0x8004e500: rec("FUSE_DEV_IOC_CLONE", In, fdLayout),
+
+				// Records that lead to others.
+				0x8912: {Name: "SIOCGIFCONF", Exec: Unsupported, Errno: EINVAL, Reason: reasonPointers},
+				0x8946: {Name: "SIOCETHTOOL", Exec: Unsupported, Errno: EOPNOTSUPP, Reason: reasonPointers},
+
 				// The entropy pool (random(4)) and namespaces (ioctl_nsfs(2)).
 				0x80045200: block("RNDGETENTCNT", Out, 4),
 				0xb701:     newFD("NS_GET_USERNS"),
@@ -134,7 +199,11 @@ func ioctlRow() Row {
 				0xb703:     plain("NS_GET_NSTYPE"),
 				0xb704:     block("NS_GET_OWNER_UID", Out, 4),
 			},
-			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: ENOTTY, Reason: "the argument of an unknown command cannot be compared"},
+			Encoded: &Encoded{
+				Writes: encoded("_IOR", Out), Reads: encoded("_IOW", In), Both: encoded("_IOWR", InOut), Most: 4,
+			},
+			Default:      SubCase{Name: "unknown", Exec: Unsupported, Errno: ENOTTY, Reason: "the argument of an unknown command cannot be compared"},
+			NamesUnknown: true,
 		},
 	}
 }

@@ -148,6 +148,7 @@ func futexRow() Row {
 		val2     = u32("val2")
 		uaddr2   = addr("uaddr2")
 		noAddr2  = unused("uaddr2")
+		changed  = Arg{Name: "uaddr2", Kind: Addr, Dir: Out, Len: fixed(4)}
 		val3     = u32("val3")
 		blocking = func(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a, Blocks: true} }
 		noVal    = unused("val")
@@ -165,7 +166,7 @@ func futexRow() Row {
 				1:  plain("FUTEX_WAKE", val),
 				3:  plain("FUTEX_REQUEUE", val, val2, uaddr2),
 				4:  plain("FUTEX_CMP_REQUEUE", val, val2, uaddr2, val3),
-				5:  plain("FUTEX_WAKE_OP", val, val2, uaddr2, val3),
+				5:  plain("FUTEX_WAKE_OP", val, val2, changed, val3),
 				6:  blocking("FUTEX_LOCK_PI", noVal, timeout),
 				7:  plain("FUTEX_UNLOCK_PI"),
 				8:  plain("FUTEX_TRYLOCK_PI"),

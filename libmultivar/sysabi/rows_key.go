@@ -33,7 +33,7 @@ func keyctlRow() Row {
 	refuse := func(name, reason string, errno uint16) SubCase {
 		return SubCase{Name: name, Exec: Unsupported, Errno: errno, Reason: reason}
 	}
-	nested := func(name string) SubCase { return refuse(name, "data behind pointers in a record", EOPNOTSUPP) }
+	nested := func(name string) SubCase { return refuse(name, reasonPointers, EOPNOTSUPP) }
 	return Row{
 		Name: "keyctl", Args: args(i32("operation"), sub("arg2")),
 		Sub: &SubTable{

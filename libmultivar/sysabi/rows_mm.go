@@ -33,12 +33,26 @@ func memRows() []Row {
 		{Name: "move_pages", Args: args(pid("pid"), long("count"), recs("pages", In, pageLayout, lenMul(1, pageLayout.Size)), in("nodes", lenMul(1, 4)), out("status", lenMul(1, 4)), flags("flags", nil))},
 		processMadviseRow(),
 		{Name: "process_mrelease", Args: args(fd("pidfd"), flags("flags", nil))},
-		refused("process_vm_readv", EPERM, "access to other processes' memory passes the monitor by", pid("pid"), ptr("local_iov"), long("liovcnt"), ptr("remote_iov"), long("riovcnt"), long("flags")),
-		refused("process_vm_writev", EPERM, "access to other processes' memory passes the monitor by", pid("pid"), ptr("local_iov"), long("liovcnt"), ptr("remote_iov"), long("riovcnt"), long("flags")).waits(WaitOutput),
+		// Of the caller's own memory; the handler refuses that of other processes. Each variant
+		// copies what it has, pointers included.
+		{Name: "process_vm_readv", Args: processVMArgs, Exec: All, Handler: HandlerProcessVM},
+		{Name: "process_vm_writev", Args: processVMArgs, Exec: All, Handler: HandlerProcessVM, Wait: WaitOutput},
 		refused("userfaultfd", EPERM, "page faults handled by the program itself", flags("flags", openNames)),
 		refused("map_shadow_stack", EOPNOTSUPP, "shadow stacks are off", addr("addr"), long("size"), flags("flags", nil)),
 	}
 }
+
+// processVMArgs are the arguments of process_vm_readv(2) and process_vm_writev(2). What is
+// in the memory is not compared: it is neither handed out nor taken in.
+var processVMArgs = func() []Arg {
+	vector := func(name string, count int) Arg {
+		return recs(name, In, remoteVectorLayout, lenMul(count, remoteVectorLayout.Size))
+	}
+	return args(pid("pid"), vector("local_iov", 2), long("liovcnt").atMost(maxVectors), vector("remote_iov", 4), long("riovcnt").atMost(maxVectors), long("flags"))
+}()
+
+// maxVectors is how many vectors a call may have (UIO_MAXIOV).
+const maxVectors = 1024
 
 // pageSize is the size of the pages that mincore counts, in bytes.
 const pageSize = 4096
@@ -61,7 +75,7 @@ func nodes(name string, arg int) Arg { return in(name, nodeBits(arg)) }
 // the leader's memory, and nobody else's.
 func processMadviseRow() Row {
 	return Row{
-		Name: "process_madvise", Args: args(fd("pidfd"), recs("iovec", In, remoteVectorLayout, lenMul(2, remoteVectorLayout.Size)), long("vlen").atMost(1024), enum("advice", madviseNames), sub("flags")),
+		Name: "process_madvise", Args: args(fd("pidfd"), recs("iovec", In, remoteVectorLayout, lenMul(2, remoteVectorLayout.Size)), long("vlen").atMost(maxVectors), enum("advice", madviseNames), sub("flags")),
 		Sub: &SubTable{
 			Arg: 3, Mask: 0xffffffff,
 			Cases: map[uint64]SubCase{

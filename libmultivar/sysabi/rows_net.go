@@ -24,9 +24,16 @@ func netRows() []Row {
 			Cases: map[uint64]SubCase{
 				sockOpt(solSocket, 26): refusedOption("SO_ATTACH_FILTER", "a filter program behind a pointer"),
 				sockOpt(solSocket, 51): refusedOption("SO_ATTACH_REUSEPORT_CBPF", "a filter program behind a pointer"),
-				sockOpt(solIP, 64):     refusedOption("IPT_SO_SET_REPLACE", "packet filter tables behind a pointer"),
-				sockOpt(solIPv6, 64):   refusedOption("IP6T_SO_SET_REPLACE", "packet filter tables behind a pointer"),
+				sockOpt(solIP, 64):     refusedOption("IPT_SO_SET_REPLACE", reasonFilterTables),
+				sockOpt(solIPv6, 64):   refusedOption("IP6T_SO_SET_REPLACE", reasonFilterTables),
 				sockOpt(solTCP, 35):    refusedOption("TCP_ZEROCOPY_RECEIVE", "the kernel would remap memory"),
+				sockOpt(solSocket, 60): refusedOption("SO_ZEROCOPY", "what is sent could change after it was compared"),
+				sockOpt(solIP, 96):     refusedOption("ARPT_SO_SET_REPLACE", reasonFilterTables),
+				sockOpt(solIP, 128):    refusedOption("EBT_SO_SET_ENTRIES", reasonFilterTables),
+				sockOpt(solPacket, 22): refusedOption("PACKET_FANOUT_DATA", "a filter program behind a pointer"),
+				sockOpt(solRDS, 2):     refusedOption("RDS_GET_MR", reasonOwnMemory),
+				sockOpt(solRDS, 7):     refusedOption("RDS_GET_MR_FOR_DEST", reasonOwnMemory),
+				sockOpt(solXDP, 4):     refusedOption("XDP_UMEM_REG", reasonOwnMemory),
 				sockOpt(solSocket, 1):  namedOption("SO_DEBUG"),
 				sockOpt(solSocket, 2):  namedOption("SO_REUSEADDR"),
 				sockOpt(solSocket, 6):  namedOption("SO_BROADCAST"),
@@ -62,6 +69,9 @@ func netRows() []Row {
 				sockOpt(solSocket, 77): {Name: "SO_PEERPIDFD", Args: args(recs("optval", Out, fdLayout, lenAt(4)), sockLen("optlen"))},
 				sockOpt(solTCP, 11):    {Name: "TCP_INFO", Args: optionOut},
 				sockOpt(solTCP, 35):    refusedOption("TCP_ZEROCOPY_RECEIVE", "the kernel would remap memory"),
+				sockOpt(solIP, 129):    refusedOption("EBT_SO_GET_ENTRIES", reasonFilterTables),
+				sockOpt(solIP, 131):    refusedOption("EBT_SO_GET_INIT_ENTRIES", reasonFilterTables),
+				sockOpt(solSCTP, 111):  refusedOption("SCTP_SOCKOPT_CONNECTX3", reasonPointers),
 			},
 			Default: SubCase{Args: optionOut},
 		}},
@@ -74,6 +84,16 @@ const (
 	solSocket = 1
 	solTCP    = 6
 	solIPv6   = 41
+	solSCTP   = 132
+	solPacket = 263
+	solRDS    = 276
+	solXDP    = 283
+)
+
+// Why options are refused whose value leads to memory.
+const (
+	reasonFilterTables = "packet filter tables behind a pointer"
+	reasonOwnMemory    = "the kernel would write to memory while the program runs"
 )
 
 // sockOpt is the command of an option: its name below its level.

@@ -93,11 +93,11 @@ func procRows() []Row {
 		{Name: "pidfd_open", Args: args(pid("pid"), flags("flags", nil)), Ret: RetFD},
 		// It could take descriptors from the monitor or a follower.
 		{Name: "pidfd_getfd", Args: args(fd("pidfd"), fd("targetfd"), flags("flags", nil)), Ret: RetFD, Wait: WaitAlways},
-		refused("kcmp", EPERM, "it compares processes of the leader and of followers, too", pid("pid1"), pid("pid2"), i32("type"), long("idx1"), long("idx2")),
+		kcmpRow(),
 		refused("ptrace", EPERM, "a program under the monitor cannot trace others", i32("op"), pid("pid")),
 		refused("seccomp", ENOSYS, "filters would stop calls that the engine makes", u32("operation"), flags("flags", nil), ptr("args")),
-		refused("unshare", EPERM, "new namespaces would part the leader from its followers", flags("flags", cloneNames)),
-		refused("setns", EPERM, "new namespaces would part the leader from its followers", fd("fd"), flags("nstype", cloneNames)),
+		unshareRow(),
+		setnsRow(),
 		// As where no security module has labels: a follower would keep its own.
 		refused("lsm_get_self_attr", EOPNOTSUPP, reasonLabels, u32("attr"), ptr("ctx"), ptr("size"), flags("flags", nil)),
 		refused("lsm_set_self_attr", EOPNOTSUPP, reasonLabels, u32("attr"), ptr("ctx"), u32("size"), flags("flags", nil)),

@@ -31,9 +31,9 @@ func sysRows() []Row {
 			Default: SubCase{Args: args(unused("bufp"), i32("len"))},
 		}},
 
-		refused("acct", EPERM, reasonHost, path("filename")),
-		refused("swapon", EPERM, reasonHost, path("path"), flags("swapflags", nil)),
-		refused("swapoff", EPERM, reasonHost, path("path")),
+		{Name: "acct", Args: args(path("filename"))},
+		{Name: "swapon", Args: args(path("path"), flags("swapflags", swapNames))},
+		{Name: "swapoff", Args: args(path("path")), Blocks: true},
 		refused("reboot", EPERM, reasonHost, u32("magic"), u32("magic2"), u32("op"), ptr("arg")),
 		refused("kexec_load", EPERM, reasonHost, long("entry"), long("nr_segments"), ptr("segments"), long("flags")),
 		refused("kexec_file_load", EPERM, reasonHost, fd("kernel_fd"), fd("initrd_fd"), long("cmdline_len"), str("cmdline"), long("flags")),
@@ -44,7 +44,7 @@ func sysRows() []Row {
 		refused("perf_event_open", EPERM, "counters differ between variants", ptr("attr"), pid("pid"), i32("cpu"), fd("group_fd"), flags("flags", nil)),
 		refused("iopl", EPERM, reasonPorts, u32("level")),
 		refused("ioperm", EPERM, reasonPorts, long("from"), long("num"), i32("turn_on")),
-		refused("modify_ldt", ENOSYS, "segments that alias memory", i32("func"), ptr("ptr"), long("bytecount")),
+		modifyLDTRow(),
 		refused("uprobe", ENOSYS, "only the kernel's own trampoline makes this call"),
 		refused("uretprobe", ENOSYS, "only the kernel's own trampoline makes this call"),
 
@@ -74,6 +74,29 @@ func sysRows() []Row {
 		refused("security", ENOSYS, reasonNeverThere),
 		refused("tuxcall", ENOSYS, reasonNeverThere),
 		refused("vserver", ENOSYS, reasonNeverThere),
+	}
+}
+
+// modifyLDTRow describes modify_ldt(2). Nobody can write to the table, so all variants have
+// the same one.
+func modifyLDTRow() Row {
+	read := args(outRet("ptr", 2), long("bytecount"))
+	const reason = "segments that alias memory"
+	write := func(name string) SubCase {
+		return SubCase{Name: name, Args: args(ptr("ptr"), long("bytecount")), Exec: Unsupported, Errno: ENOSYS, Reason: reason}
+	}
+	return Row{
+		Name: "modify_ldt", Args: args(i32("func"), sub("ptr")),
+		Sub: &SubTable{
+			Mask: 0xffffffff,
+			Cases: map[uint64]SubCase{
+				0:    plain("read_ldt", read...),
+				1:    write("write_oldldt"),
+				2:    plain("read_default_ldt", read...),
+				0x11: write("write_ldt"),
+			},
+			Default: SubCase{Name: "unknown", Exec: Unsupported, Errno: ENOSYS, Reason: reasonUnknownOp},
+		},
 	}
 }
 

@@ -119,6 +119,13 @@ func (r *Row) join() {
 		t.Cases[cmd] = c
 	}
 	t.Default.full = slices.Concat(own, t.Default.Args)
+	if t.Encoded != nil {
+		e := *t.Encoded
+		for _, c := range e.all() {
+			c.full = slices.Concat(own, c.Args)
+		}
+		t.Encoded = &e
+	}
 	r.Sub = &t
 }
 

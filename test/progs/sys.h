@@ -72,6 +72,10 @@
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#define SYS_getxattrat 464
+#endif
 #ifndef SYS_listxattrat
 #define SYS_listxattrat 465
 #endif

@@ -70,6 +70,9 @@ int main(void)
 	if (child == 0) {
 		CALL(setsid);
 		CALL(setsid);
+		/* It has no terminal that could be hung up. */
+		CHECK(getsid(0) == getpid());
+		CALL(vhangup);
 		/* As an ordinary user, whom more is denied. */
 		CALL(setresgid, 65534, 65534, 65534);
 		CALL(setresuid, 65534, 65534, 65534);

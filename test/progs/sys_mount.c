@@ -8,7 +8,7 @@
 struct attr { uint64_t set, clear, propagation, userns; };
 struct request { uint32_t size, spare; uint64_t id, param, namespace; };
 
-enum { SET_FLAG, SET_STRING, SET_BINARY, SET_PATH, SET_PATH_EMPTY, SET_FD, CREATE, RECONFIGURE };
+enum { SET_FLAG, SET_STRING, SET_BINARY, SET_PATH, SET_PATH_EMPTY, SET_FD, CREATE, RECONFIGURE, CREATE_ALONE };
 #define OPEN_TREE_CLONE 1
 #define MOVE_FROM_EMPTY 4
 #define ATTR_RDONLY 1
@@ -50,6 +50,10 @@ int main(int argc, char **argv)
 	config(fs, SET_PATH, "source", "none", AT_FDCWD);
 	config(fs, SET_FD, "source", NULL, -1);
 	config(fs, SET_BINARY, "source", "abc", 3);
+	config(fs, SET_PATH_EMPTY, "source", "", AT_FDCWD);
+	int alone = (int)syscall(SYS_fsopen, "tmpfs", 1);
+	config(alone, CREATE_ALONE, NULL, NULL, 0);
+	close(alone);
 	CALL(fsmount, fs, 0, 0);
 	config(fs, CREATE, NULL, NULL, 0);
 	int m = (int)CALL(fsmount, fs, 1, 0);

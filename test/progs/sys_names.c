@@ -162,6 +162,18 @@ static void changing(void)
 	CALL(name_to_handle_at, CWD, "none", &handle, &mount, 0);
 	handle.bytes = 128;
 	CALL(name_to_handle_at, CWD, "f", &handle, &unique, 1);
+	int here = open(".", O_RDONLY | O_DIRECTORY), by = (int)CALL(open_by_handle_at, here, &handle, O_RDWR);
+	if (by >= 0) {
+		char back[4] = "";
+		SHOW("written by handle", pwrite(by, "abc", 3, 0));
+		SHOW("read back", pread(fd, back, 3, 0));
+		printf("%s\n", back);
+	}
+	handle.bytes = 0;
+	CALL(open_by_handle_at, here, &handle, O_RDONLY);
+	CALL(open_by_handle_at, here, NOWHERE, O_RDONLY);
+	close(by);
+	close(here);
 	close(fd);
 }
 
@@ -187,6 +199,26 @@ static void attributes(void)
 	CALL(llistxattr, "none", buf, sizeof buf);
 	CALL(flistxattr, fd, buf, sizeof buf);
 	CALL(flistxattr, -1, buf, sizeof buf);
+	struct { uint64_t value; uint32_t size, flags; } set = {(uintptr_t)"four", 4, 0}, get = {(uintptr_t)buf, sizeof buf, 0};
+	VALUE(setxattrat, CWD, "f", 0, "user.d", &set, sizeof set);
+	set.size = 65537;
+	VALUE(setxattrat, CWD, "f", 0, "user.d", &set, sizeof set);
+	set.size = 4;
+	VALUE(setxattrat, CWD, "f", 0, "user.d", &set, 8);
+	set.value = (uintptr_t)NOWHERE;
+	VALUE(setxattrat, CWD, "f", 0, "user.d", &set, sizeof set);
+	memset(buf, 0, sizeof buf);
+	VALUE(getxattrat, CWD, "f", 0, "user.d", &get, sizeof get);
+	printf("value %s\n", buf);
+	get.size = 0;
+	VALUE(getxattrat, CWD, "f", 0, "user.d", &get, sizeof get);
+	get.size = 1;
+	VALUE(getxattrat, CWD, "f", 0, "user.d", &get, sizeof get);
+	get.size = 4;
+	get.value = (uintptr_t)NOWHERE;
+	VALUE(getxattrat, CWD, "f", 0, "user.d", &get, sizeof get);
+	VALUE(getxattrat, CWD, "f", 0, "user.none", &get, sizeof get);
+	VALUE(getxattrat, CWD, "f", 0, "user.d", NOWHERE, sizeof get);
 	CALL(listxattrat, CWD, "f", 0, buf, sizeof buf);
 	CALL(listxattrat, CWD, "none", 0, buf, sizeof buf);
 	CALL(removexattrat, CWD, "f", 0, "user.a");

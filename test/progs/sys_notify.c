@@ -31,6 +31,8 @@ int main(int argc, char **argv)
 	put_file("g", "x", 1, 0644);
 	if (read(fan, buf, sizeof buf) > 24)
 		printf("mask %llx, descriptor %d\n", *(unsigned long long *)(buf + 8), *(int *)(buf + 16));
+	close((int)CALL(fanotify_init, REPORT_FID | REPORT_DIR_FID | 2, O_RDONLY));
+	close((int)CALL(fanotify_init, REPORT_FID | 2, O_RDONLY));
 	struct rlimit none = {0, 0};
 	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
 	CALL(inotify_init);

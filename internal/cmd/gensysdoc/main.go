@@ -4,11 +4,9 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,10 +16,14 @@ import (
 func main() {
 	outFile := flag.String("o", "syscalls.md", "write the page to `FILE`")
 	testFile := flag.String("tests", "calls.txt", "read which program tests a call from `FILE`")
+	commandFile := flag.String("commands", "commands.txt", "read which program tests a command from `FILE`")
 	flag.Parse()
 	text, err := os.ReadFile(*testFile)
 	if err == nil {
-		err = os.WriteFile(*outFile, page(sysabi.Rows(), parseTests(string(text))), 0o644)
+		var more []byte
+		if more, err = os.ReadFile(*commandFile); err == nil {
+			err = os.WriteFile(*outFile, page(sysabi.Rows(), parseTests(string(text), string(more))), 0o644)
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "gensysdoc: %v\n", err)
@@ -52,7 +54,12 @@ has no effect before every variant has asked for it: *clone* belongs to all poli
 *always* says what it means, and under ` + "`comprehensive`" + ` every call waits.
 *Tested* are calls that ` + "`test/calls.txt`" + ` names programs for: one that makes the call as two
 variants so that it succeeds, and one so that it fails, as far as the call can do both. Their
-results are compared with those of a native run.
+results are compared with those of a native run. A command is tested when one of the programs
+that ` + "`test/commands.txt`" + ` names gives it, with whatever result the machine has for it.
+
+Messages of netlink are data like what other sockets carry: all are sent by the leader and
+compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
+getifaddrs, if_nameindex) is tested by ` + "`test/progs/cmd_sockets.c`" + `.
 
 `
 
@@ -71,7 +78,7 @@ func page(rows []*sysabi.Row, tests map[string]string) []byte {
 	b.WriteString("\n## Commands\n")
 	for _, r := range rows {
 		if r.Sub != nil {
-			commands(&b, r)
+			commands(&b, r, tests)
 		}
 	}
 	return b.Bytes()
@@ -81,9 +88,16 @@ func page(rows []*sysabi.Row, tests map[string]string) []byte {
 const partly = "partly"
 
 // parseTests returns how each call is tested, from the lines of test/calls.txt: a call, and
-// the programs that make it with success and with a failure.
-func parseTests(text string) map[string]string {
+// the programs that make it with success and with a failure; and how each command is, by the
+// names of call and command, from those of test/commands.txt: a program, the call, the command.
+func parseTests(text, commands string) map[string]string {
 	tests := map[string]string{}
+	for line := range strings.Lines(commands) {
+		program, name, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if ok && program != "-" && program != "#" {
+			tests[name] = "yes"
+		}
+	}
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) != 3 || strings.HasPrefix(line, "#") {
@@ -111,47 +125,35 @@ func summary(b *bytes.Buffer, rows []*sysabi.Row, tests map[string]string) {
 		count[r.Exec]++
 	}
 	refused := count[sysabi.Unsupported]
-	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are refused. %d are tested with a success and a failure, %d partly.\n\n",
-		len(rows), len(rows)-refused, refused, how["yes"], how[partly])
+	made, given := 0, 0
+	for _, r := range rows {
+		for _, c := range r.Commands() {
+			if c.Exec == sysabi.Unsupported {
+				continue
+			}
+			made++
+			if tests[r.Name+" "+c.Name] != "" {
+				given++
+			}
+		}
+	}
+	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are refused. %d are tested with a success and a failure, %d partly. "+
+		"Of their commands %d are modelled, %d of them tested.\n\n",
+		len(rows), len(rows)-refused, refused, how["yes"], how[partly], made, given)
 }
 
 // commands writes the table of the commands of r.
-func commands(b *bytes.Buffer, r *sysabi.Row) {
+func commands(b *bytes.Buffer, r *sysabi.Row, tests map[string]string) {
 	fmt.Fprintf(b, "\n### %s\n\n", r.Name)
-	b.WriteString("| Command | Value | Executed by | Blocks | Arguments and notes |\n")
-	b.WriteString("| --- | --: | --- | --- | --- |\n")
-	values := make([]uint64, 0, len(r.Sub.Cases))
-	for v := range r.Sub.Cases {
-		values = append(values, v)
+	b.WriteString("| Command | Value | Executed by | Blocks | Tested | Arguments and notes |\n")
+	b.WriteString("| --- | --: | --- | --- | --- | --- |\n")
+	for _, c := range r.Commands() {
+		value := ""
+		if c.Case {
+			value = r.Sub.Text(c.Value)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", c.Name, value, exec(c.Exec, c.Errno), yes(c.Blocks), tests[r.Name+" "+c.Name], note(c.Args, c.Reason))
 	}
-	slices.Sort(values)
-	for _, v := range values {
-		c := r.Sub.Cases[v]
-		command(b, cmp.Or(c.Name, namedValue(r, v)), commandValue(r, v), c)
-	}
-	command(b, "any other", "", r.Sub.Default)
-}
-
-func command(b *bytes.Buffer, name, value string, c sysabi.SubCase) {
-	fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, value, exec(c.Exec, c.Errno), yes(c.Blocks), note(c.Args, c.Reason))
-}
-
-// namedValue returns the name that the command argument itself has for v.
-func namedValue(r *sysabi.Row, v uint64) string {
-	if names := r.Args[r.Sub.Arg].Names; names != nil {
-		return names.Format(v)
-	}
-	return commandValue(r, v)
-}
-
-func commandValue(r *sysabi.Row, v uint64) string {
-	if r.Sub.Upper != 0 {
-		return fmt.Sprintf("%d/%d", v>>32, v&0xffffffff)
-	}
-	if v < 4096 {
-		return strconv.FormatUint(v, 10)
-	}
-	return fmt.Sprintf("%#x", v)
 }
 
 func number(nr int) string {

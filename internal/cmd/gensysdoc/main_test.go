@@ -17,12 +17,19 @@ func tests(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parseTests(string(text))
+	commands, err := os.ReadFile("../../../test/commands.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseTests(string(text), string(commands))
 }
 
 func TestParseTests(t *testing.T) {
-	got := parseTests("# call ok error\nread a b\npause never b\nstat a -\nkill - b\nbrk - -\n")
-	want := map[string]string{"read": "yes", "pause": "yes", "stat": partly, "kill": partly}
+	got := parseTests("# call ok error\nread a b\npause never b\nstat a -\nkill - b\nbrk - -\n",
+		"# program call command\na ioctl TCGETS\nb ioctl any other _IOR\n- ioctl BLKROGET\n")
+	want := map[string]string{
+		"read": "yes", "pause": "yes", "stat": partly, "kill": partly, "ioctl TCGETS": "yes", "ioctl any other _IOR": "yes",
+	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -40,7 +47,7 @@ func TestPageIsFresh(t *testing.T) {
 }
 
 func TestPage(t *testing.T) {
-	text := string(page(sysabi.Rows(), map[string]string{"read": "yes", "mmap": partly}))
+	text := string(page(sysabi.Rows(), map[string]string{"read": "yes", "mmap": partly, "ioctl TCGETS": "yes"}))
 	for _, line := range []string{
 		"| `read` | 0 | 63 | leader | yes |  | yes | fd, out buf, count |",
 		"| `open` | 2 | - | leader | yes |  |  | pathname, flags, mode |",
@@ -50,10 +57,12 @@ func TestPage(t *testing.T) {
 		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |  |",
 		"| `io_setup` | 206 | 0 | refused, ENOSYS |  |  |  | nr_events, ctx_idp; the kernel would write to memory while the program runs |",
 		"| `ioctl` | 16 | 29 | by command |  |  |  | fd, op, ...; see [ioctl](#ioctl) |",
-		"| TCGETS | 0x5401 | leader |  | out argp |",
-		"| PR_GET_DUMPABLE | 3 | engine |  |  |",
-		"| SO_ATTACH_FILTER | 1/26 | refused, ENOPROTOOPT |  | optval; a filter program behind a pointer |",
-		"| EPOLL_CTL_DEL | 2 | leader |  |  |",
+		"| TCGETS | 0x5401 | leader |  | yes | out argp |",
+		"| any other _IOW of at most 4 bytes |  | leader | yes |  | argp |",
+		"| any other |  | refused, ENOTTY |  |  | the argument of an unknown command cannot be compared |",
+		"| PR_GET_DUMPABLE | 3 | engine |  |  |  |",
+		"| SO_ATTACH_FILTER | 1/26 | refused, ENOPROTOOPT |  |  | optval; a filter program behind a pointer |",
+		"| EPOLL_CTL_DEL | 2 | leader |  |  |  |",
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the page lacks %s", line)

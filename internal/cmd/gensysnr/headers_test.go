@@ -117,18 +117,18 @@ var (
 		"asm/errno.h", "asm/fcntl.h", "asm/ioctls.h", "asm/mman.h", "asm/poll.h", "asm/prctl.h", "asm/resource.h",
 		"asm/signal.h", "asm/siginfo.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
 		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
-		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h",
-		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h",
+		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fiemap.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kcmp.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h", "linux/loop.h",
+		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h", "linux/rtc.h",
 		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/shm.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
 		"linux/time_types.h", "linux/times.h", "linux/timerfd.h", "linux/timex.h", "linux/types.h", "linux/uio.h", "linux/utime.h",
-		"linux/utsname.h", "linux/wait.h", "linux/xattr.h",
+		"linux/utsname.h", "linux/vt.h", "linux/wait.h", "linux/watchdog.h", "linux/xattr.h",
 	}
 	libcHeaders = []string{
 		"fcntl.h", "netinet/in.h", "netinet/tcp.h", "sched.h", "signal.h", "stdio.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h",
-		"sys/resource.h", "sys/socket.h", "sys/time.h", "sys/timerfd.h", "sys/types.h", "sys/uio.h", "sys/ustat.h",
+		"sys/resource.h", "sys/socket.h", "sys/swap.h", "sys/time.h", "sys/timerfd.h", "sys/types.h", "sys/uio.h", "sys/ustat.h",
 		"sys/wait.h", "termio.h", "time.h", "unistd.h",
 	}
-	filterHeaders = []string{"linux/netfilter_ipv4/ip_tables.h", "linux/netfilter_ipv6/ip6_tables.h"}
+	filterHeaders = []string{"linux/ioctl.h", "linux/if_tun.h", "linux/netfilter_ipv4/ip_tables.h", "linux/netfilter_ipv6/ip6_tables.h"}
 )
 
 // runC compiles and runs a C program and returns what it prints.
@@ -289,11 +289,23 @@ var cTypes = map[string]struct {
 	"iovec":            {typ: "struct iovec"},
 	"timex":            {typ: "struct __kernel_timex", members: map[string]string{"tv_sec": "time.tv_sec", "tv_usec": "time.tv_usec"}},
 
+	"fstrim_range":               {typ: "struct fstrim_range"},
+	"loop_info64":                {typ: "struct loop_info64"},
+	"loop_config":                {typ: "struct loop_config", members: loopMembers()},
+	"kcmp_epoll_slot":            {typ: "struct kcmp_epoll_slot"},
 	"landlock_path_beneath_attr": {typ: "struct landlock_path_beneath_attr"},
 }
 
 func permMembers(perm string) map[string]string {
 	return map[string]string{"uid": perm + ".uid", "gid": perm + ".gid", "mode": perm + ".mode"}
+}
+
+func loopMembers() map[string]string {
+	in := map[string]string{}
+	for _, name := range []string{"offset", "sizelimit", "encrypt_type", "encrypt_key_size", "flags", "file_name", "crypt_name", "encrypt_key"} {
+		in["lo_"+name] = "info.lo_" + name
+	}
+	return in
 }
 
 func itimerMembers(fraction string) map[string]string {
@@ -310,7 +322,7 @@ func itimerMembers(fraction string) map[string]string {
 var layoutNotInHeaders = map[string]bool{
 	"uid_t[2]": true, "int": true, "int[2]": true, "pid_t": true, "ucred": true, "ustat": true,
 	"cachestat": true, "cachestat_range": true, "siginfo_child": true, "ifreq": true,
-	"void*": true, "file_handle": true, "landlock_net_port_attr": true,
+	"void*": true, "file_handle": true, "landlock_net_port_attr": true, "xattr_args": true,
 }
 
 func TestLayoutsMatchHeaders(t *testing.T) {
