@@ -210,7 +210,7 @@ func passedIn(t *testing.T, r machine.Result) {
 // kernel returns the directory of the machine's kernel.
 func (s *machineSet) kernel(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.Join("../.tools", s.kind.Name()))
+	dir, err := filepath.Abs(filepath.Join("..", ".tools", s.kind.Name()))
 	if err != nil {
 		t.Fatal(err)
 	}
