@@ -48,6 +48,7 @@ var armWithout = map[string]string{
 	"sig_stop":        "natively it does not end in the machine, for a reason that is not known yet",
 	"sig_jump":        "it looks at registers of x86-64 in a signal frame",
 	"sys_data":        older,
+	"sys_own":         older,
 	"sys_ids":         older,
 	"sys_names":       older,
 	"sys_notify":      older,
