@@ -49,6 +49,7 @@ var armWithout = map[string]string{
 	"sig_jump":        "it looks at registers of x86-64 in a signal frame",
 	"sys_data":        older,
 	"sys_own":         older,
+	"cmd_process":     older,
 	"sys_ids":         older,
 	"sys_names":       older,
 	"sys_notify":      older,
