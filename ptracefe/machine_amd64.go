@@ -138,6 +138,9 @@ func skip(r *unix.Regs, _ uint64, ret int64) { r.Orig_rax, r.Rax = noCall, uint6
 // behind returns where a task goes on from the call that it has made.
 func (t *task) behind(int64) uint64 { return t.regs.Rip }
 
+// ownArguments returns the arguments of the call in which a task stands.
+func (t *task) ownArguments() [6]uint64 { return arguments(&t.regs) }
+
 // mend has nothing to do: the kernel takes a task back behind its signals.
 func (t *task) mend() error { return nil }
 

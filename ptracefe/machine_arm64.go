@@ -109,11 +109,19 @@ const restartAlways = -513
 
 // behind returns where a task goes on from the call that it has made, before anybody has
 // taken it back to start again.
-func (t *task) behind(ret int64) uint64 {
-	if isRestart(ret) && t.regs.PC == t.info.IP-syscallSize {
+func (t *task) behind(int64) uint64 {
+	if t.regs.PC == t.info.IP-syscallSize {
 		return t.info.IP
 	}
 	return t.regs.PC
+}
+
+// ownArguments returns the arguments of the call in which a task stands; behind rt_sigreturn
+// they are other registers of the program.
+func (t *task) ownArguments() [6]uint64 {
+	args := arguments(&t.regs)
+	args[0] = t.info.Args[0]
+	return args
 }
 
 // mend gives a task that the kernel has taken back to start its call again the first argument

@@ -205,7 +205,7 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: t.info.Args, ip: t.info.IP}
+	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: t.ownArguments(), ip: t.behind(a.Ret)}
 	switch {
 	case a.SigMask == nil:
 		skip(&t.regs, in.ip, a.Ret)
