@@ -5,13 +5,15 @@ BIN           := bin
 TOOLS         := .tools/bin
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
-# Kernel and modules of the emulated machine.
+# Kernels of the emulated machines, with what belongs to them.
 SVM_KERNEL    := .tools/svm
+ARM64_KERNEL  := .tools/arm64
 
 # Bounds that keep a hang from lasting for ever; no test depends on them.
 TEST_TIMEOUT  ?= 20m
 SOAK_TIMEOUT  ?= 4h
 SVM_TIMEOUT   ?= 20m
+ARM64_TIMEOUT ?= 20m
 # More arguments for go test, e.g. TESTFLAGS='-v -run Fork'.
 TESTFLAGS     ?=
 
@@ -85,6 +87,12 @@ parity: deps-test build ## write docs/parity.md from the tests on all front-ends
 test-svm: deps-svm build ## run static programs in an emulated machine that has SVM
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags svm -timeout $(SVM_TIMEOUT) -run SVM $(TESTFLAGS) ./test
 
+# TESTFLAGS=-short runs the small set; MV_STEPS='sig_|conformance' runs, here and in
+# test-svm, what has such a name.
+.PHONY: test-arm64
+test-arm64: deps-arm64 ## run static programs in an emulated arm64 machine
+	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags emulated_arm64 -timeout $(ARM64_TIMEOUT) -run ARM64 $(TESTFLAGS) ./test
+
 # Half an hour on two processors that do nothing else. More programs than processors
 # run at once, all of them beside the load, so what hangs has more time to end.
 # Without the name of a package go test shows lines as they come.
@@ -117,7 +125,7 @@ generate: go ## write the generated files anew
 	$(GO) generate ./...
 
 .PHONY: deps
-deps: deps-svm $(GOLANGCI_LINT) ## install what all targets need and is missing (Debian)
+deps: deps-svm deps-arm64 $(GOLANGCI_LINT) ## install what all targets need and is missing (Debian)
 
 # Only what `make demo` needs; fewer packages than the tests.
 .PHONY: deps-demo
@@ -132,7 +140,12 @@ deps-test:
 .PHONY: deps-svm
 deps-svm:
 	@internal/deps/deps.sh svm
-	@internal/deps/svm-kernel.sh $(SVM_KERNEL)
+	@internal/deps/kernel.sh svm $(SVM_KERNEL)
+
+.PHONY: deps-arm64
+deps-arm64:
+	@internal/deps/deps.sh arm64
+	@internal/deps/kernel.sh arm64 $(ARM64_KERNEL)
 
 $(GOLANGCI_LINT): | go
 	@mkdir -p $(TOOLS)

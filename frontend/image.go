@@ -18,6 +18,9 @@ const (
 	// RegionVsyscall is the fixed vsyscall page; it can be neither moved nor
 	// removed.
 	RegionVsyscall
+	// RegionTrampoline is the vDSO where signal handlers return to it, as on arm64: it is
+	// moved and stays. There is one at most.
+	RegionTrampoline
 )
 
 // Mapping is one line of a process's memory map. Start and End are page

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -94,7 +94,7 @@ func (s *session) goOn(t *task) error {
 			if err := t.load(); err != nil {
 				return err
 			}
-			setArguments(&t.regs, t.call.args)
+			restore(&t.regs, &t.call, 0)
 			t.dirty = true
 			t.call.restore = false
 		}
@@ -107,14 +107,11 @@ func (s *session) goOn(t *task) error {
 func (t *task) answer(ret int64) error {
 	t.last = landing{valid: true, result: true, ip: t.info.IP, ret: uint64(ret)}
 	if t.loaded {
-		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(ret)
+		answer(&t.regs, ret)
 		t.dirty = true
 		return t.resume(unix.Continue, 0)
 	}
-	if err := unix.PtracePokeUser(t.id.Host, unix.UserOrigRax, noCall); err != nil {
-		return taskError("answer", err)
-	}
-	if err := unix.PtracePokeUser(t.id.Host, unix.UserRax, uint64(ret)); err != nil {
+	if err := unix.PtraceSetCall(t.id.Host, noCall, uint64(ret)); err != nil {
 		return taskError("answer", err)
 	}
 	return t.resume(unix.Continue, 0)
@@ -125,12 +122,9 @@ func (t *task) replaceResult(ret int64) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	t.regs.Rax = uint64(ret)
-	if !isRestart(ret) {
-		t.regs.Orig_rax = noCall
-	}
+	setResult(&t.regs, t.info.IP, ret)
 	t.dirty = true
-	t.last = landing{valid: true, result: true, ip: t.regs.Rip, ret: uint64(ret)}
+	t.last = landing{valid: true, result: true, ip: t.behind(ret), ret: uint64(ret)}
 	return t.resume(unix.Continue, 0)
 }
 
@@ -152,8 +146,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 			return err
 		}
 		t.remember()
-		setArguments(&t.regs, a.Args)
-		t.regs.Orig_rax = uint64(a.Nr)
+		exchange(&t.regs, uint64(a.Nr), a.Args)
 		t.dirty = true
 	}
 	// What rt_sigreturn restores are no longer the registers of the call.
@@ -172,7 +165,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 // run instead.
 func (t *task) remember() {
 	t.call.restore = true
-	t.call.nr, t.call.args = t.regs.Orig_rax, arguments(&t.regs)
+	t.call.nr, t.call.args = number(&t.regs), arguments(&t.regs)
 }
 
 // runWithFile runs a call with a descriptor that only this call sees.
@@ -250,7 +243,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 		return err
 	}
 	empty := func(uint64) []byte { return make([]byte, 8) }
-	if t.call.scratch, err = s.borrow(t, in.base.Rsp, empty, 8); err != nil {
+	if t.call.scratch, err = s.borrow(t, stackPointer(&in.base), empty, 8); err != nil {
 		return err
 	}
 	err = in.enter(unix.SysExecveat,

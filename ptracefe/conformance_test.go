@@ -1,8 +1,9 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/multivar/multivar/frontend/frontendtest"
@@ -10,5 +11,6 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	frontendtest.Run(t, ptracefe.New(), frontendtest.Options{})
+	// An emulated machine has no compiler, but is given the programs.
+	frontendtest.Run(t, ptracefe.New(), frontendtest.Options{Executable: os.Getenv("MV_CONFORMANCE_PROGRAMS")})
 }

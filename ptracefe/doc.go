@@ -12,6 +12,6 @@
 // be called from a goroutine that needs that thread for anything else. Other
 // children of an embedding program are never waited for.
 //
-// The package needs Linux 5.9 or later on amd64 and the right to trace its own
+// The package needs Linux 5.9 or later on amd64 or arm64 and the right to trace its own
 // children; [ErrForbidden] says that the system refuses it.
 package ptracefe

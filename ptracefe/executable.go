@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -174,5 +174,5 @@ const headerSize = 20
 // is64Bit says whether an ELF header is that of a program that variants can be.
 func is64Bit(head []byte) bool {
 	return elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64 &&
-		elf.Machine(binary.LittleEndian.Uint16(head[18:])) == elf.EM_X86_64
+		elf.Machine(binary.LittleEndian.Uint16(head[18:])) == machine
 }

@@ -1,12 +1,8 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
-import (
-	"encoding/binary"
-
-	"github.com/multivar/multivar/internal/unix"
-)
+import "encoding/binary"
 
 // Instructions of classic BPF (linux/bpf_common.h) and offsets in struct
 // seccomp_data (linux/seccomp.h).
@@ -18,8 +14,6 @@ const (
 
 	dataNr   = 0
 	dataArch = 4
-
-	x32Bit = 0x40000000
 )
 
 // Data of the filter's events.
@@ -32,20 +26,6 @@ type instruction struct {
 	code   uint16
 	jt, jf uint8
 	k      uint32
-}
-
-// traceAll is the filter: every call is an event. Calls of another architecture
-// (int 0x80) and of the x32 numbers are marked, because their numbers mean
-// something else. It is too small for a filter compiler to help.
-func traceAll() []instruction {
-	return []instruction{
-		{bpfLoadWord, 0, 0, dataArch},
-		{bpfJumpEqual, 0, 3, unix.AuditArchX8664},
-		{bpfLoadWord, 0, 0, dataNr},
-		{bpfJumpGE, 1, 0, x32Bit},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | nativeCall},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | foreignCall},
-	}
 }
 
 // filterImage lays out struct sock_fprog, followed by the instructions, for

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -12,7 +12,6 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
-	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // ErrForbidden is returned (wrapped) by Run when the system does not let the
@@ -103,9 +102,9 @@ func (f *FrontEnd) Name() string { return "ptrace" }
 // Capabilities implements frontend.FrontEnd.
 func (f *FrontEnd) Capabilities() frontend.Capabilities {
 	return frontend.Capabilities{
-		Arch:        sysabi.AMD64,
+		Arch:        arch,
 		Contains:    true,
-		Rdtsc:       true,
+		Rdtsc:       trapsTimeStamps,
 		Twins:       true,
 		Clocks:      true,
 		Threads:     true,

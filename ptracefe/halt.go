@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -37,12 +37,10 @@ func (s *session) halted(t *task) error {
 // it, where it stops: into the call it would take the stop along, which interrupts
 // calls that wait. The program sees nothing of it.
 func (t *task) rewind() error {
-	const instruction = 2 // syscall
 	if err := t.load(); err != nil {
 		return err
 	}
-	t.regs.Rip -= instruction
-	t.regs.Rax, t.regs.Orig_rax = t.info.Nr, noCall
+	rewind(&t.regs, t.info.Nr)
 	t.dirty = true
 	return t.resume(unix.Continue, 0)
 }

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -45,7 +45,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp := t.regs.Rsp
+	sp := stackPointer(&t.regs)
 	at := procmaps.Find(vmas, sp)
 	if at < 0 {
 		return nil, errors.New("a new program has no stack")
@@ -63,7 +63,7 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img.IP, img.Movable, img.Align = t.regs.Rip, program.movable, program.align
+	img.IP, img.Movable, img.Align = instructionPointer(&t.regs), program.movable, program.align
 	t.image = loaded{}
 	for _, a := range img.Aux {
 		switch a.Type {
@@ -73,6 +73,13 @@ func (s *session) image(t *task) (*frontend.Image, error) {
 			if a.Value != 0 {
 				classify(vmas, a.Value, frontend.RegionInterp)
 				t.image.setLoader(vmas, a.Value)
+			}
+		}
+	}
+	if handlersReturnToVDSO {
+		for i := range vmas {
+			if vmas[i].Path == vdsoLabel && vmas[i].File == "" {
+				vmas[i].Region = frontend.RegionTrampoline
 			}
 		}
 	}
@@ -202,7 +209,7 @@ func (p *startParser) vector() ([][]byte, error) {
 }
 
 // parseStart parses what the kernel put on a new program's stack (System V ABI,
-// AMD64, 3.4.1). mem is the stack from the stack pointer base on.
+// AMD64, 3.4.1; arm64 has the same). mem is the stack from the stack pointer base on.
 func parseStart(mem []byte, base uint64) (*frontend.Image, error) {
 	p := &startParser{mem: mem, base: base}
 	img := &frontend.Image{}

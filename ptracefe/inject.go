@@ -1,9 +1,8 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,7 +49,7 @@ func (s *session) inject(t *task) (*injector, error) {
 	if err := t.load(); err != nil {
 		return nil, err
 	}
-	in := &injector{s: s, t: t, base: t.regs, gate: t.regs.Rip - syscallSize, fresh: t.state == atEntry}
+	in := &injector{s: s, t: t, base: t.regs, gate: instructionPointer(&t.regs) - syscallSize, fresh: t.state == atEntry}
 	ok, err := s.isGate(t, in.gate)
 	if ok || err != nil {
 		return in, err
@@ -78,7 +77,7 @@ func (in *injector) findGate(vmas []procmaps.VMA) error {
 		in.gate = gate
 		return err
 	}
-	pages := []uint64{in.base.Rip &^ (wordSize - 1)}
+	pages := []uint64{instructionPointer(&in.base) &^ (wordSize - 1)}
 	for _, v := range vmas {
 		if v.Prot&protExec != 0 && !v.Shared && v.End <= userEnd {
 			pages = append(pages, v.Start)
@@ -91,7 +90,7 @@ func (in *injector) findGate(vmas []procmaps.VMA) error {
 		}
 		word, err := unix.PtracePeekText(t.id.Host, at)
 		if err == nil {
-			code := word&^0xffff | uint64(binary.LittleEndian.Uint16(syscallCode[:]))
+			code := wordWithGate(word)
 			err = unix.PtracePokeText(t.id.Host, at, code)
 		}
 		if err == nil {
@@ -108,7 +107,7 @@ func (in *injector) findGate(vmas []procmaps.VMA) error {
 // vdsoGate returns the address of the vDSO's syscall instruction.
 func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, err error) {
 	for _, v := range vmas {
-		if v.File != "" || v.Path != "[vdso]" || v.Prot&protExec == 0 {
+		if v.File != "" || v.Path != vdsoLabel || v.Prot&protExec == 0 {
 			continue
 		}
 		if !s.vdso.known {
@@ -116,7 +115,7 @@ func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, 
 			if _, err := s.ReadVariantMem(t.id, v.Start, code); err != nil {
 				return 0, false, err
 			}
-			at := bytes.Index(code, syscallCode[:])
+			at := gateIn(code)
 			if at < 0 {
 				break
 			}
@@ -127,6 +126,24 @@ func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, 
 		return gate, ok && gate < v.End, err
 	}
 	return 0, false, nil
+}
+
+// gateIn returns where the first syscall instruction is in a page of code, -1 for nowhere.
+func gateIn(code []byte) int {
+	for at := 0; at+syscallSize <= len(code); at += syscallAlign {
+		if [syscallSize]byte(code[at:]) == syscallCode {
+			return at
+		}
+	}
+	return -1
+}
+
+// wordWithGate returns a word of code that begins with a syscall instruction and goes on as
+// word.
+func wordWithGate(word uint64) uint64 {
+	b := binary.LittleEndian.AppendUint64(nil, word)
+	copy(b, syscallCode[:])
+	return binary.LittleEndian.Uint64(b)
 }
 
 // isGate says whether there is a syscall instruction at addr, be it readable for
@@ -149,14 +166,14 @@ func (s *session) isGate(t *task, addr uint64) (bool, error) {
 // enter leaves the task in front of a call.
 func (in *injector) enter(nr uint64, args [6]uint64) error {
 	r := in.base
-	setArguments(&r, args)
 	if in.fresh {
 		in.fresh = false
-		r.Orig_rax = nr
+		exchange(&r, nr, args)
 		in.t.set(r)
 		return nil
 	}
-	r.Rip, r.Rax, r.Orig_rax = in.gate, nr, noCall
+	enter(&r, in.gate, nr, args)
+	in.t.call.entered = true
 	in.t.set(r)
 	if in.t.filtered {
 		return in.run(unix.Continue, awaitFilter)
@@ -178,7 +195,7 @@ func (in *injector) call(nr uint64, args ...uint64) (int64, error) {
 	if err := in.t.load(); err != nil {
 		return 0, err
 	}
-	return int64(in.t.regs.Rax), nil
+	return result(&in.t.regs), nil
 }
 
 // must is call for calls that have to succeed.

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -9,7 +9,8 @@ import (
 
 // classify marks the mappings of the loaded file around addr, and the anonymous
 // memory that follows its segments (bss; the kernel labels it "[heap]" where
-// the heap begins in it).
+// the heap begins in it). Segments that are aligned to more than a page, as on arm64, leave
+// holes, into which the kernel may put the vDSO.
 func classify(vmas []procmaps.VMA, addr uint64, r frontend.Region) {
 	at := procmaps.Find(vmas, addr)
 	if at < 0 || vmas[at].File == "" {
@@ -20,11 +21,14 @@ func classify(vmas []procmaps.VMA, addr uint64, r frontend.Region) {
 	for i := at - 1; i >= 0; i-- {
 		if vmas[i].File == file {
 			first = i
-		} else if !isBSS(vmas, i) {
+		} else if !isBSS(vmas, i) && vmas[i].Region != frontend.RegionKernel {
 			break
 		}
 	}
 	for i := first; i < len(vmas); i++ {
+		if vmas[i].Region == frontend.RegionKernel {
+			continue
+		}
 		if vmas[i].File != file && (i == first || !isBSS(vmas, i)) {
 			break
 		}
@@ -37,5 +41,5 @@ func classify(vmas []procmaps.VMA, addr uint64, r frontend.Region) {
 func isBSS(vmas []procmaps.VMA, i int) bool {
 	v := &vmas[i]
 	return v.File == "" && (v.Path == "" || v.Path == "[heap]") && !v.Shared &&
-		i > 0 && vmas[i-1].End == v.Start
+		i > 0 && vmas[i-1].End == v.Start && vmas[i-1].Region != frontend.RegionKernel
 }

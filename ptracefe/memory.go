@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -26,8 +26,6 @@ const (
 	protWrite = 2
 	protExec  = 4
 
-	// userEnd is the end of the user address space with 4-level page tables.
-	userEnd  = 1<<47 - 4096
 	pageSize = 4096
 
 	// minFile is the lowest descriptor that a File has, so that the zero File is
@@ -167,7 +165,7 @@ func (s *session) Registers(id frontend.Task) (frontend.Registers, error) {
 		return frontend.Registers{}, err
 	}
 	return frontend.Registers{
-		IP: t.regs.Rip, SP: t.regs.Rsp,
+		IP: instructionPointer(&t.regs), SP: stackPointer(&t.regs),
 		Names: registerNames, Values: registerValues(&t.regs),
 	}, nil
 }

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -65,7 +65,7 @@ func (in *injector) receive(f frontend.File) (int, error) {
 	if socket < 0 {
 		return -1, errors.New("the leader is given no files")
 	}
-	b, err := s.borrow(t, in.base.Rsp, messageImage, messageSize)
+	b, err := s.borrow(t, stackPointer(&in.base), messageImage, messageSize)
 	if err != nil {
 		return -1, err
 	}

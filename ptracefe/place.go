@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -14,6 +14,9 @@ import (
 	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
+
+// vdsoLabel is what the kernel calls the vDSO.
+const vdsoLabel = "[vdso]"
 
 // vdso remembers where the vDSO has a syscall instruction. All 64-bit programs
 // get the same one.
@@ -51,7 +54,7 @@ func (s *session) place(t *task, p *frontend.Placement) error {
 	if err != nil {
 		return err
 	}
-	in.base.Rsp = p.SP
+	setStackPointer(&in.base, p.SP)
 	if n, err := s.WriteVariantMem(t.id, p.SP, p.Stack); err != nil {
 		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(p.Stack), n, err)
 	}
@@ -95,7 +98,7 @@ func (in *injector) describe(p *frontend.Placement, old limits) error {
 	if p.Brk != 0 {
 		translated.brk = p.Brk
 	}
-	b, err := s.borrow(t, in.base.Rsp, func(addr uint64) []byte { return translated.image(p) }, mmMapSize)
+	b, err := s.borrow(t, stackPointer(&in.base), func(addr uint64) []byte { return translated.image(p) }, mmMapSize)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -70,10 +72,12 @@ type hostFacts struct {
 	descriptors error
 	// timeStamps is why reads of the counter cannot be trapped, nil if they can.
 	timeStamps error
+	// pageSize is in bytes; addressBits is how many the addresses of programs have.
+	pageSize, addressBits int
 }
 
 func thisHost(tracing error) hostFacts {
-	h := hostFacts{tracing: tracing, release: unix.KernelRelease(), timeStamps: unix.CanTrapTSC(), descriptors: unix.CanDuplicate()}
+	h := hostFacts{tracing: tracing, release: unix.KernelRelease(), timeStamps: unix.CanTrapTSC(), descriptors: unix.CanDuplicate(), pageSize: os.Getpagesize(), addressBits: addressBits()}
 	if p, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil {
 		h.yama = strings.TrimSpace(string(p))
 	}
@@ -164,11 +168,36 @@ func (h *hostFacts) features() frontend.Features {
 	fs = append(fs, row("descriptors", false, h.descriptors == nil, found,
 		"start the container with --cap-add SYS_PTRACE; until then files that are mapped are opened anew, which fails for programs that may not open them any more"))
 
-	found = "PR_SET_TSC traps reads of the counter"
-	if h.timeStamps != nil {
+	found = fmt.Sprintf("pages of %d bytes, addresses of %d bits", h.pageSize, h.addressBits)
+	fs = append(fs, row("memory", true, h.pageSize == pageSize && h.addressBits >= minAddressBits, found,
+		fmt.Sprintf("boot a kernel with pages of %d bytes and user addresses of %d bits", pageSize, minAddressBits)))
+
+	found, fix = "PR_SET_TSC traps reads of the counter", "update to a kernel with PR_SET_TSC; until then programs that read the counter diverge"
+	switch {
+	case !trapsTimeStamps:
+		found, fix = "reads of the counter are not trapped on "+arch.String(), "nothing to repair: programs whose calls depend on the counter diverge"
+	case h.timeStamps != nil:
 		found = "PR_SET_TSC: " + h.timeStamps.Error()
 	}
-	return append(fs, row("time stamps", false, h.timeStamps == nil, found, "update to a kernel with PR_SET_TSC; until then programs that read the counter diverge"))
+	return append(fs, row("time stamps", false, trapsTimeStamps && h.timeStamps == nil, found, fix))
+}
+
+// minAddressBits is how many bits of user addresses the layouts of variants take.
+const minAddressBits = 47
+
+// addressBits returns how many bits the addresses of this process have, by its stack, which
+// the kernel puts to their end.
+func addressBits() int {
+	vmas, err := procmaps.Read(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	for _, v := range vmas {
+		if v.Path == "[stack]" {
+			return bits.Len64(v.Start)
+		}
+	}
+	return 0
 }
 
 // newEnough reports whether a kernel release is Linux 6.1 or newer. One that cannot

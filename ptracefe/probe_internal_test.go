@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -56,8 +56,16 @@ func TestFeatures(t *testing.T) {
 		{"container", hostFacts{release: "6.1.0", tracing: forbidden, filtered: true}, "seccomp tracing", "--cap-add SYS_PTRACE"},
 		{"yama in a container", hostFacts{release: "6.1.0", tracing: forbidden, yama: "2", filtered: true}, "yama tracing", "sysctl"},
 		{"no known cause", hostFacts{release: "6.1.0", tracing: forbidden}, "tracing", "SELinux"},
+		{"large pages", hostFacts{release: "6.1.0", pageSize: 16384}, "memory", "pages of 4096 bytes"},
+		{"small address space", hostFacts{release: "6.1.0", addressBits: 39}, "memory", "addresses of 47 bits"},
 		{"another cause", hostFacts{release: "6.1.0", tracing: errors.New("no memory"), yama: "2", filtered: true}, "tracing", "allow"},
 	} {
+		if c.host.pageSize == 0 {
+			c.host.pageSize = 4096
+		}
+		if c.host.addressBits == 0 {
+			c.host.addressBits = 47
+		}
 		fs := c.host.features()
 		var missing []string
 		var fix string
@@ -75,7 +83,7 @@ func TestFeatures(t *testing.T) {
 		if got := strings.Join(missing, " "); got != c.missing || !strings.Contains(fix, c.says) {
 			t.Errorf("%s: missing %q, fix %q; want %q with %q", c.name, got, fix, c.missing, c.says)
 		}
-		if fs.Usable() != (c.host.tracing == nil) {
+		if fs.Usable() != (c.host.tracing == nil && c.missing != "memory") {
 			t.Errorf("%s: usable is %t", c.name, fs.Usable())
 		}
 	}

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe_test
 
@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/multivar/multivar/internal/lacks"
@@ -17,10 +18,25 @@ var kinds = []string{"static", "static-pie", "pie", "no-pie"}
 
 var probes string // directory of the probes
 
+// probe returns the probe linked in one way. All are built when the first one is asked for.
 func probe(t *testing.T, kind string) string {
 	t.Helper()
+	if err := buildProbes(); err != nil {
+		t.Fatal(err)
+	}
 	return filepath.Join(probes, "probe-"+kind)
 }
+
+var buildProbes = sync.OnceValue(func() error {
+	for _, k := range kinds {
+		out, err := exec.Command("gcc", "-O1", "-Wall", "-Wextra", "-fPIE", "-"+k,
+			"-o", filepath.Join(probes, "probe-"+k), "testdata/probe.c").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("the tests need gcc: build probe: %w\n%s", err, out)
+		}
+	}
+	return nil
+})
 
 // absent counts the tests that did not run.
 var absent lacks.Counter
@@ -37,14 +53,6 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		probes = dir
-		for _, k := range kinds {
-			out, err := exec.Command("gcc", "-O1", "-Wall", "-Wextra", "-fPIE", "-"+k,
-				"-o", filepath.Join(dir, "probe-"+k), "testdata/probe.c").CombinedOutput()
-			if err != nil {
-				fmt.Fprintf(os.Stderr, "the tests need gcc: build probe: %v\n%s", err, out)
-				return 1
-			}
-		}
 		status := m.Run()
 		absent.Tell(os.Stderr)
 		return status

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -25,8 +25,7 @@ func (s *session) Release(id frontend.Task) error {
 		if err := t.load(); err != nil {
 			return err
 		}
-		t.regs.Rip -= syscallSize
-		t.regs.Rax, t.regs.Orig_rax = t.info.Nr, noCall
+		rewind(&t.regs, t.info.Nr)
 		t.dirty = true
 	case atExit, atSignal, atTimeStamp, atStop:
 	default:

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
-	"github.com/multivar/multivar/internal/tsc"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -42,6 +41,7 @@ type interrupt struct {
 	ret     int64
 	nr      uint64
 	args    [6]uint64
+	ip      uint64 // behind the call
 	scratch scratch
 	// then are the signals that follow at once; chained is true for those: the
 	// registers are the first handler's already.
@@ -98,16 +98,10 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		Number:      int(sig),
 		Info:        t.signal,
 		Synchronous: synchronous,
-		IP:          t.regs.Rip,
+		IP:          instructionPointer(&t.regs),
 		AfterCall:   !synchronous && t.last.holds(&t.regs),
 	}))
 	return nil
-}
-
-// holds says whether a task with registers r is where its last call left it.
-// The syscall instruction leaves the return address in rcx.
-func (l *landing) holds(r *unix.Regs) bool {
-	return l.valid && r.Rip == l.ip && (r.Rax == l.ret || !l.result) && (r.Rcx == r.Rip || l.result)
 }
 
 // firstRealTime is the first signal of which several can be pending.
@@ -190,19 +184,14 @@ func (s *session) raiseDeferred(t *task) error {
 // errInterrupted is the result of a call that a signal ended (-EINTR).
 const errInterrupted = -int64(syscall.EINTR)
 
-// restartWithoutHandler is the kernel's -ERESTARTNOHAND: the call starts again
-// unless a handler runs, which sees -EINTR.
-const restartWithoutHandler = ^uint64(514 - 1)
-
 // signal carries out OpSignal.
 func (s *session) signal(t *task, a *frontend.Action) error {
 	if err := t.load(); err != nil {
 		return err
 	}
 	// Only an interrupted call can run again; of any other the result stands.
-	if a.Restart && t.last.holds(&t.regs) && int64(t.regs.Rax) == errInterrupted {
-		t.regs.Rax, t.regs.Orig_rax = restartWithoutHandler, t.info.Nr
-		t.dirty = true
+	if a.Restart && a.Signal != nil && t.last.holds(&t.regs) && result(&t.regs) == errInterrupted {
+		t.restart(a.Signal.Number)
 	}
 	t.last.valid = false
 	return s.deliver(t, a.Signal)
@@ -216,22 +205,21 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: arguments(&t.regs)}
+	in := &interrupt{signal: a.Signal, then: a.Then, ret: a.Ret, nr: t.info.Nr, args: t.ownArguments(), ip: t.behind(a.Ret)}
 	switch {
 	case a.SigMask == nil:
-		t.regs.Orig_rax, t.regs.Rax = noCall, uint64(a.Ret)
+		skip(&t.regs, in.ip, a.Ret)
 	case t.state == atExit:
 		return errors.New("OpInterrupt with a mask after the call")
 	default:
 		var err error
-		in.scratch, err = s.borrow(t, t.regs.Rsp, func(uint64) []byte {
+		in.scratch, err = s.borrow(t, stackPointer(&t.regs), func(uint64) []byte {
 			return binary.LittleEndian.AppendUint64(nil, *a.SigMask)
 		}, 8)
 		if err != nil {
 			return err
 		}
-		t.regs.Orig_rax = unix.SysRtSigsuspend
-		setArguments(&t.regs, [6]uint64{in.scratch.addr, 8})
+		exchange(&t.regs, unix.SysRtSigsuspend, [6]uint64{in.scratch.addr, 8})
 	}
 	t.dirty = true
 	t.interrupt = in
@@ -258,12 +246,7 @@ func (s *session) interruptArrived(t *task, own bool) error {
 		if err := t.load(); err != nil {
 			return err
 		}
-		setArguments(&t.regs, in.args)
-		t.regs.Rax, t.regs.Orig_rax = uint64(in.ret), noCall
-		if isRestart(in.ret) {
-			// The kernel looks at both to apply SA_RESTART (arch/x86/kernel/signal.c).
-			t.regs.Orig_rax = in.nr
-		}
+		interrupted(&t.regs, in)
 		t.dirty = true
 	}
 	if len(in.then) > 0 {
@@ -298,38 +281,12 @@ func (s *session) deliver(t *task, sig *frontend.Signal) error {
 	return t.resume(unix.Continue, sig.Number)
 }
 
-// timeStampAt returns what the instruction that t is about to execute reads
-// from the time stamp counter, and its size: 0 when it reads nothing there. The only
-// error is ErrGone.
-func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64, error) {
-	ts := frontend.TimeStamp{IP: t.regs.Rip}
-	var code [3]byte
-	n, err := s.ReadVariantMem(t.id, t.regs.Rip, code[:])
-	if errors.Is(err, frontend.ErrGone) {
-		return ts, 0, err
-	}
-	switch {
-	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		ts.Cycles = tsc.Read()
-		return ts, 2, nil
-	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
-		ts.Cycles, ts.Processor = tsc.ReadProcessor()
-		ts.WithProcessor = true
-		return ts, 3, nil
-	}
-	return ts, 0, nil
-}
-
 // setTimeStamp gives the task the result of its instruction.
 func (t *task) setTimeStamp(ts frontend.TimeStamp) error {
 	if err := t.load(); err != nil {
 		return fmt.Errorf("time stamp: %w", err)
 	}
-	t.regs.Rax, t.regs.Rdx = ts.Cycles&0xffffffff, ts.Cycles>>32
-	if t.tscSize == 3 {
-		t.regs.Rcx = uint64(ts.Processor)
-	}
-	t.regs.Rip += t.tscSize
+	passTimeStamp(&t.regs, t.tscSize, ts)
 	t.dirty = true
 	return t.resume(unix.Continue, 0)
 }

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -205,7 +205,7 @@ func (s *session) prepare(t *task, files int) error {
 // installFilter needs CAP_SYS_ADMIN or a process that cannot gain privileges.
 func (s *session) installFilter(in *injector) error {
 	prog := traceAll()
-	b, err := s.borrow(in.t, in.base.Rsp, func(addr uint64) []byte { return filterImage(addr, prog) },
+	b, err := s.borrow(in.t, stackPointer(&in.base), func(addr uint64) []byte { return filterImage(addr, prog) },
 		len(filterImage(0, prog)))
 	if err != nil {
 		return err

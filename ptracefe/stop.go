@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -12,7 +12,6 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
-	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // handle reports one stop or end to the monitor and carries out the answer.
@@ -68,6 +67,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 		if sig == callStop {
 			return s.callDone(t)
 		}
+		if err := t.mend(); err != nil {
+			return err
+		}
 		return s.signalled(t, sig)
 	case unix.EventSeccomp:
 		return s.callBegins(t)
@@ -76,6 +78,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 	case unix.EventExec:
 		return s.executed(t)
 	case unix.EventStop:
+		if err := t.mend(); err != nil {
+			return err
+		}
 		return s.groupStop(t, sig)
 	}
 	return fmt.Errorf("unknown stop: event %d, signal %d", event, sig)
@@ -89,10 +94,10 @@ func (s *session) callBegins(t *task) error {
 	if t.interrupt != nil {
 		return fmt.Errorf("signal %d did not arrive: it is blocked", t.interrupt.signal.Number)
 	}
-	if t.halting && t.info.IP&^(pageSize-1) != vsyscallPage {
+	if t.halting && !fromVsyscall(t.info.IP) {
 		return t.rewind()
 	}
-	t.foreign = t.info.Arch != unix.AuditArchX8664 || t.info.RetData != nativeCall || t.info.IP&^(pageSize-1) == vsyscallPage
+	t.foreign = t.info.Arch != unix.AuditArch || t.info.RetData != nativeCall || fromVsyscall(t.info.IP)
 	t.call = pending{fd: -1}
 	t.last.valid = false
 	t.state = atEntry
@@ -100,7 +105,7 @@ func (s *session) callBegins(t *task) error {
 		s.asks(t)
 	}
 	c := frontend.Call{
-		Arch: sysabi.AMD64, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,
+		Arch: arch, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,
 		IP: t.info.IP, SP: t.info.SP,
 	}
 	if t.foreign {
@@ -115,7 +120,7 @@ func (s *session) callDone(t *task) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	ret := int64(t.regs.Rax)
+	ret := result(&t.regs)
 	p := t.call
 	t.call = pending{fd: -1}
 	t.state = atExit
@@ -125,10 +130,7 @@ func (s *session) callDone(t *task) error {
 		}
 	}
 	if p.restore {
-		setArguments(&t.regs, p.args)
-		if isRestart(ret) {
-			t.regs.Orig_rax = p.nr
-		}
+		restore(&t.regs, &p, ret)
 		t.dirty = true
 	}
 	if err := s.giveBack(t, p.scratch); err != nil {
@@ -143,7 +145,7 @@ func (s *session) callDone(t *task) error {
 			return err
 		}
 	}
-	t.last = landing{valid: true, result: true, ip: t.regs.Rip, ret: uint64(ret)}
+	t.last = landing{valid: true, result: true, ip: t.behind(ret), ret: uint64(ret)}
 	if !p.exit {
 		return t.resume(unix.Continue, 0)
 	}

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package ptracefe
 
@@ -102,6 +102,7 @@ type task struct {
 type pending struct {
 	exit    bool      // report the result
 	restore bool      // put back nr and args
+	entered bool      // the monitor has made a call in place of the program's
 	nr      uint64    // the program's own call
 	args    [6]uint64 // its arguments
 	fd      int       // descriptor to close in the task, -1 for none

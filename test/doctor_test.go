@@ -16,6 +16,7 @@ type diagnosis struct {
 	FrontEnds []struct {
 		Name, Kind    string
 		Built, Usable bool
+		Error         string
 		Features      []struct{ Name, State, Found string }
 	}
 }

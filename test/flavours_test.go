@@ -20,7 +20,13 @@ const (
 	static    flavour = "static"
 	staticPIE flavour = "static-pie"
 	musl      flavour = "musl"
+
+	// arm64Static is for a machine of another instruction set.
+	arm64Static flavour = "arm64"
 )
+
+// armCompiler makes programs for arm64.
+const armCompiler = "aarch64-linux-gnu-gcc"
 
 var flavours = []flavour{dynamic, static, staticPIE, musl}
 
@@ -30,6 +36,8 @@ func (f flavour) compiler() (name string, args []string) {
 		return "gcc", []string{"-static"}
 	case staticPIE:
 		return "gcc", []string{"-static-pie"}
+	case arm64Static:
+		return armCompiler, []string{"-static"}
 	case musl:
 		return "musl-gcc", []string{"-static"}
 	}

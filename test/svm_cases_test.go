@@ -3,7 +3,6 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -11,34 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/multivar/multivar/internal/svmvm"
+	"github.com/multivar/multivar/internal/machine"
 )
 
-// svmSet collects what is to run in the machine, and the files for it.
-type svmSet struct {
-	frontEnds []string
-	files     map[string]string
-	steps     []svmStep
-}
-
-// add puts a static program of progs into the machine and returns where.
-func (s *svmSet) add(t *testing.T, name string, defines ...string) string {
-	t.Helper()
-	at := "/bin/" + strings.Join(append([]string{name}, defines...), ",")
-	s.files[at] = program(t, name, static, defines...)
-	return at
-}
-
 // dependent are the front-ends that depend on the kind of processor.
-func (s *svmSet) dependent() []string {
+func (s *machineSet) dependent() []string {
 	return slices.DeleteFunc(slices.Clone(s.frontEnds), func(name string) bool { return name == "ptrace" })
-}
-
-// svmSandboxed is a command of kvmsandbox.
-func svmSandboxed(frontEnd string, n int, args ...string) []string {
-	return append([]string{"kvmsandbox", "--frontend", frontEnd, "-n", strconv.Itoa(n)}, args...)
 }
 
 // svmThree are programs that also run as three variants.
@@ -47,7 +25,7 @@ var svmThree = []string{
 }
 
 // addPrograms adds the self-checking programs: natively, and as variants.
-func (s *svmSet) addPrograms(t *testing.T) {
+func (s *machineSet) addPrograms(t *testing.T) {
 	t.Helper()
 	for _, p := range progs {
 		if testing.Short() && !slices.Contains(svmSmall, p.name) {
@@ -58,7 +36,7 @@ func (s *svmSet) addPrograms(t *testing.T) {
 		if !testing.Short() && slices.Contains(svmThree, p.name) {
 			variants = append(variants, 3)
 		}
-		s.steps = append(s.steps, p.svmSteps(s.frontEnds, variants)...)
+		s.steps = append(s.steps, s.programSteps(p, s.frontEnds, variants)...)
 	}
 }
 
@@ -89,7 +67,7 @@ var svmHostileArgs = map[string][]string{
 
 // addHostile adds the programs that misuse the system: they and the same with a
 // follower that differs in the last byte.
-func (s *svmSet) addHostile(t *testing.T) {
+func (s *machineSet) addHostile(t *testing.T) {
 	t.Helper()
 	for _, name := range hostile {
 		if testing.Short() && !slices.Contains(svmSmallHostile, name) {
@@ -108,54 +86,24 @@ func (s *svmSet) addHostile(t *testing.T) {
 		if reason, ok := svmNotNative[name]; ok {
 			t.Logf("%s is not run natively: %s", name, reason)
 			r := run(t, Run{Args: []string{s.files[at], scratch(t)}})
-			s.steps = append(s.steps, p.svmVariants(&observed{end: r.end(), stdout: r.Stdout, stderr: r.Stderr}, s.dependent(), []int{2})...)
+			s.steps = append(s.steps, s.variantSteps(p, &observed{end: r.end(), stdout: r.Stdout, stderr: r.Stderr}, s.dependent(), []int{2})...)
 		} else {
-			s.steps = append(s.steps, p.svmSteps(s.dependent(), []int{2})...)
+			s.steps = append(s.steps, s.programSteps(p, s.dependent(), []int{2})...)
 		}
 		m := mutation{kinds: []string{"data", "argument"}, call: "write", argument: "buf"}
-		s.addCaught("caught/"+name, m, at, s.add(t, name, "MUT=1"), more...)
+		s.addCaught(s.dependent(), "caught/"+name, m, at, s.add(t, name, "MUT=1"), more...)
 	}
 }
 
 // addMutants adds followers that differ in one thing.
-func (s *svmSet) addMutants(t *testing.T) {
+func (s *machineSet) addMutants(t *testing.T) {
 	t.Helper()
 	none := s.add(t, "mutant", "MUT=none")
 	for _, m := range mutations {
 		if testing.Short() && m.name != "buffer" {
 			continue
 		}
-		s.addCaught("mutant/"+m.name, m, none, s.add(t, "mutant", "MUT="+m.name))
-	}
-}
-
-// addCaught adds a run of program in which variant 1 runs other, and which has to end
-// in the report that m is caught with. Both get more behind the scratch directory.
-func (s *svmSet) addCaught(name string, m mutation, program, other string, more ...string) {
-	for _, f := range s.dependent() {
-		dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
-		command := svmSandboxed(f, 2, "--policy", "comprehensive", "--report", "/tmp/report.json", "--hang-timeout", "3s",
-			"--variant", "1="+other, program, dir)
-		command = append(command, more...)
-		s.steps = append(s.steps, svmStep{
-			name: f + "/" + name,
-			// The report comes back as output, what the program wrote does not.
-			command: svmvm.Command{
-				Args: append([]string{"sh", "-c", `"$@" >/dev/null; s=$?; busybox cat /tmp/report.json; exit $s`, "sh"}, command...),
-				Env:  []string{"TZ=UTC", "TERM=dumb"},
-				Dir:  dir,
-			},
-			check: func(t *testing.T, r svmvm.Result) {
-				if r.Status != statusDivergence {
-					t.Fatalf("no divergence: status %d %v %s\n%s", r.Status, r.Signal, r.Err, clip(string(r.Stderr)))
-				}
-				var d divergence
-				if err := json.Unmarshal(r.Stdout, &d); err != nil {
-					t.Fatalf("report: %v\n%s", err, r.Stdout)
-				}
-				m.checkReport(t, d, 1)
-			},
-		})
+		s.addCaught(s.dependent(), "mutant/"+m.name, m, none, s.add(t, "mutant", "MUT="+m.name))
 	}
 }
 
@@ -169,7 +117,7 @@ const (
 
 // addExits adds runs that count how often virtual processors are left: a plain call
 // takes one exit to user space.
-func (s *svmSet) addExits(t *testing.T) {
+func (s *machineSet) addExits(t *testing.T) {
 	t.Helper()
 	if !slices.Contains(s.frontEnds, "kvm") {
 		return
@@ -178,11 +126,11 @@ func (s *svmSet) addExits(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		var few exitCounts
 		step := func(calls int, check func(t *testing.T, c exitCounts)) {
-			args := svmSandboxed("kvm", n, "-v", at, strconv.Itoa(calls))
-			s.steps = append(s.steps, svmStep{
+			args := sandboxedIn("kvm", n, "-v", at, strconv.Itoa(calls))
+			s.steps = append(s.steps, machineStep{
 				name:    fmt.Sprintf("exits/N=%d/%d", n, calls),
-				command: svmvm.Command{Args: args},
-				check:   func(t *testing.T, r svmvm.Result) { check(t, countedExits(t, r)) },
+				command: machine.Command{Args: args},
+				check:   func(t *testing.T, r machine.Result) { check(t, countedExits(t, r)) },
 			})
 		}
 		step(svmFewCalls, func(_ *testing.T, c exitCounts) { few = c })
@@ -198,7 +146,7 @@ type exitCounts struct {
 
 var exitLine = regexp.MustCompile(`msg="virtual processors" count\.kind=(\w+) count\.calls=(\d+) count\.faults=\d+ count\.exits=(\d+) count\.host-exits=(\d+)`)
 
-func countedExits(t *testing.T, r svmvm.Result) exitCounts {
+func countedExits(t *testing.T, r machine.Result) exitCounts {
 	t.Helper()
 	m := exitLine.FindStringSubmatch(string(r.Stderr))
 	if r.Status != 0 || m == nil {
@@ -234,25 +182,15 @@ func (c exitCounts) compare(t *testing.T, few exitCounts, n int) {
 }
 
 // addPackages adds the tests of packages.
-func (s *svmSet) addPackages(t *testing.T) {
+func (s *machineSet) addPackages(t *testing.T) {
 	t.Helper()
 	for _, pkg := range svmPackages {
 		at := "/bin/" + strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-") + ".test"
-		s.files[at] = svmBuild(t, "test", "-c", pkg)
-		s.steps = append(s.steps, svmStep{
+		s.files[at] = s.build(t, "test", "-c", pkg)
+		s.steps = append(s.steps, machineStep{
 			name:    "package/" + filepath.Base(pkg),
-			command: svmvm.Command{Args: []string{at, "-test.v"}},
-			check:   svmPassed,
+			command: machine.Command{Args: []string{at, "-test.v"}},
+			check:   passedIn,
 		})
 	}
-}
-
-// commands are those of all steps.
-func (s *svmSet) commands(limit time.Duration) []svmvm.Command {
-	var list []svmvm.Command
-	for _, step := range s.steps {
-		step.command.Limit = limit
-		list = append(list, step.command)
-	}
-	return list
 }

@@ -3,18 +3,11 @@
 package test
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/multivar/multivar/internal/svmvm"
+	"github.com/multivar/multivar/internal/machine"
 )
 
 // svmLimit bounds the machine, boot and all commands included, svmSmallLimit with the
@@ -41,27 +34,21 @@ var svmMasks = map[string]comparator{
 	"exec_errno": masked(`open for writing: -1 \w+`),
 }
 
-// svmStep is a command of the machine and what its result must be.
-type svmStep struct {
-	name    string
-	command svmvm.Command
-	check   func(t *testing.T, r svmvm.Result)
-}
-
 // TestSVM runs static programs in a machine that has SVM: natively, and as variants.
 // One boot serves all.
 func TestSVM(t *testing.T) {
 	self := sandbox(t)
-	set := &svmSet{
+	set := &machineSet{
+		kind: machine.SVM(), flavour: static, lacks: svmLacks, masks: svmMasks,
 		frontEnds: svmFrontEnds(t, self),
 		files:     map[string]string{"/bin/kvmsandbox": self},
-		steps: []svmStep{{
+		steps: []machineStep{{
 			name:    "doctor",
-			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
+			command: machine.Command{Args: []string{"kvmsandbox", "doctor", "--json"}},
 			check:   svmDoctor,
 		}, {
 			name:    "doctor, for people",
-			command: svmvm.Command{Args: []string{"kvmsandbox", "doctor"}},
+			command: machine.Command{Args: []string{"kvmsandbox", "doctor"}},
 			check:   svmDoctorText,
 		}},
 	}
@@ -70,136 +57,15 @@ func TestSVM(t *testing.T) {
 	set.addMutants(t)
 	set.addHostile(t)
 	set.addPrograms(t)
-	steps := set.steps
-	cfg := svmvm.Config{
-		Kernel:   svmKernel(t),
-		Init:     svmBuild(t, "build", "./internal/cmd/svmvm"),
-		Files:    set.files,
-		Commands: set.commands(svmStepLimit),
-		Booted:   func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
-		// What hangs is the one after the last of these.
-		Done: func(i int, r svmvm.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
-	}
 	limit := svmLimit
 	if testing.Short() {
 		limit = svmSmallLimit
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("the limit of %v is over", limit))
-	defer cancel()
-	results, err := svmvm.Run(ctx, cfg)
-	if errors.Is(err, svmvm.ErrMissing) {
-		missing(t, err.Error())
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	for i, s := range steps {
-		t.Run(s.name, func(t *testing.T) {
-			if i >= len(results) {
-				t.Fatal("the machine did not come so far")
-			}
-			s.check(t, results[i])
-		})
-	}
-}
-
-// svmSteps runs a program natively and then under each front-end, with each of the
-// numbers of variants.
-func (p prog) svmSteps(frontEnds []string, variants []int) []svmStep {
-	var native observed
-	return append([]svmStep{p.svmStep("native", &native)}, p.svmVariants(&native, frontEnds, variants)...)
-}
-
-// svmVariants runs a program under each front-end, with each of the numbers of
-// variants, and compares with what it did natively.
-func (p prog) svmVariants(native *observed, frontEnds []string, variants []int) []svmStep {
-	var steps []svmStep
-	for _, f := range frontEnds {
-		for _, n := range variants {
-			s := p.svmStep(f, native, svmSandboxed(f, n)...)
-			if n != 2 {
-				s.name += fmt.Sprintf("/N=%d", n)
-			}
-			if reason, ok := svmLacks[p.name]; ok {
-				s.check = func(t *testing.T, _ svmvm.Result) { t.Skip(reason) }
-			}
-			steps = append(steps, s)
-		}
-	}
-	return steps
-}
-
-// svmStep runs a program behind prefix and compares with native, or fills that in when
-// there is no prefix.
-func (p prog) svmStep(name string, native *observed, prefix ...string) svmStep {
-	if m, ok := svmMasks[p.name]; ok {
-		p.stdout = m
-	}
-	// The names have one length, for programs that print it.
-	dir := fmt.Sprintf("/tmp/d%07d", scratchNumber.Add(1))
-	args := []string{dir}
-	if p.args != nil {
-		args = slices.Clone(p.args)
-		if i := slices.Index(args, "DIR"); i >= 0 {
-			args[i] = dir
-		}
-	}
-	s := svmStep{name: name + "/" + p.name}
-	s.command = svmvm.Command{
-		Args:  slices.Concat(prefix, []string{"/bin/" + p.name}, args),
-		Stdin: []byte(p.stdin),
-		Env:   []string{"TZ=UTC", "TERM=dumb", markName + "machine"},
-		Dir:   dir,
-	}
-	s.check = func(t *testing.T, r svmvm.Result) {
-		got := svmObserve(p, r, dir)
-		if len(prefix) == 0 {
-			*native = got
-			if want := fmt.Sprintf("status %d", p.status); got.end != want {
-				t.Errorf("%s, want %s\n--- stdout\n%s--- stderr\n%s", got.end, want, clip(got.stdout), clip(got.stderr))
-			}
-			return
-		}
-		if got.end != native.end {
-			t.Errorf("%s, natively %s", got.end, native.end)
-		}
-		differ(t, "standard output", p.stdout.name, native.stdout, got.stdout)
-		differ(t, "standard error", exact.name, native.stderr, got.stderr)
-	}
-	return s
-}
-
-func svmObserve(p prog, r svmvm.Result, dir string) observed {
-	anywhere := func(b []byte) string { return strings.ReplaceAll(string(b), dir, "$DIR") }
-	o := observed{
-		end:    fmt.Sprintf("status %d", r.Status),
-		stdout: p.stdout.apply(anywhere(r.Stdout)),
-		stderr: anywhere(r.Stderr),
-	}
-	switch {
-	case r.Err != "":
-		o.end = "not started: " + r.Err
-	case r.TimedOut:
-		o.end = "hangs"
-	case r.Signal != 0:
-		o.end = "death by " + r.Signal.String()
-	}
-	return o
-}
-
-// svmPassed is the check of a test binary.
-func svmPassed(t *testing.T, r svmvm.Result) {
-	if r.Status != 0 || r.Err != "" {
-		t.Errorf("status %d %v %s\n--- stdout\n%s--- stderr\n%s", r.Status, r.Signal, r.Err, r.Stdout, r.Stderr)
-	}
-	// A test that is skipped everywhere tests nothing.
-	if strings.Contains(string(r.Stdout), "--- SKIP") {
-		t.Errorf("skipped in the machine:\n%s", r.Stdout)
-	}
+	set.run(t, limit, svmStepLimit)
 }
 
 // svmDoctor checks that kvmsandbox knows SVM when it sees it.
-func svmDoctor(t *testing.T, r svmvm.Result) {
+func svmDoctor(t *testing.T, r machine.Result) {
 	if r.Status != 0 {
 		t.Errorf("status %d", r.Status)
 	}
@@ -232,7 +98,7 @@ func svmDoctor(t *testing.T, r svmvm.Result) {
 }
 
 // svmDoctorText checks that people are told the same.
-func svmDoctorText(t *testing.T, r svmvm.Result) {
+func svmDoctorText(t *testing.T, r machine.Result) {
 	for _, line := range []string{"kvm: can run here (kind: hardware)\n", "\n--frontend auto: kvm\n"} {
 		if !strings.Contains(string(r.Stdout), line) {
 			t.Errorf("%q is not in\n%s", line, r.Stdout)
@@ -252,31 +118,4 @@ func svmFrontEnds(t *testing.T, self string) []string {
 		}
 	}
 	return names
-}
-
-// svmKernel returns the directory of the machine's kernel.
-func svmKernel(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs("../.tools/svm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
-		missing(t, fmt.Sprintf("%v; %v", err, svmvm.ErrMissing))
-	}
-	return dir
-}
-
-// svmBuild builds a static Go program with this go command.
-func svmBuild(t *testing.T, args ...string) string {
-	t.Helper()
-	pkg := args[len(args)-1]
-	out := filepath.Join(root, "svm-"+filepath.Base(pkg))
-	cmd := exec.Command("go", append([]string{args[0], "-o", out}, args[1:]...)...)
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, text)
-	}
-	return out
 }

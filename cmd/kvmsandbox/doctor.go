@@ -105,6 +105,9 @@ func (ms methods) diagnose(ctx context.Context) diagnosis {
 	usable := map[string]bool{}
 	for _, m := range ms {
 		f := frontEndDiagnosis{Name: m.name, Built: m.new != nil}
+		if m.only != "" {
+			f.Error = "for " + m.only + " only"
+		}
 		if m.test != nil {
 			v, err := m.test(ctx)
 			if err != nil {

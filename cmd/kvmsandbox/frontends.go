@@ -7,9 +7,6 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend"
-	"github.com/multivar/multivar/inprocfe"
-	"github.com/multivar/multivar/kvmsandbox"
-	"github.com/multivar/multivar/kvmsandbox/probe"
 	"github.com/multivar/multivar/ptracefe"
 )
 
@@ -21,6 +18,9 @@ type method struct {
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
+	// only is the instruction set that the front-end is for, when this program is built
+	// for another.
+	only string
 }
 
 // setup is what a front-end is made with.
@@ -43,39 +43,15 @@ type verdict struct {
 // one is built in; auto falls back to it.
 type methods []method
 
-// frontEnds returns all methods.
-func frontEnds() methods {
-	return methods{
-		{
-			name: "kvm",
-			new:  func(s setup) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(s.log)) },
-			test: testKVM,
+// newPtrace is the method that each architecture has.
+func newPtrace() method {
+	return method{
+		name: "ptrace",
+		new: func(s setup) frontend.FrontEnd {
+			return ptracefe.New(ptracefe.WithLogger(s.log), ptracefe.WithPlacement(!s.free), ptracefe.WithoutTimeStamps())
 		},
-		{
-			name: "inproc",
-			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
-			test: testInproc,
-		},
-		{
-			name: "ptrace",
-			new: func(s setup) frontend.FrontEnd {
-				return ptracefe.New(ptracefe.WithLogger(s.log), ptracefe.WithPlacement(!s.free), ptracefe.WithoutTimeStamps())
-			},
-			test: testPtrace,
-		},
+		test: testPtrace,
 	}
-}
-
-func testKVM(ctx context.Context) (verdict, error) {
-	r, err := probe.KVM(ctx)
-	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
-}
-
-// testInproc never prefers the front-end: auto takes one that contains what it runs, and
-// ptrace does on every host.
-func testInproc(ctx context.Context) (verdict, error) {
-	features, err := inprocfe.Probe(ctx)
-	return verdict{features: features}, err
 }
 
 func testPtrace(ctx context.Context) (verdict, error) {
@@ -103,6 +79,8 @@ func (ms methods) open(ctx context.Context, name string, with setup) (frontend.F
 		switch {
 		case m.name != name:
 			continue
+		case m.only != "":
+			return nil, fmt.Errorf("--frontend %s is for %s only; there are %s", name, m.only, ms.names())
 		case m.new == nil:
 			return nil, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
 		}

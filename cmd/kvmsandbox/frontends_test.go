@@ -89,6 +89,26 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// A front-end for another processor is told apart from one that is merely not there, by the
+// doctor too.
+func TestOtherMachine(t *testing.T) {
+	ms := methods{
+		{name: "kvm", only: "x86-64"},
+		{name: "ptrace", new: builtIn("ptrace"), test: answers(verdict{features: frontend.Features{have}, preferred: true}, nil)},
+	}
+	const want = "--frontend kvm is for x86-64 only; there are auto, ptrace"
+	if _, err := ms.open(t.Context(), "kvm", setup{log: slog.New(slog.DiscardHandler)}); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	d := ms.diagnose(t.Context())
+	if !d.OK || d.Auto != "ptrace" || d.FrontEnds[0].Built || d.FrontEnds[0].Usable {
+		t.Errorf("%+v", d)
+	}
+	if text := d.text(); !strings.HasPrefix(text, "kvm: for x86-64 only\nptrace: can run here\n") {
+		t.Errorf("%s", text)
+	}
+}
+
 // The real front-ends can be listed, and auto always finds one.
 func TestFrontEnds(t *testing.T) {
 	ms := frontEnds()

@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 // Package ownfe is a front-end that is as small as one can be and still run the engine: its
 // programs are Go functions, and what it catches are the calls that they make by
 // [Process.Syscall]. docs/frontends.md goes through it step by step.

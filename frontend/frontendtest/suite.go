@@ -25,6 +25,9 @@ type Options struct {
 	// name of the program ("probe", "memory", ...). When it is nil, testdata/programs.c is
 	// compiled; otherwise only tests whose programs are named run.
 	Programs map[string]string
+	// Executable is what testdata/programs.c is compiled to already, for systems without a
+	// compiler; it is compiled when this is empty.
+	Executable string
 	// Compiler is the C compiler, gcc when empty.
 	Compiler string
 	// Missing is called when the host lacks what the tests need; it must make
@@ -44,7 +47,8 @@ type suite struct {
 func Run(t *testing.T, fe frontend.FrontEnd, o Options) {
 	t.Helper()
 	s := &suite{fe: fe, o: o}
-	if o.Programs == nil {
+	s.program = o.Executable
+	if o.Programs == nil && o.Executable == "" {
 		s.program = s.compile(t)
 	}
 	for _, c := range cases {

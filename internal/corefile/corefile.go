@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -72,7 +73,7 @@ func Write(ctx context.Context, f File, src Source, p Process) error {
 		return fmt.Errorf("mappings: %w", err)
 	}
 	ms = ms[:min(len(ms), maxMappings)]
-	notes, err := notes(src, p, ms)
+	notes, machine, err := notes(src, p, ms)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func Write(ctx context.Context, f File, src Source, p Process) error {
 	var b bytes.Buffer
 	ident := [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}
 	put(&b, elf.Header64{
-		Ident: ident, Type: uint16(elf.ET_CORE), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Ident: ident, Type: uint16(elf.ET_CORE), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
 		Phoff: ehdrSize, Ehsize: ehdrSize, Phentsize: phdrSize, Phnum: uint16(len(loads) + 1),
 	})
 	put(&b, elf.Prog64{Type: uint32(elf.PT_NOTE), Off: headers, Filesz: uint64(len(notes)), Align: 4})
@@ -206,18 +207,22 @@ func note(b *bytes.Buffer, kind uint32, desc []byte) {
 	b.Write(make([]byte, -len(desc)&3))
 }
 
-// notes returns the notes of a process.
-func notes(src Source, p Process, ms []frontend.Mapping) ([]byte, error) {
+// notes returns the notes of a process, and for which machine its registers are.
+func notes(src Source, p Process, ms []frontend.Mapping) ([]byte, elf.Machine, error) {
 	var b bytes.Buffer
+	machine := elf.EM_X86_64
 	for i, t := range p.Tasks[:min(len(p.Tasks), maxThreads)] {
 		r, err := src.Registers(t)
 		if err != nil {
 			if i == 0 {
-				return nil, fmt.Errorf("registers: %w", err)
+				return nil, 0, fmt.Errorf("registers: %w", err)
 			}
 			continue
 		}
-		note(&b, noteStatus, status(t.Host, p.Signal, &r))
+		if i == 0 && slices.Contains(r.Names, armOrder[0]) {
+			machine = elf.EM_AARCH64
+		}
+		note(&b, noteStatus, status(t.Host, p.Signal, machine, &r))
 		if i == 0 {
 			note(&b, noteProcess, process(p))
 			if aux := auxv(src, t, ms); aux != nil {
@@ -226,12 +231,18 @@ func notes(src Source, p Process, ms []frontend.Mapping) ([]byte, error) {
 			note(&b, noteMapped, mapped(ms))
 		}
 	}
-	return b.Bytes(), nil
+	return b.Bytes(), machine, nil
+}
+
+// armOrder are the registers of struct user_pt_regs (asm/ptrace.h of arm64).
+var armOrder = []string{
+	"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16",
+	"x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30", "sp", "pc", "pstate",
 }
 
 // statusOrder are the registers of struct user_regs_struct (asm/user_64.h), empty for
 // those that no front-end tells.
-var statusOrder = [...]string{
+var statusOrder = []string{
 	"r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi",
 	"", "rip", "", "eflags", "rsp", "", "fs_base", "gs_base", "", "", "", "",
 }
@@ -243,9 +254,14 @@ const (
 )
 
 // status returns the struct elf_prstatus (linux/elfcore.h) of a thread.
-func status(id, signal int, r *frontend.Registers) []byte {
-	const size, signalAt, idAt, registersAt = 336, 12, 32, 112
-	p := make([]byte, size)
+func status(id, signal int, machine elf.Machine, r *frontend.Registers) []byte {
+	// Behind the registers is a number of four bytes.
+	const signalAt, idAt, registersAt, behind = 12, 32, 112, 8
+	order := statusOrder
+	if machine == elf.EM_AARCH64 {
+		order = armOrder
+	}
+	p := make([]byte, registersAt+8*len(order)+behind)
 	le := binary.LittleEndian
 	le.PutUint32(p, uint32(signal))
 	le.PutUint16(p[signalAt:], uint16(signal))
@@ -257,14 +273,15 @@ func status(id, signal int, r *frontend.Registers) []byte {
 		}
 	}
 	values["rip"], values["rsp"] = r.IP, r.SP
-	for i, name := range statusOrder {
+	for i, name := range order {
 		v := values[name]
-		switch i {
-		case placeOrig:
+		switch {
+		case machine == elf.EM_AARCH64:
+		case i == placeOrig:
 			v = ^uint64(0)
-		case placeCS:
+		case i == placeCS:
 			v = userCS
-		case placeSS:
+		case i == placeSS:
 			v = userSS
 		}
 		le.PutUint64(p[registersAt+8*i:], v)

@@ -4,6 +4,7 @@
 #   deps.sh demo    what `make demo` needs
 #   deps.sh test    what `make demo`, `make test` and `make bench` need
 #   deps.sh svm     all of that, and what `make test-svm` needs
+#   deps.sh arm64   what `make test` needs, and what `make test-arm64` needs
 #   deps.sh -n SET  only names what is missing, a package a line
 #
 # Does nothing, asks nobody and needs no network when all is there. Servers that
@@ -25,7 +26,8 @@ case ${1-} in
 demo) sets=' demo ' ;;
 test) sets=' demo test ' ;;
 svm) sets=' demo test svm ' ;;
-*) die "usage: deps.sh [-n] demo|test|svm" ;;
+arm64) sets=' demo test arm64 ' ;;
+*) die "usage: deps.sh [-n] demo|test|svm|arm64" ;;
 esac
 
 # Servers live in sbin, which is not in the PATH of an ordinary user.

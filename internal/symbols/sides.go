@@ -1,6 +1,8 @@
 package symbols
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/libmultivar/report"
 )
 
@@ -51,10 +53,18 @@ func (s *Set) side(v *report.View) report.Side {
 			out.Registers = append(out.Registers, report.Register{Name: name, Value: v.Values[i]})
 		}
 	}
+	if !isX86(v) {
+		out.Note = "code and callers are shown of x86-64 only"
+		return out
+	}
 	out.Frames, out.Note = s.Frames(v)
 	out.Code = s.Code(v)
 	return out
 }
+
+// isX86 reports whether the registers of a view are those of x86-64, which is the code that
+// this package reads.
+func isX86(v *report.View) bool { return len(v.Names) == 0 || slices.Contains(v.Names, "rax") }
 
 // confirm cuts frames that were found on a stack of later behind the first one that is
 // not also among those of the witness.

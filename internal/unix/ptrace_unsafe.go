@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package unix
 
@@ -45,24 +45,12 @@ const (
 	Detach Request = sys.PTRACE_DETACH
 )
 
-// Regs are the general registers of a thread, struct user_regs_struct.
-type Regs = sys.PtraceRegs
-
-// Words of struct user that PtracePokeWord writes.
-const (
-	UserRax     = unsafe.Offsetof(Regs{}.Rax)
-	UserOrigRax = unsafe.Offsetof(Regs{}.Orig_rax)
-)
-
 // Operations of SyscallInfo.
 const (
 	InfoEntry   = sys.PTRACE_SYSCALL_INFO_ENTRY
 	InfoExit    = sys.PTRACE_SYSCALL_INFO_EXIT
 	InfoSeccomp = sys.PTRACE_SYSCALL_INFO_SECCOMP
 )
-
-// AuditArchX8664 is the architecture of a call made by the 64-bit instruction.
-const AuditArchX8664 = sys.AUDIT_ARCH_X86_64
 
 // SyscallInfo is struct ptrace_syscall_info of linux/ptrace.h, as it is filled
 // in for entries and seccomp events.
@@ -113,21 +101,6 @@ func PtraceInterrupt(pid int) error { return ptrace(sys.PTRACE_INTERRUPT, pid, 0
 // PtraceResume lets a stopped tracee go on, with signal sig unless that is 0.
 func PtraceResume(r Request, pid int, sig int) error {
 	return ptrace(int(r), pid, 0, uintptr(sig))
-}
-
-// PtraceGetRegs reads the general registers of a stopped tracee.
-func PtraceGetRegs(pid int, r *Regs) error {
-	return ptracePtr(sys.PTRACE_GETREGS, pid, 0, unsafe.Pointer(r))
-}
-
-// PtraceSetRegs writes the general registers of a stopped tracee.
-func PtraceSetRegs(pid int, r *Regs) error {
-	return ptracePtr(sys.PTRACE_SETREGS, pid, 0, unsafe.Pointer(r))
-}
-
-// PtracePokeUser writes one word of a stopped tracee's struct user.
-func PtracePokeUser(pid int, offset uintptr, v uint64) error {
-	return ptrace(sys.PTRACE_POKEUSR, pid, offset, uintptr(v))
 }
 
 // PtracePeekText reads the word at addr of a stopped tracee's memory, whatever

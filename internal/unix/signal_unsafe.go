@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux
 
 package unix
 
@@ -9,7 +9,7 @@ import (
 	sys "golang.org/x/sys/unix"
 )
 
-// kernelSigaction is struct sigaction as rt_sigaction(2) takes it on x86-64.
+// kernelSigaction is struct sigaction as rt_sigaction(2) takes it on x86-64 and arm64.
 type kernelSigaction struct {
 	handler  uintptr
 	flags    uint64

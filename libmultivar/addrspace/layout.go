@@ -34,6 +34,11 @@ const (
 // tables (TASK_SIZE_MAX in arch/x86/include/asm/page_64_types.h).
 const TaskSize = 0x7fff_ffff_f000
 
+// imageEnd is the end of the largest user address space that a kernel may use for what is
+// moved or removed at the start of a program: that of arm64 with 48 bits. Programs
+// have TaskSize on all architectures.
+const imageEnd = 1 << 48
+
 // SlotAlign divides the base and the size of every slot: whatever a program
 // derives from the low 38 bits of its addresses is the same in all variants.
 const SlotAlign = 1 << 38

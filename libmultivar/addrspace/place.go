@@ -73,7 +73,7 @@ type planner struct {
 	starts    frontend.Region
 	stackProt uint32
 
-	program, interp, stack group
+	program, interp, stack, trampoline group
 	// kernel are the kernel's pages, if they are kept.
 	kernel group
 
@@ -154,7 +154,11 @@ func (p *planner) check() error {
 			return fmt.Errorf("%w: mappings overlap at %#x", ErrImage, m.Start)
 		}
 		end = m.End
-		if (m.Region == frontend.RegionVsyscall) != (end > TaskSize) || end > TaskSize && m.Start < TaskSize {
+		limit := uint64(TaskSize)
+		if p.leaves(m.Region) {
+			limit = imageEnd
+		}
+		if (m.Region == frontend.RegionVsyscall) != (end > limit) || end > limit && m.Start < limit {
 			return fmt.Errorf("%w: mapping %#x-%#x is not where it can be", ErrImage, m.Start, m.End)
 		}
 		switch m.Region {
@@ -166,6 +170,11 @@ func (p *planner) check() error {
 			p.stack.add(m)
 			p.stackProt = m.Prot
 			stacks++
+		case frontend.RegionTrampoline:
+			if p.trampoline.used || m.End-m.Start > maxTrampoline {
+				return fmt.Errorf("%w: trampoline %#x-%#x", ErrImage, m.Start, m.End)
+			}
+			p.trampoline.add(m)
 		case frontend.RegionOther, frontend.RegionKernel, frontend.RegionVsyscall:
 		default:
 			return fmt.Errorf("%w: mapping %#x-%#x of unknown kind %d", ErrImage, m.Start, m.End, m.Region)
@@ -205,6 +214,9 @@ func (p *planner) anchor() error {
 			return fmt.Errorf("%w: interpreter of %#x bytes", ErrTooLarge, size)
 		}
 		p.interp.delta = p.base + p.offsets.InterpEnd - p.interp.high
+	}
+	if p.trampoline.used {
+		p.trampoline.delta = p.base + p.offsets.Program - PageSize - p.trampoline.high
 	}
 	if size := p.stack.size(); size > stackReserve {
 		return fmt.Errorf("%w: stack of %#x bytes", ErrTooLarge, size)
@@ -248,6 +260,8 @@ func (p *planner) move() error {
 			}
 			p.place.Unmap = append(p.place.Unmap, frontend.Move{From: m.Start, Size: m.End - m.Start})
 			continue
+		case frontend.RegionTrampoline:
+			attrs.Kind, g = Kernel, &p.trampoline
 		case frontend.RegionVsyscall:
 			attrs.Kind = Kernel
 			p.space.splice(Absolute(m.Start), Absolute(m.End), Region{Absolute(m.Start), Absolute(m.End), attrs})
@@ -280,8 +294,16 @@ func (p *planner) move() error {
 
 // moves reports whether mappings of region r go to the slot.
 func (p *planner) moves(r frontend.Region) bool {
-	return r == frontend.RegionInterp || r == frontend.RegionProgram && p.img.Movable
+	return r == frontend.RegionInterp || r == frontend.RegionTrampoline || r == frontend.RegionProgram && p.img.Movable
 }
+
+// leaves reports whether mappings of region r do not stay where the kernel put them.
+func (p *planner) leaves(r frontend.Region) bool {
+	return p.moves(r) || r == frontend.RegionStack || r == frontend.RegionKernel
+}
+
+// maxTrampoline bounds the size of the vDSO in bytes.
+const maxTrampoline = 1 * mib
 
 func (p *planner) relocate(m frontend.Mapping, g *group) {
 	if g.delta != 0 {

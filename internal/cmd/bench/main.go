@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 // Command bench measures what system calls, whole programs and servers cost under
 // kvmsandbox.
 //

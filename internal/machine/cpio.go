@@ -1,4 +1,4 @@
-package svmvm
+package machine
 
 import (
 	"bufio"

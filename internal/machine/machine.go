@@ -1,6 +1,6 @@
-//go:build linux && amd64
+//go:build linux
 
-package svmvm
+package machine
 
 import (
 	"bufio"
@@ -52,8 +52,9 @@ type Result struct {
 
 // Config is a machine and what it does.
 type Config struct {
+	Kind Kind
 	// Kernel is a directory with a kernel, vmlinuz, and its modules, as
-	// internal/deps/svm-kernel.sh makes it.
+	// internal/deps/kernel.sh makes it. When it has a busybox, the machine has that.
 	Kernel string
 	// Init is a static program that calls [Init] when it is process 1.
 	Init string
@@ -70,48 +71,29 @@ type Config struct {
 	Booted func(time.Duration)
 	// Done, when set, is told each result as soon as it is there.
 	Done func(i int, r Result)
-	// Emulator is qemu-system-x86_64 if it is empty.
+	// Emulator is the kind's if it is empty.
 	Emulator string
 }
 
 // ErrMissing is returned (wrapped) by Run when this host lacks what a machine needs.
-var ErrMissing = errors.New("make deps-svm installs it")
-
-// parameters are the kernel's. Checks of timers fail at random under emulation, and
-// what protects against speculation only costs time.
-const parameters = "console=ttyS1 quiet panic=-1 no_timer_check nowatchdog mitigations=off rcupdate.rcu_cpu_stall_suppress=1"
-
-// processor is one with SVM and nested paging, without what the emulation does not
-// have. Nor does it have SMAP: QEMU 7.2 reads the stack of a far return in ring 3 as ring
-// 0 would, which the kernel would take for its own fault.
-const processor = "EPYC,+svm,+npt,-smap,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec"
-
-// accelerator emulates all processors in one thread. With a thread per processor QEMU
-// loses interrupts: at the end of a guest's turn a processor changes its
-// interrupt_request without the lock under which others set bits there
-// (target/i386/tcg/sysemu/svm_helper.c, do_vmexit), and a processor that has lost the
-// one it was woken by sleeps for ever.
-const accelerator = "tcg,thread=single"
-
-// Modules are loaded in this order, those that the kernel has.
-var modules = []string{"irqbypass", "ccp", "kvm", "kvm-amd"}
+var ErrMissing = errors.New("something is not installed")
 
 // Run boots a machine and returns the results of all commands, in order. The
 // machine is gone when Run returns, when ctx is done or when this process dies.
 // With an error the results are those of the commands that ended before.
 func Run(ctx context.Context, cfg Config) ([]Result, error) {
 	if cfg.Emulator == "" {
-		cfg.Emulator = "qemu-system-x86_64"
+		cfg.Emulator = cfg.Kind.emulator
 	}
 	emulator, err := exec.LookPath(cfg.Emulator)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %w", err, ErrMissing)
+		return nil, cfg.Kind.missing(err)
 	}
 	kernel := filepath.Join(cfg.Kernel, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {
-		return nil, fmt.Errorf("%w; %w", err, ErrMissing)
+		return nil, cfg.Kind.missing(err)
 	}
-	dir, err := os.MkdirTemp("", "svmvm-")
+	dir, err := os.MkdirTemp("", "machine-")
 	if err != nil {
 		return nil, err
 	}
@@ -120,14 +102,13 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 	if err := cfg.writeInitrd(initrd); err != nil {
 		return nil, fmt.Errorf("machine's files: %w", err)
 	}
-	return cfg.boot(ctx, emulator, []string{
-		"-accel", accelerator, "-cpu", processor,
+	return cfg.boot(ctx, emulator, slices.Concat(cfg.Kind.arguments, []string{
 		"-smp", strconv.Itoa(or(cfg.Processors, 2)), "-m", strconv.Itoa(or(cfg.Memory, 1024)),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
-		"-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",
-		"-chardev", "file,id=console,path=/dev/stderr", "-serial", "chardev:console",
-		"-kernel", kernel, "-initrd", initrd, "-append", parameters,
-	})
+		"-chardev", "stdio,id=" + resultsPort + ",signal=off",
+		"-chardev", "file,id=" + consolePort + ",path=/dev/stderr",
+		"-kernel", kernel, "-initrd", initrd, "-append", cfg.Kind.parameters,
+	}))
 }
 
 func or(v, otherwise int) int {
@@ -151,14 +132,14 @@ func (cfg *Config) writeInitrd(name string) error {
 	a.directory("tmp", 0o1777)
 	a.bytes("etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n"))
 	a.bytes("etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n"))
-	job, err := json.Marshal(cfg.Commands)
+	p, err := json.Marshal(job{Modules: cfg.Kind.modules, Commands: cfg.Commands})
 	if err != nil {
 		return err
 	}
-	a.bytes(jobFile, 0o644, job)
+	a.bytes(jobFile, 0o644, p)
 
 	files := map[string]string{"/init": cfg.Init}
-	if busybox, err := exec.LookPath("busybox"); err == nil {
+	if busybox := cfg.busybox(); busybox != "" {
 		files["/bin/busybox"] = busybox
 		a.link("bin/sh", "busybox")
 	}
@@ -171,7 +152,7 @@ func (cfg *Config) writeInitrd(name string) error {
 		}
 		a.file(at, files[at])
 	}
-	for _, m := range modules {
+	for _, m := range cfg.Kind.modules {
 		from := filepath.Join(cfg.Kernel, m+".ko")
 		if _, err := os.Stat(from); err == nil {
 			a.file(moduleDir+m+".ko", from)
@@ -181,6 +162,23 @@ func (cfg *Config) writeInitrd(name string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// busybox returns the busybox to put into the machine, if there is one: that of the kernel's
+// directory, or this host's when the machine can run it.
+func (cfg *Config) busybox() string {
+	own := filepath.Join(cfg.Kernel, "busybox")
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	if cfg.Kind.arch != runtime.GOARCH {
+		return ""
+	}
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return ""
+	}
+	return path
 }
 
 // keys returns the keys of a map.
@@ -291,10 +289,18 @@ type message struct {
 	Result  *Result `json:",omitempty"`
 }
 
-const messageMark = "svmvm "
+const messageMark = "machine "
+
+// job is what the first process is told.
+type job struct {
+	Modules  []string
+	Commands []Command
+}
 
 // Places in the machine.
 const (
+	resultsDevice = "/dev/ttyS0"
+
 	jobFile   = "/job.json"
 	moduleDir = "/modules/"
 )

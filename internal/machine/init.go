@@ -1,6 +1,6 @@
-//go:build linux && amd64
+//go:build linux
 
-package svmvm
+package machine
 
 import (
 	"bytes"
@@ -29,13 +29,13 @@ const maxOutput = 1 << 20
 // Precondition: this is process 1 of a machine that Run has made.
 func Init() {
 	if os.Getpid() != 1 {
-		panic("svmvm.Init is not process 1")
+		panic("machine.Init is not process 1")
 	}
-	results, err := os.OpenFile("/dev/ttyS0", os.O_WRONLY, 0)
+	results, err := os.OpenFile(resultsDevice, os.O_WRONLY, 0)
 	if err != nil {
 		// devtmpfs may not be mounted yet.
 		_ = syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, "")
-		results, err = os.OpenFile("/dev/ttyS0", os.O_WRONLY, 0)
+		results, err = os.OpenFile(resultsDevice, os.O_WRONLY, 0)
 	}
 	if err == nil {
 		g := &guest{results: results}
@@ -67,11 +67,11 @@ func (g *guest) serve() error {
 	if err != nil {
 		return err
 	}
-	var commands []Command
-	if err := json.Unmarshal(p, &commands); err != nil {
+	var j job
+	if err := json.Unmarshal(p, &j); err != nil {
 		return fmt.Errorf("%s: %w", jobFile, err)
 	}
-	if err := setUp(); err != nil {
+	if err := setUp(j.Modules); err != nil {
 		return err
 	}
 	// Commands are looked up in it.
@@ -79,7 +79,7 @@ func (g *guest) serve() error {
 		return err
 	}
 	g.tell(message{Booted: true})
-	for _, c := range commands {
+	for _, c := range j.Commands {
 		r := c.run()
 		g.tell(message{Result: &r})
 		sweep()
@@ -88,7 +88,7 @@ func (g *guest) serve() error {
 }
 
 // setUp mounts what programs expect and loads the modules.
-func setUp() error {
+func setUp(modules []string) error {
 	for _, m := range []struct{ what, where, options string }{
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},

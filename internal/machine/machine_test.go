@@ -1,6 +1,6 @@
-//go:build linux && amd64
+//go:build linux
 
-package svmvm
+package machine
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 
 // parent is a variable that makes this test program one that runs a machine, and
 // is killed: the fake emulator to use.
-const parent = "SVMVM_TEST_PARENT"
+const parent = "MACHINE_TEST_PARENT"
 
 func TestMain(m *testing.M) {
 	if emulator := os.Getenv(parent); emulator != "" {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // fake is a machine that is only a script in place of the emulator.
 func fake(dir, emulator string) Config {
-	return Config{Kernel: dir, Init: emulator, Emulator: emulator, Commands: []Command{{Args: []string{"a"}}, {Args: []string{"b"}}}}
+	return Config{Kind: SVM(), Kernel: dir, Init: emulator, Emulator: emulator, Commands: []Command{{Args: []string{"a"}}, {Args: []string{"b"}}}}
 }
 
 // emulator writes such a script, and a kernel.
@@ -51,18 +51,18 @@ func emulator(t *testing.T, script string) string {
 }
 
 func TestRun(t *testing.T) {
-	const first, second = `svmvm {"Result":{"Status":3,"Stdout":"aGk="}}`, `svmvm {"Result":{"Status":-1,"Signal":11,"TimedOut":true}}`
+	const first, second = `machine {"Result":{"Status":3,"Stdout":"aGk="}}`, `machine {"Result":{"Status":-1,"Signal":11,"TimedOut":true}}`
 	for _, c := range []struct {
 		name, script string
 		results      int
 		says         string
 	}{
-		{"all", `echo 'svmvm {"Booted":true}'; echo '` + first + `'; printf '%s\r\n' '` + second + `'`, 2, ""},
-		{"noise", `echo firmware; echo '` + first + `'; echo 'svmv'; echo '` + second + `'; exit 1`, 2, ""},
+		{"all", `echo 'machine {"Booted":true}'; echo '` + first + `'; printf '%s\r\n' '` + second + `'`, 2, ""},
+		{"noise", `echo firmware; echo '` + first + `'; echo 'machin'; echo '` + second + `'; exit 1`, 2, ""},
 		{"ends early", `echo '` + first + `'; echo 'Kernel panic' >&2`, 1, "after 1 of 2 commands: it was switched off; its last words:\nKernel panic"},
 		{"dies", `echo gone >&2; kill -9 $$`, 0, "signal: killed; its last words:\ngone"},
-		{"fails", `echo 'svmvm {"Failure":"load kvm: no"}'`, 0, "machine: load kvm: no"},
-		{"nonsense", `echo 'svmvm {'; echo '` + first + `'`, 0, "message of the machine"},
+		{"fails", `echo 'machine {"Failure":"load kvm: no"}'`, 0, "machine: load kvm: no"},
+		{"nonsense", `echo 'machine {'; echo '` + first + `'`, 0, "message of the machine"},
 		{"hangs", `echo '` + first + `'; exec sleep 1000`, 1, "1 of 2 commands: enough"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

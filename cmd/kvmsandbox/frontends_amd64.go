@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/inprocfe"
+	"github.com/multivar/multivar/kvmsandbox"
+	"github.com/multivar/multivar/kvmsandbox/probe"
+)
+
+// frontEnds returns all methods.
+func frontEnds() methods {
+	return methods{
+		{
+			name: "kvm",
+			new:  func(s setup) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(s.log)) },
+			test: testKVM,
+		},
+		{
+			name: "inproc",
+			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
+			test: testInproc,
+		},
+		newPtrace(),
+	}
+}
+
+func testKVM(ctx context.Context) (verdict, error) {
+	r, err := probe.KVM(ctx)
+	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+}
+
+// testInproc never prefers the front-end: auto takes one that contains what it runs, and
+// ptrace does on every host.
+func testInproc(ctx context.Context) (verdict, error) {
+	features, err := inprocfe.Probe(ctx)
+	return verdict{features: features}, err
+}
