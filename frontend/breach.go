@@ -1,10 +1,15 @@
 package frontend
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
+
+// ErrTampered is wrapped by what a front-end reports by Monitor.OnFailure when memory that
+// it shares with variants says what it would never say unless a variant had written there.
+var ErrTampered = errors.New("a variant has written over the variant host's memory")
 
 // BreachError says that a task was about to make a call past the front-end, which no
 // program does that has not been taken over. The call is not made. A front-end reports it

@@ -207,7 +207,7 @@ func (s *session) revoke(t *task) {
 }
 
 // errRing ends a session whose agents cannot talk any more.
-var errRing = errors.New("the variants' agents cannot talk any more")
+var errRing = fmt.Errorf("%w: its agents cannot talk any more", frontend.ErrTampered)
 
 // disagreed handles what t's agent has found, and says whether there was anything.
 func (s *session) disagreed(t *task) bool {

@@ -88,7 +88,7 @@ func (m *machine) learnState(blk *vhost.Block) error {
 }
 
 // errFrame is what a variant host is killed for that has no frame where it says.
-var errFrame = errors.New("the variant host has lost its frame")
+var errFrame = fmt.Errorf("%w: it has lost its frame", frontend.ErrTampered)
 
 // extended returns t's vector registers, where they are.
 func (s *session) extended(t *task) ([]byte, error) {

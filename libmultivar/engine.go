@@ -396,7 +396,7 @@ func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 	switch {
 	case errors.As(err, &breach) && e.root != nil:
 		e.divergeBreach(breach)
-	case errors.As(err, &unfit) && !e.ended:
+	case (errors.As(err, &unfit) || errors.Is(err, frontend.ErrTampered)) && !e.ended:
 		e.ended = true
 		e.failure = fmt.Errorf("%w: %w", ErrFailedClosed, err)
 	case err != nil:

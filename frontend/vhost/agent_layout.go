@@ -14,6 +14,10 @@ const (
 // program's call, which is reported as if it were yet to be made.
 const signalledInCall = 2
 
+// agentPatience is for how many tenths of a second a leader's agent waits for followers
+// that read nothing.
+const agentPatience = 10 * 60 * 10
+
 // What an agent knows is in its task's block, behind the registers; offsets from there.
 const (
 	agent     = Run + 0x1000

@@ -80,6 +80,7 @@ func Header() string {
 		{"LARGE", Large},
 		{"LARGE_SIZE", LargeSize},
 		{"AGENT", agent},
+		{"AGENT_PATIENCE", agentPatience},
 		{"AGENT_SIZE", agentSize},
 		{"AGENT_LEASE", agentLease},
 		{"AGENT_INTERVAL", agentInterval},

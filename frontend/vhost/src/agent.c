@@ -247,6 +247,7 @@ static int lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (!collect(a, h, q.arg, MV_HOT_IN, in) || !collect(a, h, q.arg, MV_HOT_OUT, out))
 		return 0;
 	q.bytes = in->bytes;
+	a->waited = 0;
 	if (a->ring) {
 		if (ring_begin(&a->r, MV_RECORD_REQUEST, sizeof(q) + in->bytes) || ring_put(&a->r, &q, sizeof(q)))
 			return 0;
@@ -500,6 +501,11 @@ void agent_resumes(struct block *b)
 /* Called every 100 ms of a wait. Tests have one of their own. */
 u32 __attribute__((weak)) ring_patience(struct ring *r)
 {
-	vhost_mourn((struct block *)((u64)r & ~(u64)(MV_BLOCK_SIZE - 1)));
+	struct block *b = (struct block *)((u64)r & ~(u64)(MV_BLOCK_SIZE - 1));
+
+	vhost_mourn(b);
+	/* A follower waits as long as its leader sleeps; nothing keeps one from reading. */
+	if (r->me == MV_RING_READERS && ++agent_of(b)->waited > MV_AGENT_PATIENCE)
+		return RING_IMPATIENT;
 	return 0;
 }

@@ -54,7 +54,7 @@ struct agent {
 	u32 closes;   /* an interval is over of which the task knows nothing yet */
 	u32 late;     /* a signal that came while the variant host could not report it */
 	u32 fds;      /* descriptors from here on are not the program's */
-	u32 unused;
+	u32 waited;   /* tenths of a second for which the leader's has waited for the others */
 	u64 table, ring;
 	/* What a number that the kernel gives back is in a follower where it lies in the
 	 * leader's slot: more by delta. */
