@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multivar/multivar/inprocfe"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox"
 )
@@ -117,6 +118,12 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		{name: "strace -f", prefix: []string{strace, "-f", "-o", "/dev/null"}},
 		variants(sandbox, "ptrace", 1), variants(sandbox, "ptrace", 2), variants(sandbox, "ptrace", 3),
 	}
+	inproc, err := inprocfe.Probe(ctx)
+	if err == nil && inproc.Usable() {
+		contenders = append(contenders, variants(sandbox, "inproc", 1), variants(sandbox, "inproc", 2), variants(sandbox, "inproc", 3))
+	} else {
+		fmt.Fprintf(progress, "bench: without inproc: kvmsandbox doctor says why (%v)\n", err)
+	}
 	exit, err := bareExits(*runs)
 	if err == nil {
 		contenders = append(contenders, variants(sandbox, "kvm", 1), variants(sandbox, "kvm", 2))
@@ -147,7 +154,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 	}
 	if *part == "" || *part == "servers" {
-		return compareServers(ctx, out, progress, contest, sandbox, strace, exit > 0, held)
+		return compareServers(ctx, out, progress, contest, sandbox, strace, hostHas{inproc: inproc.Usable(), kvm: exit > 0}, held)
 	}
 	return nil
 }

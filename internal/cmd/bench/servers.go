@@ -26,9 +26,12 @@ type serverContest struct {
 // strace is the contender's index that others are compared with besides native.
 const straceIndex = 1
 
+// hostHas says which front-ends beside ptrace there are on the host.
+type hostHas struct{ inproc, kvm bool }
+
 // serverContenders returns who runs servers. Front-ends of which there is nothing here are
 // left out.
-func serverContenders(sandbox, strace string, kvm bool, cpus string) []servers.Contender {
+func serverContenders(sandbox, strace string, has hostHas, cpus string) []servers.Contender {
 	var on []string
 	if cpus != "" {
 		on = []string{"taskset", "-c", cpus}
@@ -38,15 +41,16 @@ func serverContenders(sandbox, strace string, kvm bool, cpus string) []servers.C
 		{Name: "native", Prefix: prefix()},
 		{Name: "strace -f -c", Prefix: prefix(strace, "-f", "-c", "-o", "/dev/null")},
 	}
-	ways := []struct {
+	type way struct {
 		frontEnd string
 		n        int
-	}{{"ptrace", 1}, {"ptrace", 2}}
-	if kvm {
-		ways = append(ways, struct {
-			frontEnd string
-			n        int
-		}{"kvm", 2})
+	}
+	ways := []way{{"ptrace", 1}, {"ptrace", 2}}
+	if has.inproc {
+		ways = append(ways, way{"inproc", 1}, way{"inproc", 2}, way{"inproc", 3})
+	}
+	if has.kvm {
+		ways = append(ways, way{"kvm", 2})
 	}
 	for _, w := range ways {
 		contenders = append(contenders, servers.Contender{
@@ -58,7 +62,7 @@ func serverContenders(sandbox, strace string, kvm bool, cpus string) []servers.C
 }
 
 // compareServers measures servers and writes the table.
-func compareServers(ctx context.Context, out, progress io.Writer, c serverContest, sandbox, strace string, kvm bool, held string) error {
+func compareServers(ctx context.Context, out, progress io.Writer, c serverContest, sandbox, strace string, has hostHas, held string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	placement, cpus := "clients and servers were not placed", ""
@@ -78,7 +82,7 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 		cpus = unix.FormatCPUs(&others)
 		placement = fmt.Sprintf("clients on processor %s, servers with what runs them on %s", unix.FormatCPUs(&clients), cpus)
 	}
-	contenders := serverContenders(sandbox, strace, kvm, cpus)
+	contenders := serverContenders(sandbox, strace, has, cpus)
 	var chosen []servers.Server
 	for _, s := range servers.All() {
 		if c.only == "" || c.only == s.Name {
