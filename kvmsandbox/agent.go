@@ -34,8 +34,9 @@ type agents struct {
 type lane struct {
 	number uint64
 	ring   *vhost.Ring
-	// useless is true when there was no room for another ring, or the leader has died in
-	// the middle of an interval: leases are not used.
+	// useless is true when there was no room for another ring, the leader's address space
+	// is limited, of which the ring would take a part, or the leader has died in the middle of
+	// an interval: leases are not used.
 	useless bool
 	// left is how many variants have had it and have it no more. One may leave before
 	// another has come.
@@ -119,12 +120,16 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 
 // join gives t's agent the ring of its lane.
 func (s *session) join(t *task, l *frontend.Lease) error {
+	defer s.lift(t)()
 	s.part(t)
 	ln := s.agents.lanes[l.Lane]
 	if ln == nil {
 		ln = &lane{number: l.Lane}
-		if s.agents.rings != nil {
-			var err error
+		address, _, err := unix.MemoryLimits(t.proc.pid)
+		if err != nil {
+			return errDead
+		}
+		if ln.useless = address != infinite; s.agents.rings != nil && !ln.useless {
 			ln.ring, err = s.agents.rings.New()
 			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
 				return err
@@ -229,7 +234,7 @@ func (s *session) disagreed(t *task) bool {
 		return true
 	}
 	cmp, ok := s.mon.(frontend.Comparer)
-	if !ok || l.leader == nil || l.ring == nil {
+	if !ok || l.ring == nil {
 		s.failure(t.id, errRing)
 		return true
 	}
@@ -276,6 +281,10 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 				copy(p, x.data[addr-x.at:])
 				return true
 			}
+		}
+		if leader == nil {
+			// It is gone.
+			return false
 		}
 		_, err := s.ReadVariantMem(leader.id, addr, p)
 		return err == nil

@@ -28,7 +28,7 @@ type grant struct{ interval, lane uint64 }
 // of each call there are none.
 func (e *Engine) startAgents() error {
 	cfg := &e.cfg
-	if !e.caps.Agents || cfg.NoAgents || cfg.OnCall != nil || cfg.Observer != nil || cfg.Hooks.OnCall != nil || cfg.Hooks.OnResult != nil ||
+	if !e.caps.Agents || !cfg.Agents || cfg.OnCall != nil || cfg.Observer != nil || cfg.Hooks.OnCall != nil || cfg.Hooks.OnResult != nil ||
 		cfg.Rules != nil || cfg.Threads != ThreadsSerial {
 		return nil
 	}

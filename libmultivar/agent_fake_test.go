@@ -75,7 +75,7 @@ func TestLeasesAreThoseOfTheLeader(t *testing.T) {
 	some := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := genConfig(rt, 2)
-		cfg.LeaseAfter = -1
+		cfg.Agents, cfg.LeaseAfter = true, -1
 		l, h := newLeases(cfg.Variants), &agentHost{}
 		s := scriptedWith(t, cfg, fakefe.Config{
 			Programs: []*fakefe.Program{program(genActs(2).Draw(rt, "program")), other()}, Choose: genChooser(rt),
@@ -110,8 +110,9 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 		"observer": {Observer: newWatcher(2)},
 		"hook":     {Hooks: libmultivar.Hooks{OnCall: func(*libmultivar.Call) libmultivar.Verdict { return libmultivar.Verdict{} }}},
 		"parallel": {Threads: libmultivar.ThreadsParallel},
-		"off":      {NoAgents: true},
+		"off":      {},
 	} {
+		cfg.Agents = name != "off"
 		cfg.Variants, cfg.Policy, cfg.LeaseAfter = 2, p, -1
 		l, h := newLeases(2), &agentHost{}
 		s := scriptedWith(t, cfg, fakefe.Config{
@@ -128,7 +129,7 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 func TestAgentCalls(t *testing.T) {
 	h := &agentHost{}
 	l := newLeases(2)
-	s := scriptedWith(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
 		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
 	}, newTableKernel(1), h.with, l.take)
 	s.agreed(t)

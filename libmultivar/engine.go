@@ -79,8 +79,9 @@ type Config struct {
 	// need is not set up for threads that end soon. DefaultLeaseAfter when zero, less than 0
 	// for none.
 	LeaseAfter int
-	// NoAgents: all calls are the engine's, also where the host has agents.
-	NoAgents bool
+	// Agents: frequent calls are those of the host's agents, where it has such. Of these
+	// calls nobody is told.
+	Agents bool
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.

@@ -28,7 +28,7 @@ func TestScribble(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", where, how, place.name), func(t *testing.T) {
 					t.Parallel()
-					flags := []string{"--frontend", "inproc", "--hang-timeout", "5s"}
+					flags := []string{"--frontend", "inproc", "--fast", "on", "--hang-timeout", "5s"}
 					if place.n > 1 {
 						flags = append(flags, "--variant", "1="+place.programs[1])
 					}

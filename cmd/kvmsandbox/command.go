@@ -25,6 +25,7 @@ import (
 // engine is the back-end of a session.
 type engine interface {
 	frontend.Monitor
+	frontend.Comparer
 	Divergence() *report.Divergence
 	Err() error
 	RuleUses() []rule.Use
@@ -297,7 +298,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		MaxAhead:    c.opts.ahead,
-		NoAgents:    c.opts.slow,
+		Agents:      c.opts.fast,
 		OnStart:     leader.set,
 	}
 	if c.link != nil {

@@ -39,6 +39,7 @@ func (f *fakeFrontEnd) Run(_ context.Context, spec frontend.Spec, newMonitor fun
 // fakeEngine has a fixed verdict; its OnSyscall does what a test wants.
 type fakeEngine struct {
 	frontend.Monitor
+	frontend.Comparer
 	cfg        libmultivar.Config
 	divergence *report.Divergence
 	err        error

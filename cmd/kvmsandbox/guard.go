@@ -98,3 +98,8 @@ func (g *guard) OnTimer(now time.Duration) []frontend.Action {
 func (g *guard) OnFailure(t frontend.Task, err error) []frontend.Action {
 	return g.protect(func() []frontend.Action { return g.engine.OnFailure(t, err) })
 }
+
+// OnMismatch implements frontend.Comparer.
+func (g *guard) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnMismatch(t, c, leader, read) })
+}

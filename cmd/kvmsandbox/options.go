@@ -50,8 +50,8 @@ type options struct {
 	pids       libmultivar.PidMode
 	layout     libmultivar.LayoutMode
 	threads    libmultivar.ThreadMode
-	// slow: no calls are dealt with beside the programs.
-	slow        bool
+	// fast: frequent calls are dealt with beside the programs.
+	fast        bool
 	hangTimeout time.Duration
 	verbose     bool
 	// cpus are the processors to run on, nil for all; free leaves it to the kernel on which
@@ -92,7 +92,7 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.pids, "pids", "leader", "")
 	fs.StringVar(&text.layout, "layout", "code", "")
 	fs.StringVar(&text.threads, "threads", "serial", "")
-	fs.StringVar(&text.fast, "fast", "on", "")
+	fs.StringVar(&text.fast, "fast", "off", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.Func("cpus", "", o.setCPUs)
 	fs.BoolVar(&o.lowLatency, "low-latency", false, "")
@@ -177,8 +177,8 @@ func parseOptions(args, env []string) (options, error) {
 	}
 	switch text.fast {
 	case "on":
+		o.fast = true
 	case "off":
-		o.slow = true
 	default:
 		return o, fmt.Errorf("--fast: there is no mode %q; there are on, off", text.fast)
 	}
