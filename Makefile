@@ -73,6 +73,13 @@ test-inproc: deps-test build ## run the tests of programs in the programs' own p
 	@mkdir -p $(RESULTS)
 	-$(call run_tests,inproc)
 	$(GO) run ./internal/cmd/parity -check inproc=$(RESULTS)/inproc.json
+	@$(MAKE) --no-print-directory test-fast
+
+# What has been seen to run with frequent calls beside the variants.
+.PHONY: test-fast
+test-fast: deps-test build ## run servers and mutants with frequent calls beside the variants
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -timeout $(TEST_TIMEOUT) \
+		-run '^Test(Servers|ThreadServers|Negative)$$' $(TESTFLAGS) ./test
 
 .PHONY: parity
 parity: deps-test build ## write docs/parity.md from the tests on all front-ends

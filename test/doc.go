@@ -10,6 +10,7 @@
 //	MV_REQUIRE_ROOT=1   so is that the tests do not run as root
 //	MV_REQUIRE_KVM=1    so is that the machine has no usable /dev/kvm
 //	MV_TEST_FRONTEND=NAME  runs everything on this front-end instead of the command's choice
+//	MV_TEST_FLAGS=FLAGS  gives them to kvmsandbox in all runs
 //	MV_KVMSANDBOX=FILE  tests this kvmsandbox instead of building one
 //	MV_WATCHDOG=TIME    how long a program may hang before it is described and killed (120s)
 //	MV_KEEP=1           keeps the directory that the runs work in, and says where it is

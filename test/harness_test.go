@@ -31,6 +31,9 @@ func watchdogFromEnv() time.Duration {
 // frontEnd is the front-end that all runs use, the command's choice when empty.
 var frontEnd = os.Getenv("MV_TEST_FRONTEND")
 
+// moreFlags are given to kvmsandbox in all runs.
+var moreFlags = strings.Fields(os.Getenv("MV_TEST_FLAGS"))
+
 // hosted says whether each process of a variant is the variant host, which executes programs
 // without the kernel's exec and whose memory nobody may open.
 func hosted() bool { return frontEnd == "kvm" || frontEnd == "inproc" }
@@ -137,6 +140,7 @@ func start(t *testing.T, r Run) *process {
 		if frontEnd != "" {
 			argv = append(argv, "--frontend", frontEnd)
 		}
+		argv = append(argv, moreFlags...)
 		argv = append(argv, r.Flags...)
 	}
 	argv = append(argv, r.Args...)
