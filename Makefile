@@ -50,7 +50,7 @@ test: deps-test build ## run all tests, those of programs on each front-end
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory test-kvm
-	@$(MAKE) --no-print-directory test-inproc
+	@$(MAKE) --no-print-directory test-inproc-short
 	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
 RESULTS := .results
@@ -73,7 +73,11 @@ test-inproc: deps-test build ## run the tests of programs in the programs' own p
 	@mkdir -p $(RESULTS)
 	-$(call run_tests,inproc)
 	$(GO) run ./internal/cmd/parity -check inproc=$(RESULTS)/inproc.json
-	@$(MAKE) --no-print-directory test-fast
+
+.PHONY: test-inproc-short
+test-inproc-short: deps-test build ## run what is the in-process front-end's own, real programs and servers there
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+		-run '^Test(Seal|SealLetsPass|Scribble|Vsyscall|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
 
 # What has been seen to run with frequent calls beside the variants.
 .PHONY: test-fast

@@ -268,7 +268,10 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		for k, a := range c.Args {
 			if a.Kind == frontend.AgentBuffer && !a.Out && args[k] != 0 {
 				size := uint64(a.Size)
-				if a.Count >= 0 {
+				switch {
+				case a.Int:
+					size *= uint64(max(int32(args[a.Count]), 0))
+				case a.Count >= 0:
 					size *= args[a.Count]
 				}
 				add(args[k], size)

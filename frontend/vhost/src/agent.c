@@ -214,7 +214,8 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	allow(b->open);
 	ret = vhost_call_unless(&b->signalled, &c, arg);
 	allow(MV_BLOCKED);
-	if (ret != -EINTR)
+	/* A call that sleeps may come back so without a signal's handler (signal(7)). */
+	if (ret != -EINTR || !b->signalled)
 		return ret;
 	/* The monitor knows what comes of it, and must not make the call again. */
 	b->signalled = MV_SIGNALLED_IN_CALL;
@@ -249,6 +250,8 @@ static int lead(struct block *b, struct agent *a, struct ucontext *u)
 	q.bytes = in->bytes;
 	a->waited = 0;
 	if (a->ring) {
+		if (ring_reserve(&a->r, sizeof(q) + in->bytes))
+			return 0;
 		if (ring_begin(&a->r, MV_RECORD_REQUEST, sizeof(q) + in->bytes) || ring_put(&a->r, &q, sizeof(q)))
 			return 0;
 		if (!put(&a->r, in)) {

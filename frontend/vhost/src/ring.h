@@ -124,7 +124,10 @@ _Static_assert(offsetof(struct ring_reader, failed) == MV_RING_FAILED, "reader.f
 u32 ring_attach_writer(struct ring *r, void *base);
 u32 ring_attach_reader(struct ring *r, void *base, u32 number);
 
-/* The writer. Begins a record of exactly length bytes, once there is room for one more
+/* The writer. Waits until a record of this length fits: it can be dropped as long as it is
+ * not ended, because none of it is published sooner. Not 0: it never fits. */
+u32 ring_reserve(struct ring *r, u64 length);
+/* Begins a record of exactly length bytes, once there is room for one more
  * among those that readers are not done with. Its number is r->seq until ring_end. */
 u32 ring_begin(struct ring *r, u32 kind, u64 length);
 /* Puts the record's next bytes. Waits for room when the ring is full; what has been

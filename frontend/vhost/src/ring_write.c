@@ -51,6 +51,17 @@ static void await_all(struct ring *r, u64 pos, u64 done)
 	reserve(r);
 }
 
+u32 ring_reserve(struct ring *r, u64 length)
+{
+	u64 n = sizeof(struct ring_record) + length;
+
+	if (r->failed || r->me != WRITER || r->open || n > r->size)
+		return 1;
+	if (r->limit - r->pos < n)
+		await_all(r, r->pos + n < r->size ? 0 : r->pos + n - r->size, 0);
+	return r->failed || r->limit - r->pos < n;
+}
+
 u32 ring_begin(struct ring *r, u32 kind, u64 length)
 {
 	struct ring_record rec = { length, r->seq, r->back, kind, 0 };
