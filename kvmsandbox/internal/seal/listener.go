@@ -113,6 +113,11 @@ func (l *Listener) next() {
 		_ = unix.LetNotifiedGo(l.fd, n.ID)
 		return
 	}
+	// What has been killed meanwhile makes no call, and what is known of it is of no use: a
+	// process on its way out has no memory that could show what it executes.
+	if !unix.StillNotified(l.fd, n.ID) {
+		return
+	}
 	l.mu.Lock()
 	if len(l.held) < maxBreaches {
 		l.breaches = append(l.breaches, Breach{Thread: n.Thread, Nr: n.Nr, Args: n.Args, IP: n.IP})
