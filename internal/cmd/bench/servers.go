@@ -42,20 +42,24 @@ func serverContenders(sandbox, strace string, has hostHas, cpus string) []server
 		{Name: "strace -f -c", Prefix: prefix(strace, "-f", "-c", "-o", "/dev/null")},
 	}
 	type way struct {
-		frontEnd string
-		n        int
+		frontEnd, fast string
+		n              int
 	}
-	ways := []way{{"ptrace", 1}, {"ptrace", 2}}
+	ways := []way{{"ptrace", "off", 1}, {"ptrace", "off", 2}}
 	if has.inproc {
-		ways = append(ways, way{"inproc", 1}, way{"inproc", 2}, way{"inproc", 3})
+		ways = append(ways, way{"inproc", "off", 2}, way{"inproc", "on", 1}, way{"inproc", "on", 2}, way{"inproc", "on", 3})
 	}
 	if has.kvm {
-		ways = append(ways, way{"kvm", 2})
+		ways = append(ways, way{"kvm", "off", 2})
 	}
 	for _, w := range ways {
+		name := fmt.Sprintf("%s N=%d", w.frontEnd, w.n)
+		if w.fast == "on" {
+			name = fmt.Sprintf("%s --fast on N=%d", w.frontEnd, w.n)
+		}
 		contenders = append(contenders, servers.Contender{
-			Name:   fmt.Sprintf("%s N=%d", w.frontEnd, w.n),
-			Prefix: prefix(sandbox, "--frontend", w.frontEnd, "-n", strconv.Itoa(w.n)),
+			Name:   name,
+			Prefix: prefix(sandbox, "--frontend", w.frontEnd, "--fast", w.fast, "-n", strconv.Itoa(w.n)),
 		})
 	}
 	return contenders
