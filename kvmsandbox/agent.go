@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -248,7 +249,7 @@ func (s *session) disagreed(t *task) bool {
 }
 
 // snapshot returns what reads what the leader's call has read: data, one part of memory
-// after the other. The parts of a vector are where they are by now.
+// after the other. Where the parts of a vector were its memory says, if it still does.
 func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) func(uint64, []byte) bool {
 	type part struct {
 		at   uint64
@@ -266,6 +267,11 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 			continue
 		}
 		for k, a := range c.Args {
+			if a.Kind == frontend.AgentVector && !a.Out && args[k] != 0 {
+				for _, x := range s.vectorParts(leader, args[k], args[a.Count]) {
+					add(x[0], x[1])
+				}
+			}
 			if a.Kind == frontend.AgentBuffer && !a.Out && args[k] != 0 {
 				size := uint64(a.Size)
 				switch {
@@ -292,4 +298,21 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		_, err := s.ReadVariantMem(leader.id, addr, p)
 		return err == nil
 	}
+}
+
+// vectorParts returns the addresses and sizes of the parts of a struct iovec array of the
+// leader's, none when it cannot be read.
+func (s *session) vectorParts(leader *task, at, count uint64) [][2]uint64 {
+	if leader == nil || count > vhost.HotRanges {
+		return nil
+	}
+	raw := make([]byte, 16*count)
+	if _, err := s.ReadVariantMem(leader.id, at, raw); err != nil {
+		return nil
+	}
+	var parts [][2]uint64
+	for b := raw; len(b) > 0; b = b[16:] {
+		parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
+	}
+	return parts
 }

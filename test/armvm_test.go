@@ -120,8 +120,8 @@ func TestARM64(t *testing.T) {
 	if testing.Short() {
 		limit = armSmallLimit
 	}
-	passed, failed := set.run(t, limit, armStepLimit)
-	fmt.Fprintf(os.Stderr, "arm64: %d checks passed, %d failed, %d programs are not for it:\n", passed, failed, len(left))
+	passed, failed, skipped := set.run(t, limit, armStepLimit)
+	fmt.Fprintf(os.Stderr, "arm64: %d checks passed, %d failed, %d left out, %d programs are not for it:\n", passed, failed, skipped, len(left))
 	for _, name := range left {
 		fmt.Fprintf(os.Stderr, "arm64: LEFT OUT: %s: %s\n", name, armWithout[name])
 	}

@@ -51,8 +51,8 @@ const (
 	hotSize    = 64
 	hotArgs    = 8
 	hotArgSize = 8
-	// hotRanges is how many parts of memory a call may be about, hotMost how many bytes.
-	hotRanges = 16
+	// HotRanges is how many parts of memory a call may be about, hotMost how many bytes.
+	HotRanges = 16
 	hotMost   = 1 << 20
 )
 

@@ -106,7 +106,7 @@ func Header() string {
 		{"HOT_SIZE", hotSize},
 		{"HOT_ARGS", hotArgs},
 		{"HOT_ARG_SIZE", hotArgSize},
-		{"HOT_RANGES", hotRanges},
+		{"HOT_RANGES", HotRanges},
 		{"HOT_MOST", hotMost},
 		{"HOT_CALL", hotCall},
 		{"HOT_WAITS", hotWaits},

@@ -20,11 +20,11 @@ struct iovec {
 
 static const struct hot_call *hot(const struct agent *a, i64 nr)
 {
-	const struct hot_call *h = (const struct hot_call *)a->table + nr;
+	const struct hot_call *h = (const struct hot_call *)a->table;
 
-	if (nr < 0 || nr >= MV_HOT_CALLS || !(h->flags & MV_HOT_CALL))
+	if (nr < 0 || nr >= MV_HOT_CALLS || !(h[nr].flags & MV_HOT_CALL))
 		return 0;
-	return h;
+	return h + nr;
 }
 
 /* Whether a range is one of the program's. */
@@ -206,7 +206,7 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 		u64 now[6] = { arg[0], arg[1], arg[2], 0, arg[4], arg[5] };
 
 		ret = call6(nr, now);
-		if (ret || !arg[3])
+		if (ret || !(int32_t)arg[3])
 			return ret;
 	}
 	if (!a->alone)
@@ -258,10 +258,10 @@ static int lead(struct block *b, struct agent *a, struct ucontext *u)
 			ring_drop(&a->r);
 			return 0;
 		}
-		if (h->flags & MV_HOT_WAITS) {
-			ring_end(&a->r);
-			ring_await_readers(&a->r, a->r.seq - 1);
-		}
+		/* Nothing is made of which not all followers have said that they ask for it. */
+		if (h->flags & MV_HOT_WAITS)
+			if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
+				return 0;
 	}
 	b->signalled = 0;
 	ret = make(b, a, h, q.nr, q.arg);
@@ -306,7 +306,7 @@ static int same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
 }
 
 /* Keeps the leader's request for a report. */
-static int differ(struct block *b, struct agent *a, const struct request *q)
+static int differ(struct agent *a, const struct request *q)
 {
 	u32 i;
 
@@ -317,12 +317,12 @@ static int differ(struct block *b, struct agent *a, const struct request *q)
 		a->lead[i] = q->arg[i];
 	a->lead_bytes = q->bytes;
 	a->differs = MV_DIFFERS_CALL;
-	(void)b;
 	return 0;
 }
 
-/* Compares the rest of the request's record with the program's memory. */
-static int same_bytes(struct ring *r, const struct ranges *g)
+/* Copies the rest of the record to ranges of the program's memory, or else compares it with
+ * them; 0 if it differs, or some of the memory is not there. */
+static int get(struct ring *r, const struct ranges *g, int copies)
 {
 	u32 i;
 
@@ -335,31 +335,7 @@ static int same_bytes(struct ring *r, const struct ranges *g)
 
 			if (n > left)
 				n = left;
-			if (!n || vhost_compare(p, (void *)at, n))
-				return 0;
-			ring_took(r, n);
-			at += n;
-			left -= n;
-		}
-	}
-	return 1;
-}
-
-/* Copies the rest of the result's record to the program's memory. */
-static int take(struct ring *r, const struct ranges *g)
-{
-	u32 i;
-
-	for (i = 0; i < g->count; i++) {
-		u64 at = g->of[i].at, left = g->of[i].size;
-
-		while (left) {
-			const u8 *p;
-			u64 n = ring_piece(r, &p);
-
-			if (n > left)
-				n = left;
-			if (!n || vhost_copy((void *)at, p, n))
+			if (!n || (copies ? vhost_copy((void *)at, p, n) : vhost_compare((void *)at, p, n)))
 				return 0;
 			ring_took(r, n);
 			at += n;
@@ -389,7 +365,7 @@ static void translate(const struct agent *a, const struct hot_call *h, const str
 }
 
 /* The result of the call that was compared. 0: it is the monitor's after all. */
-static int receive(struct block *b, struct agent *a, const struct hot_call *h, const struct request *q,
+static int receive(struct agent *a, const struct hot_call *h, const struct request *q,
 		   const u64 *arg, struct ucontext *u)
 {
 	struct ring_record rec;
@@ -403,11 +379,15 @@ static int receive(struct block *b, struct agent *a, const struct hot_call *h, c
 		a->interval = 0;
 		return 0;
 	}
-	if (rec.kind != MV_RECORD_RESULT || ring_take(&a->r, &x, sizeof(x)) || !collect(a, h, arg, MV_HOT_OUT, out))
-		return differ(b, a, q);
+	if (rec.kind != MV_RECORD_RESULT || rec.length < sizeof(x) || ring_take(&a->r, &x, sizeof(x))) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	if (!collect(a, h, arg, MV_HOT_OUT, out))
+		return differ(a, q);
 	cut(h, x.ret, out);
-	if (out->bytes != x.bytes || !take(&a->r, out))
-		return differ(b, a, q);
+	if (out->bytes != x.bytes || !get(&a->r, out, 1))
+		return differ(a, q);
 	translate(a, h, out);
 	if (ring_done(&a->r))
 		return 0;
@@ -415,7 +395,7 @@ static int receive(struct block *b, struct agent *a, const struct hot_call *h, c
 	return 1;
 }
 
-static int follow(struct block *b, struct agent *a, struct ucontext *u)
+static int follow(struct agent *a, struct ucontext *u)
 {
 	const struct hot_call *h;
 	struct ring_record rec;
@@ -430,16 +410,18 @@ static int follow(struct block *b, struct agent *a, struct ucontext *u)
 		a->interval = 0;
 		return 0;
 	}
-	if (rec.kind != MV_RECORD_REQUEST || ring_take(&a->r, &q, sizeof(q)))
+	if (rec.kind != MV_RECORD_REQUEST || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
+		ring_fail(&a->r, RING_EVENT);
 		return 0;
+	}
 	arguments(u, arg);
 	h = hot(a, q.nr);
 	if (!h || q.nr != (i64)u->rax || !same_arguments(h, q.arg, arg) || !collect(a, h, arg, MV_HOT_IN, in) ||
-	    in->bytes != q.bytes || !same_bytes(&a->r, in))
-		return differ(b, a, &q);
+	    in->bytes != q.bytes || !get(&a->r, in, 0))
+		return differ(a, &q);
 	if (ring_done(&a->r))
 		return 0;
-	return receive(b, a, h, &q, arg, u);
+	return receive(a, h, &q, arg, u);
 }
 
 int agent_call(struct block *b, struct ucontext *u)
@@ -448,7 +430,7 @@ int agent_call(struct block *b, struct ucontext *u)
 
 	if (!a->interval || a->differs)
 		return 0;
-	if (a->follows ? follow(b, a, u) : lead(b, a, u)) {
+	if (a->follows ? follow(a, u) : lead(b, a, u)) {
 		a->calls++;
 		return 1;
 	}
@@ -469,7 +451,7 @@ void agent_stops(struct block *b)
 
 /* The interval is over. A follower that has come to its end otherwise than by a call finds
  * out now whether its leader has made no other call, either. */
-static void end_interval(struct block *b, struct agent *a)
+static void end_interval(struct agent *a)
 {
 	struct ring_record rec;
 	struct request q;
@@ -484,8 +466,10 @@ static void end_interval(struct block *b, struct agent *a)
 		return;
 	if (rec.kind == MV_RECORD_CLOSED)
 		ring_done(&a->r);
-	else if (!ring_take(&a->r, &q, sizeof(q)))
-		differ(b, a, &q);
+	else if (rec.kind == MV_RECORD_REQUEST && rec.length >= sizeof(q) && !ring_take(&a->r, &q, sizeof(q)))
+		differ(a, &q);
+	else
+		ring_fail(&a->r, RING_EVENT);
 }
 
 void agent_resumes(struct block *b)
@@ -495,7 +479,7 @@ void agent_resumes(struct block *b)
 	if (a->fresh)
 		open_ring(a);
 	if (a->closes)
-		end_interval(b, a);
+		end_interval(a);
 	if (a->grant)
 		a->interval = 1;
 	a->grant = 0;
