@@ -27,6 +27,8 @@ esac
 command -v apt-get >/dev/null 2>&1 || die "this is not Debian; put into $dir by hand: $by_hand"
 
 mkdir -p "$(dirname "$dir")"
+# Absolute: to apt a relative directory is one of /.
+dir=$(cd "$(dirname "$dir")" && pwd)/${dir##*/}
 tmp=$(mktemp -d "$dir.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
