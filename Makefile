@@ -12,8 +12,8 @@ ARM64_KERNEL  := .tools/arm64
 # Bounds that keep a hang from lasting for ever; no test depends on them.
 TEST_TIMEOUT  ?= 20m
 SOAK_TIMEOUT  ?= 4h
-SVM_TIMEOUT   ?= 20m
-ARM64_TIMEOUT ?= 20m
+SVM_TIMEOUT   ?= 2h
+ARM64_TIMEOUT ?= 4h
 # More arguments for go test, e.g. TESTFLAGS='-v -run Fork'.
 TESTFLAGS     ?=
 

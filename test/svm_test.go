@@ -10,12 +10,11 @@ import (
 	"github.com/multivar/multivar/internal/machine"
 )
 
-// svmLimit bounds the machine, boot and all commands included, svmSmallLimit with the
-// small set, and svmStepLimit a command. On an idle host they take a fifth of that.
+// svmPatience bounds the boot, and what is between the ends of two commands, svmStepLimit a
+// command.
 const (
-	svmLimit      = 15 * time.Minute
-	svmSmallLimit = 5 * time.Minute
-	svmStepLimit  = 3 * time.Minute
+	svmPatience  = 5 * time.Minute
+	svmStepLimit = 3 * time.Minute
 )
 
 // svmPackages are packages whose tests are run in the machine, too. They need
@@ -57,11 +56,7 @@ func TestSVM(t *testing.T) {
 	set.addMutants(t)
 	set.addHostile(t)
 	set.addPrograms(t)
-	limit := svmLimit
-	if testing.Short() {
-		limit = svmSmallLimit
-	}
-	set.run(t, limit, svmStepLimit)
+	set.run(t, svmPatience, svmStepLimit)
 }
 
 // svmDoctor checks that kvmsandbox knows SVM when it sees it.

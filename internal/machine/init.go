@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -23,38 +22,79 @@ const defaultLimit = time.Minute
 // maxOutput is how much of each stream of a command is kept.
 const maxOutput = 1 << 20
 
-// Init is the machine's first process. It sets the machine up, runs the commands,
-// tells their results and switches the machine off. It does not return.
+// server is the name, as its arguments have it, of the process that runs the commands.
+const server = "machine-commands"
+
+// Inside tells whether this is one of the processes that run a machine, which have to call
+// Init.
+func Inside() bool { return os.Getpid() == 1 || serves() }
+
+// serves tells whether this is the process that runs the commands.
+func serves() bool { return os.Args[0] == server && os.Getppid() == 1 }
+
+// Init is what the machine's own processes do. The first one sets the machine up, has a
+// second one run the commands and tell their results, and switches the machine off. It does
+// not return.
 //
-// Precondition: this is process 1 of a machine that Run has made.
+// Commands are children of the second process, in its session and in groups of their own,
+// as those of a shell are. To the kernel children of process 1 are orphans, whose stops by
+// SIGTSTP it ignores.
+//
+// Precondition: Inside.
 func Init() {
-	if os.Getpid() != 1 {
-		panic("machine.Init is not process 1")
+	switch {
+	case os.Getpid() == 1:
+		first()
+	case serves():
+		g, err := newGuest()
+		if err == nil {
+			err = g.serve()
+		}
+		if err != nil {
+			g.tell(message{Failure: err.Error()})
+		}
+		os.Exit(0)
+	default:
+		panic("machine.Init is not in a machine")
 	}
-	results, err := os.OpenFile(resultsDevice, os.O_WRONLY, 0)
+}
+
+// first is process 1.
+func first() {
+	g, err := newGuest()
 	if err != nil {
 		// devtmpfs may not be mounted yet.
 		_ = syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, "")
-		results, err = os.OpenFile(resultsDevice, os.O_WRONLY, 0)
+		g, err = newGuest()
 	}
 	if err == nil {
-		g := &guest{results: results}
-		if err := g.serve(); err != nil {
+		if err := g.start(); err != nil {
 			g.tell(message{Failure: err.Error()})
 		}
 		// What is not sent yet would be lost.
-		_ = unix.DrainTerminal(int(results.Fd()))
+		_ = unix.DrainTerminal(int(g.results.Fd()))
 	}
 	syscall.Sync()
 	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	select {}
 }
 
-// guest is the first process's view.
-type guest struct{ results io.Writer }
+// guest is the view of the machine's own processes. Nil tells nothing.
+type guest struct{ results *os.File }
+
+func newGuest() (*guest, error) {
+	results, err := os.OpenFile(resultsDevice, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &guest{results: results}, nil
+}
 
 // tell sends a message.
 func (g *guest) tell(m message) {
+	if g == nil {
+		return
+	}
 	p, err := json.Marshal(m)
 	if err != nil {
 		p = []byte(`{"Failure":"a message cannot be encoded"}`)
@@ -62,17 +102,42 @@ func (g *guest) tell(m message) {
 	_, _ = fmt.Fprintf(g.results, "%s%s\n", messageMark, p)
 }
 
-func (g *guest) serve() error {
-	p, err := os.ReadFile(jobFile)
+// start sets the machine up and has another process run the commands until it ends.
+func (g *guest) start() error {
+	j, err := readJob()
 	if err != nil {
 		return err
 	}
-	var j job
-	if err := json.Unmarshal(p, &j); err != nil {
-		return fmt.Errorf("%s: %w", jobFile, err)
-	}
 	if err := setUp(j.Modules); err != nil {
 		return err
+	}
+	cmd := exec.Cmd{Path: "/init", Args: []string{server}, SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
+func readJob() (j job, err error) {
+	p, err := os.ReadFile(jobFile)
+	if err != nil {
+		return j, err
+	}
+	if err := json.Unmarshal(p, &j); err != nil {
+		return j, fmt.Errorf("%s: %w", jobFile, err)
+	}
+	return j, nil
+}
+
+// serve runs the commands.
+func (g *guest) serve() error {
+	j, err := readJob()
+	if err != nil {
+		return err
+	}
+	// What commands leave behind has to be waited for.
+	if err := unix.AdoptOrphans(); err != nil {
+		return fmt.Errorf("adopt orphans: %w", err)
 	}
 	// Commands are looked up in it.
 	if err := os.Setenv("PATH", "/bin"); err != nil {
@@ -177,7 +242,7 @@ func (c *Command) run() (r Result) {
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=/bin", "HOME=/tmp", "LC_ALL=C"}, c.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if len(c.Stdin) > 0 {
 		cmd.Stdin = bytes.NewReader(c.Stdin)
 	}
@@ -201,9 +266,9 @@ func (c *Command) run() (r Result) {
 	return r
 }
 
-// killAll kills every process of the machine but this one.
+// killAll kills every process of the machine but its own two.
 func killAll() error {
-	if os.Getpid() != 1 {
+	if !serves() {
 		return syscall.EPERM
 	}
 	return syscall.Kill(-1, syscall.SIGKILL)

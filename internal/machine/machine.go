@@ -31,7 +31,7 @@ type Command struct {
 	Env []string
 	// Dir is the working directory, which is made if it is not there; /tmp if empty.
 	Dir string
-	// Limit ends a command that hangs; 0 is a minute.
+	// Limit, by the machine's clock, ends a command that hangs; 0 is a minute.
 	Limit time.Duration
 }
 
@@ -56,7 +56,7 @@ type Config struct {
 	// Kernel is a directory with a kernel, vmlinuz, and its modules, as
 	// internal/deps/kernel.sh makes it. When it has a busybox, the machine has that.
 	Kernel string
-	// Init is a static program that calls [Init] when it is process 1.
+	// Init is a static program that calls [Init] when it is [Inside].
 	Init string
 	// Files are put into the machine: where, and the file of this host. Programs
 	// have to be static.
@@ -71,6 +71,9 @@ type Config struct {
 	Booted func(time.Duration)
 	// Done, when set, is told each result as soon as it is there.
 	Done func(i int, r Result)
+	// Patience is how long, by this host's clock, the machine may tell nothing: to boot, and
+	// from the end of a command to that of the next one. 0 is for ever.
+	Patience time.Duration
 	// Emulator is the kind's if it is empty.
 	Emulator string
 }
@@ -216,6 +219,14 @@ func (cfg *Config) boot(ctx context.Context, emulator string, args []string) ([]
 	// The emulator is killed when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	heard := func() {}
+	if cfg.Patience > 0 {
+		alarm := time.AfterFunc(cfg.Patience, func() { cancel(fmt.Errorf("it told nothing for %v", cfg.Patience)) })
+		defer alarm.Stop()
+		heard = func() { alarm.Reset(cfg.Patience) }
+	}
 	cmd := exec.CommandContext(ctx, emulator, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	console := &tail{next: cfg.Console}
@@ -230,7 +241,7 @@ func (cfg *Config) boot(ctx context.Context, emulator string, args []string) ([]
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	results, err := cfg.collect(stdout, start)
+	results, err := cfg.collect(stdout, start, heard)
 	waitErr := cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -245,13 +256,15 @@ func (cfg *Config) boot(ctx context.Context, emulator string, args []string) ([]
 	return results, fmt.Errorf("machine ended after %d of %d commands: %w; its last words:\n%s", len(results), len(cfg.Commands), waitErr, console.text())
 }
 
-// collect reads what the machine's first process says until there is no more.
-func (cfg *Config) collect(r io.Reader, start time.Time) (results []Result, err error) {
+// collect reads what the machine's processes say until there is no more, and calls heard
+// for each message.
+func (cfg *Config) collect(r io.Reader, start time.Time, heard func()) (results []Result, err error) {
 	lines := bufio.NewReader(r)
 	for {
 		line, readErr := lines.ReadString('\n')
 		// What else comes this way (firmware, a kernel that panics) is no message.
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), messageMark); ok && err == nil {
+			heard()
 			results, err = cfg.take(text, results, start)
 		}
 		if readErr != nil {
@@ -282,7 +295,7 @@ func (cfg *Config) take(text string, results []Result, start time.Time) ([]Resul
 	return results, nil
 }
 
-// message is what the first process tells, one in a line behind messageMark.
+// message is what the machine's processes tell, one in a line behind messageMark.
 type message struct {
 	Booted  bool    `json:",omitempty"`
 	Failure string  `json:",omitempty"`
@@ -291,7 +304,7 @@ type message struct {
 
 const messageMark = "machine "
 
-// job is what the first process is told.
+// job is what the machine's processes are told.
 type job struct {
 	Modules  []string
 	Commands []Command

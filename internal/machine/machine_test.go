@@ -64,6 +64,8 @@ func TestRun(t *testing.T) {
 		{"fails", `echo 'machine {"Failure":"load kvm: no"}'`, 0, "machine: load kvm: no"},
 		{"nonsense", `echo 'machine {'; echo '` + first + `'`, 0, "message of the machine"},
 		{"hangs", `echo '` + first + `'; exec sleep 1000`, 1, "1 of 2 commands: enough"},
+		{"tells nothing more", `echo '` + first + `'; while echo noise; do sleep 0.1; done`, 1, "1 of 2 commands: it told nothing for 2s"},
+		{"takes long", `sleep 1.5; echo '` + first + `'; sleep 1.5; echo '` + second + `'`, 2, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -72,6 +74,9 @@ func TestRun(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			told, booted := 0, false
+			if c.name == "tells nothing more" || c.name == "takes long" {
+				cfg.Patience = 2 * time.Second
+			}
 			cfg.Booted = func(time.Duration) { booted = true }
 			cfg.Done = func(i int, r Result) {
 				if i != told || i == 0 && (r.Status != 3 || string(r.Stdout) != "hi") || i == 1 && (r.Signal != syscall.SIGSEGV || !r.TimedOut) {
@@ -243,8 +248,11 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// Nothing of what process 1 may do is done elsewhere.
-func TestNotProcess1(t *testing.T) {
+// Nothing of what a machine's processes may do is done elsewhere.
+func TestNotInside(t *testing.T) {
+	if Inside() {
+		t.Fatal("Inside")
+	}
 	if err := killAll(); err != syscall.EPERM {
 		t.Fatalf("killAll: %v", err)
 	}

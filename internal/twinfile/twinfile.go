@@ -62,7 +62,8 @@ func (Files) Truncate(f frontend.File, size int64) error {
 	return nil
 }
 
-// CopyRange implements frontend.Twins. Zeros behind the end of dst become a hole.
+// CopyRange implements frontend.Twins. Zeros become a hole: a file that has grown by call is
+// mostly that, and what a twin has of it takes memory.
 func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 	_, _, size, _, err := unix.FileStat(int(dst))
 	if err != nil {
@@ -78,10 +79,10 @@ func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 		if got == 0 {
 			break
 		}
-		if off < size || !isZero(p[:got]) {
-			if _, err := unix.WriteAt(int(dst), p[:got], off); err != nil {
-				return fmt.Errorf("write file %d: %w", dst, err)
-			}
+		if err := put(int(dst), p[:got], off, size); err != nil {
+			return fmt.Errorf("write file %d: %w", dst, err)
+		}
+		if !isZero(p[:got]) {
 			size = max(size, off+int64(got))
 		}
 		off += int64(got)
@@ -93,6 +94,20 @@ func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 		}
 	}
 	return nil
+}
+
+// put writes p at off into a file of this size, zeros as a hole. Where the file ends before
+// zeros it stays as it is.
+func put(fd int, p []byte, off, size int64) error {
+	if isZero(p) {
+		n := min(int64(len(p)), size-off)
+		if n <= 0 || unix.PunchHole(fd, off, n) == nil {
+			return nil
+		}
+		p = p[:n] // a file system may know no holes
+	}
+	_, err := unix.WriteAt(fd, p, off)
+	return err
 }
 
 // isZero reports whether p holds nothing but zeros.

@@ -13,3 +13,6 @@ const (
 	SysPoll      = sys.SYS_POLL
 	SysArchPrctl = sys.SYS_ARCH_PRCTL
 )
+
+// semCountAt is where struct semid64_ds has sem_nsems (arch/x86/include/uapi/asm/sembuf.h).
+const semCountAt = 80

@@ -149,6 +149,9 @@ func Writable(fd int) bool {
 	return err == nil && flags&sys.O_ACCMODE != sys.O_RDONLY
 }
 
+// AdoptOrphans makes the calling process the parent of those descendants whose own has ended.
+func AdoptOrphans() error { return sys.Prctl(sys.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
 // Memfd returns an anonymous file of size bytes (close-on-exec).
 func Memfd(name string, size int64) (int, error) {
 	fd, err := sys.MemfdCreate(name, sys.MFD_CLOEXEC)

@@ -10,13 +10,12 @@ import (
 )
 
 // Commands of semctl(2) and msgctl(2), and where their results hold what is asked for
-// (include/uapi/linux/sem.h and msg.h, arch/x86/include/uapi/asm/sembuf.h).
+// (include/uapi/linux/sem.h and msg.h). Where semCountAt is depends on the architecture.
 const (
 	ipcInfo    = 3
 	semStatAny = 20
 	shmStatAny = 15
 
-	semCountAt   = 80 // sem_nsems of struct semid64_ds
 	semOpMaxAt   = 20 // semopm of struct seminfo
 	messageMaxAt = 8  // msgmax of struct msginfo
 	segmentAt    = 48 // shm_segsz of struct shmid64_ds

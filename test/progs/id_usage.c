@@ -33,7 +33,7 @@ int main(void)
 	CHECK(sysinfo(&si) == 0 && si.totalram > 0 && si.procs > 0 && si.uptime > 0);
 	printf("uptime %ld free %lu procs %u\n", si.uptime, si.freeram, si.procs);
 	struct utsname u;
-	CHECK(uname(&u) == 0 && strcmp(u.sysname, "Linux") == 0 && strcmp(u.machine, "x86_64") == 0);
+	CHECK(uname(&u) == 0 && strcmp(u.sysname, "Linux") == 0 && strcmp(u.machine, MACHINE) == 0);
 	printf("uname %s %s %s\n", u.sysname, u.nodename, u.release);
 	char host[256];
 	CHECK(gethostname(host, sizeof host) == 0 && strcmp(host, u.nodename) == 0);

@@ -24,7 +24,7 @@ static void flags(void)
 	CHECK_ERR(write(p[1], "x", 1), EPIPE);
 	CHECK(close(p[1]) == 0);
 
-	CHECK(pipe2(p, 040000) == 0); /* O_DIRECT: packets */
+	CHECK(pipe2(p, O_DIRECT) == 0); /* packets */
 	CHECK(write(p[1], "one", 3) == 3 && write(p[1], "second", 6) == 6);
 	CHECK(read(p[0], buf, sizeof buf) == 3 && read(p[0], buf, 2) == 2);
 	CHECK(close(p[1]) == 0 && read(p[0], buf, 1) == 0 && close(p[0]) == 0);

@@ -53,11 +53,14 @@ int main(void)
 		char *p;
 		int (*f)(void);
 	} code = {.p = p + 8 * PAGE};
-	memcpy(code.p, "\xb8\x05\x00\x00\x00\xc3", 6);
+	static const unsigned char ret5[] = CODE_RETURNS(5), ret6[] = CODE_RETURNS(6);
+	memcpy(code.p, ret5, sizeof ret5);
+	__builtin___clear_cache(code.p, code.p + sizeof ret5);
 	CHECK(mprotect(code.p, PAGE, PROT_READ | PROT_EXEC) == 0);
 	CHECK(code.f() == 5);
 	CHECK(mprotect(code.p, PAGE, PROT_READ | PROT_WRITE) == 0);
-	code.p[1] = 6;
+	memcpy(code.p, ret6, sizeof ret6);
+	__builtin___clear_cache(code.p, code.p + sizeof ret6);
 	if (sigsetjmp(back, 1) == 0) {
 		code.f();
 		CHECK(!"ran code that is not executable");

@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	CHECK(close(fd) == 0);
 
 	/* Code from a file: mapped executable, called, replaced, called again. */
-	static const unsigned char ret7[] = {0xb8, 7, 0, 0, 0, 0xc3}, ret9[] = {0xb8, 9, 0, 0, 0, 0xc3};
+	static const unsigned char ret7[] = CODE_RETURNS(7), ret9[] = CODE_RETURNS(9);
 	put_file("code", ret7, sizeof ret7, 0755);
 	fd = open("code", O_RDONLY);
 	union {

@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 	for (char *line = text; *line; line = strchr(line, '\n') + 1) {
 		unsigned long from, to;
 		CHECK(sscanf(line, "%lx-%lx", &from, &to) == 2);
-		if (from >> 47 == 0)
+		if (from >> 48 == 0)
 			sum += to - from;
 	}
 	CHECK(sum < 1ul << 30);

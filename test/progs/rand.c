@@ -41,7 +41,7 @@ int main(void)
 	}
 	reap_exit(child, 0);
 	CHECK(getauxval(AT_PAGESZ) == PAGE && getauxval(AT_SECURE) == 0 && getauxval(AT_UID) == getuid());
-	CHECK(strcmp((char *)getauxval(AT_PLATFORM), "x86_64") == 0);
+	CHECK(strcmp((char *)getauxval(AT_PLATFORM), MACHINE) == 0);
 	CHECK(getauxval(AT_CLKTCK) == (unsigned long)sysconf(_SC_CLK_TCK));
 	return 0;
 }

@@ -4,7 +4,11 @@
 
 static long raw_clone(unsigned long flags, pid_t *ptid, pid_t *ctid)
 {
+#ifdef __aarch64__
+	return syscall(SYS_clone, flags, NULL, ptid, 0UL, ctid);
+#else
 	return syscall(SYS_clone, flags, NULL, ptid, ctid, 0UL);
+#endif
 }
 
 struct clone3_args {

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-enum { MANY = 100, TURNS = 200, SMALL = 64 << 10 };
+enum { MANY = 100, TURNS = 200, SMALL = 128 << 10 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

@@ -6,7 +6,7 @@
 #include "check.h"
 #include <pthread.h>
 
-enum { MANY = 500, AT_ONCE = 4, SMALL = 64 << 10 };
+enum { MANY = 500, AT_ONCE = 4, SMALL = 128 << 10 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

@@ -37,7 +37,7 @@ import (
 const statusFailed = 125
 
 func main() {
-	if os.Getpid() == 1 {
+	if machine.Inside() {
 		machine.Init()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
