@@ -99,6 +99,29 @@ func TestBacktraces(t *testing.T) {
 	}
 }
 
+// TestBacktraceNames: functions have the names of their source, in a program that knows
+// their lines and in one that does not.
+func TestBacktraceNames(t *testing.T) {
+	for _, flag := range []string{"-g", "-O1"} {
+		shelf := threaded(t, "shelf"+flag, tool(t, "g++"), "-std=c++17", "-Wall", "-Wextra", "-Werror", flag, "-o", "OUT", "progs/shelf.cc")
+		r, d := reported(t, Run{N: 2, Args: []string{shelf}, Flags: []string{"--policy", "comprehensive"}})
+		names := []string{"shop::shelf<long>::innermost(int, char const*) const", "shop::outermost(shop::shelf<long> const&)", "main"}
+		for i := range d.Sides {
+			if !calledBy(&d, i, names) {
+				t.Errorf("%s, side %d: %v", flag, i, functions(&d, i))
+			}
+		}
+		for _, name := range names {
+			if !strings.Contains(r.Stderr, name) {
+				t.Errorf("%s: no %q in\n%s", flag, name, r.Stderr)
+			}
+		}
+		if strings.Contains(r.Stderr, "_ZN") {
+			t.Errorf("%s", r.Stderr)
+		}
+	}
+}
+
 // TestBacktraceOfALeaderThatHasGoneOn: where it made the call is known all the same.
 func TestBacktraceOfALeaderThatHasGoneOn(t *testing.T) {
 	_, d := reported(t, Run{N: 2, Args: []string{program(t, "trace", dynamic, "-g"), "plain"}})

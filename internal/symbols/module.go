@@ -315,7 +315,7 @@ func (m *Module) Code(addr, n uint64) []byte {
 // Table returns the module's rules for unwinding.
 func (m *Module) Table() *unwind.Table { return m.table }
 
-// Symbol names the function or the variable at addr.
+// Symbol names the function or the variable at addr as the linker does.
 func (m *Module) Symbol(addr uint64) (name string, offset uint64, ok bool) {
 	if m.debug != nil {
 		if name, offset, ok = m.debug.Symbol(addr); ok {

@@ -54,12 +54,13 @@ type Place struct {
 // Executable reports whether code can run there.
 func (p Place) Executable() bool { return p.Mapping != nil && p.Mapping.Prot&protExec != 0 }
 
-// Symbol names the function or variable at the place.
+// Symbol names the function or variable at the place as its source does.
 func (p Place) Symbol() (name string, offset uint64, ok bool) {
 	if p.Module == nil {
 		return "", 0, false
 	}
-	return p.Module.Symbol(p.Addr)
+	name, offset, ok = p.Module.Symbol(p.Addr)
+	return readable(name), offset, ok
 }
 
 // Find returns the place of an address of a variant.
