@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -76,8 +77,8 @@ type traceEvent struct {
 // readTrace reads a trace and fails unless its slices nest.
 func readTrace(t *testing.T, file string) []traceEvent {
 	t.Helper()
-	var trace struct{ TraceEvents []traceEvent }
-	if err := json.Unmarshal([]byte(contents(t, file)), &trace); err != nil {
+	var events []traceEvent
+	if err := json.Unmarshal([]byte(contents(t, file)), &events); err != nil {
 		t.Fatal(err)
 	}
 	type slice struct {
@@ -85,7 +86,7 @@ func readTrace(t *testing.T, file string) []traceEvent {
 		name     string
 	}
 	threads := map[string][]slice{}
-	for _, e := range trace.TraceEvents {
+	for _, e := range events {
 		if e.Ph != "X" {
 			continue
 		}
@@ -118,7 +119,7 @@ func readTrace(t *testing.T, file string) []traceEvent {
 			open = append(open, s)
 		}
 	}
-	return trace.TraceEvents
+	return events
 }
 
 // A trace has a process for each variant, and in each of them the same calls.
@@ -164,6 +165,38 @@ func TestTraceOfDivergence(t *testing.T) {
 	}
 	if !slices.ContainsFunc(readTrace(t, file), func(e traceEvent) bool { return e.Name == "divergence" && e.Pid == 2 }) {
 		t.Errorf("no divergence in\n%s", clip(contents(t, file)))
+	}
+}
+
+// A trace can be opened whatever has ended the session: of the program, of a monitor that
+// can end it, and of one that cannot.
+func TestTraceOfKilled(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{0, syscall.SIGTERM, syscall.SIGKILL} {
+		file := filepath.Join(scratch(t), "trace")
+		p := start(t, Run{N: 2, Flags: []string{"--trace", file}, Args: []string{"sh", "-c", "echo $$; while kill -0 $$; do :; done"}})
+		p.waitFor(t, "events", func() bool { st, err := os.Stat(file); return err == nil && st.Size() > 100<<10 })
+		who := p.pid()
+		if sig == 0 {
+			pid, err := strconv.Atoi(strings.TrimSpace(p.stdout.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			who, sig = pid, syscall.SIGTERM
+		}
+		if err := syscall.Kill(who, sig); err != nil {
+			t.Fatal(err)
+		}
+		p.wait(t)
+		calls := 0
+		for _, e := range readTrace(t, file) {
+			if e.Cat == "call" && e.Name == "kill" {
+				calls++
+			}
+		}
+		if calls < 100 {
+			t.Errorf("%v: %d calls", sig, calls)
+		}
 	}
 }
 

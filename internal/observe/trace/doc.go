@@ -2,6 +2,6 @@
 // Perfetto (ui.perfetto.dev) and chrome://tracing open: variants are its processes, threads
 // its threads, calls and waits its slices.
 //
-// The file is written as the session goes on; what is kept in memory are the names of the
-// threads that live and a buffer.
+// The file is written as the session goes on, and can be opened whenever it ends; what is
+// kept in memory are the names of the threads that live and a buffer.
 package trace

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,11 +15,18 @@ import (
 
 // Writer writes a trace. It is a timing.Sink, and not safe for concurrent use.
 type Writer struct {
-	out *bufio.Writer
+	out io.Writer
+	// file is out when what was written can be overwritten, and at is where its next event
+	// goes: where the end of the array is until then.
+	file io.WriterAt
+	at   int64
 	// names are those that the trace has for threads.
 	names map[key]string
-	line  []byte
-	err   error
+	// events are those that have not been written, whole.
+	events []byte
+	// written is when some were.
+	written time.Duration
+	err     error
 }
 
 type key struct {
@@ -28,28 +34,45 @@ type key struct {
 	id      uint32
 }
 
-// bufferSize is how much is kept before it is written.
-const bufferSize = 64 << 10
+// Events are written when there are more bytes than bufferSize, or, as soon as there is
+// another one, when a session has gone on for bufferTime.
+const (
+	bufferSize = 64 << 10
+	bufferTime = time.Second
+)
 
-// New begins a trace of a session with so many variants.
+// end is the end of the array of events.
+const end = "\n]\n"
+
+// New begins a trace of a session with so many variants. The trace is an array of events,
+// which viewers take without its end. When w is a file with a position, the end is always
+// there: a trace whose writer was killed is whole JSON up to the events that were written.
 func New(w io.Writer, variants int) *Writer {
-	t := &Writer{out: bufio.NewWriterSize(w, bufferSize), names: make(map[key]string)}
-	_, t.err = t.out.WriteString(`{"displayTimeUnit":"ns","traceEvents":[`)
+	t := &Writer{out: w, names: make(map[key]string)}
+	if f, ok := w.(interface {
+		io.WriterAt
+		io.Seeker
+	}); ok {
+		if at, err := f.Seek(0, io.SeekCurrent); err == nil {
+			t.file, t.at = f, at
+		}
+	}
+	t.events = append(t.events, '[')
 	for v := range variants {
 		name := fmt.Sprintf("variant %d", v)
 		if v == frontend.Leader {
 			name += " (leader)"
 		}
 		if v > 0 {
-			t.line = append(t.line, ',')
+			t.events = append(t.events, ',')
 		}
-		t.line = append(t.line, '\n')
-		t.line = appendHead(t.line, "M", "process_name", process(v), 0)
-		t.line = append(appendString(append(t.line, `,"args":{"name":`...), name), "}}"...)
-		t.line = appendHead(append(t.line, ",\n"...), "M", "process_sort_index", process(v), 0)
-		t.line = append(strconv.AppendInt(append(t.line, `,"args":{"sort_index":`...), int64(v), 10), "}}"...)
+		t.events = append(t.events, '\n')
+		t.events = appendHead(t.events, "M", "process_name", process(v), 0)
+		t.events = append(appendString(append(t.events, `,"args":{"name":`...), name), "}}"...)
+		t.events = appendHead(append(t.events, ",\n"...), "M", "process_sort_index", process(v), 0)
+		t.events = append(strconv.AppendInt(append(t.events, `,"args":{"sort_index":`...), int64(v), 10), "}}"...)
 	}
-	t.flush()
+	t.write("")
 	return t
 }
 
@@ -77,6 +100,10 @@ func (t *Writer) Step(s *timing.Step) {
 		t.instant(s, "divergence", "g")
 	case libmultivar.TaskEnded:
 		delete(t.names, key{s.Variant, s.ID})
+	}
+	if len(t.events) > bufferSize || len(t.events) > 0 && s.At-t.written > bufferTime {
+		t.write("")
+		t.written = s.At
 	}
 }
 
@@ -117,50 +144,56 @@ func (t *Writer) name(s *timing.Step) {
 		return
 	}
 	t.names[k] = name
-	t.line = appendHead(append(t.line, ",\n"...), "M", "thread_name", process(s.Variant), s.Thread)
-	t.line = append(appendString(append(t.line, `,"args":{"name":`...), name), "}}"...)
+	t.events = appendHead(append(t.events, ",\n"...), "M", "thread_name", process(s.Variant), s.Thread)
+	t.events = append(appendString(append(t.events, `,"args":{"name":`...), name), "}}"...)
 }
 
 // slice begins a slice of the thread of s; end ends it.
 func (t *Writer) slice(s *timing.Step, name, category string, from, to time.Duration) {
-	t.line = appendHead(append(t.line, ",\n"...), "X", name, process(s.Variant), s.Thread)
-	t.line = append(append(append(t.line, `,"cat":"`...), category...), `","ts":`...)
-	t.line = appendMicroseconds(t.line, from)
-	t.line = appendMicroseconds(append(t.line, `,"dur":`...), to-from)
+	t.events = appendHead(append(t.events, ",\n"...), "X", name, process(s.Variant), s.Thread)
+	t.events = append(append(append(t.events, `,"cat":"`...), category...), `","ts":`...)
+	t.events = appendMicroseconds(t.events, from)
+	t.events = appendMicroseconds(append(t.events, `,"dur":`...), to-from)
 }
 
-// end ends an event with these arguments and writes it.
+// end ends an event with these arguments.
 func (t *Writer) end(args string) {
 	if args != "" {
-		t.line = append(append(append(t.line, `,"args":{`...), args...), '}')
+		t.events = append(append(append(t.events, `,"args":{`...), args...), '}')
 	}
-	t.line = append(t.line, '}')
-	t.flush()
+	t.events = append(t.events, '}')
 }
 
 // instant writes an event without duration: of a thread (scope t) or of all (g).
 func (t *Writer) instant(s *timing.Step, name, scope string) {
 	t.name(s)
-	t.line = appendHead(append(t.line, ",\n"...), "i", name, process(s.Variant), s.Thread)
-	t.line = append(append(append(t.line, `,"s":"`...), scope...), `","ts":`...)
-	t.line = appendMicroseconds(t.line, s.At)
+	t.events = appendHead(append(t.events, ",\n"...), "i", name, process(s.Variant), s.Thread)
+	t.events = append(append(append(t.events, `,"s":"`...), scope...), `","ts":`...)
+	t.events = appendMicroseconds(t.events, s.At)
 	t.end("")
 }
 
-func (t *Writer) flush() {
-	if t.err == nil {
-		_, t.err = t.out.Write(t.line)
+// write writes the events that are there, and last behind them.
+func (t *Writer) write(last string) {
+	n := len(t.events)
+	if t.file != nil {
+		last = end
 	}
-	t.line = t.line[:0]
+	t.events = append(t.events, last...)
+	switch {
+	case t.err != nil:
+	case t.file != nil:
+		_, t.err = t.file.WriteAt(t.events, t.at)
+		t.at += int64(n)
+	default:
+		_, t.err = t.out.Write(t.events)
+	}
+	t.events = t.events[:0]
 }
 
 // Close ends the trace. It returns the first error of any write.
 func (t *Writer) Close() error {
-	t.line = append(t.line, "\n]}\n"...)
-	t.flush()
-	if t.err == nil {
-		t.err = t.out.Flush()
-	}
+	t.write(end)
 	return t.err
 }
 

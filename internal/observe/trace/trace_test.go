@@ -25,13 +25,13 @@ type event struct {
 
 func parse(t *testing.T, p []byte) []event {
 	t.Helper()
-	var file struct{ TraceEvents []event }
+	var events []event
 	d := json.NewDecoder(bytes.NewReader(p))
 	d.UseNumber()
-	if err := d.Decode(&file); err != nil {
+	if err := d.Decode(&events); err != nil {
 		t.Fatalf("%v in\n%s", err, p)
 	}
-	return file.TraceEvents
+	return events
 }
 
 // nanoseconds reads a time in microseconds with three digits behind the point.
