@@ -92,7 +92,10 @@ func (t *table) note(frontEnd string, results map[string]result, printed map[str
 		}
 	}
 	if broken {
-		t.results[wholeRun] = map[string]result{frontEnd: failed}
+		if t.results[wholeRun] == nil {
+			t.results[wholeRun] = map[string]result{}
+		}
+		t.results[wholeRun][frontEnd] = failed
 		t.failures[failure{wholeRun, frontEnd}] = printed[""]
 	}
 	for _, test := range slices.Sorted(maps.Keys(results)) {
