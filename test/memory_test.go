@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Bounds of what the monitor may have in memory, in bytes: as such, for each process of the
@@ -35,13 +36,14 @@ func TestMonitorMemory(t *testing.T) {
 				// They take many times as long.
 				calls /= 6
 			}
-			testMonitorMemory(t, processes, calls)
+			testMonitorMemory(t, Run{N: 2}, processes, calls, time.Hour)
 		})
 	}
 }
 
-// testMonitorMemory has a program of so many processes make so many calls.
-func testMonitorMemory(t *testing.T, processes, calls int) {
+// testMonitorMemory has a program of so many processes make so many calls, or as many as it
+// makes in a time, as r. It returns how many calls each variant has made.
+func testMonitorMemory(t *testing.T, r Run, processes, calls int, limit time.Duration) int {
 	t.Helper()
 	dir := scratch(t)
 	var pipes [2]*os.File
@@ -57,10 +59,12 @@ func testMonitorMemory(t *testing.T, processes, calls int) {
 		t.Cleanup(func() { _ = f.Close() })
 		pipes[i] = f
 	}
-	p := start(t, Run{N: 2, Dir: dir, Args: []string{program(t, "many", dynamic), dir, strconv.Itoa(callsOfARequest), strconv.Itoa(processes)}})
-	request := func(times int) {
+	r.Dir, r.Args = dir, []string{program(t, "many", dynamic), dir, strconv.Itoa(callsOfARequest), strconv.Itoa(processes)}
+	p := start(t, r)
+	made, end := 0, time.Now().Add(limit)
+	request := func(calls int) {
 		t.Helper()
-		for range times {
+		for ; calls > 0 && time.Now().Before(end); calls -= callsOfARequest {
 			if _, err := pipes[0].Write([]byte("m")); err != nil {
 				t.Fatal(err)
 			}
@@ -78,11 +82,12 @@ func testMonitorMemory(t *testing.T, processes, calls int) {
 			if !answered {
 				t.Fatalf("the program has not answered: %s", p.result())
 			}
+			made += callsOfARequest
 		}
 	}
-	request(max(calls/3/callsOfARequest, 1))
+	request(min(calls, manyCalls) / 3)
 	before := resident(t, p.pid())
-	request(calls / callsOfARequest)
+	request(calls)
 	after := resident(t, p.pid())
 	if _, err := pipes[0].Write([]byte("q")); err != nil {
 		t.Fatal(err)
@@ -90,13 +95,14 @@ func testMonitorMemory(t *testing.T, processes, calls int) {
 	if r := p.wait(t); r.Status != 0 {
 		t.Errorf("%s", r)
 	}
-	t.Logf("the monitor of %d processes had %d KiB, after %d calls %d KiB", processes, before>>10, calls, after>>10)
+	t.Logf("the monitor of %d processes had %d KiB, after %d calls %d KiB", processes, before>>10, made, after>>10)
 	if after-before > maxGrowth {
-		t.Errorf("the monitor's memory has grown from %d to %d KiB with %d calls", before>>10, after>>10, calls)
+		t.Errorf("the monitor's memory has grown from %d to %d KiB with %d calls", before>>10, after>>10, made)
 	}
 	if most := maxResident + processes*maxPerProcess; after > most {
 		t.Errorf("the monitor of %d processes has %d KiB, more than %d", processes, after>>10, most>>10)
 	}
+	return made
 }
 
 // resident returns how much of process pid is in memory, in bytes.

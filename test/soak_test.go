@@ -214,6 +214,35 @@ func TestSoakChurn(t *testing.T) {
 	say(t, "%d threads, %v", threads, time.Since(began).Round(time.Second))
 }
 
+// TestSoakMemory bounds the monitor's memory over millions of calls.
+func TestSoakMemory(t *testing.T) {
+	const (
+		// On two processors that do nothing else ptrace makes the calls in some minutes; the
+		// others have ends of their own, before which they must make some.
+		calls = 10_000_000
+		limit = 5 * time.Minute
+		least = 200_000
+	)
+	for _, c := range []struct {
+		name  string
+		n     int
+		flags []string
+	}{
+		{"ptrace", 1, []string{"--frontend", "ptrace"}},
+		{"inproc, fast", 2, []string{"--frontend", "inproc", "--fast", "on"}},
+		{"inproc", 2, []string{"--frontend", "inproc", "--fast", "off"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began := time.Now()
+			made := testMonitorMemory(t, Run{N: c.n, Flags: c.flags}, 1, calls, limit)
+			say(t, "%d calls as %d variants, %v", made, c.n, time.Since(began).Round(time.Second))
+			if made < least {
+				t.Errorf("%d calls", made)
+			}
+		})
+	}
+}
+
 // TestSoakFuzzCode executes new random bytes for an hour.
 func TestSoakFuzzCode(t *testing.T) {
 	began := time.Now()
