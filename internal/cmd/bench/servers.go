@@ -68,6 +68,8 @@ func serverContenders(sandbox, strace string, has hostHas, at places) []servers.
 	}
 	if has.kvm {
 		add("kvm", 2)
+		add("kvm", 1, "--fast", "on")
+		add("kvm", 2, "--fast", "on")
 	}
 	return contenders
 }
