@@ -10,6 +10,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
 
 var _ frontend.Agents = (*session)(nil)
@@ -97,7 +98,7 @@ func (s *session) releaseAgents() {
 
 // lease notes which interval t goes on in.
 func (s *session) lease(t *task, l *frontend.Lease) error {
-	if l.Interval == 0 || s.agents.table < 0 || !s.native() {
+	if l.Interval == 0 || s.agents.table < 0 {
 		return nil
 	}
 	a := t.blk.Agent()
@@ -315,4 +316,38 @@ func (s *session) vectorParts(leader *task, at, count uint64) [][2]uint64 {
 		parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 	}
 	return parts
+}
+
+// copySet are the signals by which the kernel tells an agent beside a virtual machine of
+// memory that is not there.
+const copySet = signals.Set(1)<<(signals.SIGBUS-1) | signals.Set(1)<<(signals.SIGSEGV-1)
+
+// catchFaults lets the variant host have them, after an exec. Of a program in this very
+// process it has all that tell of instructions.
+func (s *session) catchFaults(t *task) error {
+	if s.agents.table < 0 {
+		return nil
+	}
+	x := t.scratch()
+	return s.must(t, "catch faults", s.hostAction(t, x, signals.SIGBUS), s.hostAction(t, x, signals.SIGSEGV))
+}
+
+// answeredAndSignalled handles a signal that came with a call of t's guest, with which its
+// agent has dealt.
+func (s *session) answeredAndSignalled(t *task) {
+	if s.kvm.kind != kindPVM {
+		t.place, t.dirty = inGate, true
+		t.readGate()
+	}
+	info, ok := t.blk.Signal()
+	switch {
+	case ok && s.isKick(info):
+		t.kicked = false
+		t.state = atStop
+		s.apply(s.mon.OnStop(t.id))
+		return
+	case ok:
+		t.queue = append(t.queue, info)
+	}
+	s.goBack(t)
 }
