@@ -77,7 +77,7 @@ test-inproc: deps-test build ## run the tests of programs in the programs' own p
 .PHONY: test-inproc-short
 test-inproc-short: deps-test build ## run what is the in-process front-end's own, real programs and servers there
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
-		-run '^Test(Seal|SealLetsPass|Scribble|Vsyscall|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
+		-run '^Test(Seal|SealLetsPass|Scribble|SwitchesOfRings|Vsyscall|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
 
 # What has been seen to run with frequent calls beside the variants.
 .PHONY: test-fast

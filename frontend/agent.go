@@ -8,9 +8,10 @@ package frontend
 // the agents' then, in the same number and order in all variants. In an interval that is
 // not leased all calls are the monitor's.
 type Agents interface {
-	// SetAgentCalls says which calls agents may deal with, and how. It is called once,
-	// before the first lease.
-	SetAgentCalls(calls []AgentCall) error
+	// SetAgentCalls says which calls agents may deal with, and how, and by how many of
+	// them the leader's agent may be ahead of the slowest follower's in each thread: with 0
+	// that is the host's to choose. It is called once, before the first lease.
+	SetAgentCalls(calls []AgentCall, ahead int) error
 }
 
 // Comparer is what a Monitor is as well that gives leases.

@@ -47,7 +47,10 @@ type lane struct {
 }
 
 // SetAgentCalls implements frontend.Agents.
-func (s *session) SetAgentCalls(calls []frontend.AgentCall) error {
+func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
+	if ahead <= 0 {
+		ahead = ringAhead
+	}
 	var list []vhost.HotCall
 	for i := range calls {
 		c := &calls[i]
@@ -75,7 +78,7 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall) error {
 			spin = 0
 		}
 		s.agents.rings, err = vhost.NewRings(vhost.RingConfig{
-			Readers: n - 1, Size: ringBytes, Ahead: ringAhead, Spin: spin, Rings: maxRings,
+			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: spin, Rings: maxRings,
 		})
 	}
 	return err

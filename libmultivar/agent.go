@@ -42,7 +42,7 @@ func (e *Engine) startAgents() error {
 			calls = append(calls, c)
 		}
 	}
-	if err := host.SetAgentCalls(calls); err != nil {
+	if err := host.SetAgentCalls(calls, e.agentsAhead); err != nil {
 		return err
 	}
 	e.agents = true

@@ -17,10 +17,11 @@ import (
 type agentHost struct {
 	frontend.Host
 	calls []frontend.AgentCall
+	ahead int
 }
 
-func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall) error {
-	h.calls = calls
+func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
+	h.calls, h.ahead = calls, ahead
 	return nil
 }
 
@@ -129,10 +130,13 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 func TestAgentCalls(t *testing.T) {
 	h := &agentHost{}
 	l := newLeases(2)
-	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, MaxAhead: 7, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
 		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
 	}, newTableKernel(1), h.with, l.take)
 	s.agreed(t)
+	if h.ahead != 7 {
+		t.Errorf("they may be %d calls ahead, want 7", h.ahead)
+	}
 	known := map[int64]bool{}
 	for _, c := range h.calls {
 		known[int64(c.Nr)] = true

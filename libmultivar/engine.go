@@ -93,7 +93,8 @@ type Config struct {
 	// DefaultStallTimeout when zero.
 	StallTimeout time.Duration
 	// MaxAhead is how many events the leader may be ahead of the slowest follower in each
-	// thread; DefaultMaxAhead when zero.
+	// thread; DefaultMaxAhead when zero. Of calls that agents deal with the front-end has
+	// another default.
 	MaxAhead int
 	// OnCall, when set, gets each completed call of each variant as a line; an
 	// error ends the session. The bytes are valid during the call only.
@@ -205,6 +206,8 @@ type Engine struct {
 	// that have got leases.
 	agents bool
 	lanes  uint64
+	// agentsAhead is what the user wants for MaxAhead, 0 for nothing.
+	agentsAhead int
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }
@@ -223,6 +226,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = DefaultStallTimeout
 	}
+	agentsAhead := max(cfg.MaxAhead, 0)
 	if cfg.MaxAhead <= 0 {
 		cfg.MaxAhead = DefaultMaxAhead
 	}
@@ -248,29 +252,30 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		return nil, fmt.Errorf("address layout: %w", err)
 	}
 	e := &Engine{
-		cfg:       cfg,
-		host:      host,
-		caps:      caps,
-		log:       cfg.Logger,
-		layout:    layout,
-		rand:      r,
-		rules:     expected,
-		acts:      acts,
-		handlers:  handlers(),
-		hooks:     hooks,
-		tasks:     make(map[frontend.Task]*thread),
-		pids:      make(map[int]*process),
-		nextPid:   int(cfg.Pids),
-		noticed:   make(map[string]bool),
-		rawWords:  make(map[uint64]bool),
-		mapped:    make(map[string]bool),
-		written:   make(map[string]bool),
-		twins:     make(map[string]*twin),
-		segments:  make(map[int]int),
-		piLocks:   make(map[piKey]*piLock),
-		moving:    make(map[piKey][]*record),
-		shownPids: make(map[int]bool),
-		followers: cfg.Variants - 1,
+		cfg:         cfg,
+		host:        host,
+		caps:        caps,
+		log:         cfg.Logger,
+		layout:      layout,
+		rand:        r,
+		rules:       expected,
+		acts:        acts,
+		handlers:    handlers(),
+		agentsAhead: agentsAhead,
+		hooks:       hooks,
+		tasks:       make(map[frontend.Task]*thread),
+		pids:        make(map[int]*process),
+		nextPid:     int(cfg.Pids),
+		noticed:     make(map[string]bool),
+		rawWords:    make(map[uint64]bool),
+		mapped:      make(map[string]bool),
+		written:     make(map[string]bool),
+		twins:       make(map[string]*twin),
+		segments:    make(map[int]int),
+		piLocks:     make(map[piKey]*piLock),
+		moving:      make(map[piKey][]*record),
+		shownPids:   make(map[int]bool),
+		followers:   cfg.Variants - 1,
 	}
 	if err := e.startAgents(); err != nil {
 		return nil, err

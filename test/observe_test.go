@@ -270,6 +270,54 @@ func TestSwitches(t *testing.T) {
 	}
 }
 
+// MvArmor's size of rings is that of rings where there are some, and one that cannot be, or
+// a limit of memory that has no room for them, is told in a line before anything starts.
+func TestSwitchesOfRings(t *testing.T) {
+	onlyInProcess(t)
+	always := []string{"--frontend", "inproc", "--fast", "on"}
+	script := []string{tool(t, "sh"), "-c", "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; done; date >/dev/null; kill -9 $$"}
+	native := run(t, Run{Args: script})
+	for _, c := range []struct {
+		name, env, limit string
+		says             string // the line, "" when the program runs
+		notice           string
+	}{
+		{name: "one", env: "MV_RINGBUFFER_SIZE=1"},
+		{name: "three", env: "MV_RINGBUFFER_SIZE=3"},
+		{name: "most", env: "MV_RINGBUFFER_SIZE=1048576"},
+		{name: "default", env: "MV_RINGBUFFER_SIZE="},
+		{name: "sleeping", env: "MV_RINGBUFFER_SLEEP=1"},
+		{name: "spinning", env: "MV_RINGBUFFER_SLEEP=0", notice: "MV_RINGBUFFER_SLEEP=0 has no effect: "},
+		{name: "none", env: "MV_RINGBUFFER_SIZE=0", says: "MV_RINGBUFFER_SIZE=0: must be 1 to 1048576"},
+		{name: "4 GiB", env: "MV_RINGBUFFER_SIZE=4294967296", says: "MV_RINGBUFFER_SIZE=4294967296: must be 1 to 1048576"},
+		{name: "sleep or not", env: "MV_RINGBUFFER_SLEEP=2", says: "MV_RINGBUFFER_SLEEP=2: want 0 or 1"},
+		{name: "little address space", env: "A=", limit: "-v 2000000", says: "is too low"},
+		{name: "small files", env: "A=", limit: "-f 1000", says: "for which ulimit -f is too low"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			flags := always
+			wrap := []string{tool(t, "sh"), "-c", "ulimit " + c.limit + `; exec "$@"`, "sh"}
+			if c.limit == "" {
+				wrap = nil
+			}
+			if c.notice != "" {
+				flags = append([]string{"-v"}, flags...)
+			}
+			for _, n := range []int{1, 2, 3} {
+				r := run(t, Run{N: n, Wrap: wrap, Flags: flags, Env: []string{c.env}, Args: script})
+				if c.says != "" {
+					if r.Status != statusFailed || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, c.says) {
+						t.Errorf("N=%d: %s", n, r)
+					}
+				} else if r.end() != native.end() || r.Stdout != native.Stdout || (r.Stderr != "") != (c.notice != "") || !strings.Contains(r.Stderr, c.notice) {
+					t.Errorf("N=%d: %s", n, r)
+				}
+			}
+		})
+	}
+}
+
 func contents(t *testing.T, file string) string {
 	t.Helper()
 	p, err := os.ReadFile(file)

@@ -30,7 +30,7 @@ type options struct {
 	policy   policy.Policy
 	// rules is nil when there are none.
 	rules *rule.Set
-	// ahead is how many calls the leader may be ahead of a follower.
+	// ahead is how many calls the leader may be ahead of a follower, 0 for as many as usual.
 	ahead int
 	// programs holds the variants that run a program of their own.
 	programs    map[int]string
@@ -82,7 +82,7 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.policy, "policy", policy.Default, "")
 	fs.StringVar(&text.rules, "rules", "", "")
 	fs.Func("variant", "", o.addProgram)
-	fs.IntVar(&o.ahead, "ahead", libmultivar.DefaultMaxAhead, "")
+	fs.IntVar(&o.ahead, "ahead", 0, "")
 	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.reportHTML, "report-html", "", "")
 	fs.Func("on-divergence", "", o.setOnDivergence)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,6 @@ func TestParseOptions(t *testing.T) {
 		o := options{
 			variants: 2, frontEnd: "auto", policy: mustPolicy(t, "exec"), programs: map[int]string{},
 			hangTimeout: libmultivar.DefaultHangTimeout, program: "ls",
-			ahead: libmultivar.DefaultMaxAhead,
 		}
 		change(&o)
 		return o
@@ -171,7 +171,11 @@ func TestManualHasTheFlags(t *testing.T) {
 			t.Errorf("%s: documented value %q, but alone %v", f.Dashed(), f.Value, alone)
 		}
 		switch f.Name {
-		case "frontend", "policy", "pids", "layout", "ahead":
+		case "ahead":
+			if want := strconv.Itoa(libmultivar.DefaultMaxAhead) + ", or MV_"; !strings.HasPrefix(f.Default, want) {
+				t.Errorf("%s: documented default %q, want %q", f.Dashed(), f.Default, want)
+			}
+		case "frontend", "policy", "pids", "layout":
 			if f.Default != parsed.DefValue && !strings.HasPrefix(f.Default, parsed.DefValue+", or MV_") {
 				t.Errorf("%s: documented default %q, it is %q", f.Dashed(), f.Default, parsed.DefValue)
 			}

@@ -57,15 +57,15 @@ func (o *options) setSwitches(text *textOptions, given map[string]bool, env []st
 		}
 		text.policy = names[n]
 	}
-	source := "--ahead "
+	source, wanted := "--ahead ", given["ahead"]
 	if v, ok := lookup("MV_RINGBUFFER_SIZE"); ok && !given["ahead"] {
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			return fmt.Errorf("MV_RINGBUFFER_SIZE=%s: not a number", v)
 		}
-		o.ahead, source = n, "MV_RINGBUFFER_SIZE="
+		o.ahead, source, wanted = n, "MV_RINGBUFFER_SIZE=", true
 	}
-	if o.ahead < 1 || o.ahead > maxAhead {
+	if wanted && (o.ahead < 1 || o.ahead > maxAhead) {
 		return fmt.Errorf("%s%d: must be 1 to %d", source, o.ahead, maxAhead)
 	}
 	if v, ok := lookup("MV_TIMING_ENABLE"); ok && !given["stats"] {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/multivar/multivar/internal/unix"
@@ -90,16 +91,32 @@ func NewArena(regionSize int64) (*Arena, error) {
 	if regionSize <= 0 || regionSize > maxRegion || regionSize%PageSize != 0 {
 		return nil, fmt.Errorf("arena: regions of %d bytes: must be a multiple of %d", regionSize, PageSize)
 	}
-	fd, err := unix.FixedFile(FilePrefix+"arena", blocksSize+MaxBlocks*regionSize)
+	size := blocksSize + MaxBlocks*regionSize
+	fd, err := unix.FixedFile(FilePrefix+"arena", size)
 	if err != nil {
-		return nil, fmt.Errorf("arena: %w", err)
+		return nil, fmt.Errorf("memory to talk with variants: %w", limited(size, err))
 	}
 	mem, err := unix.MapShared(fd, 0, blocksSize)
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("arena: %w", err)
+		return nil, fmt.Errorf("memory to talk with variants: %w", limited(blocksSize, err))
 	}
 	return &Arena{fd: fd, mem: mem, region: regionSize}, nil
+}
+
+// limited adds to the error of a file of size bytes, or of its mapping, which limit may be
+// the reason, if one may be.
+func limited(size int64, err error) error {
+	option := ""
+	switch {
+	case errors.Is(err, syscall.ENOMEM):
+		option = "-v"
+	case errors.Is(err, syscall.EFBIG):
+		option = "-f"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: it takes %d MiB, for which ulimit %s is too low", err, (size+1<<20-1)>>20, option)
 }
 
 // FD is the arena's descriptor.

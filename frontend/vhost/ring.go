@@ -89,7 +89,7 @@ func NewRings(cfg RingConfig) (*Rings, error) {
 		}
 		if err != nil {
 			_ = s.Close()
-			return nil, fmt.Errorf("rings: %w", err)
+			return nil, fmt.Errorf("rings: %w", limited(stride*int64(cfg.Rings), err))
 		}
 		s.files = append(s.files, f)
 	}
