@@ -56,7 +56,7 @@ test: deps-test build ## run all tests, those of programs on each front-end
 RESULTS := .results
 # Runs the tests of programs on front-end $(1).
 run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -parallel $(PARALLEL) -json -timeout $(TEST_TIMEOUT) \
-	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
+	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation|Demo|Examples)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
 
 .PHONY: test-ptrace
 test-ptrace: deps-test build ## run the tests of programs under ptrace

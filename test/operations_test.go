@@ -226,6 +226,52 @@ func TestLinksOfDocumentation(t *testing.T) {
 	}
 }
 
+// What make demo shows is as it should be: programs that run as they do alone, and an attack
+// that succeeds alone and is caught.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	r := run(t, Run{Args: []string{tool(t, "sh"), filepath.Join(here(t), "../examples/demo.sh")}, Env: []string{"KVMSANDBOX=" + sandbox(t)}})
+	if r.Status != 0 || strings.Contains(r.Stdout, "FAILED") || !strings.HasSuffix(r.Stdout, "\nAll as it should be.\n") || !strings.Contains(r.Stdout, "caught: exit status 86.") {
+		t.Errorf("%s", r)
+	}
+}
+
+// Every example is told of, and has a test: one of its own, or make demo.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, demo, seen := contents(t, "../docs/embedding.md"), contents(t, "../examples/demo.sh"), 0
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		seen++
+		if !strings.Contains(page, "[examples/"+e.Name()+"](../examples/"+e.Name()+")") {
+			t.Errorf("docs/embedding.md does not tell of examples/%s", e.Name())
+		}
+		tests, err := filepath.Glob("../examples/" + e.Name() + "/*_test.go")
+		if err != nil || len(tests) == 0 && !strings.Contains(demo, "$here/"+e.Name()+"/") {
+			t.Errorf("examples/%s has no test", e.Name())
+		}
+	}
+	if seen < 5 {
+		t.Errorf("%d examples", seen)
+	}
+}
+
+// here is the directory of this package.
+func here(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // hasHeading reports whether a page has a heading that becomes this anchor.
 func hasHeading(page, anchor string) bool {
 	for line := range strings.Lines(page) {
