@@ -230,7 +230,7 @@ func TestLinksOfDocumentation(t *testing.T) {
 // that succeeds alone and is caught.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	r := run(t, Run{Args: []string{tool(t, "sh"), filepath.Join(here(t), "../examples/demo.sh")}, Env: []string{"KVMSANDBOX=" + sandbox(t)}})
+	r := run(t, Run{Args: []string{tool(t, "sh"), filepath.Join(filepath.Dir(here(t)), "examples", "demo.sh")}, Env: []string{"KVMSANDBOX=" + sandbox(t)}})
 	if r.Status != 0 || strings.Contains(r.Stdout, "FAILED") || !strings.HasSuffix(r.Stdout, "\nAll as it should be.\n") || !strings.Contains(r.Stdout, "caught: exit status 86.") {
 		t.Errorf("%s", r)
 	}
