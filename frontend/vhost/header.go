@@ -161,6 +161,7 @@ func Header() string {
 		{"RING_DONE", ringDone},
 		{"RING_RESERVED", ringReserved},
 		{"RING_LAST", ringLast},
+		{"RING_AWAITS", ringAwaits},
 		{"RING_ASLEEP", ringAsleep},
 		{"RING_WAKE", ringWake},
 		{"RING_FAILED", ringFailed},

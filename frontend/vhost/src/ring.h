@@ -118,6 +118,7 @@ _Static_assert(offsetof(struct ring_head, abort) == MV_RING_ABORT, "head.abort")
 _Static_assert(offsetof(struct ring_writer, pos) == MV_RING_POS, "writer.pos");
 _Static_assert(offsetof(struct ring_writer, reserved) == MV_RING_RESERVED, "writer.reserved");
 _Static_assert(offsetof(struct ring_writer, last) == MV_RING_LAST, "writer.last");
+_Static_assert(offsetof(struct ring_writer, awaits) == MV_RING_AWAITS, "writer.awaits");
 _Static_assert(offsetof(struct ring_writer, asleep) == MV_RING_ASLEEP, "writer.asleep");
 _Static_assert(offsetof(struct ring_writer, wake) == MV_RING_WAKE, "writer.wake");
 _Static_assert(offsetof(struct ring_writer, failed) == MV_RING_FAILED, "writer.failed");

@@ -147,6 +147,7 @@
 #define MV_RING_DONE 8
 #define MV_RING_RESERVED 8
 #define MV_RING_LAST 16
+#define MV_RING_AWAITS 24
 #define MV_RING_ASLEEP 64
 #define MV_RING_WAKE 68
 #define MV_RING_FAILED 72
