@@ -98,13 +98,14 @@ parity: deps-test build ## write docs/parity.md from the tests on all front-ends
 test-svm: deps-svm build ## run static programs in an emulated machine that has SVM
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags svm -timeout $(SVM_TIMEOUT) -run SVM $(TESTFLAGS) ./test
 
-# TESTFLAGS=-short runs the small set; MV_STEPS='sig_|conformance' runs, here and in
+# Ten minutes on processors that do little else, twenty on busy ones, which matters to no
+# limit. TESTFLAGS=-short runs the small set, two minutes; MV_STEPS='sig_|conformance' runs, here and in
 # test-svm, what has such a name.
 .PHONY: test-arm64
 test-arm64: deps-arm64 ## run static programs in an emulated arm64 machine
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags emulated_arm64 -timeout $(ARM64_TIMEOUT) -run ARM64 $(TESTFLAGS) ./test
 
-# Half an hour on two processors that do nothing else. More programs than processors
+# Three quarters of an hour on two processors that do nothing else. More programs than processors
 # run at once, all of them beside the load, so what hangs has more time to end.
 # Without the name of a package go test shows lines as they come.
 .PHONY: soak

@@ -109,11 +109,11 @@ func TestTraceFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var trace struct{ TraceEvents []struct{ Ph, Name string } }
-	if err := json.Unmarshal(p, &trace); err != nil {
+	var events []struct{ Ph, Name string }
+	if err := json.Unmarshal(p, &events); err != nil {
 		t.Fatalf("%v in %s", err, p)
 	}
-	if !slices.ContainsFunc(trace.TraceEvents, func(e struct{ Ph, Name string }) bool { return e.Ph == "X" && e.Name == "getpid" }) {
+	if !slices.ContainsFunc(events, func(e struct{ Ph, Name string }) bool { return e.Ph == "X" && e.Name == "getpid" }) {
 		t.Errorf("no open call in %s", p)
 	}
 }
