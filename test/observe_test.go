@@ -270,6 +270,39 @@ func TestSwitches(t *testing.T) {
 	}
 }
 
+// MvArmor's switches without flags: how many variants there are, and a file of calls for each.
+func TestSwitchesWithoutFlags(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	args := []string{sandbox(t), "-v"}
+	if frontEnd != "" {
+		args = append(args, "--frontend", frontEnd)
+	}
+	r := run(t, Run{Dir: dir, Args: append(args, "sh", "-c", "echo a"), Env: []string{
+		"MV_NUM_PROC=3", "MV_OUT_TO_FILE=1", "MV_SYSCALL_ORDERING=0", "MV_RINGBUFFER_SLEEP=0", "MV_VARN_OPEN_RO=1", "MV_UMEM=1", "MV_SLAB_MAX=1", "MV_SLAB_PAD=1",
+	}})
+	if r.Status != 0 || r.Stdout != "a\n" {
+		t.Fatalf("%s", r)
+	}
+	for _, notice := range []string{
+		"MV_SYSCALL_ORDERING=0", "MV_RINGBUFFER_SLEEP=0", "MV_VARN_OPEN_RO=1", "MV_UMEM=1", "MV_SLAB_MAX=1", "MV_SLAB_PAD=1",
+	} {
+		if strings.Count(r.Stderr, notice+" has no effect: ") != 1 {
+			t.Errorf("%s is not told of once: %s", notice, r)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "out.*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%v, %q", err, files)
+	}
+	write := regexp.MustCompile(`(?m)^[0-9]+ write\(1, "a\\n", 2\) = 2$`)
+	for _, file := range files {
+		if n := len(write.FindAllString(contents(t, file), -1)); n != 1 {
+			t.Errorf("%s has %d of 1 write\n%s", file, n, contents(t, file))
+		}
+	}
+}
+
 // MvArmor's size of rings is that of rings where there are some, and one that cannot be, or
 // a limit of memory that has no room for them, is told in a line before anything starts.
 func TestSwitchesOfRings(t *testing.T) {
