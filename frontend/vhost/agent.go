@@ -201,7 +201,7 @@ func (a Agent) Leader() (nr int64, args [6]uint64, bytes, start uint64) {
 	return int64(a.b.long(agent + agentLeadNr)), args, a.b.long(agent + agentLeadBytes), a.b.long(agent + agentStart)
 }
 
-// requestSize is the size of struct request in src/agent.c.
+// requestSize is the size of struct request in src/agent_parts.h.
 const requestSize = 64
 
 // Request returns what the leader's call has read, whose record begins at start; nil when
