@@ -79,6 +79,8 @@ void agent_resumes(struct block *b)
 		open_ring(a);
 	if (a->closes)
 		end_interval(a);
+	/* The monitor has made a call, by which descriptors may have become others. */
+	agent_forget(a);
 	if (a->grant)
 		a->interval = 1;
 	a->grant = 0;

@@ -21,17 +21,23 @@ static void translate(const struct agent *a, const struct hot_call *h, const str
 	u64 at, v;
 	u32 i;
 
-	if (!(h->flags & MV_HOT_WORDS) || !a->delta)
+	if (!a->delta)
 		return;
-	for (i = 0; i < g->count; i++)
-		for (at = 0; at + h->unit <= g->of[i].size; at += h->unit) {
-			void *word = (void *)(g->of[i].at + at + h->word);
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+		const struct hot_arg *x = &h->arg[r->arg % 6];
 
-			if (vhost_copy(&v, word, 8) || v < a->slot || v >= a->slot_end)
+		if (!(x->flags & MV_HOT_WORDS) || !x->unit)
+			continue;
+		for (at = 0; at + x->unit <= r->size; at += x->unit) {
+			void *word = (void *)(r->at + at + h->word);
+
+			if (vhost_copy(&v, word, 8) || agent_word(a, v) == v)
 				continue;
-			v += a->delta;
+			v = agent_word(a, v);
 			vhost_copy(word, &v, 8);
 		}
+	}
 }
 
 /* The result of the call that was compared. 0: it is the monitor's after all. */
@@ -55,8 +61,8 @@ static int receive(struct agent *a, const struct hot_call *h, const struct reque
 	}
 	if (!agent_collect(a, h, arg, MV_HOT_OUT, out))
 		return agent_differ(a, q);
-	agent_cut(h, x.ret, out);
-	if (out->bytes != x.bytes || !agent_get(&a->r, out, 1))
+	agent_cut(h, &x, out);
+	if (out->bytes != x.bytes || !agent_get(a, out))
 		return agent_differ(a, q);
 	translate(a, h, out);
 	if (ring_done(&a->r))
@@ -85,9 +91,9 @@ int agent_follow(struct agent *a, struct ucontext *u)
 		return 0;
 	}
 	agent_arguments(u, arg);
-	h = agent_hot(a, q.nr);
+	h = agent_hot(a, q.nr, arg);
 	if (!h || q.nr != (i64)u->rax || !agent_same_arguments(h, q.arg, arg) || !agent_collect(a, h, arg, MV_HOT_IN, in) ||
-	    in->bytes != q.bytes || !agent_get(&a->r, in, 0))
+	    in->bytes != q.bytes || !agent_compare(a, h, in))
 		return agent_differ(a, &q);
 	if (ring_done(&a->r))
 		return 0;
