@@ -1,7 +1,6 @@
 package libmultivar
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -74,10 +73,14 @@ func commandArgs(t *sysabi.SubTable, command uint64) (args [6]uint64) {
 	return args
 }
 
-// Beside says why agents leave a call of x86-64's with these arguments to the monitor, under
-// a configuration that does not keep them from anything; empty for one that they deal with.
-// Only a command counts among the arguments.
-func Beside(r *sysabi.Row, args [6]uint64) string {
+// Beside says why agents leave a call of x86-64's to the monitor, under a configuration that
+// does not keep them from anything; empty for one that they deal with. Where a row has
+// commands it is about that one.
+func Beside(r *sysabi.Row, command uint64) string {
+	var args [6]uint64
+	if r.Sub != nil {
+		args = commandArgs(r.Sub, command)
+	}
 	call := r.Resolve(args)
 	_, why := agentCall(&call, args, sysabi.AMD64, &Config{})
 	return why
@@ -85,11 +88,16 @@ func Beside(r *sysabi.Row, args [6]uint64) string {
 
 // Why agents leave a call to the monitor.
 const (
-	whyVariants  = "each variant makes it, or none"
-	whyEngine    = "the engine has to know of it"
-	whyPower     = "it gives power, so the filter has the monitor confirm each"
-	whyResult    = "its result is not a number"
-	whyArguments = "an argument leads to more than bytes of a known length"
+	// whyVariants: each variant makes it, or none.
+	whyVariants = "variants"
+	// whyPower: it is not tame, so the filter keeps it until the monitor has confirmed it.
+	whyPower = "power"
+	// whyEngine: the engine has to know of it.
+	whyEngine = "engine"
+	// whyResult: its result is more than a number.
+	whyResult = "result"
+	// whyArgument: an argument leads to more than bytes of a length that is known.
+	whyArgument = "argument"
 )
 
 // agentHandlers are those of calls of which the engine knows no more than agents do, or can do
@@ -126,14 +134,14 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	results := 0
 	for i := range call.Args {
 		if i >= len(c.Args) || !agentArg(call, i, &c, cfg) {
-			return c, fmt.Sprintf("%s: %s", whyArguments, call.Args[i].Name)
+			return c, whyArgument
 		}
 		if c.Args[i].Written == frontend.AgentResult {
 			results++
 		}
 	}
 	if results > 1 {
-		return c, whyArguments
+		return c, whyArgument
 	}
 	agentSleep(call, &c, arch)
 	if call.Sub != nil {

@@ -124,36 +124,3 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 		}
 	}
 }
-
-// The calls that agents deal with are those whose rows say all that there is to know.
-func TestAgentCalls(t *testing.T) {
-	h := &agentHost{}
-	l := newLeases(2)
-	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
-		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
-	}, newTableKernel(1), h.with, l.take)
-	s.agreed(t)
-	known := map[int64]bool{}
-	for _, c := range h.calls {
-		known[int64(c.Nr)] = true
-		if !c.Waits {
-			t.Errorf("call %d does not wait, although the policy says that every call does", c.Nr)
-		}
-	}
-	for _, name := range []string{
-		"read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "sendto", "epoll_wait",
-		"lseek", "clock_gettime", "gettimeofday", "getrandom", "fstat",
-	} {
-		if !known[nr(name)] {
-			t.Errorf("agents do not deal with %s", name)
-		}
-	}
-	for _, name := range []string{
-		"openat", "close", "dup", "socket", "mmap", "execve", "clone", "kill", "rt_sigaction", "rt_sigreturn",
-		"futex", "nanosleep", "ioctl", "fcntl", "wait4", "exit_group", "sched_yield",
-	} {
-		if known[nr(name)] {
-			t.Errorf("agents deal with %s, about which there is more to know", name)
-		}
-	}
-}
