@@ -141,6 +141,18 @@ static int equivalent(const struct made *m)
 	return class == CLASS_OPEN;
 }
 
+/* Whether the call, when a signal interrupts it, writes to what it has read: the monitor, to
+ * which it is reported then, could not say any more what the program has asked for. */
+static int changes_request(const struct made *m)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (m->h->arg[i].on_err && m->arg[i] && !m->h->arg[i].piece[0].size)
+			return 1;
+	return 0;
+}
+
 /* Sleeps as the program would have, with its signals let in. */
 static i64 sleep(const struct made *m)
 {
@@ -148,7 +160,7 @@ static i64 sleep(const struct made *m)
 	struct block *b = m->b;
 	i64 ret;
 
-	if (!m->a->alone)
+	if (!m->a->alone || changes_request(m))
 		return MV_NOT_EXECUTED;
 	allow(b->open);
 	ret = vhost_call_unless(&b->signalled, &c, m->arg);
