@@ -114,11 +114,9 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	ln := s.agents.lanes[l.Lane]
 	if ln == nil {
 		ln = &lane{number: l.Lane}
+		// The monitor may not ask who has become another user.
 		address, _, err := unix.MemoryLimits(t.proc.pid)
-		if err != nil {
-			return errDead
-		}
-		if ln.useless = address != infinite; s.agents.rings != nil && !ln.useless {
+		if ln.useless = err != nil || address != infinite; s.agents.rings != nil && !ln.useless {
 			ln.ring, err = s.agents.rings.New()
 			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
 				return err

@@ -21,6 +21,7 @@ enum {
 	SYS_prctl = 157,
 	SYS_fcntl = 72,
 	SYS_gettid = 186,
+	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
 
@@ -29,6 +30,7 @@ enum {
 	SIGKILL = 9,
 	SIGBUS = 7,
 	SIGSEGV = 11,
+	SIGPIPE = 13,
 	F_GETFL = 3,
 	O_NONBLOCK = 04000,
 	S_IFMT = 0170000,
