@@ -11,10 +11,14 @@
 enum {
 	CLASS_FILE = 1, /* a regular file, whose calls do not sleep for long */
 	CLASS_OTHER,	/* anything else */
+	CLASS_PIPE,	/* a pipe, which takes up to PIPE_BUF bytes as a whole or not at all */
 	CLASS_OPEN,	/* something else, and it did not block */
 	CLASS_PLAIN,	/* something else, of which calls have no form that does not sleep */
 	CLASS_MADE_UP,	/* a text of the monitor's */
 };
+
+/* What is longer may be taken in parts (pipe(7)). */
+enum { PIPE_BUF = 4096 };
 
 /* A call with what is needed to make it. */
 struct made {
@@ -70,6 +74,8 @@ static u32 class_of(struct agent *a, u64 fd)
 	/* The monitor's texts are in files without a name. Its listings are directories. */
 	if (a->texts & MV_TEXTS && ((st.mode & S_IFMT) == S_IFDIR || ((st.mode & S_IFMT) == S_IFREG && !st.nlink)))
 		return note(a, fd, CLASS_MADE_UP);
+	if ((st.mode & S_IFMT) == S_IFIFO)
+		return note(a, fd, CLASS_PIPE);
 	return note(a, fd, (st.mode & S_IFMT) == S_IFREG ? CLASS_FILE : CLASS_OTHER);
 }
 
@@ -124,9 +130,14 @@ static i64 instant(const struct made *m)
 	return call6(h->instant_nr, arg);
 }
 
+/* Whether the call takes what it can get at once. A call that gives would, with a signal, give a
+ * part; its program is to know of the signal then before it goes on, which is the monitor's. */
+static int takes(const struct made *m) { return m->h->arg[1].dir & MV_HOT_OUT; }
+static int is_short(const struct made *m) { return m->h->arg[1].dir & MV_HOT_IN && m->a->in.bytes <= PIPE_BUF; }
+
 /* Whether the form that does not sleep is as good as the call, as long as there is something
  * to do: it may do less of it. So what is read must be all that there is, and what is written
- * goes to who does not wait. */
+ * goes to who does not wait, or who takes it as a whole. */
 static int equivalent(const struct made *m)
 {
 	const struct hot_call *h = m->h;
@@ -134,9 +145,9 @@ static int equivalent(const struct made *m)
 
 	if (!h->instant_nr || class == CLASS_PLAIN || (m->arg[h->instant_arg % 6] & h->unless && !h->instant_how))
 		return 0;
-	if (h->arg[1].dir & MV_HOT_OUT && !(m->a->texts & MV_LAX))
+	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
 		return 1;
-	if (class == CLASS_OTHER && is_open(m->arg[0]))
+	if ((class == CLASS_OTHER || class == CLASS_PIPE) && is_open(m->arg[0]))
 		class = note(m->a, m->arg[0], CLASS_OPEN);
 	return class == CLASS_OPEN;
 }
@@ -186,10 +197,12 @@ static i64 transfer(const struct made *m)
 			note(m->a, m->arg[0], CLASS_PLAIN);
 		else if (ret != -EAGAIN || is_open(m->arg[0]))
 			return ret;
-		else
+		else if (known(m->a, m->arg[0]) == CLASS_OPEN)
 			note(m->a, m->arg[0], CLASS_OTHER);
 	}
-	return prompt(m, 1) ? call6(m->nr, m->arg) : sleep(m);
+	if (prompt(m, 1))
+		return call6(m->nr, m->arg);
+	return takes(m) || is_short(m) ? sleep(m) : MV_NOT_EXECUTED;
 }
 
 /* Whether the program has given no time to sleep. What cannot be read the kernel refuses. */
