@@ -187,6 +187,7 @@ static i64 sleep(const struct made *m)
 
 static i64 transfer(const struct made *m)
 {
+	int blocks = 0;
 	i64 ret;
 
 	if (prompt(m, 0))
@@ -199,8 +200,11 @@ static i64 transfer(const struct made *m)
 			return ret;
 		else if (known(m->a, m->arg[0]) == CLASS_OPEN)
 			note(m->a, m->arg[0], CLASS_OTHER);
+	} else {
+		/* It has been asked just now. */
+		blocks = m->h->instant_nr && !takes(m) && (known(m->a, m->arg[0]) == CLASS_OTHER || known(m->a, m->arg[0]) == CLASS_PIPE);
 	}
-	if (prompt(m, 1))
+	if (!blocks && prompt(m, 1))
 		return call6(m->nr, m->arg);
 	return takes(m) || is_short(m) ? sleep(m) : MV_NOT_EXECUTED;
 }

@@ -153,5 +153,6 @@ int agent_program(u64 table_size)
 			i += (u32)k;
 		}
 	}
+	free(table);
 	return 0;
 }
