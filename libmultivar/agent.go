@@ -34,16 +34,21 @@ func (e *Engine) startAgents() error {
 	if !ok {
 		return nil
 	}
-	if err := host.SetAgentCalls(agentCalls(e.caps.Arch, cfg)); err != nil {
+	calls := agentCalls(e.caps.Arch, cfg)
+	if err := host.SetAgentCalls(calls); err != nil {
 		return err
 	}
-	e.agents = true
+	e.agents, e.agentWaits = host, make(map[int64]bool)
+	for _, c := range calls {
+		// A policy does not tell commands apart.
+		e.agentWaits[int64(c.Nr)] = c.Waits || len(c.Commands) > 0 && c.Commands[0].Waits
+	}
 	return nil
 }
 
 // offer fills in the lease of an action that lets v's task of th go on with its program.
 func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
-	if !e.agents || !goesOn(a) {
+	if e.agents == nil || !goesOn(a) {
 		return
 	}
 	s := &th.sides[v]
@@ -128,7 +133,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 
 // revoke takes back the leases of threads of d because others want to run.
 func (e *Engine) revoke(d *domain) {
-	if !e.agents {
+	if e.agents == nil {
 		return
 	}
 	for _, th := range d.sides[frontend.Leader].runners {
@@ -147,7 +152,14 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 	s.arrive(atEntry, e.now)
 	s.call, s.request = c, nil
 	row := e.row(&leader)
-	ev := &record{thread: th, kind: event.Call, raw: leader, seq: s.next, started: true, done: true}
+	// A leader that waits for its followers has not made it.
+	waits := e.agentWaits[leader.Nr]
+	ev := &record{thread: th, kind: event.Call, raw: leader, seq: s.next, wait: waits, started: !waits, done: !waits}
+	if lead := &th.sides[frontend.Leader]; waits && lead.stop == running {
+		lead.arrive(atEntry, e.now)
+		lead.call = leader
+		th.events = append(th.events, ev)
+	}
 	ev.call = row.Resolve(leader.Args)
 	ev.name = ev.call.Name
 	e.builder.Reset(event.Call, int32(leader.Nr))

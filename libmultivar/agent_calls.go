@@ -155,6 +155,14 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	}
 	c.Alone = c.Alone || call.Syncs
 	c.Waits = cfg.Variants > 1 && cfg.Policy.Waits(call, args, policy.Unknown)
+	if c.Waits {
+		// What waits by its descriptor is the engine's, which knows what that is.
+		for _, class := range []policy.Class{policy.Socket, policy.NonSocket} {
+			if !cfg.Policy.Waits(call, args, class) {
+				return c, whyEngine
+			}
+		}
+	}
 	return c, ""
 }
 

@@ -20,9 +20,9 @@ const signalledInCall = 2
 // that read nothing.
 const agentPatience = 10 * 60 * 10
 
-// What an agent knows is in its task's block, behind the registers; offsets from there.
+// What an agent knows is in its task's block, behind struct kvm_run; offsets from there.
 const (
-	agent     = Run + 0x1000
+	agent     = Run + RunSize
 	agentSize = 0x1000
 
 	agentLease     = 0
@@ -46,7 +46,7 @@ const (
 	agentLead      = 104
 	agentLeadBytes = 152
 	agentStart     = 160 + 2*400 + 80
-	agentClasses   = agentStart - 80 + 1136
+	agentClasses   = agentStart - 80 + 1144
 )
 
 // Bits of the word agentTexts: Terms.Texts and Terms.Lax.

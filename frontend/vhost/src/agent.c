@@ -20,7 +20,7 @@ static void close_interval(struct agent *a)
 		return;
 	ring_begin(&a->r, MV_RECORD_CLOSED, 0);
 	ring_end(&a->r);
-	ring_publish(&a->r);
+	ring_urge(&a->r);
 }
 
 int agent_call(struct block *b, struct ucontext *u)
