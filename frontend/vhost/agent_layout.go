@@ -3,12 +3,13 @@ package vhost
 import "github.com/multivar/multivar/frontend"
 
 // blocked are the signals that are blocked in the variant host's handler of signals: all
-// but SIGSEGV and SIGBUS, by which it learns that memory of the program's is not there.
-// traps are those that say what an instruction has done.
+// but SIGSEGV and SIGBUS, by which it learns that memory of the program's is not there, and
+// the two that the kernel blocks for nobody and leaves out of each mask. traps are those
+// that say what an instruction has done.
 const (
 	// Blocked is the same as a set: bit n-1 stands for signal n.
-	Blocked = ^uint64(1<<(11-1) | 1<<(7-1))
-	blocked = ^(1<<(11-1) | 1<<(7-1))
+	Blocked = ^uint64(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
+	blocked = ^(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
 	traps   = 1<<(4-1) | 1<<(5-1) | 1<<(7-1) | 1<<(8-1) | 1<<(11-1) | 1<<(31-1)
 )
 

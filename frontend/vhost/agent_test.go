@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/bits"
+	"syscall"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
@@ -174,5 +176,18 @@ func TestRequestOfHostileAgent(t *testing.T) {
 				t.Errorf("%d bytes of %d at %#x", len(got), n, start)
 			}
 		}
+	}
+}
+
+// The kernel leaves SIGKILL and SIGSTOP out of each mask: one with them would never be found in
+// a signal's frame, by which the variant host knows that the agent was at work.
+func TestBlockedIsAMaskOfTheKernels(t *testing.T) {
+	for _, n := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGSEGV, syscall.SIGBUS} {
+		if Blocked>>(n-1)&1 != 0 {
+			t.Errorf("%v is blocked", n)
+		}
+	}
+	if bits.OnesCount64(Blocked) != 60 {
+		t.Errorf("%#x blocks %d signals", Blocked, bits.OnesCount64(Blocked))
 	}
 }
