@@ -49,30 +49,99 @@ type AgentCall struct {
 	Nr int
 	// Waits: the leader makes it when all followers have asked for the same.
 	Waits bool
-	// Blocks: it may sleep. Prompt: but not for a descriptor, its first argument, that does
-	// not block. Timeout: nor when its fourth argument is 0.
-	Blocks, Prompt, Timeout bool
-	// Unit is of how many bytes the result counts those that were written to memory, 0
-	// when it does not count them.
-	Unit int
-	// Words: each unit holds a word at offset Word that the program gave to the kernel.
-	Words bool
-	Word  int
-	Args  [6]AgentArg
+	// Blocks: it may sleep. Prompt: but not where all its descriptors are of regular files or
+	// do not block. Alone: it is made only when no other task waits for this one.
+	Blocks, Prompt, Alone bool
+	// Forgets: after it a descriptor may block that did not, or the other way round.
+	Forgets bool
+	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
+	// with Pointed a pointer to two words of 64 bits, or null for no limit.
+	Timeout int
+	Pointed bool
+	// Word is the offset in records of arguments with Words.
+	Word int
+	// Instant is the form of the call that does not sleep, if there is one.
+	Instant AgentInstant
+	// Commands are those of the call that agents deal with, each as a call of its own, by
+	// ascending Command. It is the lower half of argument CommandArg and, where UpperArg is not
+	// 0, above it that of argument UpperArg. Other: what the call itself says holds for other
+	// commands; they are the monitor's otherwise.
+	Commands             []AgentCall
+	CommandArg, UpperArg int
+	Command              uint64
+	Other                bool
+	Args                 [6]AgentArg
+}
+
+// AgentInstant is sysabi.Instant, with numbers.
+type AgentInstant struct {
+	// Nr is the call's number, -1 for none.
+	Nr int
+	// Gathers: the second and third argument become a vector. Current: its fourth is -1.
+	Gathers, Current bool
+	// Flag is to be set in argument Arg. It does not do the same where that has bits of
+	// Unless.
+	Arg          int
+	Flag, Unless uint32
 }
 
 // AgentArg is an argument of an AgentCall.
 type AgentArg struct {
 	Kind AgentKind
-	// Out: the kernel writes to memory; otherwise it reads it.
-	Out bool
-	// Count is the argument that says how long a buffer is, in units of Size bytes, or how
-	// many parts a vector has; -1 where Size alone says it. Int: only the lower half of it
-	// counts, and nothing when that is negative.
-	Count int
-	Int   bool
-	Size  int
+	// In: the call reads memory, which is compared. Out: it writes to it.
+	In, Out bool
+	// Length says how long a buffer is, by argument Count and Size. Of a vector Count is the
+	// argument that says how many parts it has.
+	Length AgentLength
+	Count  int
+	Size   int
+	// Written says how much of it the call writes.
+	Written AgentWritten
+	// OnErr is the error number with which a call that fails writes it all the same, 0 for
+	// none.
+	OnErr uint16
+	// Pieces are offsets and lengths of what counts in each record of Size bytes; a length of
+	// 0 for none, without any all of the buffer counts.
+	Pieces [2][2]uint8
+	// Descriptors: each record begins with a descriptor; of one that is negative nothing else
+	// counts. Words: each has a word that the program gives to the kernel, or gets back, at
+	// offset AgentCall.Word.
+	Descriptors, Words bool
 }
+
+// AgentLength is where the length of a buffer comes from.
+type AgentLength uint8
+
+// The lengths.
+const (
+	// AgentFixed: Size bytes.
+	AgentFixed AgentLength = iota
+	// AgentInt, AgentUint and AgentCount: Size bytes for each that argument Count counts: a
+	// signed number of 32 bits, which is nothing when it is negative, an unsigned one, or one
+	// of 64 bits.
+	AgentInt
+	AgentUint
+	AgentCount
+	// AgentBits: words of 64 bits for as many bits as argument Count, a signed number of 32
+	// bits, says. They are a set of descriptors, which the call changes.
+	AgentBits
+	// AgentAt: the number of 32 bits to which argument Count points, less when the call has
+	// made it less.
+	AgentAt
+)
+
+// AgentWritten is how much of a buffer a call has written that did not fail.
+type AgentWritten uint8
+
+// How much was written.
+const (
+	// AgentAll: all of it, or as much as the length says then.
+	AgentAll AgentWritten = iota
+	// AgentResult: as many units as the result says.
+	AgentResult
+	// AgentNothing: only a call that fails writes it.
+	AgentNothing
+)
 
 // AgentKind is how an argument is compared.
 type AgentKind uint8

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -54,19 +53,7 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	if ahead <= 0 {
 		ahead = ringAhead
 	}
-	var list []vhost.HotCall
-	for i := range calls {
-		c := &calls[i]
-		h := vhost.HotCall{
-			Nr: c.Nr, Waits: c.Waits, Blocks: c.Blocks, Prompt: c.Prompt, Timeout: c.Timeout,
-			Words: c.Words, Unit: c.Unit, Word: c.Word,
-		}
-		for k, a := range c.Args {
-			h.Args[k] = vhost.HotArg{Kind: vhost.HotKind(a.Kind), Out: a.Out, Count: a.Count, Int: a.Int, Size: a.Size}
-		}
-		list = append(list, h)
-	}
-	table, err := vhost.HotTable(list)
+	table, err := vhost.HotTable(calls)
 	if err != nil {
 		return err
 	}
@@ -121,7 +108,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 		}
 	}
 	if !t.lane.useless {
-		a.Grant(l.Alone)
+		a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax})
 	}
 	return nil
 }
@@ -306,16 +293,11 @@ func (s *session) disagreed(t *task) bool {
 	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args}
 	own := s.callOf(t)
 	t.state = atEntry
-	if s.agentWaits(nr) {
+	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
 	s.apply(cmp.OnMismatch(t.id, own, leader, s.snapshot(l.leader, nr, args, data)))
 	return true
-}
-
-// agentWaits says whether agents make calls of this number when all have asked for them.
-func (s *session) agentWaits(nr int64) bool {
-	return slices.ContainsFunc(s.agents.calls, func(c frontend.AgentCall) bool { return int64(c.Nr) == nr && c.Waits })
 }
 
 // snapshot returns what reads what the leader's call has read: data, one part of memory
@@ -331,26 +313,16 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		parts = append(parts, part{at, data[:n]})
 		data = data[n:]
 	}
-	for i := range s.agents.calls {
-		c := &s.agents.calls[i]
-		if int64(c.Nr) != nr {
-			continue
-		}
+	if c := s.agentCall(nr, args); c != nil {
 		for k, a := range c.Args {
-			if a.Kind == frontend.AgentVector && !a.Out && args[k] != 0 {
+			switch {
+			case !a.In || args[k] == 0:
+			case a.Kind == frontend.AgentVector:
 				for _, x := range s.vectorParts(leader, args[k], args[a.Count]) {
 					add(x[0], x[1])
 				}
-			}
-			if a.Kind == frontend.AgentBuffer && !a.Out && args[k] != 0 {
-				size := uint64(a.Size)
-				switch {
-				case a.Int:
-					size *= uint64(max(int32(args[a.Count]), 0))
-				case a.Count >= 0:
-					size *= args[a.Count]
-				}
-				add(args[k], size)
+			case a.Kind == frontend.AgentBuffer:
+				add(args[k], sizeBefore(&a, args))
 			}
 		}
 	}
@@ -385,6 +357,48 @@ func (s *session) vectorParts(leader *task, at, count uint64) [][2]uint64 {
 		parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 	}
 	return parts
+}
+
+// agentCall returns what agents do about a call, nil when they leave it to the monitor.
+func (s *session) agentCall(nr int64, args [6]uint64) *frontend.AgentCall {
+	for i := range s.agents.calls {
+		c := &s.agents.calls[i]
+		if int64(c.Nr) != nr {
+			continue
+		}
+		if len(c.Commands) == 0 {
+			return c
+		}
+		command := uint64(uint32(args[c.CommandArg]))
+		if c.UpperArg != 0 {
+			command |= args[c.UpperArg] << 32
+		}
+		for k := range c.Commands {
+			if c.Commands[k].Command == command {
+				return &c.Commands[k]
+			}
+		}
+		if c.Other {
+			return c
+		}
+	}
+	return nil
+}
+
+// sizeBefore is the size of a buffer that a call reads.
+func sizeBefore(a *frontend.AgentArg, args [6]uint64) uint64 {
+	n := args[a.Count]
+	switch a.Length {
+	case frontend.AgentInt:
+		return uint64(a.Size) * uint64(max(int32(n), 0))
+	case frontend.AgentUint:
+		return uint64(a.Size) * uint64(uint32(n))
+	case frontend.AgentCount:
+		return uint64(a.Size) * n
+	case frontend.AgentBits:
+		return (uint64(max(int32(n), 0)) + 63) / 64 * 8
+	}
+	return uint64(a.Size)
 }
 
 // copySet are the signals by which the kernel tells an agent beside a virtual machine of

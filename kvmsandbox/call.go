@@ -157,6 +157,7 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	}
 	if t.leads() {
 		s.rewind(t, a.Nr, args)
+		s.lax = s.lax || a.Nr == unix.SysSetsockopt && uint32(args[1]) == unix.SolSocket && uint32(args[2]) == unix.SoRcvlowat
 	}
 	if !a.Exit && t.call.finish == nil && !t.untidy() && len(t.queue) == 0 && t.place != inFrame && !waits(a.Nr) {
 		return s.runAndEnter(t, c)

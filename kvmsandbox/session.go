@@ -42,6 +42,8 @@ type session struct {
 	// listed is true when a program has opened one of listings.
 	snapshots []*snapshot
 	listed    bool
+	// lax is true when a program may have set how much a socket waits for (SO_RCVLOWAT).
+	lax bool
 
 	agents   agents
 	bell     *vhost.BellPage

@@ -6,8 +6,6 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
-	"github.com/multivar/multivar/libmultivar/policy"
-	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // lease is what a thread's agents have.
@@ -36,149 +34,16 @@ func (e *Engine) startAgents() error {
 	if !ok {
 		return nil
 	}
-	var calls []frontend.AgentCall
-	for _, r := range sysabi.Rows() {
-		if c, ok := agentCall(r, e.caps.Arch, cfg); ok {
-			calls = append(calls, c)
-		}
-	}
+	calls := agentCalls(e.caps.Arch, cfg)
 	if err := host.SetAgentCalls(calls, e.agentsAhead); err != nil {
 		return err
 	}
 	e.agents, e.agentWaits = host, make(map[int64]bool)
 	for _, c := range calls {
-		e.agentWaits[int64(c.Nr)] = c.Waits
+		// A policy does not tell commands apart.
+		e.agentWaits[int64(c.Nr)] = c.Waits || len(c.Commands) > 0 && c.Commands[0].Waits
 	}
 	return nil
-}
-
-// agentCall says what agents do about calls of r, false when they leave them to the engine.
-func agentCall(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.AgentCall, bool) {
-	c := frontend.AgentCall{Nr: r.Nr[arch], Blocks: r.Blocks}
-	if c.Nr == sysabi.Absent || r.Exec != sysabi.Leader || r.Tame != sysabi.TameHere || r.Sub != nil || r.Syncs || r.Ret != sysabi.RetInt ||
-		r.Handler != sysabi.HandlerNone && r.Handler != sysabi.HandlerEpollWait && r.Handler != sysabi.HandlerClock || len(r.Args) > 6 {
-		return c, false
-	}
-	outs := 0
-	for i := range r.Args {
-		a := &r.Args[i]
-		if !agentArg(r, i, &c, cfg) {
-			return c, false
-		}
-		if a.Dir&sysabi.Out != 0 && c.Args[i].Kind != frontend.AgentNull {
-			outs++
-		}
-	}
-	if c.Unit > 0 && outs > 1 {
-		return c, false
-	}
-	if len(r.Args) > 0 && r.Args[0].Kind == sysabi.FD && r.Handler == sysabi.HandlerNone {
-		c.Prompt = true
-	}
-	c.Timeout = r.Handler == sysabi.HandlerEpollWait
-	call := r.Resolve([6]uint64{})
-	c.Waits = cfg.Variants > 1 && cfg.Policy.Waits(&call, [6]uint64{}, policy.Unknown)
-	if c.Waits {
-		// What waits by its descriptor is the engine's, which knows what that is.
-		for _, class := range []policy.Class{policy.Socket, policy.NonSocket} {
-			if !cfg.Policy.Waits(&call, [6]uint64{}, class) {
-				return c, false
-			}
-		}
-	}
-	return c, true
-}
-
-// agentArg fills in argument i of c and says whether agents know what to do with it.
-func agentArg(r *sysabi.Row, i int, c *frontend.AgentCall, cfg *Config) bool {
-	a, to := &r.Args[i], &c.Args[i]
-	if a.If.Mask != 0 || a.Most != 0 || a.OnErr != 0 {
-		return false
-	}
-	to.Count = -1
-	switch a.Kind {
-	case sysabi.None:
-	case sysabi.Int, sysabi.Uint, sysabi.Flags, sysabi.Mode, sysabi.DirFD:
-		to.Kind = frontend.AgentHalf
-	case sysabi.Pid:
-		to.Kind = frontend.AgentHalf
-		return cfg.Pids == PidsLeader
-	case sysabi.FD:
-		to.Kind = frontend.AgentFD
-	case sysabi.Long:
-		to.Kind = frontend.AgentLong
-	case sysabi.Ptr:
-		to.Kind = frontend.AgentPointer
-	case sysabi.SockLen, sysabi.Sockaddr:
-		to.Kind = frontend.AgentNull
-	case sysabi.Iovec:
-		to.Kind, to.Out, to.Count = frontend.AgentVector, a.Dir == sysabi.Out, a.Len.Arg
-		if to.Out {
-			c.Unit = 1
-		}
-		return a.Dir != sysabi.InOut
-	case sysabi.Buf, sysabi.Struct:
-		return agentBuffer(r, a, to, c)
-	default:
-		return false
-	}
-	return true
-}
-
-// agentBuffer is agentArg for memory.
-func agentBuffer(r *sysabi.Row, a *sysabi.Arg, to *frontend.AgentArg, c *frontend.AgentCall) bool {
-	to.Kind, to.Out = frontend.AgentBuffer, a.Dir == sysabi.Out
-	if a.Dir == sysabi.InOut || a.Len.Head != 0 || a.Kind == sysabi.Struct && !agentRecord(a, c) {
-		return false
-	}
-	unit := int(max(a.Len.N, 1))
-	switch a.Len.Kind {
-	case sysabi.LenNone:
-		if a.Kind != sysabi.Struct {
-			return false
-		}
-		to.Size = int(a.Struct.Size)
-	case sysabi.LenConst:
-		to.Size = int(a.Len.N)
-	case sysabi.LenArg, sysabi.LenRet:
-		to.Count, to.Size = a.Len.Arg, unit
-		switch r.Args[a.Len.Arg].Kind {
-		case sysabi.Int:
-			to.Int = true
-		case sysabi.Long:
-		default:
-			return false
-		}
-		if a.Len.Kind == sysabi.LenRet {
-			c.Unit = unit
-		}
-	default:
-		return false
-	}
-	return !c.Words || c.Unit > 0
-}
-
-// agentRecord says whether agents can compare, or copy, records of the argument's layout
-// as bytes. One member may be a word that the program gave to the kernel.
-func agentRecord(a *sysabi.Arg, c *frontend.AgentCall) bool {
-	at := uint64(0)
-	for i := range a.Struct.Fields {
-		f := &a.Struct.Fields[i]
-		switch f.Kind {
-		case sysabi.Word:
-			if a.Dir != sysabi.Out || c.Words || f.Size != 8 {
-				return false
-			}
-			c.Words, c.Word = true, int(f.Off)
-		case sysabi.Addr, sysabi.Ptr, sysabi.Code, sysabi.Pid:
-			return false
-		}
-		if a.Dir == sysabi.In && (f.Off != at || f.If.Size != 0 || f.Kind == sysabi.None) {
-			return false
-		}
-		at = f.Off + f.Size
-	}
-	return a.Dir == sysabi.Out || at == a.Struct.Size
 }
 
 // offer fills in the lease of an action that lets v's task of th go on with its program.

@@ -136,42 +136,6 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 	}
 }
 
-// The calls that agents deal with are those whose rows say all that there is to know.
-func TestAgentCalls(t *testing.T) {
-	h := &agentHost{}
-	l := newLeases(2)
-	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, MaxAhead: 7, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
-		Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
-	}, newTableKernel(1), h.with, l.take)
-	s.agreed(t)
-	if h.ahead != 7 {
-		t.Errorf("they may be %d calls ahead, want 7", h.ahead)
-	}
-	known := map[int64]bool{}
-	for _, c := range h.calls {
-		known[int64(c.Nr)] = true
-		if !c.Waits {
-			t.Errorf("call %d does not wait, although the policy says that every call does", c.Nr)
-		}
-	}
-	for _, name := range []string{
-		"read", "write", "pread64", "pwrite64", "readv", "writev", "recvfrom", "sendto", "epoll_wait",
-		"lseek", "clock_gettime", "gettimeofday", "getrandom", "fstat",
-	} {
-		if !known[nr(name)] {
-			t.Errorf("agents do not deal with %s", name)
-		}
-	}
-	for _, name := range []string{
-		"openat", "close", "dup", "socket", "mmap", "execve", "clone", "kill", "rt_sigaction", "rt_sigreturn",
-		"futex", "nanosleep", "ioctl", "fcntl", "wait4", "exit_group", "sched_yield",
-	} {
-		if known[nr(name)] {
-			t.Errorf("agents deal with %s, about which there is more to know", name)
-		}
-	}
-}
-
 // A call that waits by what its descriptor is is the engine's: an agent does not know that.
 func TestAgentsLeaveDescriptorsOfAClassAlone(t *testing.T) {
 	for name, agents := range map[string]bool{"nonsocket_rw": false, "socket_rw": true, "comprehensive": true, "exec": true} {
@@ -183,6 +147,20 @@ func TestAgentsLeaveDescriptorsOfAClassAlone(t *testing.T) {
 		has := slices.ContainsFunc(h.calls, func(c frontend.AgentCall) bool { return int64(c.Nr) == nr("write") })
 		if has != agents {
 			t.Errorf("%s: agents deal with write: %v", name, has)
+		}
+	}
+}
+
+// How far agents may be ahead is what the user has said.
+func TestAgentsAhead(t *testing.T) {
+	for _, want := range []int{0, 7} {
+		h, l := &agentHost{}, newLeases(2)
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, MaxAhead: want, Policy: mustPolicy(t, policy.Comprehensive)}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
+		}, newTableKernel(1), h.with, l.take)
+		s.agreed(t)
+		if h.ahead != want {
+			t.Errorf("they may be %d calls ahead, want %d", h.ahead, want)
 		}
 	}
 }

@@ -4,100 +4,110 @@ package vhost
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
 )
 
-// HotCall is what agents do about a frequent call; see struct hot_call in src/agent.h and
-// frontend.AgentCall, which says the same.
-type HotCall struct {
-	Nr                                    int
-	Waits, Blocks, Prompt, Timeout, Words bool
-	Unit, Word                            int
-	Args                                  [6]HotArg
-}
-
-// HotArg is an argument of a HotCall.
-type HotArg struct {
-	Kind HotKind
-	// Out: the kernel writes to memory; otherwise it reads it.
-	Out bool
-	// Count is the argument that counts a buffer's units of Size bytes, or a vector's
-	// parts; -1 where there is one unit. Int: only its lower half counts.
-	Count int
-	Int   bool
-	Size  int
-}
-
-// HotKind is how an argument is compared.
-type HotKind uint8
-
-// The kinds of arguments: frontend.AgentKind.
-const (
-	HotNone    HotKind = hotNone
-	HotFD      HotKind = hotFD
-	HotHalf    HotKind = hotHalf
-	HotLong    HotKind = hotLong
-	HotNull    HotKind = hotNull
-	HotPointer HotKind = hotPointer
-	HotBuffer  HotKind = hotBuffer
-	HotVector  HotKind = hotVector
-)
-
 // HotTableSize is the size of the table of frequent calls in bytes.
-const HotTableSize = hotCalls * hotSize
+const HotTableSize = (hotCalls + hotCommands) * hotSize
 
-// HotTable returns the table of frequent calls as agents read it.
-func HotTable(list []HotCall) ([]byte, error) {
-	table := make([]byte, hotCalls*hotSize)
+// errTable is the error of a table that agents could not read.
+var errTable = errors.New("a frequent call that cannot be described")
+
+// HotTable returns the table of frequent calls as agents read it; see struct hot_call in
+// src/agent.h.
+func HotTable(list []frontend.AgentCall) ([]byte, error) {
+	table := make([]byte, HotTableSize)
+	commands := 0
 	for i := range list {
 		c := &list[i]
 		if c.Nr < 0 || c.Nr >= hotCalls {
 			continue
 		}
 		b := table[c.Nr*hotSize:][:hotSize]
-		b[0] = c.flags()
-		b[1] = uint8(c.Word)
-		binary.LittleEndian.PutUint32(b[4:], uint32(c.Unit))
-		for k, a := range c.Args {
-			if a.Count >= len(c.Args) || a.Size < 0 || a.Size > hotMost {
-				return nil, fmt.Errorf("frequent call %d: argument %d has no such length", c.Nr, k)
+		if err := putHot(b, c); err != nil {
+			return nil, err
+		}
+		if len(c.Commands) == 0 {
+			continue
+		}
+		if len(c.Commands) > hotCommands-commands || !isArg(c.CommandArg) || !isArg(c.UpperArg) {
+			return nil, fmt.Errorf("%w: %d with %d commands", errTable, c.Nr, len(c.Commands))
+		}
+		flags := hotByCommand
+		if c.Other {
+			flags |= int(binary.LittleEndian.Uint16(b[hotFlags:]))
+		}
+		binary.LittleEndian.PutUint16(b[hotFlags:], uint16(flags))
+		b[hotCommand], b[hotUpper] = uint8(c.CommandArg), uint8(c.UpperArg)
+		binary.LittleEndian.PutUint16(b[hotCount:], uint16(len(c.Commands)))
+		binary.LittleEndian.PutUint32(b[hotFirst:], uint32(hotCalls+commands))
+		for k := range c.Commands {
+			sub := &c.Commands[k]
+			if k > 0 && sub.Command <= c.Commands[k-1].Command {
+				return nil, fmt.Errorf("%w: commands of %d are not in order", errTable, c.Nr)
 			}
-			x := b[hotArgs+k*hotArgSize:]
-			x[0], x[1] = uint8(a.Kind), hotIn
-			if a.Out {
-				x[1] = hotOut
+			if err := putHot(table[(hotCalls+commands)*hotSize:][:hotSize], sub); err != nil {
+				return nil, err
 			}
-			switch {
-			case a.Count < 0:
-				x[2] = sizeConst
-			case a.Int:
-				x[2], x[3] = sizeInt, uint8(a.Count)
-			default:
-				x[2], x[3] = sizeLong, uint8(a.Count)
-			}
-			binary.LittleEndian.PutUint32(x[4:], uint32(a.Size))
+			commands++
 		}
 	}
 	return table, nil
 }
 
-func (c *HotCall) flags() uint8 {
-	flags := uint8(hotCall)
-	for _, f := range []struct {
-		on   bool
-		flag uint8
-	}{
-		{c.Waits, hotWaits}, {c.Blocks, hotBlocks}, {c.Prompt, hotPrompt}, {c.Timeout, hotTimeout},
-		{c.Unit == 1, hotReturns}, {c.Unit > 1, hotCounts}, {c.Words, hotWords},
-	} {
-		if f.on {
-			flags |= f.flag
+func isArg(i int) bool { return i >= 0 && i < len(frontend.Call{}.Args) }
+
+// putHot lays out one entry.
+func putHot(b []byte, c *frontend.AgentCall) error {
+	le := binary.LittleEndian
+	if !isArg(c.Timeout) || c.Word < 0 || c.Word > hotRecord-8 || c.Instant.Nr > math.MaxUint16 || !isArg(c.Instant.Arg) {
+		return fmt.Errorf("%w: %d", errTable, c.Nr)
+	}
+	le.PutUint64(b[hotKey:], c.Command)
+	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed})|hotCall)
+	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
+	if in := &c.Instant; in.Nr > 0 {
+		le.PutUint16(b[hotInstantNr:], uint16(in.Nr))
+		b[hotInstantArg], b[hotInstantHow] = uint8(in.Arg), uint8(flagBits(0, []bool{in.Gathers, in.Current}))
+		le.PutUint32(b[hotInstantFlag:], in.Flag)
+		le.PutUint32(b[hotUnless:], in.Unless)
+	}
+	for k := range c.Args {
+		a := &c.Args[k]
+		if !isArg(a.Count) || a.Size < 0 || a.Size > hotMost || (a.Pieces[0][1] > 0 || a.Words || a.Descriptors) && a.Size > hotRecord {
+			return fmt.Errorf("%w: argument %d of %d has no such length", errTable, k, c.Nr)
+		}
+		x := b[hotArgs+k*hotArgSize:][:hotArgSize]
+		x[argKind], x[argDir] = uint8(a.Kind), uint8(flagBits(0, []bool{a.In, a.Out}))
+		x[argLength], x[argCount] = uint8(a.Length), uint8(a.Count)
+		le.PutUint32(x[argUnit:], uint32(a.Size))
+		x[argHow], x[argFlags] = uint8(a.Written), uint8(flagBits(0, []bool{a.Descriptors, a.Words}))
+		le.PutUint16(x[argOnErr:], a.OnErr)
+		for i, p := range a.Pieces {
+			if int(p[0])+int(p[1]) > a.Size {
+				return fmt.Errorf("%w: argument %d of %d counts outside of its records", errTable, k, c.Nr)
+			}
+			x[argPieces+2*i], x[argPieces+2*i+1] = p[0], p[1]
 		}
 	}
-	return flags
+	return nil
+}
+
+// flagBits returns those from the one above first on that are on.
+func flagBits(first uint16, on []bool) uint16 {
+	var v uint16
+	for i, b := range on {
+		if b {
+			v |= max(first<<1, 1) << i
+		}
+	}
+	return v
 }
 
 // Interrupted says whether the signal that Signal returns has interrupted the program's
@@ -149,13 +159,20 @@ func (a Agent) Begin() {
 	a.b.put32(agent+agentGrant, 0)
 }
 
+// Terms are those of a lease.
+type Terms struct {
+	// Alone: no other task waits for this one.
+	Alone bool
+	// Texts: descriptors may be of files that the monitor makes up. Lax: calls on sockets may
+	// wait for more than the first byte.
+	Texts, Lax bool
+}
+
 // Grant leases the interval that begins.
-func (a Agent) Grant(alone bool) {
+func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
-	a.b.put32(agent+agentAlone, 0)
-	if alone {
-		a.b.put32(agent+agentAlone, 1)
-	}
+	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
+	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax})))
 	a.SetLease(true)
 }
 
@@ -201,7 +218,7 @@ func (a Agent) Leader() (nr int64, args [6]uint64, bytes, start uint64) {
 	return int64(a.b.long(agent + agentLeadNr)), args, a.b.long(agent + agentLeadBytes), a.b.long(agent + agentStart)
 }
 
-// requestSize is the size of struct request in src/agent.c.
+// requestSize is the size of struct request in src/agent_parts.h.
 const requestSize = 64
 
 // Request returns what the leader's call has read, whose record begins at start; nil when

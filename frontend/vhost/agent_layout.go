@@ -1,12 +1,15 @@
 package vhost
 
+import "github.com/multivar/multivar/frontend"
+
 // blocked are the signals that are blocked in the variant host's handler of signals: all
-// but SIGSEGV and SIGBUS, by which it learns that memory of the program's is not there.
-// traps are those that say what an instruction has done.
+// but SIGSEGV and SIGBUS, by which it learns that memory of the program's is not there, and
+// the two that the kernel blocks for nobody and leaves out of each mask. traps are those
+// that say what an instruction has done.
 const (
 	// Blocked is the same as a set: bit n-1 stands for signal n.
-	Blocked = ^uint64(1<<(11-1) | 1<<(7-1))
-	blocked = ^(1<<(11-1) | 1<<(7-1))
+	Blocked = ^uint64(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
+	blocked = ^(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
 	traps   = 1<<(4-1) | 1<<(5-1) | 1<<(7-1) | 1<<(8-1) | 1<<(11-1) | 1<<(31-1)
 )
 
@@ -30,6 +33,7 @@ const (
 	agentFresh     = 16
 	agentGrant     = 20
 	agentCloses    = 24
+	agentTexts     = 36
 	agentFDs       = 32
 	agentTable     = 40
 	agentRing      = 48
@@ -42,18 +46,62 @@ const (
 	agentLeadNr    = 96
 	agentLead      = 104
 	agentLeadBytes = 152
-	agentStart     = 160 + 2*272 + 80
+	agentStart     = 160 + 2*400 + 80
+	agentClasses   = agentStart - 80 + 1144
 )
 
-// The table of frequent calls has hotCalls entries, one per number.
+// Bits of the word agentTexts: Terms.Texts and Terms.Lax.
 const (
-	hotCalls   = 512
-	hotSize    = 64
-	hotArgs    = 8
-	hotArgSize = 8
+	agentMakesUp = 1 << iota
+	agentLax
+)
+
+// agentKnown is of how many descriptors an agent knows what they are: those below.
+const agentKnown = 1024
+
+// The table of frequent calls has hotCalls entries, one per number. Behind them are those of
+// commands.
+const (
+	hotCalls    = 512
+	hotCommands = 256
+	hotSize     = 128
+	hotArgs     = 32
+	hotArgSize  = 16
 	// HotRanges is how many parts of memory a call may be about, hotMost how many bytes.
 	HotRanges = 16
 	hotMost   = 1 << 20
+	// hotRecord is the size of the largest record that is compared by its members.
+	hotRecord = 64
+)
+
+// Members of a frequent call.
+const (
+	hotKey         = 0
+	hotFlags       = 8
+	hotWord        = 10
+	hotTime        = 11
+	hotCommand     = 12
+	hotUpper       = 13
+	hotCount       = 14
+	hotFirst       = 16
+	hotInstantNr   = 20
+	hotInstantArg  = 22
+	hotInstantHow  = 23
+	hotInstantFlag = 24
+	hotUnless      = 28
+)
+
+// Members of its arguments.
+const (
+	argKind   = 0
+	argDir    = 1
+	argLength = 2
+	argCount  = 3
+	argUnit   = 4
+	argHow    = 8
+	argFlags  = 9
+	argOnErr  = 10
+	argPieces = 12
 )
 
 // Flags of a frequent call.
@@ -62,42 +110,64 @@ const (
 	hotCall = 1 << iota
 	// hotWaits: the leader makes it when all followers have asked for it.
 	hotWaits
-	// hotBlocks: it may sleep, hotPrompt: but not where its first argument is a descriptor
-	// that does not block, hotTimeout: nor where the fourth is a limit in time of 0.
+	// hotBlocks: it may sleep, hotPrompt: but not where its descriptors do not block.
 	hotBlocks
 	hotPrompt
-	hotTimeout
-	// hotReturns: its result is how many bytes it has written to memory, hotCounts: how
-	// many units.
-	hotReturns
-	hotCounts
-	// hotWords: each unit holds a word that the program gave to the kernel.
-	hotWords
+	// hotAlone: only where no other task waits for this one.
+	hotAlone
+	// hotForgets: what is known of descriptors is not true any more.
+	hotForgets
+	// hotPointed: its limit in time is pointed to.
+	hotPointed
+	// hotByCommand: other entries are about its commands.
+	hotByCommand
+)
+
+// How a call's instant form is made.
+const (
+	hotGathers = 1 << iota
+	hotCurrent
 )
 
 // Kinds of arguments of a frequent call.
 const (
-	hotNone = iota
-	hotFD
-	hotHalf
-	hotLong
-	hotNull
-	hotPointer
-	hotBuffer
-	hotVector
+	hotNone    = int64(frontend.AgentNone)
+	hotFD      = int64(frontend.AgentFD)
+	hotHalf    = int64(frontend.AgentHalf)
+	hotLong    = int64(frontend.AgentLong)
+	hotNull    = int64(frontend.AgentNull)
+	hotPointer = int64(frontend.AgentPointer)
+	hotBuffer  = int64(frontend.AgentBuffer)
+	hotVector  = int64(frontend.AgentVector)
 )
 
-// Directions of a buffer.
+// Directions of a buffer, as bits.
 const (
 	hotIn  = 1
 	hotOut = 2
 )
 
+// Flags of a buffer.
+const (
+	hotDescriptors = 1 << iota
+	hotWords
+)
+
 // Where the length of a buffer comes from.
 const (
-	sizeConst = iota
-	sizeInt
-	sizeLong
+	sizeFixed = int64(frontend.AgentFixed)
+	sizeInt   = int64(frontend.AgentInt)
+	sizeUint  = int64(frontend.AgentUint)
+	sizeCount = int64(frontend.AgentCount)
+	sizeBits  = int64(frontend.AgentBits)
+	sizeAt    = int64(frontend.AgentAt)
+)
+
+// How much of a buffer was written.
+const (
+	wroteAll     = int64(frontend.AgentAll)
+	wroteResult  = int64(frontend.AgentResult)
+	wroteNothing = int64(frontend.AgentNothing)
 )
 
 // Kinds of records.

@@ -4,41 +4,87 @@ package vhost
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
+	"math/bits"
+	"syscall"
 	"testing"
+
+	"github.com/multivar/multivar/frontend"
 )
 
 func TestHotTable(t *testing.T) {
-	table, err := HotTable([]HotCall{
-		{Nr: 0, Blocks: true, Prompt: true, Unit: 1, Args: [6]HotArg{
-			{Kind: HotFD, Count: -1}, {Kind: HotBuffer, Out: true, Count: 2, Size: 1}, {Kind: HotLong, Count: -1},
+	read := frontend.AgentCall{Nr: 0, Blocks: true, Prompt: true, Args: [6]frontend.AgentArg{
+		{Kind: frontend.AgentFD}, {Kind: frontend.AgentBuffer, Out: true, Length: frontend.AgentCount, Count: 2, Size: 1, Written: frontend.AgentResult},
+		{Kind: frontend.AgentLong},
+	}, Instant: frontend.AgentInstant{Nr: 327, Gathers: true, Arg: 5, Flag: 8}}
+	table, err := HotTable([]frontend.AgentCall{
+		read,
+		{Nr: 232, Timeout: 3, Blocks: true, Word: 4, Args: [6]frontend.AgentArg{
+			{Kind: frontend.AgentFD},
+			{Kind: frontend.AgentBuffer, Out: true, Length: frontend.AgentInt, Count: 2, Size: 12, Written: frontend.AgentResult, Words: true},
 		}},
-		{Nr: 232, Timeout: true, Blocks: true, Words: true, Unit: 12, Word: 4, Args: [6]HotArg{
-			{Kind: HotFD, Count: -1}, {Kind: HotBuffer, Out: true, Count: 2, Int: true, Size: 12},
-		}},
+		{Nr: 72, CommandArg: 1, Commands: []frontend.AgentCall{{Nr: 72, Command: 1}, {Nr: 72, Command: 4, Forgets: true}}},
+		{Nr: 233, CommandArg: 1, Other: true, Commands: []frontend.AgentCall{{Nr: 233, Command: 2}}},
 		{Nr: hotCalls, Waits: true},
 		{Nr: -1},
 	})
 	if err != nil || len(table) != HotTableSize {
 		t.Fatalf("%d bytes, %v", len(table), err)
 	}
-	for nr := range hotCalls {
-		known := nr == 0 || nr == 232
-		if flags := table[nr*hotSize]; known != (flags&hotCall != 0) {
-			t.Errorf("call %d has flags %#x", nr, flags)
+	le := binary.LittleEndian
+	want := map[int]uint16{
+		0: hotCall | hotBlocks | hotPrompt, 232: hotCall | hotBlocks, 72: hotByCommand, 233: hotByCommand | hotCall,
+		hotCalls: hotCall, hotCalls + 1: hotCall | hotForgets, hotCalls + 2: hotCall,
+	}
+	for nr := range hotCalls + hotCommands {
+		if flags := le.Uint16(table[nr*hotSize+hotFlags:]); flags != want[nr] {
+			t.Errorf("entry %d has flags %#x", nr, flags)
 		}
 	}
+	in := table[:hotSize]
+	if le.Uint16(in[hotInstantNr:]) != 327 || in[hotInstantArg] != 5 || in[hotInstantHow] != hotGathers || le.Uint32(in[hotInstantFlag:]) != 8 {
+		t.Errorf("read is % x", in[:hotArgs])
+	}
 	wait := table[232*hotSize:][:hotSize]
-	if wait[0] != hotCall|hotBlocks|hotTimeout|hotCounts|hotWords || wait[1] != 4 || binary.LittleEndian.Uint32(wait[4:]) != 12 {
+	if wait[hotWord] != 4 || wait[hotTime] != 3 || le.Uint16(wait[hotInstantNr:]) != 0 {
 		t.Errorf("epoll_wait is % x", wait[:hotArgs])
 	}
-	events := wait[hotArgs+hotArgSize:][:hotArgSize]
-	if events[0] != hotBuffer || events[1] != hotOut || events[2] != sizeInt || events[3] != 2 || binary.LittleEndian.Uint32(events[4:]) != 12 {
-		t.Errorf("its events are % x", events)
+	x := wait[hotArgs+hotArgSize:][:hotArgSize]
+	if int64(x[argKind]) != hotBuffer || x[argDir] != hotOut || int64(x[argLength]) != sizeInt || x[argCount] != 2 ||
+		le.Uint32(x[argUnit:]) != 12 || int64(x[argHow]) != wroteResult || x[argFlags] != hotWords {
+		t.Errorf("its events are % x", x)
 	}
-	for _, bad := range []HotArg{{Kind: HotBuffer, Count: 6}, {Kind: HotBuffer, Count: -1, Size: hotMost + 1}, {Kind: HotBuffer, Count: -1, Size: -1}} {
-		if _, err := HotTable([]HotCall{{Nr: 1, Args: [6]HotArg{bad}}}); err == nil {
-			t.Errorf("%+v is taken", bad)
+	sub := table[72*hotSize:][:hotSize]
+	if sub[hotCommand] != 1 || sub[hotUpper] != 0 || le.Uint16(sub[hotCount:]) != 2 || le.Uint32(sub[hotFirst:]) != hotCalls {
+		t.Errorf("fcntl is % x", sub[:hotArgs])
+	}
+	if key := le.Uint64(table[(hotCalls+1)*hotSize:]); key != 4 {
+		t.Errorf("its second command is %d", key)
+	}
+}
+
+// No table leads an agent to an argument, a record or a command that there is not.
+func TestHotTableRefuses(t *testing.T) {
+	arg := func(a frontend.AgentArg) frontend.AgentCall {
+		return frontend.AgentCall{Nr: 1, Args: [6]frontend.AgentArg{a}}
+	}
+	buffer := frontend.AgentBuffer
+	for name, c := range map[string]frontend.AgentCall{
+		"a seventh argument that counts":  arg(frontend.AgentArg{Kind: buffer, Count: 6}),
+		"more than fits":                  arg(frontend.AgentArg{Kind: buffer, Size: hotMost + 1}),
+		"less than nothing":               arg(frontend.AgentArg{Kind: buffer, Size: -1}),
+		"a member outside of the record":  arg(frontend.AgentArg{Kind: buffer, Size: 8, Pieces: [2][2]uint8{{4, 5}}}),
+		"a record that is too long":       arg(frontend.AgentArg{Kind: buffer, Size: hotRecord + 1, Pieces: [2][2]uint8{{0, 5}}}),
+		"a word outside of all records":   {Nr: 1, Word: hotRecord - 7},
+		"a limit in a seventh argument":   {Nr: 1, Timeout: 6},
+		"a flag in a seventh argument":    {Nr: 1, Instant: frontend.AgentInstant{Nr: 1, Arg: 6}},
+		"a command in a seventh argument": {Nr: 1, CommandArg: 6, Commands: make([]frontend.AgentCall, 1)},
+		"too many commands":               {Nr: 1, Commands: make([]frontend.AgentCall, hotCommands+1)},
+		"commands that are not in order":  {Nr: 1, Commands: make([]frontend.AgentCall, 2)},
+	} {
+		if _, err := HotTable([]frontend.AgentCall{c}); !errors.Is(err, errTable) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -61,7 +107,7 @@ func TestAgentIntervals(t *testing.T) {
 		a := b.Agent()
 		a.Join(RingsAddr, HotTableAddr, tc.number, 1000)
 		if tc.granted {
-			a.Grant(true)
+			a.Grant(Terms{Alone: true})
 		}
 		if tc.begun {
 			b.put32(agent+agentInterval, 1)
@@ -74,8 +120,8 @@ func TestAgentIntervals(t *testing.T) {
 			t.Errorf("%s: the old interval is still granted", tc.name)
 		}
 		if tc.granted2 {
-			a.Grant(false)
-			if !a.Open() || b.word(agent+agentAlone) != 0 || b.word(agent+agentLease) != 1 {
+			a.Grant(Terms{Texts: true, Lax: true})
+			if !a.Open() || b.word(agent+agentAlone) != 0 || b.word(agent+agentLease) != 1 || b.word(agent+agentTexts) != agentMakesUp|agentLax {
 				t.Errorf("%s: the new interval is not granted", tc.name)
 			}
 		}
@@ -130,5 +176,18 @@ func TestRequestOfHostileAgent(t *testing.T) {
 				t.Errorf("%d bytes of %d at %#x", len(got), n, start)
 			}
 		}
+	}
+}
+
+// The kernel leaves SIGKILL and SIGSTOP out of each mask: one with them would never be found in
+// a signal's frame, by which the variant host knows that the agent was at work.
+func TestBlockedIsAMaskOfTheKernels(t *testing.T) {
+	for _, n := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGSEGV, syscall.SIGBUS} {
+		if Blocked>>(n-1)&1 != 0 {
+			t.Errorf("%v is blocked", n)
+		}
+	}
+	if bits.OnesCount64(Blocked) != 60 {
+		t.Errorf("%#x blocks %d signals", Blocked, bits.OnesCount64(Blocked))
 	}
 }

@@ -62,6 +62,7 @@ const (
 	SysClockNanosleep   = sys.SYS_CLOCK_NANOSLEEP
 	SysFutex            = sys.SYS_FUTEX
 	SysGetsockopt       = sys.SYS_GETSOCKOPT
+	SysSetsockopt       = sys.SYS_SETSOCKOPT
 	SysRestartSyscall   = sys.SYS_RESTART_SYSCALL
 	SysWait4            = sys.SYS_WAIT4
 	SysWaitid           = sys.SYS_WAITID
@@ -94,6 +95,7 @@ const (
 	AtExecveCheck   = 0x10000
 	AtFDCWD         = sys.AT_FDCWD
 	SolSocket       = sys.SOL_SOCKET
+	SoRcvlowat      = sys.SO_RCVLOWAT
 	ScmRights       = sys.SCM_RIGHTS
 	PrSetPdeathsig  = sys.PR_SET_PDEATHSIG
 	PrSetName       = sys.PR_SET_NAME

@@ -132,5 +132,23 @@ func (c SubCase) tame() SubCase {
 	return c
 }
 
+// unblocks returns the command as one by which calls on its descriptor come to sleep or
+// cease to.
+func (c SubCase) unblocks() SubCase {
+	c.Unblocks = true
+	return c
+}
+
+// The forms of transfers that do not sleep (preadv2(2)): RWF_NOWAIT.
+const rwfNoWait = 8
+
+func instantRead(gathers bool) Instant {
+	return Instant{Call: "preadv2", Gathers: gathers, Current: true, Arg: 5, Flag: rwfNoWait}
+}
+
+func instantWrite(gathers bool) Instant {
+	return Instant{Call: "pwritev2", Gathers: gathers, Current: true, Arg: 5, Flag: rwfNoWait}
+}
+
 // plain is a command that the leader executes and that does not sleep.
 func plain(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }

@@ -77,6 +77,21 @@ const (
 // Has reports whether w contains any of the reasons in of.
 func (w Wait) Has(of Wait) bool { return w&of != 0 }
 
+// Instant is a call with the same first arguments as another one. Kinds of files that do not
+// know it answer EOPNOTSUPP.
+type Instant struct {
+	// Call is its name, empty for none.
+	Call string
+	// Gathers: it takes a vector in place of the buffer and the length that are the second and
+	// third argument of the other call. Current: its fourth argument says that it acts at the
+	// file's position.
+	Gathers, Current bool
+	// Flag is to be set in argument Arg. The call does not do the same where that has bits of
+	// Unless.
+	Arg          int
+	Flag, Unless uint32
+}
+
 // Tame says whether a call gives whoever makes it nothing that it did not have before.
 type Tame uint8
 
@@ -87,7 +102,8 @@ const (
 	// host, or stop the caller from being watched.
 	NotTame Tame = iota
 	// TameHere: it moves data through descriptors that are open, waits, tells the time, or
-	// asks who the caller is. With the address of a socket (Sockaddr, In) it is not tame.
+	// asks who the caller is, or what of its own is like. With the address of a socket
+	// (Sockaddr, In) it is not tame.
 	TameHere
 	// TameRange: it changes what is mapped from the first argument on, as many bytes as the
 	// second says. That is tame where the range is nobody else's and, in calls with a reason
@@ -154,6 +170,8 @@ const (
 	HandlerMqNotify
 	HandlerFileHandle
 	HandlerProcessVM
+	// HandlerPending is a call that asks or waits for signals, which front-ends may keep.
+	HandlerPending
 	// HandlerClock is a call that tells the time and nothing else.
 	HandlerClock
 )
@@ -190,7 +208,10 @@ type Row struct {
 	// Single is the name of the call that transfers one buffer where this one transfers
 	// several and may transfer fewer. Its second and third arguments are the buffer and its
 	// length, the others are the same.
-	Single  string
+	Single string
+	// Instant is the form of the call that does at once what can be done at once, and fails
+	// with EAGAIN where this one would sleep; its zero value where there is none.
+	Instant Instant
 	Alone   Alone
 	Tame    Tame
 	Handler Handler
@@ -300,9 +321,11 @@ type SubCase struct {
 	Ret  Ret
 	// Blocks, Tame, Errno and Reason as in Row. A row that is tame is with all commands.
 	Blocks bool
-	Tame   Tame
-	Errno  uint16
-	Reason string
+	// Unblocks: by the command calls on the descriptor come to sleep or cease to.
+	Unblocks bool
+	Tame     Tame
+	Errno    uint16
+	Reason   string
 	// full is Args behind the row's own arguments, built with the table.
 	full []Arg
 }

@@ -7,26 +7,26 @@ const openCreates = 0o100 | 0o20000000
 // own no descriptors: the leader executes them all.
 func fileRows() []Row {
 	return []Row{
-		{Name: "read", Args: args(fd("fd"), outRet("buf", 2), long("count")), Blocks: true, Moves: 2, Tame: TameHere},
-		{Name: "write", Args: args(fd("fd"), in("buf", lenArg(2)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere},
+		{Name: "read", Args: args(fd("fd"), outRet("buf", 2), long("count")), Blocks: true, Moves: 2, Tame: TameHere, Instant: instantRead(true)},
+		{Name: "write", Args: args(fd("fd"), in("buf", lenArg(2)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: instantWrite(true)},
 		{Name: "pread64", Args: args(fd("fd"), outRet("buf", 2), long("count"), long("offset")), Blocks: true, Moves: 2, Tame: TameHere},
 		{Name: "pwrite64", Args: args(fd("fd"), in("buf", lenArg(2)), long("count"), long("offset")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere},
-		{Name: "readv", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt")), Blocks: true, Single: "read", Tame: TameHere},
-		{Name: "writev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "write", Tame: TameHere},
+		{Name: "readv", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt")), Blocks: true, Single: "read", Tame: TameHere, Instant: instantRead(false)},
+		{Name: "writev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "write", Tame: TameHere, Instant: instantWrite(false)},
 		// 64-bit kernels ignore the upper half of the position.
 		{Name: "preadv", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt"), long("offset"), unused("offset_high")), Blocks: true, Single: "pread64", Tame: TameHere},
 		{Name: "pwritev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt"), long("offset"), unused("offset_high")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "pwrite64", Tame: TameHere},
 		{Name: "preadv2", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt"), long("offset"), unused("offset_high"), flags("flags", rwfNames)), Blocks: true, Tame: TameHere},
 		{Name: "pwritev2", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt"), long("offset"), unused("offset_high"), flags("flags", rwfNames)), Blocks: true, Signals: true, Wait: WaitOutput, Tame: TameHere},
 		{Name: "lseek", Args: args(fd("fd"), long("offset"), enum("whence", whenceNames)), Tame: TameHere},
-		{Name: "sendfile", Args: args(fd("out_fd"), fd("in_fd"), inOut("offset", fixed(8)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 3},
+		{Name: "sendfile", Args: args(fd("out_fd"), fd("in_fd"), inOut("offset", fixed(8)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 3, Tame: TameHere},
 		{Name: "copy_file_range", Args: args(fd("fd_in"), inOut("off_in", fixed(8)), fd("fd_out"), inOut("off_out", fixed(8)), long("len"), flags("flags", nil)), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 4},
 		{Name: "splice", Args: args(fd("fd_in"), inOut("off_in", fixed(8)), fd("fd_out"), inOut("off_out", fixed(8)), long("len"), flags("flags", spliceNames)), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 4},
 		{Name: "tee", Args: args(fd("fd_in"), fd("fd_out"), long("len"), flags("flags", spliceNames)), Blocks: true, Signals: true, Moves: 2},
 		// The pipe would refer to the pages themselves.
 		refused("vmsplice", ENOSYS, "what a pipe holds could change after it was compared", fd("fd"), ptr("iov"), long("nr_segs"), flags("flags", spliceNames)).waits(WaitOutput),
 		{Name: "readahead", Args: args(fd("fd"), long("offset"), long("count"))},
-		{Name: "fadvise64", Args: args(fd("fd"), long("offset"), long("len"), i32("advice"))},
+		{Name: "fadvise64", Args: args(fd("fd"), long("offset"), long("len"), i32("advice")), Tame: TameHere},
 		{Name: "cachestat", Args: args(fd("fd"), inRec("range", cachestatRangeLayout), outRec("cstat", cachestatLayout), flags("flags", nil))},
 
 		{Name: "open", Args: args(path("pathname"), flags("flags", openNames), mode("mode").when(1, openCreates)), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
@@ -53,7 +53,7 @@ func fileRows() []Row {
 		{Name: "faccessat", Args: args(dirFD(), path("pathname"), flags("mode", accessNames))},
 		{Name: "faccessat2", Args: args(dirFD(), path("pathname"), flags("mode", accessNames), flags("flags", faccessNames))},
 		{Name: "statfs", Args: args(path("path"), outRec("buf", statfsLayout))},
-		{Name: "fstatfs", Args: args(fd("fd"), outRec("buf", statfsLayout))},
+		{Name: "fstatfs", Args: args(fd("fd"), outRec("buf", statfsLayout)), Tame: TameHere},
 		{Name: "ustat", Args: args(u32("dev"), outRec("ubuf", ustatLayout))},
 		{Name: "getdents", Args: args(fd("fd"), outRet("dirp", 2), u32("count")), Tame: TameHere},
 		{Name: "getdents64", Args: args(fd("fd"), outRet("dirp", 2), u32("count")), Tame: TameHere},
@@ -102,7 +102,7 @@ func fileRows() []Row {
 		{Name: "chdir", Args: args(path("path"))},
 		{Name: "fchdir", Args: args(fd("fd"))},
 		{Name: "chroot", Args: args(path("path"))},
-		{Name: "getcwd", Args: args(outRet("buf", 1), long("size"))},
+		{Name: "getcwd", Args: args(outRet("buf", 1), long("size")), Tame: TameHere},
 		{Name: "umask", Args: args(mode("mask"))},
 
 		{Name: "setxattr", Args: args(path("path"), str("name"), in("value", lenArg(3)), long("size"), flags("flags", xattrNames))},

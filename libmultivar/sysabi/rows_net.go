@@ -10,11 +10,11 @@ func netRows() []Row {
 		{Name: "listen", Args: args(fd("sockfd"), i32("backlog"))},
 		{Name: "accept", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Ret: RetFD, Blocks: true},
 		{Name: "accept4", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"), flags("flags", socketTypeNames)), Ret: RetFD, Blocks: true},
-		{Name: "shutdown", Args: args(fd("sockfd"), i32("how"))},
-		{Name: "getsockname", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"))},
-		{Name: "getpeername", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen"))},
-		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere},
-		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen")), Blocks: true, Moves: 2, Tame: TameHere},
+		{Name: "shutdown", Args: args(fd("sockfd"), i32("how")), Tame: TameHere},
+		{Name: "getsockname", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Tame: TameHere},
+		{Name: "getpeername", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Tame: TameHere},
+		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: Instant{Call: "sendto", Arg: 3, Flag: msgDontWait}},
+		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen")), Blocks: true, Moves: 2, Tame: TameHere, Instant: Instant{Call: "recvfrom", Arg: 3, Flag: msgDontWait, Unless: msgWaitAll}},
 		{Name: "sendmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: In}, flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
 		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true},
 		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
@@ -37,21 +37,21 @@ func netRows() []Row {
 				sockOpt(solSocket, 1):  namedOption("SO_DEBUG"),
 				sockOpt(solSocket, 2):  namedOption("SO_REUSEADDR"),
 				sockOpt(solSocket, 6):  namedOption("SO_BROADCAST"),
-				sockOpt(solSocket, 7):  namedOption("SO_SNDBUF"),
-				sockOpt(solSocket, 8):  namedOption("SO_RCVBUF"),
-				sockOpt(solSocket, 9):  namedOption("SO_KEEPALIVE"),
-				sockOpt(solSocket, 13): namedOption("SO_LINGER"),
+				sockOpt(solSocket, 7):  namedOption("SO_SNDBUF").tame(),
+				sockOpt(solSocket, 8):  namedOption("SO_RCVBUF").tame(),
+				sockOpt(solSocket, 9):  namedOption("SO_KEEPALIVE").tame(),
+				sockOpt(solSocket, 13): namedOption("SO_LINGER").tame(),
 				sockOpt(solSocket, 15): namedOption("SO_REUSEPORT"),
 				sockOpt(solSocket, 16): namedOption("SO_PASSCRED"),
-				sockOpt(solSocket, 20): namedOption("SO_RCVTIMEO"),
-				sockOpt(solSocket, 21): namedOption("SO_SNDTIMEO"),
-				sockOpt(solTCP, 1):     namedOption("TCP_NODELAY"),
-				sockOpt(solTCP, 3):     namedOption("TCP_CORK"),
-				sockOpt(solTCP, 4):     namedOption("TCP_KEEPIDLE"),
-				sockOpt(solTCP, 5):     namedOption("TCP_KEEPINTVL"),
-				sockOpt(solTCP, 6):     namedOption("TCP_KEEPCNT"),
-				sockOpt(solTCP, 9):     namedOption("TCP_DEFER_ACCEPT"),
-				sockOpt(solTCP, 12):    namedOption("TCP_QUICKACK"),
+				sockOpt(solSocket, 20): namedOption("SO_RCVTIMEO").tame(),
+				sockOpt(solSocket, 21): namedOption("SO_SNDTIMEO").tame(),
+				sockOpt(solTCP, 1):     namedOption("TCP_NODELAY").tame(),
+				sockOpt(solTCP, 3):     namedOption("TCP_CORK").tame(),
+				sockOpt(solTCP, 4):     namedOption("TCP_KEEPIDLE").tame(),
+				sockOpt(solTCP, 5):     namedOption("TCP_KEEPINTVL").tame(),
+				sockOpt(solTCP, 6):     namedOption("TCP_KEEPCNT").tame(),
+				sockOpt(solTCP, 9):     namedOption("TCP_DEFER_ACCEPT").tame(),
+				sockOpt(solTCP, 12):    namedOption("TCP_QUICKACK").tame(),
 				sockOpt(solTCP, 13):    namedOption("TCP_CONGESTION"),
 				sockOpt(solTCP, 23):    namedOption("TCP_FASTOPEN"),
 				sockOpt(solIPv6, 26):   namedOption("IPV6_V6ONLY"),
@@ -62,12 +62,19 @@ func netRows() []Row {
 		{Name: "getsockopt", Args: args(fd("sockfd"), i32("level"), enum("optname", nil), sub("optval")), Sub: &SubTable{
 			Arg: 2, Mask: 0xffffffff, Upper: 1,
 			Cases: map[uint64]SubCase{
-				sockOpt(solSocket, 3):  {Name: "SO_TYPE", Args: optionOut},
-				sockOpt(solSocket, 4):  {Name: "SO_ERROR", Args: optionOut},
+				sockOpt(solSocket, 3):  {Name: "SO_TYPE", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 4):  {Name: "SO_ERROR", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 7):  {Name: "SO_SNDBUF", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 8):  {Name: "SO_RCVBUF", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 9):  {Name: "SO_KEEPALIVE", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 30): {Name: "SO_ACCEPTCONN", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 38): {Name: "SO_PROTOCOL", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 39): {Name: "SO_DOMAIN", Args: optionOut, Tame: TameHere},
+				sockOpt(solTCP, 1):     {Name: "TCP_NODELAY", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 17): {Name: "SO_PEERCRED", Args: args(recs("optval", Out, ucredLayout, lenAt(4)), sockLen("optlen"))},
 				sockOpt(solSocket, 26): refusedOption("SO_GET_FILTER", "a filter program whose length counts in instructions"),
 				sockOpt(solSocket, 77): {Name: "SO_PEERPIDFD", Args: args(recs("optval", Out, fdLayout, lenAt(4)), sockLen("optlen"))},
-				sockOpt(solTCP, 11):    {Name: "TCP_INFO", Args: optionOut},
+				sockOpt(solTCP, 11):    {Name: "TCP_INFO", Args: optionOut, Tame: TameHere},
 				sockOpt(solTCP, 35):    refusedOption("TCP_ZEROCOPY_RECEIVE", "the kernel would remap memory"),
 				sockOpt(solIP, 129):    refusedOption("EBT_SO_GET_ENTRIES", reasonFilterTables),
 				sockOpt(solIP, 131):    refusedOption("EBT_SO_GET_INIT_ENTRIES", reasonFilterTables),
@@ -77,6 +84,12 @@ func netRows() []Row {
 		}},
 	}
 }
+
+// MSG_DONTWAIT and MSG_WAITALL (include/linux/socket.h).
+const (
+	msgDontWait = 0x40
+	msgWaitAll  = 0x100
+)
 
 // Levels of socket options.
 const (

@@ -14,7 +14,7 @@ func pollRows() []Row {
 		{Name: "pselect6", Args: args(i32("nfds"), set("readfds"), set("writefds"), set("exceptfds"), inOutRec("timeout", timespecLayout).onErr(EINTR), Arg{Name: "sigmask", Kind: SigsetArg, Dir: In}), Blocks: true, AwaitsEvents: true, Signals: true, Tame: TameHere},
 		{Name: "epoll_create", Args: args(i32("size")), Ret: RetFD},
 		{Name: "epoll_create1", Args: args(flags("flags", openNames)), Ret: RetFD},
-		{Name: "epoll_ctl", Args: args(fd("epfd"), enum("op", epollOpNames), fd("fd"), sub("event")), Handler: HandlerEpollCtl, Sub: &SubTable{
+		{Name: "epoll_ctl", Args: args(fd("epfd"), enum("op", epollOpNames), fd("fd"), sub("event")), Handler: HandlerEpollCtl, Tame: TameHere, Sub: &SubTable{
 			Arg: 1, Mask: 0xffffffff,
 			Cases: map[uint64]SubCase{
 				// EPOLL_CTL_DEL ignores the event since Linux 2.6.9.

@@ -15,25 +15,37 @@
 
 /* An argument of a frequent call. */
 struct hot_arg {
-	u8 kind; /* MV_HOT_* */
-	u8 dir;  /* of a buffer: MV_HOT_IN, MV_HOT_OUT */
-	u8 size; /* where its length comes from: MV_SIZE_* */
-	u8 arg;  /* the argument that counts */
+	u8 kind;   /* MV_HOT_* */
+	u8 dir;	   /* of a buffer: MV_HOT_IN, MV_HOT_OUT or both */
+	u8 length; /* where its length comes from: MV_SIZE_* */
+	u8 count;  /* the argument that counts */
 	u32 unit;
+	u8 how;	     /* how much of it is written: MV_WROTE_* */
+	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS */
+	uint16_t on_err; /* the error with which a call that fails writes it, too; 0 for none */
+	struct {
+		u8 at, size;
+	} piece[2]; /* what counts in each record; all bytes of the buffer when there are none */
 };
 
 struct hot_call {
-	u8 flags; /* MV_HOT_CALL and others; 0 for calls that are the monitor's */
-	u8 word;  /* MV_HOT_WORDS: where in each unit there is one */
-	u8 unused[2];
-	u32 unit; /* MV_HOT_COUNTS: of what the result counts */
+	u64 key;	/* of an entry behind the calls': the command */
+	uint16_t flags; /* MV_HOT_CALL and others; 0 for calls that are the monitor's */
+	u8 word;	/* MV_HOT_WORDS: where in each record there is one */
+	u8 time;	/* the argument that limits its sleep, 0 for none */
+	u8 command, upper; /* MV_HOT_BY_COMMAND: the arguments that hold it; upper may be 0 */
+	uint16_t count; /* of commands, which are in order */
+	u32 first;	/* entry of a command */
+	uint16_t instant_nr; /* of the form that does not sleep, 0 for none */
+	u8 instant_arg, instant_how; /* where its flag goes; MV_HOT_GATHERS, MV_HOT_CURRENT */
+	u32 instant_flag, unless;
 	struct hot_arg arg[6];
-	u64 spare;
 };
 
-/* A range of the program's memory. */
+/* A range of the program's memory, and the argument that it is of. */
 struct range {
 	u64 at, size;
+	u32 arg, unused;
 };
 
 /* What a call reads or writes. */
@@ -54,7 +66,7 @@ struct agent {
 	u32 closes;   /* an interval is over of which the task knows nothing yet */
 	u32 late;     /* a signal that came while the variant host could not report it */
 	u32 fds;      /* descriptors from here on are not the program's */
-	u32 waited;   /* tenths of a second for which the leader's has waited for the others */
+	u32 texts;    /* MV_TEXTS, MV_LAX */
 	u64 table, ring;
 	/* What a number that the kernel gives back is in a follower where it lies in the
 	 * leader's slot: more by delta. */
@@ -67,11 +79,38 @@ struct agent {
 	u64 lead_bytes; /* of what the leader's call reads, the first of which are in MV_LARGE */
 	struct ranges in, out; /* of the call at hand */
 	struct ring r;
+	/* What the leader's has found its descriptors to be since the monitor's last call:
+	 * CLASS_* of agent_wait.c, 0 for nothing. */
+	u8 classes[MV_AGENT_KNOWN];
+	u32 classified; /* there is something in classes */
+	u32 waited; /* tenths of a second for which the leader's has waited for the others */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
 _Static_assert(sizeof(struct hot_call) == MV_HOT_SIZE, "hot_call");
 _Static_assert(offsetof(struct hot_call, arg) == MV_HOT_ARGS, "hot_call.arg");
+_Static_assert(offsetof(struct hot_call, key) == MV_HOT_KEY, "hot_call.key");
+_Static_assert(offsetof(struct hot_call, flags) == MV_HOT_FLAGS, "hot_call.flags");
+_Static_assert(offsetof(struct hot_call, word) == MV_HOT_WORD, "hot_call.word");
+_Static_assert(offsetof(struct hot_call, time) == MV_HOT_TIME, "hot_call.time");
+_Static_assert(offsetof(struct hot_call, command) == MV_HOT_COMMAND, "hot_call.command");
+_Static_assert(offsetof(struct hot_call, upper) == MV_HOT_UPPER, "hot_call.upper");
+_Static_assert(offsetof(struct hot_call, count) == MV_HOT_COUNT, "hot_call.count");
+_Static_assert(offsetof(struct hot_call, first) == MV_HOT_FIRST, "hot_call.first");
+_Static_assert(offsetof(struct hot_call, instant_nr) == MV_HOT_INSTANT_NR, "hot_call.instant_nr");
+_Static_assert(offsetof(struct hot_call, instant_arg) == MV_HOT_INSTANT_ARG, "hot_call.instant_arg");
+_Static_assert(offsetof(struct hot_call, instant_how) == MV_HOT_INSTANT_HOW, "hot_call.instant_how");
+_Static_assert(offsetof(struct hot_call, instant_flag) == MV_HOT_INSTANT_FLAG, "hot_call.instant_flag");
+_Static_assert(offsetof(struct hot_call, unless) == MV_HOT_UNLESS, "hot_call.unless");
+_Static_assert(offsetof(struct hot_arg, kind) == MV_ARG_KIND, "hot_arg.kind");
+_Static_assert(offsetof(struct hot_arg, dir) == MV_ARG_DIR, "hot_arg.dir");
+_Static_assert(offsetof(struct hot_arg, length) == MV_ARG_LENGTH, "hot_arg.length");
+_Static_assert(offsetof(struct hot_arg, count) == MV_ARG_COUNT, "hot_arg.count");
+_Static_assert(offsetof(struct hot_arg, unit) == MV_ARG_UNIT, "hot_arg.unit");
+_Static_assert(offsetof(struct hot_arg, how) == MV_ARG_HOW, "hot_arg.how");
+_Static_assert(offsetof(struct hot_arg, flags) == MV_ARG_FLAGS, "hot_arg.flags");
+_Static_assert(offsetof(struct hot_arg, on_err) == MV_ARG_ON_ERR, "hot_arg.on_err");
+_Static_assert(offsetof(struct hot_arg, piece) == MV_ARG_PIECES, "hot_arg.piece");
 _Static_assert(offsetof(struct agent, lease) == MV_AGENT_LEASE, "lease");
 _Static_assert(offsetof(struct agent, interval) == MV_AGENT_INTERVAL, "interval");
 _Static_assert(offsetof(struct agent, follows) == MV_AGENT_FOLLOWS, "follows");
@@ -80,6 +119,7 @@ _Static_assert(offsetof(struct agent, fresh) == MV_AGENT_FRESH, "fresh");
 _Static_assert(offsetof(struct agent, grant) == MV_AGENT_GRANT, "grant");
 _Static_assert(offsetof(struct agent, closes) == MV_AGENT_CLOSES, "closes");
 _Static_assert(offsetof(struct agent, fds) == MV_AGENT_FDS, "fds");
+_Static_assert(offsetof(struct agent, texts) == MV_AGENT_TEXTS, "texts");
 _Static_assert(offsetof(struct agent, table) == MV_AGENT_TABLE, "table");
 _Static_assert(offsetof(struct agent, ring) == MV_AGENT_RING, "ring");
 _Static_assert(offsetof(struct agent, slot) == MV_AGENT_SLOT, "slot");
@@ -92,6 +132,7 @@ _Static_assert(offsetof(struct agent, lead_nr) == MV_AGENT_LEAD_NR, "lead_nr");
 _Static_assert(offsetof(struct agent, lead) == MV_AGENT_LEAD, "lead");
 _Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_bytes");
 _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
+_Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

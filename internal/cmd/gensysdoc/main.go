@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -57,6 +58,13 @@ variants so that it succeeds, and one so that it fails, as far as the call can d
 results are compared with those of a native run. A command is tested when one of the programs
 that ` + "`test/commands.txt`" + ` names gives it, with whatever result the machine has for it.
 
+*Beside* is about ` + "`--fast on`" + `: *yes* marks calls that agents deal with beside the variants,
+when neither the way in which a program uses its descriptors nor the policy is in the way. Others
+that the leader executes are the monitor's: because of the *power* that they give (opening
+by name, new descriptors, tasks, rights, other processes: a filter keeps them until the monitor
+has confirmed each), because the *engine* has to know of them, or because an *argument*
+leads to more than bytes whose length is known before the call.
+
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
 getifaddrs, if_nameindex) is tested by ` + "`test/progs/cmd_sockets.c`" + `.
@@ -69,11 +77,11 @@ func page(rows []*sysabi.Row, tests map[string]string) []byte {
 	b.WriteString(introduction)
 	summary(&b, rows, tests)
 	b.WriteString("## Calls\n\n")
-	b.WriteString("| Call | x86-64 | arm64 | Executed by | Blocks | Waits | Tested | Arguments and notes |\n")
-	b.WriteString("| --- | --: | --: | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| Call | x86-64 | arm64 | Executed by | Beside | Blocks | Waits | Tested | Arguments and notes |\n")
+	b.WriteString("| --- | --: | --: | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", r.Name,
-			number(r.Nr[sysabi.AMD64]), number(r.Nr[sysabi.ARM64]), rowExec(r), yes(r.Blocks), waits(r.Wait), tests[r.Name], rowNote(r))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.Name,
+			number(r.Nr[sysabi.AMD64]), number(r.Nr[sysabi.ARM64]), rowExec(r), rowBeside(r), yes(r.Blocks), waits(r.Wait), tests[r.Name], rowNote(r))
 	}
 	b.WriteString("\n## Commands\n")
 	for _, r := range rows {
@@ -137,22 +145,33 @@ func summary(b *bytes.Buffer, rows []*sysabi.Row, tests map[string]string) {
 			}
 		}
 	}
+	calls, commands := 0, 0
+	for _, r := range rows {
+		if rowBeside(r) == "yes" {
+			calls++
+		}
+		for _, c := range r.Commands() {
+			if beside(r, c.Exec, commandOf(&c)) == "yes" {
+				commands++
+			}
+		}
+	}
 	fmt.Fprintf(b, "Of %d calls %d are modelled, %d are refused. %d are tested with a success and a failure, %d partly. "+
-		"Of their commands %d are modelled, %d of them tested.\n\n",
-		len(rows), len(rows)-refused, refused, how["yes"], how[partly], made, given)
+		"Of their commands %d are modelled, %d of them tested. Agents deal with %d calls and %d commands.\n\n",
+		len(rows), len(rows)-refused, refused, how["yes"], how[partly], made, given, calls, commands)
 }
 
 // commands writes the table of the commands of r.
 func commands(b *bytes.Buffer, r *sysabi.Row, tests map[string]string) {
 	fmt.Fprintf(b, "\n### %s\n\n", r.Name)
-	b.WriteString("| Command | Value | Executed by | Blocks | Tested | Arguments and notes |\n")
-	b.WriteString("| --- | --: | --- | --- | --- | --- |\n")
+	b.WriteString("| Command | Value | Executed by | Beside | Blocks | Tested | Arguments and notes |\n")
+	b.WriteString("| --- | --: | --- | --- | --- | --- | --- |\n")
 	for _, c := range r.Commands() {
 		value := ""
 		if c.Case {
 			value = r.Sub.Text(c.Value)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", c.Name, value, exec(c.Exec, c.Errno), yes(c.Blocks), tests[r.Name+" "+c.Name], note(c.Args, c.Reason))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.Name, value, exec(c.Exec, c.Errno), beside(r, c.Exec, commandOf(&c)), yes(c.Blocks), tests[r.Name+" "+c.Name], note(c.Args, c.Reason))
 	}
 }
 
@@ -175,6 +194,36 @@ func rowExec(r *sysabi.Row) string {
 		return "by command"
 	}
 	return exec(r.Exec, r.Errno)
+}
+
+func rowBeside(r *sysabi.Row) string {
+	if r.Sub != nil {
+		return ""
+	}
+	return beside(r, r.Exec, 0)
+}
+
+// beside says whether agents deal with a call that the leader executes, or why not.
+func beside(r *sysabi.Row, e sysabi.Exec, command uint64) string {
+	if e != sysabi.Leader || r.Nr[sysabi.AMD64] == sysabi.Absent {
+		return ""
+	}
+	if why := libmultivar.Beside(r, command); why != "" {
+		return why
+	}
+	return "yes"
+}
+
+// commandOf returns the value of a command, or one that stands for those without a case.
+func commandOf(c *sysabi.Command) uint64 {
+	switch {
+	case c.Case:
+		return c.Value
+	case len(c.Args) > 0 && c.Args[0].Len.Kind == sysabi.LenEncoded:
+		// A byte in the same direction (sysabi.EncodingOf).
+		return uint64(c.Args[0].Dir)<<30 | 1<<16
+	}
+	return ^uint64(1)
 }
 
 func exec(e sysabi.Exec, errno uint16) string {

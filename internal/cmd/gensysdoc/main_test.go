@@ -49,20 +49,20 @@ func TestPageIsFresh(t *testing.T) {
 func TestPage(t *testing.T) {
 	text := string(page(sysabi.Rows(), map[string]string{"read": "yes", "mmap": partly, "ioctl TCGETS": "yes"}))
 	for _, line := range []string{
-		"| `read` | 0 | 63 | leader | yes |  | yes | fd, out buf, count |",
-		"| `open` | 2 | - | leader | yes |  |  | pathname, flags, mode |",
-		"| `mmap` | 9 | 222 | all |  | map-exec | partly | addr, length, prot, flags, fd, offset |",
-		"| `exit` | 60 | 93 | all |  | always |  | status |",
-		"| `ppoll` | 271 | 73 | leader | yes |  |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
-		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |  |",
-		"| `io_setup` | 206 | 0 | refused, ENOSYS |  |  |  | nr_events, ctx_idp; the kernel would write to memory while the program runs |",
-		"| `ioctl` | 16 | 29 | by command |  |  |  | fd, op, ...; see [ioctl](#ioctl) |",
-		"| TCGETS | 0x5401 | leader |  | yes | out argp |",
-		"| any other _IOW of at most 4 bytes |  | leader | yes |  | argp |",
-		"| any other |  | refused, ENOTTY |  |  | the argument of an unknown command cannot be compared |",
-		"| PR_GET_DUMPABLE | 3 | engine |  |  |  |",
-		"| SO_ATTACH_FILTER | 1/26 | refused, ENOPROTOOPT |  |  | optval; a filter program behind a pointer |",
-		"| EPOLL_CTL_DEL | 2 | leader |  |  |  |",
+		"| `read` | 0 | 63 | leader | yes | yes |  | yes | fd, out buf, count |",
+		"| `open` | 2 | - | leader | power | yes |  |  | pathname, flags, mode |",
+		"| `mmap` | 9 | 222 | all |  |  | map-exec | partly | addr, length, prot, flags, fd, offset |",
+		"| `exit` | 60 | 93 | all |  |  | always |  | status |",
+		"| `ppoll` | 271 | 73 | leader | yes | yes |  |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
+		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |  |  |",
+		"| `io_setup` | 206 | 0 | refused, ENOSYS |  |  |  |  | nr_events, ctx_idp; the kernel would write to memory while the program runs |",
+		"| `ioctl` | 16 | 29 | by command |  |  |  |  | fd, op, ...; see [ioctl](#ioctl) |",
+		"| TCGETS | 0x5401 | leader | yes |  | yes | out argp |",
+		"| any other _IOW of at most 4 bytes |  | leader | power | yes |  | argp |",
+		"| any other |  | refused, ENOTTY |  |  |  | the argument of an unknown command cannot be compared |",
+		"| PR_GET_DUMPABLE | 3 | engine |  |  |  |  |",
+		"| SO_ATTACH_FILTER | 1/26 | refused, ENOPROTOOPT |  |  |  | optval; a filter program behind a pointer |",
+		"| EPOLL_CTL_DEL | 2 | leader | yes |  |  |  |",
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the page lacks %s", line)

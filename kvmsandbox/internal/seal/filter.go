@@ -157,13 +157,7 @@ func (a *assembler) rule(p *Place, r *rule) {
 		return
 	}
 	if r.commands != nil {
-		next := r.label() + ", command"
-		a.load(arg(r.command))
-		for _, c := range r.commands {
-			a.when(bpf.JumpEqual, c, next)
-		}
-		a.jump(notify)
-		a.label(next)
+		a.command(r)
 	}
 	for k, i := range r.descriptors {
 		next := fmt.Sprintf("%s, descriptor %d", r.label(), k)
@@ -187,6 +181,28 @@ func (a *assembler) rule(p *Place, r *rule) {
 		a.when(bpf.JumpNotEqual, 0, notify)
 	}
 	a.jump(allow)
+}
+
+// command looks for the command of a call among those with which it is tame, which are in
+// ascending order: those with the same upper half follow each other.
+func (a *assembler) command(r *rule) {
+	arg := func(i int) uint32 { return dataArgs + 8*uint32(i) }
+	found := r.label() + ", command"
+	for list := r.commands; len(list) > 0; {
+		upper := uint32(list[0] >> 32)
+		next := fmt.Sprintf("%s, commands behind those of %d", r.label(), upper)
+		if r.upper != 0 {
+			a.load(arg(r.upper))
+			a.when(bpf.JumpNotEqual, upper, next)
+		}
+		a.load(arg(r.command))
+		for ; len(list) > 0 && uint32(list[0]>>32) == upper; list = list[1:] {
+			a.when(bpf.JumpEqual, uint32(list[0]), found)
+		}
+		a.label(next)
+	}
+	a.jump(notify)
+	a.label(found)
 }
 
 // Image lays out struct sock_fprog, followed by the filter, for address addr.

@@ -103,6 +103,20 @@ func TestFilter(t *testing.T) {
 		{"fcntl", auditX8664, inside, [6]uint64{3, 4, 0}, allow},
 		{"fcntl", auditX8664, inside, [6]uint64{3, 8, 0}, notify},
 		{"fcntl", auditX8664, inside, [6]uint64{2000, 4, 0}, notify},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 6, 1}, allow},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 1<<32 | 6, 1<<32 | 1}, allow},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 1, 9}, allow},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 1, 50}, notify},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 0, 1}, notify},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 41, 1}, notify},
+		{"setsockopt", auditX8664, inside, [6]uint64{3, 6, 31}, notify},
+		{"setsockopt", auditX8664, inside, [6]uint64{2000, 6, 1}, notify},
+		{"getsockopt", auditX8664, inside, [6]uint64{3, 1, 4}, allow},
+		{"getsockopt", auditX8664, inside, [6]uint64{3, 1, 77}, notify},
+		{"epoll_ctl", auditX8664, inside, [6]uint64{3, 1, 4, 0x1000}, allow},
+		{"epoll_ctl", auditX8664, inside, [6]uint64{3, 1, 1024, 0x1000}, notify},
+		{"epoll_ctl", auditX8664, inside, [6]uint64{1024, 1, 4, 0x1000}, notify},
+		{"sendfile", auditX8664, inside, [6]uint64{3, 1024}, notify},
 
 		{"mmap", auditX8664, inside, [6]uint64{0, 4096, 3, 0x22, minus, 0}, allow},
 		{"mmap", auditX8664, inside, [6]uint64{0, 4096, 7, 0x22, minus, 0}, notify},
@@ -179,6 +193,12 @@ func TestFilterAgreesWithRules(t *testing.T) {
 				args = p.args
 			}
 			args[rapid.IntRange(0, 5).Draw(t, "spoilt")] += uint64(rapid.IntRange(0, 1).Draw(t, "by"))
+		}
+		if rapid.Bool().Draw(t, "option") {
+			nr = int64(rapid.SampledFrom([]int{54, 55}).Draw(t, "which"))
+			args[0] = 3
+			args[1] = rapid.SampledFrom([]uint64{0, 1, 6, 41, 1<<32 | 1}).Draw(t, "level")
+			args[2] = rapid.Uint64Range(0, 45).Draw(t, "name")
 		}
 		got := f.decide(t, auditX8664, nr, inside, args) == unix.SeccompRetAllow
 		if want := l.tame(&Call{Nr: nr, Args: args}); got != want {

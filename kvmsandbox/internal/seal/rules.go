@@ -36,9 +36,9 @@ type rule struct {
 	// unexecuted that the third is without PROT_EXEC.
 	ranged, unexecuted bool
 	// commands are the values of the low half of argument command with which the call is
-	// tame, if there are any.
-	commands []uint32
-	command  int
+	// tame, if there are any; with that of argument upper above it, where that is not 0.
+	commands       []uint64
+	command, upper int
 	// patterns are the arguments with which alone the call is tame, if there are any.
 	patterns []pattern
 }
@@ -81,29 +81,40 @@ func (p *Place) rules() []rule {
 		r := ruleOf(row)
 		if row.Tame == sysabi.NotTame {
 			r.patterns = patterns[row.Name]
-			r.commands, r.command = tameCommands(row)
+			r.commands = tameCommands(row)
 			if len(r.patterns)+len(r.commands) == 0 {
 				continue
 			}
+		}
+		if r.commands != nil {
+			r.command, r.upper = row.Sub.Arg, row.Sub.Upper
 		}
 		list = append(list, r)
 	}
 	return list
 }
 
-// tameCommands returns the commands with which a call is tame, and the argument that holds
-// them.
-func tameCommands(row *sysabi.Row) (list []uint32, arg int) {
+// tameCommands returns the commands with which a call is tame.
+func tameCommands(row *sysabi.Row) (list []uint64) {
 	sub := row.Sub
-	if sub == nil || sub.Mask != 0xffff_ffff || sub.Upper != 0 {
-		return nil, 0
+	if sub == nil || sub.Mask != 0xffff_ffff {
+		return nil
 	}
 	for _, command := range slices.Sorted(maps.Keys(sub.Cases)) {
 		if c := sub.Cases[command]; c.Tame == sysabi.TameHere {
-			list = append(list, uint32(command))
+			list = append(list, command)
 		}
 	}
-	return list, sub.Arg
+	return list
+}
+
+// commandOf returns the command that the arguments hold.
+func (r *rule) commandOf(args *[6]uint64) uint64 {
+	command := uint64(uint32(args[r.command]))
+	if r.upper != 0 {
+		command |= args[r.upper] << 32
+	}
+	return command
 }
 
 // maxNumber bounds the numbers of calls that are looked at.
@@ -133,7 +144,7 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 			return (o.free || args[0] == o.args[0]) && slices.Equal(args[1:], o.args[1:])
 		})
 	}
-	if r.commands != nil && !slices.Contains(r.commands, uint32(args[r.command])) {
+	if r.commands != nil && !slices.Contains(r.commands, r.commandOf(args)) {
 		return false
 	}
 	for _, i := range r.descriptors {

@@ -1,0 +1,337 @@
+/* The arguments of frequent calls: what memory they are about, and whether two variants
+ * ask for the same. */
+#include "agent_parts.h"
+
+struct iovec {
+	u64 base, len;
+};
+
+/* Any 8 bytes of memory. */
+struct __attribute__((packed, may_alias)) any {
+	u64 value;
+};
+
+/* The entry of a command, 0 if there is none. Entries are in ascending order. */
+static const struct hot_call *command(const struct hot_call *table, const struct hot_call *h, const u64 *arg)
+{
+	u64 key = (u32)arg[h->command % 6], low = h->first, high = low + h->count;
+
+	if (h->upper)
+		key |= arg[h->upper % 6] << 32;
+	if (high > MV_HOT_CALLS + MV_HOT_COMMANDS)
+		return 0;
+	while (low < high) {
+		u64 mid = (low + high) / 2;
+
+		if (table[mid].key == key)
+			return table + mid;
+		if (table[mid].key < key)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return 0;
+}
+
+const struct hot_call *agent_hot(const struct agent *a, i64 nr, const u64 *arg)
+{
+	const struct hot_call *table = (const struct hot_call *)a->table, *h, *c;
+
+	if (nr < 0 || nr >= MV_HOT_CALLS)
+		return 0;
+	h = table + nr;
+	if (h->flags & MV_HOT_BY_COMMAND) {
+		c = command(table, h, arg);
+		if (c)
+			h = c;
+	}
+	return h->flags & MV_HOT_CALL ? h : 0;
+}
+
+/* Whether a range is one of the program's. */
+static int fits(u64 at, u64 size)
+{
+	if (at >= MV_TASK_END || size > MV_TASK_END - at)
+		return 0;
+	return at + size <= MV_SLOT || at >= MV_SLOT_END;
+}
+
+static int add(struct ranges *g, u32 arg, u64 at, u64 size)
+{
+	if (!size)
+		return 1;
+	if (g->count == MV_HOT_RANGES || !fits(at, size) || size > MV_HOT_MOST - g->bytes)
+		return 0;
+	g->of[g->count].at = at;
+	g->of[g->count].arg = arg;
+	g->of[g->count++].size = size;
+	g->bytes += size;
+	return 1;
+}
+
+static int add_vector(struct ranges *g, u32 arg, u64 at, u64 count)
+{
+	struct iovec v[MV_HOT_RANGES];
+	u64 i;
+
+	if (count > MV_HOT_RANGES || !fits(at, count * sizeof(*v)) || vhost_copy(v, (void *)at, count * sizeof(*v)))
+		return 0;
+	for (i = 0; i < count; i++)
+		if (!add(g, arg, v[i].base, v[i].len))
+			return 0;
+	return 1;
+}
+
+/* The 32-bit number at an address of the program's; more than fits if it is not there. */
+static u64 half_at(u64 at)
+{
+	u32 v;
+
+	return !fits(at, sizeof(v)) || vhost_copy(&v, (void *)at, sizeof(v)) ? ~0ULL : v;
+}
+
+/* The length of a buffer before the call. */
+static u64 length(const struct hot_arg *x, const u64 *arg)
+{
+	u64 n = arg[x->count % 6];
+	int32_t half = (int32_t)n;
+
+	switch (x->length) {
+	case MV_SIZE_FIXED:
+		return x->unit;
+	case MV_SIZE_INT:
+		return half < 0 ? 0 : (u64)half * x->unit;
+	case MV_SIZE_UINT:
+		return (u64)(u32)n * x->unit;
+	case MV_SIZE_BITS:
+		return half < 0 ? 0 : ((u64)half + 63) / 64 * 8;
+	case MV_SIZE_AT:
+		return half_at(n);
+	default:
+		return n > MV_HOT_MOST ? ~0ULL : n * x->unit;
+	}
+}
+
+u64 agent_length_at(const struct hot_call *h, const u64 *arg)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (h->arg[i].kind == MV_HOT_BUFFER && h->arg[i].length == MV_SIZE_AT && arg[i])
+			return half_at(arg[h->arg[i].count % 6]);
+	return 0;
+}
+
+/* Whether the descriptors in an array of records are the program's. */
+static int programs(const struct agent *a, const struct hot_arg *x, const struct ranges *g)
+{
+	const struct range *r = &g->of[g->count - 1];
+	int32_t fd;
+	u64 i;
+
+	if (x->unit < sizeof(fd) || r->size % x->unit)
+		return 0;
+	for (i = 0; i < r->size; i += x->unit)
+		if (vhost_copy(&fd, (void *)(r->at + i), sizeof(fd)) || (fd >= 0 && (u32)fd >= a->fds))
+			return 0;
+	return 1;
+}
+
+static int add_buffer(const struct agent *a, const struct hot_arg *x, u32 i, const u64 *arg, struct ranges *g)
+{
+	u32 before = g->count;
+
+	/* A set of descriptors that has none of the variant host's. */
+	if (x->length == MV_SIZE_BITS && (int32_t)arg[x->count % 6] > (int32_t)a->fds)
+		return 0;
+	if (!add(g, i, arg[i], length(x, arg)))
+		return 0;
+	return g->count == before || !(x->flags & MV_HOT_DESCRIPTORS) || programs(a, x, g);
+}
+
+int agent_collect(const struct agent *a, const struct hot_call *h, const u64 *arg, u32 dir, struct ranges *g)
+{
+	u32 i;
+
+	g->count = 0;
+	g->bytes = 0;
+	for (i = 0; i < 6; i++) {
+		const struct hot_arg *x = &h->arg[i];
+
+		if (x->kind == MV_HOT_FD && (u32)arg[i] >= a->fds)
+			return 0;
+		if (x->kind == MV_HOT_NULL && arg[i])
+			return 0;
+		if ((x->kind != MV_HOT_BUFFER && x->kind != MV_HOT_VECTOR) || !(x->dir & dir) || !arg[i])
+			continue;
+		if (x->kind == MV_HOT_VECTOR ? !add_vector(g, i, arg[i], arg[x->count % 6]) : !add_buffer(a, x, i, arg, g))
+			return 0;
+	}
+	return 1;
+}
+
+/* How much of a range a call has written; left is how much of what its result counts no
+ * range before has. */
+static u64 written(const struct hot_arg *x, const struct range *r, const struct result *res, u64 left)
+{
+	if (res->ret < 0 && res->ret >= -4095)
+		return x->on_err && res->ret == -(i64)x->on_err ? r->size : 0;
+	if (x->how == MV_WROTE_NOTHING)
+		return 0;
+	if (x->how == MV_WROTE_RESULT)
+		return r->size < left ? r->size : left;
+	if (x->length == MV_SIZE_AT && res->length < r->size)
+		return res->length;
+	return r->size;
+}
+
+void agent_cut(const struct hot_call *h, const struct result *res, struct ranges *g)
+{
+	u64 taken = 0;
+	u32 i;
+
+	g->bytes = 0;
+	for (i = 0; i < g->count; i++) {
+		struct range *r = &g->of[i];
+		const struct hot_arg *x = &h->arg[r->arg % 6];
+		u64 unit = x->kind == MV_HOT_VECTOR ? 1 : x->unit, all = res->ret > 0 ? (u64)res->ret * unit : 0;
+
+		r->size = written(x, r, res, all > taken ? all - taken : 0);
+		if (x->how == MV_WROTE_RESULT)
+			taken += r->size;
+		g->bytes += r->size;
+	}
+}
+
+void agent_arguments(const struct ucontext *u, u64 *arg)
+{
+	arg[0] = u->rdi;
+	arg[1] = u->rsi;
+	arg[2] = u->rdx;
+	arg[3] = u->r10;
+	arg[4] = u->r8;
+	arg[5] = u->r9;
+}
+
+int agent_put(struct ring *r, const struct ranges *g)
+{
+	u32 i;
+
+	for (i = 0; i < g->count; i++) {
+		u64 at = g->of[i].at, left = g->of[i].size;
+
+		while (left) {
+			u8 *to;
+			u64 n = ring_room(r, &to);
+
+			if (n > left)
+				n = left;
+			if (!n || vhost_copy(to, (void *)at, n))
+				return 0;
+			ring_wrote(r, n);
+			at += n;
+			left -= n;
+		}
+	}
+	return 1;
+}
+
+int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		switch (h->arg[i].kind) {
+		case MV_HOT_NONE:
+			break;
+		case MV_HOT_FD:
+		case MV_HOT_HALF:
+			if ((u32)x[i] != (u32)y[i])
+				return 0;
+			break;
+		case MV_HOT_LONG:
+			if (x[i] != y[i])
+				return 0;
+			break;
+		default:
+			if (!x[i] != !y[i])
+				return 0;
+		}
+	return 1;
+}
+
+/* Compares records by their members. Both of what is compared are copies, so nobody changes
+ * them meanwhile. */
+static int same_records(struct agent *a, const struct hot_call *h, const struct hot_arg *x, const struct range *r)
+{
+	u8 theirs[MV_HOT_RECORD], own[MV_HOT_RECORD];
+	u64 at, n, k;
+	u32 i;
+
+	if (!x->unit || x->unit > MV_HOT_RECORD || (x->flags & MV_HOT_WORDS && h->word > x->unit - 8))
+		return 0;
+	for (at = 0; at < r->size; at += n) {
+		n = r->size - at < x->unit ? r->size - at : x->unit;
+		if (ring_take(&a->r, theirs, n) || vhost_copy(own, (void *)(r->at + at), n))
+			return 0;
+		if (x->flags & MV_HOT_WORDS && n == x->unit) {
+			struct any *w = (struct any *)(theirs + h->word);
+
+			w->value = agent_word(a, w->value);
+		}
+		/* The first member is a descriptor. Of none nothing else counts. */
+		if (x->flags & MV_HOT_DESCRIPTORS && n >= 4 && own[3] >> 7 && theirs[3] >> 7) {
+			for (k = 0; k < 4; k++)
+				if (theirs[k] != own[k])
+					return 0;
+			continue;
+		}
+		for (i = 0; i < 2; i++)
+			for (k = x->piece[i].at; k < (u64)x->piece[i].at + x->piece[i].size && k < n; k++)
+				if (theirs[k] != own[k])
+					return 0;
+	}
+	return 1;
+}
+
+/* Copies bytes of the record to memory of the program's, or else compares them with it. */
+static int move(struct ring *r, u64 at, u64 left, int copies)
+{
+	while (left) {
+		const u8 *p;
+		u64 n = ring_piece(r, &p);
+
+		if (n > left)
+			n = left;
+		if (!n || (copies ? vhost_copy((void *)at, p, n) : vhost_compare((void *)at, p, n)))
+			return 0;
+		ring_took(r, n);
+		at += n;
+		left -= n;
+	}
+	return 1;
+}
+
+int agent_get(struct agent *a, const struct ranges *g)
+{
+	u32 i;
+
+	for (i = 0; i < g->count; i++)
+		if (!move(&a->r, g->of[i].at, g->of[i].size, 1))
+			return 0;
+	return 1;
+}
+
+int agent_compare(struct agent *a, const struct hot_call *h, const struct ranges *g)
+{
+	u32 i;
+
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+		const struct hot_arg *x = &h->arg[r->arg % 6];
+
+		if (x->piece[0].size ? !same_records(a, h, x, r) : !move(&a->r, r->at, r->size, 0))
+			return 0;
+	}
+	return 1;
+}

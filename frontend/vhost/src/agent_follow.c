@@ -1,0 +1,101 @@
+/* A follower's agent: compares and gives the program what the leader's got. */
+#include "agent_parts.h"
+
+int agent_differ(struct agent *a, const struct request *q)
+{
+	u32 i;
+
+	if (a->r.failed)
+		return 0;
+	a->lead_nr = q->nr;
+	for (i = 0; i < 6; i++)
+		a->lead[i] = q->arg[i];
+	a->lead_bytes = q->bytes;
+	a->differs = MV_DIFFERS_CALL;
+	return 0;
+}
+
+/* Makes addresses of the leader's among what the kernel gave back the follower's. */
+static void translate(const struct agent *a, const struct hot_call *h, const struct ranges *g)
+{
+	u64 at, v;
+	u32 i;
+
+	if (!a->delta)
+		return;
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+		const struct hot_arg *x = &h->arg[r->arg % 6];
+
+		if (!(x->flags & MV_HOT_WORDS) || !x->unit)
+			continue;
+		for (at = 0; at + x->unit <= r->size; at += x->unit) {
+			void *word = (void *)(r->at + at + h->word);
+
+			if (vhost_copy(&v, word, 8) || agent_word(a, v) == v)
+				continue;
+			v = agent_word(a, v);
+			vhost_copy(word, &v, 8);
+		}
+	}
+}
+
+/* The result of the call that was compared. 0: it is the monitor's after all. */
+static int receive(struct agent *a, const struct hot_call *h, const struct request *q,
+		   const u64 *arg, struct ucontext *u)
+{
+	struct ring_record rec;
+	struct ranges *out = &a->out;
+	struct result x;
+
+	if (ring_next(&a->r, &rec))
+		return 0;
+	if (rec.kind == MV_RECORD_CLOSED) {
+		ring_done(&a->r);
+		a->interval = 0;
+		return 0;
+	}
+	if (rec.kind != MV_RECORD_RESULT || rec.length < sizeof(x) || ring_take(&a->r, &x, sizeof(x))) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	if (!agent_collect(a, h, arg, MV_HOT_OUT, out))
+		return agent_differ(a, q);
+	agent_cut(h, &x, out);
+	if (out->bytes != x.bytes || !agent_get(a, out))
+		return agent_differ(a, q);
+	translate(a, h, out);
+	if (ring_done(&a->r))
+		return 0;
+	u->rax = (u64)x.ret;
+	return 1;
+}
+
+int agent_follow(struct agent *a, struct ucontext *u)
+{
+	const struct hot_call *h;
+	struct ring_record rec;
+	struct ranges *in = &a->in;
+	struct request q;
+	u64 arg[6];
+
+	if (ring_next(&a->r, &rec))
+		return 0;
+	if (rec.kind == MV_RECORD_CLOSED) {
+		ring_done(&a->r);
+		a->interval = 0;
+		return 0;
+	}
+	if (rec.kind != MV_RECORD_REQUEST || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	agent_arguments(u, arg);
+	h = agent_hot(a, q.nr, arg);
+	if (!h || q.nr != (i64)u->rax || !agent_same_arguments(h, q.arg, arg) || !agent_collect(a, h, arg, MV_HOT_IN, in) ||
+	    in->bytes != q.bytes || !agent_compare(a, h, in))
+		return agent_differ(a, &q);
+	if (ring_done(&a->r))
+		return 0;
+	return receive(a, h, &q, arg, u);
+}

@@ -1,0 +1,63 @@
+/* What the files of the agent's code share. */
+#ifndef VHOST_AGENT_PARTS_H
+#define VHOST_AGENT_PARTS_H
+
+#include "kernel.h"
+#include "agent.h"
+
+/* The request: the leader's call, and behind it what the call reads. */
+struct request {
+	i64 nr;
+	u64 arg[6];
+	u64 bytes;
+};
+
+/* What a call has got, and behind it what the kernel wrote. */
+struct result {
+	i64 ret;
+	u64 bytes;
+	u64 length; /* MV_SIZE_AT: what the call says that the length is */
+};
+
+/* agent_args.c */
+/* What the table says about a call, 0 for one that is the monitor's. */
+const struct hot_call *agent_hot(const struct agent *a, i64 nr, const u64 *arg);
+void agent_arguments(const struct ucontext *u, u64 *arg);
+/* Collects what a call with these arguments reads or may write, and refuses what is not
+ * for the agent. */
+int agent_collect(const struct agent *a, const struct hot_call *h, const u64 *arg, u32 dir, struct ranges *g);
+/* The length to which a MV_SIZE_AT points, 0 if there is none. */
+u64 agent_length_at(const struct hot_call *h, const u64 *arg);
+/* How much of what a call may write it has written. */
+void agent_cut(const struct hot_call *h, const struct result *x, struct ranges *g);
+/* Whether the arguments of two variants are the same by their kinds. */
+int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y);
+/* Puts ranges of the program's memory into the record; 0 if some of it is not there. */
+int agent_put(struct ring *r, const struct ranges *g);
+/* Copies the rest of the record to ranges of the program's memory; 0 if some of that is not
+ * there. */
+int agent_get(struct agent *a, const struct ranges *g);
+/* Compares the rest of the record with ranges of the program's memory; 0 if it differs, or
+ * some of the memory is not there. */
+int agent_compare(struct agent *a, const struct hot_call *h, const struct ranges *g);
+/* The follower's word for one of the leader's: an address in the leader's slot is another. */
+static inline u64 agent_word(const struct agent *a, u64 v) { return v < a->slot || v >= a->slot_end ? v : v + a->delta; }
+
+/* agent_lead.c: deals with the leader's call; 0: it is the monitor's. */
+int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
+
+/* agent_wait.c */
+/* Makes the leader's call. MV_NOT_EXECUTED: it is the monitor's after all, and nothing has
+ * come of it. */
+i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
+/* Whether a descriptor among the arguments is of a file that the monitor makes up. */
+int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
+/* Forgets what descriptors are. */
+void agent_forget(struct agent *a);
+
+/* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
+int agent_follow(struct agent *a, struct ucontext *u);
+/* Keeps the leader's request for a report. */
+int agent_differ(struct agent *a, const struct request *q);
+
+#endif

@@ -1,0 +1,296 @@
+/* Making the leader's calls so that none sleeps while others of the program's could run.
+ *
+ * Whether a call sleeps depends on the file. What a descriptor stands for is asked once in an
+ * interval: calls by which that changes are the monitor's, or forget it. Only whether it blocks
+ * another process may change at any time that has the same open file; so a call that is made
+ * because its descriptor did not block is made in a form that does not sleep in any case,
+ * and where that would have slept the question is asked again. */
+#include "agent_parts.h"
+
+/* What a descriptor stands for. */
+enum {
+	CLASS_FILE = 1, /* a regular file, whose calls do not sleep for long */
+	CLASS_OTHER,	/* anything else */
+	CLASS_PIPE,	/* a pipe, which takes up to PIPE_BUF bytes as a whole or not at all */
+	CLASS_OPEN,	/* something else, and it did not block */
+	CLASS_PLAIN,	/* something else, of which calls have no form that does not sleep */
+	CLASS_MADE_UP,	/* a text of the monitor's */
+};
+
+/* What is longer may be taken in parts (pipe(7)). */
+enum { PIPE_BUF = 4096 };
+
+/* A call with what is needed to make it. */
+struct made {
+	struct block *b;
+	struct agent *a;
+	const struct hot_call *h;
+	i64 nr;
+	const u64 *arg;
+};
+
+static i64 call6(i64 nr, const u64 *arg)
+{
+	return vhost_call(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+static void allow(u64 mask)
+{
+	vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0);
+}
+
+static u32 known(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] : 0; }
+
+static u32 note(struct agent *a, u64 fd, u32 class)
+{
+	if ((u32)fd < MV_AGENT_KNOWN) {
+		a->classes[(u32)fd] = (u8)class;
+		a->classified = 1;
+	}
+	return class;
+}
+
+void agent_forget(struct agent *a)
+{
+	u64 *word = (u64 *)a->classes;
+	u32 i;
+
+	if (!a->classified)
+		return;
+	for (i = 0; i < MV_AGENT_KNOWN / 8; i++)
+		word[i] = 0;
+	a->classified = 0;
+}
+
+static u32 class_of(struct agent *a, u64 fd)
+{
+	u32 class = known(a, fd);
+	struct stat st;
+
+	if (class)
+		return class;
+	if (vhost_call(SYS_fstat, fd, (u64)&st, 0, 0, 0, 0))
+		return CLASS_OTHER;
+	/* The monitor's texts are in files without a name. Its listings are directories. */
+	if (a->texts & MV_TEXTS && ((st.mode & S_IFMT) == S_IFDIR || ((st.mode & S_IFMT) == S_IFREG && !st.nlink)))
+		return note(a, fd, CLASS_MADE_UP);
+	if ((st.mode & S_IFMT) == S_IFIFO)
+		return note(a, fd, CLASS_PIPE);
+	return note(a, fd, (st.mode & S_IFMT) == S_IFREG ? CLASS_FILE : CLASS_OTHER);
+}
+
+int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (h->arg[i].kind == MV_HOT_FD && class_of(a, arg[i]) == CLASS_MADE_UP)
+			return 1;
+	return 0;
+}
+
+/* Whether no call on this descriptor sleeps now. One that is none answers at once. */
+static int is_open(u64 fd)
+{
+	i64 flags = vhost_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
+
+	return flags < 0 || (flags & O_NONBLOCK);
+}
+
+/* Whether no descriptor of the call's is one on which it sleeps: with ask, those that are no
+ * files are asked. */
+static int prompt(const struct made *m, int ask)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (m->h->arg[i].kind == MV_HOT_FD && class_of(m->a, m->arg[i]) != CLASS_FILE && !(ask && is_open(m->arg[i])))
+			return 0;
+	return 1;
+}
+
+/* Makes the form of the call that does not sleep. */
+static i64 instant(const struct made *m)
+{
+	const struct hot_call *h = m->h;
+	u64 arg[6], vector[2] = { m->arg[1], m->arg[2] };
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		arg[i] = m->arg[i];
+	if (h->instant_how & MV_HOT_GATHERS) {
+		arg[1] = (u64)vector;
+		arg[2] = 1;
+	}
+	if (h->instant_how & MV_HOT_CURRENT)
+		arg[3] = ~0ULL;
+	if (h->instant_how)
+		arg[h->instant_arg % 6] = 0;
+	arg[h->instant_arg % 6] |= h->instant_flag;
+	return call6(h->instant_nr, arg);
+}
+
+/* Whether the call takes what it can get at once. A call that gives would, with a signal, give a
+ * part; its program is to know of the signal then before it goes on, which is the monitor's. */
+static int takes(const struct made *m) { return m->h->arg[1].dir & MV_HOT_OUT; }
+static int is_short(const struct made *m) { return m->h->arg[1].dir & MV_HOT_IN && m->a->in.bytes <= PIPE_BUF; }
+
+/* Whether the form that does not sleep is as good as the call, as long as there is something
+ * to do: it may do less of it. So what is read must be all that there is, and what is written
+ * goes to who does not wait, or who takes it as a whole. */
+static int equivalent(const struct made *m)
+{
+	const struct hot_call *h = m->h;
+	u32 class = class_of(m->a, m->arg[0]);
+
+	if (!h->instant_nr || class == CLASS_PLAIN || (m->arg[h->instant_arg % 6] & h->unless && !h->instant_how))
+		return 0;
+	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
+		return 1;
+	if ((class == CLASS_OTHER || class == CLASS_PIPE) && is_open(m->arg[0]))
+		class = note(m->a, m->arg[0], CLASS_OPEN);
+	return class == CLASS_OPEN;
+}
+
+/* Whether the call, when a signal interrupts it, writes to what it has read: the monitor, to
+ * which it is reported then, could not say any more what the program has asked for. */
+static int changes_request(const struct made *m)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (m->h->arg[i].on_err && m->arg[i] && !m->h->arg[i].piece[0].size)
+			return 1;
+	return 0;
+}
+
+/* Sleeps as the program would have, with its signals let in. */
+static i64 sleep(const struct made *m)
+{
+	struct call c = { .nr = m->nr };
+	struct block *b = m->b;
+	i64 ret;
+
+	if (!m->a->alone || changes_request(m))
+		return MV_NOT_EXECUTED;
+	/* See unread. */
+	allow(b->open | 1ULL << (SIGPIPE - 1));
+	ret = vhost_call_unless(&b->signalled, &c, m->arg);
+	allow(MV_BLOCKED);
+	/* A call that sleeps may come back so without a signal's handler (signal(7)). */
+	if (ret != -EINTR || !b->signalled)
+		return ret;
+	/* The monitor knows what comes of it, and must not make the call again. */
+	b->signalled = MV_SIGNALLED_IN_CALL;
+	return MV_NOT_EXECUTED;
+}
+
+static i64 transfer(const struct made *m)
+{
+	int blocks = 0;
+	i64 ret;
+
+	if (prompt(m, 0))
+		return call6(m->nr, m->arg);
+	if (equivalent(m)) {
+		ret = instant(m);
+		if (ret == -EOPNOTSUPP)
+			note(m->a, m->arg[0], CLASS_PLAIN);
+		else if (ret != -EAGAIN || is_open(m->arg[0]))
+			return ret;
+		else if (known(m->a, m->arg[0]) == CLASS_OPEN)
+			note(m->a, m->arg[0], CLASS_OTHER);
+	} else {
+		/* It has been asked just now. */
+		blocks = m->h->instant_nr && !takes(m) && (known(m->a, m->arg[0]) == CLASS_OTHER || known(m->a, m->arg[0]) == CLASS_PIPE);
+	}
+	if (!blocks && prompt(m, 1))
+		return call6(m->nr, m->arg);
+	return takes(m) || is_short(m) ? sleep(m) : MV_NOT_EXECUTED;
+}
+
+/* Whether the program has given no time to sleep. What cannot be read the kernel refuses. */
+static int no_time(const struct made *m)
+{
+	u64 at = m->arg[m->h->time % 6], limit[2];
+
+	if (!(m->h->flags & MV_HOT_POINTED))
+		return !(int32_t)at;
+	return at && (vhost_copy(limit, (void *)at, sizeof(limit)) || !(limit[0] | limit[1]));
+}
+
+enum { MOST_SETS = 3 * MV_AGENT_KNOWN / 8 };
+
+/* Saves the sets of descriptors of a call, or puts them back; 0 when there is no room. */
+static int keep(const struct made *m, u8 *saved, int back)
+{
+	const struct ranges *g = &m->a->in;
+	u32 i, used = 0;
+
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+
+		if (m->h->arg[r->arg % 6].length != MV_SIZE_BITS)
+			continue;
+		if (r->size > MOST_SETS - used)
+			return 0;
+		if (back ? vhost_copy((void *)r->at, saved + used, r->size) : vhost_copy(saved + used, (void *)r->at, r->size))
+			return 0;
+		used += (u32)r->size;
+	}
+	return 1;
+}
+
+/* Asks without waiting first. 0: there is nothing yet. */
+static i64 ask(const struct made *m)
+{
+	u8 saved[MOST_SETS];
+	u64 now[6], none[2] = { 0, 0 };
+	i64 ret;
+	u32 i;
+
+	if (!keep(m, saved, 0))
+		return 0;
+	for (i = 0; i < 6; i++)
+		now[i] = m->arg[i];
+	now[m->h->time % 6] = m->h->flags & MV_HOT_POINTED ? (u64)none : 0;
+	ret = call6(m->nr, now);
+	if (!ret)
+		keep(m, saved, 1);
+	return ret;
+}
+
+/* The monitor makes a call again whose result this is, and tells of the signal then. The one
+ * that is pending now is taken back: two would be one too many. */
+static i64 unread(i64 ret)
+{
+	const u64 pipe = 1ULL << (SIGPIPE - 1), none[2] = { 0, 0 };
+
+	if (ret == -EPIPE)
+		vhost_call(SYS_rt_sigtimedwait, (u64)&pipe, 0, (u64)none, 8, 0, 0);
+	return ret;
+}
+
+static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
+{
+	const struct made m = { b, a, h, nr, arg };
+	i64 ret;
+
+	if (!(h->flags & MV_HOT_BLOCKS))
+		return call6(nr, arg);
+	if (h->flags & MV_HOT_PROMPT)
+		return transfer(&m);
+	if (h->time) {
+		if (no_time(&m))
+			return call6(nr, arg);
+		ret = ask(&m);
+		if (ret)
+			return ret;
+	}
+	return sleep(&m);
+}
+
+i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
+{
+	return unread(make(b, a, h, nr, arg));
+}

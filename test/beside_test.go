@@ -1,0 +1,59 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// besides are builds of beside.c that ask for something else in one place. An empty argument
+// may be anything.
+var besides = []mutation{
+	{name: "command", kinds: []string{"argument"}, call: "fcntl", argument: "flags"},
+	{name: "lock", kinds: []string{"argument", "data"}, call: "fcntl", argument: "lock"},
+	{name: "option", kinds: []string{"argument"}, call: "setsockopt", argument: "optname"},
+	{name: "option_value", kinds: []string{"argument", "data"}, call: "setsockopt", argument: "optval"},
+	{name: "length", kinds: []string{"argument", "data"}, call: "getsockopt", argument: "optlen"},
+	{name: "poll_events", kinds: []string{"argument", "data"}, call: "poll", argument: "fds"},
+	{name: "poll_fd", kinds: []string{"argument", "data"}, call: "poll", argument: "fds"},
+	{name: "set", kinds: []string{"argument", "data"}, call: "select", argument: "writefds"},
+	{name: "sleep_time", kinds: []string{"argument", "data"}, call: "nanosleep", argument: "req"},
+	{name: "event", kinds: []string{"argument", "data"}, call: "epoll_ctl", argument: "event"},
+	{name: "event_word", kinds: []string{"argument", "data"}, call: "epoll_ctl", argument: "event"},
+	{name: "offset", kinds: []string{"argument", "data"}, call: "sendfile", argument: "offset"},
+	{name: "timer", kinds: []string{"argument", "data"}, call: "timerfd_settime", argument: "new_value"},
+	{name: "written", kinds: []string{"argument", "data"}, call: "write", argument: ""},
+	{name: "closed", kinds: []string{"argument"}, call: "close", argument: "fd"},
+}
+
+// TestBeside has one follower ask for something else in each kind of call that may be dealt
+// with beside the variants. Whether it is or not the report is the same.
+func TestBeside(t *testing.T) {
+	fast := [][]string{nil}
+	if frontEnd == "inproc" {
+		fast = [][]string{{"--fast", "off"}, {"--fast", "on"}}
+	}
+	for _, m := range besides {
+		for _, c := range []struct{ n, variant int }{{2, 1}, {3, 2}} {
+			for _, policy := range []string{"exec", "comprehensive"} {
+				t.Run(fmt.Sprintf("%s/N=%d/%s", m.name, c.n, policy), func(t *testing.T) {
+					t.Parallel()
+					var all []divergence
+					for _, flags := range fast {
+						r, d := mutated(t, "beside", c.n, c.variant, policy, m.name, flags...)
+						m.checkReport(t, d, c.variant)
+						checkText(t, r, d)
+						// Which process it was, and how far the leader had come, differs.
+						d.Process.Pid, d.Process.Thread, d.EffectOut = 0, 0, false
+						all = append(all, d)
+					}
+					if len(slices.Compact(all)) != 1 {
+						t.Errorf("without agents and with them the reports are %+v", all)
+					}
+				})
+			}
+		}
+	}
+}
