@@ -13,6 +13,8 @@ const (
 	// kernel returns to behind it, for rt_sigaction(2).
 	Handler  = Image + PageSize
 	Restorer = Handler + 16
+	// GateEntry is where the rewritten calls of native programs come to.
+	GateEntry = Handler + 32
 	// imageCopy is where the image is while it moves to memory without a file.
 	imageCopy = SlotStart + 0x800_0000
 	// Bell is the page that a session's tasks ring when they have something to
@@ -65,6 +67,10 @@ const (
 	infoSize       = 128
 	blockFrame     = 208
 	blockOpen      = 216
+	blockGate      = 224
+	blockRewritten = 228
+	blockOnward    = 232
+	blockStubs     = 240
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400

@@ -200,9 +200,12 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	struct call c = { .nr = nr };
 	i64 ret;
 
-	if (!(h->flags & MV_HOT_BLOCKS) || ((h->flags & MV_HOT_PROMPT) && prompt(arg[0])))
+	/* Where signals are let in already, what may sleep costs no more than what does not. */
+	int sleeps = a->alone && b->gate == MV_GATE_AGENT;
+
+	if (!(h->flags & MV_HOT_BLOCKS) || (!sleeps && (h->flags & MV_HOT_PROMPT) && prompt(arg[0])))
 		return call6(nr, arg);
-	if (h->flags & MV_HOT_TIMEOUT) {
+	if (!sleeps && (h->flags & MV_HOT_TIMEOUT)) {
 		u64 now[6] = { arg[0], arg[1], arg[2], 0, arg[4], arg[5] };
 
 		ret = call6(nr, now);
@@ -211,9 +214,12 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	}
 	if (!a->alone)
 		return MV_NOT_EXECUTED;
-	allow(b->open);
+	/* Where the program has come by a jump no signal is kept from it. */
+	if (b->gate != MV_GATE_AGENT)
+		allow(b->open);
 	ret = vhost_call_unless(&b->signalled, &c, arg);
-	allow(MV_BLOCKED);
+	if (b->gate != MV_GATE_AGENT)
+		allow(MV_BLOCKED);
 	/* A call that sleeps may come back so without a signal's handler (signal(7)). */
 	if (ret != -EINTR || !b->signalled)
 		return ret;
@@ -263,7 +269,6 @@ static int lead(struct block *b, struct agent *a, struct ucontext *u)
 			if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 				return 0;
 	}
-	b->signalled = 0;
 	ret = make(b, a, h, q.nr, q.arg);
 	if (ret == MV_NOT_EXECUTED || ret == -EPIPE) {
 		if (a->ring && !(h->flags & MV_HOT_WAITS))

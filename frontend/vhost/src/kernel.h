@@ -27,6 +27,7 @@ enum {
 	SIG_SETMASK = 2,
 	SIG_UNBLOCK = 1,
 	SIGKILL = 9,
+	SIGTRAP = 5,
 	SIGBUS = 7,
 	SIGSEGV = 11,
 	F_GETFL = 3,

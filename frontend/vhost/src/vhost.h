@@ -31,6 +31,11 @@ struct call {
 	u8 unused[2];
 };
 
+/* Where stubs of rewritten calls are; size is 0 for nowhere. */
+struct room {
+	u64 start, size;
+};
+
 /* The block of a task, shared with the monitor. Who may touch it changes with
  * turn: the variant host while it is MV_TURN_HOST, else the monitor. */
 struct block {
@@ -52,6 +57,10 @@ struct block {
 	u8 info[128]; /* siginfo of the signal that interrupted */
 	u64 frame; /* native: the ucontext by which the program is entered, 0 before the first */
 	u64 open;  /* native: the signals that are blocked while the program runs */
+	u32 gate;  /* MV_GATE_*: how far a rewritten call is, 0 outside of one */
+	u32 rewritten; /* calls of the program are */
+	u64 onward; /* where the program goes on in place of its instruction pointer, or 0 */
+	struct room stubs[MV_STUB_ROOMS];
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -84,6 +93,10 @@ _Static_assert(offsetof(struct block, native) == MV_BLOCK_NATIVE, "native");
 _Static_assert(offsetof(struct block, info) == MV_BLOCK_INFO, "info");
 _Static_assert(offsetof(struct block, frame) == MV_BLOCK_FRAME, "frame");
 _Static_assert(offsetof(struct block, open) == MV_BLOCK_OPEN, "open");
+_Static_assert(offsetof(struct block, gate) == MV_BLOCK_GATE, "gate");
+_Static_assert(offsetof(struct block, rewritten) == MV_BLOCK_REWRITTEN, "rewritten");
+_Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
+_Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -109,6 +122,25 @@ void vhost_arm(struct block *b);
 int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u);
 /* Goes on with the program. */
 void vhost_enter(struct block *b) __attribute__((noreturn));
+
+/* gate.S */
+extern const char vhost_gate_first[], vhost_gate_last[], vhost_gate_again[];
+
+/* gate.c */
+/* A rewritten call of the program's. 0: it is done; otherwise it goes to the monitor by a
+ * signal, for which the program's registers are put back. */
+u32 vhost_gated(struct block *b);
+/* A signal has come with the call, or behind it. */
+u32 vhost_gate_late(struct block *b);
+/* The stub that an address is in, 0 for none. */
+u64 stub_of(const struct block *b, u64 ip);
+u64 stub_return(u64 stub);
+/* Where the program is that is at ip in a stub. */
+u64 stub_original(u64 stub, u64 ip);
+/* Leads a program that goes step by step past what is not its own. 0: this step is. */
+int stub_steps(u64 stub, struct ucontext *u);
+/* The result of the call by which the program has come to the gate. */
+u64 gate_result(struct block *b);
 
 /* serve.c */
 void vhost_serve(struct block *b, u32 event) __attribute__((noreturn));
