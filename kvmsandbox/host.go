@@ -285,8 +285,12 @@ func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 		return nil, err
 	}
 	var out []frontend.Mapping
+	var stubs *rewriting
+	if t := s.tasks[id.Host]; t != nil {
+		stubs = t.proc.rewritten()
+	}
 	for _, m := range procmaps.Plain(all) {
-		if m.Start < vhost.SlotStart || m.Start >= vhost.SlotEnd {
+		if !inSlot(m.Start) && !stubs.holds(m.Start) {
 			out = append(out, m)
 		}
 	}

@@ -383,3 +383,24 @@ func (r *rewriting) noted(nr int64, args [6]uint64) {
 		r.stale = true
 	}
 }
+
+// holds says whether an address is where stubs are. A nil rewriting has none.
+func (r *rewriting) holds(addr uint64) bool {
+	if r == nil {
+		return false
+	}
+	for _, room := range r.rooms {
+		if addr-room.Start < room.Size {
+			return true
+		}
+	}
+	return false
+}
+
+// rewritten is what was rewritten in p's memory, nil when it has none.
+func (p *process) rewritten() *rewriting {
+	if p.mm == nil {
+		return nil
+	}
+	return &p.mm.rewriting
+}
