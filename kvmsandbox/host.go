@@ -48,7 +48,9 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 
 // ReadVariantMem implements frontend.Host.
 func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
-	return s.transfer(unix.ReadMemory, readProtected, id, addr, p)
+	n, err := s.transfer(unix.ReadMemory, readProtected, id, addr, p)
+	s.unwritten(id, addr, p[:n])
+	return n, err
 }
 
 // PeekVariantMem implements frontend.Onlooker.
@@ -61,6 +63,7 @@ func (s *session) PeekVariantMem(id frontend.Task, addr uint64, p []byte) (int, 
 		}
 		n += k
 	}
+	s.unwritten(id, addr, p[:n])
 	switch {
 	case err == syscall.ESRCH:
 		return n, fmt.Errorf("memory of %v: %w", id, frontend.ErrGone)

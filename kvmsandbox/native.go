@@ -118,7 +118,7 @@ func (s *session) equipNative(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byt
 	t.place, t.dirty = inUser, true
 	t.setBases(fsBase, gsBase)
 	if r := &t.proc.mm.rewriting; len(r.parts) > 0 {
-		t.blk.SetStubs(r.rooms)
+		t.blk.SetStubs(r.rooms, true)
 	}
 	if len(fpu) == 0 {
 		return nil

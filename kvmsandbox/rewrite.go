@@ -127,7 +127,7 @@ func (r *rewriting) has(at uint64) bool {
 func (s *session) showStubs(m *memory) {
 	for _, t := range s.tasks {
 		if t.proc.mm == m {
-			t.blk.SetStubs(m.rewriting.rooms)
+			t.blk.SetStubs(m.rewriting.rooms, true)
 		}
 	}
 }
@@ -303,27 +303,47 @@ func (s *session) led(t *task) bool {
 	return true
 }
 
+// touches says whether one of spans and c have a byte in common.
+func touches(spans []span, c span) bool {
+	return slices.ContainsFunc(spans, func(o span) bool { return o.start < c.end && c.start < o.end })
+}
+
 // disturb puts the program's own bytes back where a call is about to change memory, or to
-// let the program do so.
+// let the program do so. A program that reaches for where stubs are, which it was never
+// given, gets that range, and no stubs there any more.
 func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
-	if !s.native() {
+	r := t.proc.rewritten()
+	if r == nil || len(r.parts) == 0 {
 		return nil
 	}
-	r := &t.proc.mm.rewriting
 	change := memoryCalls[nr]
-	switch {
-	case change == nil || len(r.parts) == 0:
-		return nil
-	case (nr == unix.SysMprotect || nr == unix.SysPkeyMprotect) && args[2]&protWrite == 0:
+	if nr == unix.SysMadvise {
+		change = rangeChange
+	}
+	if change == nil {
 		return nil
 	}
 	spans, err := change(s, t, args)
 	if err != nil {
 		return err
 	}
-	return s.restore(t, func(p *part) bool {
-		return slices.ContainsFunc(spans, func(c span) bool { return c.start < p.text.end && p.text.start < c.end })
-	})
+	var taken []span
+	for i := range r.rooms {
+		if room := &r.rooms[i]; touches(spans, span{room.Start, room.Start + room.Size}) {
+			taken = append(taken, span{room.Start, room.Start + room.Size})
+			*room = vhost.Room{}
+		}
+	}
+	keeps := nr == unix.SysMadvise || (nr == unix.SysMprotect || nr == unix.SysPkeyMprotect) && args[2]&protWrite == 0
+	if err := s.restore(t, func(p *part) bool {
+		return touches(taken, p.stubs) || !keeps && touches(spans, p.text)
+	}); err != nil {
+		return err
+	}
+	if len(taken) > 0 {
+		s.showStubs(t.proc.mm)
+	}
+	return nil
 }
 
 // restore puts back the bytes of the parts that are chosen, and forgets them.
@@ -357,6 +377,15 @@ func (s *session) restore(t *task, chosen func(*part) bool) error {
 	}
 	r.parts = kept
 	return nil
+}
+
+// unwritten exchanges jumps in what was read of a task's memory.
+func (s *session) unwritten(id frontend.Task, addr uint64, b []byte) {
+	if t := s.tasks[id.Host]; t != nil {
+		if r := t.proc.rewritten(); r != nil {
+			r.original(addr, b)
+		}
+	}
 }
 
 // original exchanges, in what was read of a process's memory at an address, jumps for what

@@ -47,13 +47,17 @@ const (
 // Room is a range of addresses for stubs.
 type Room struct{ Start, Size uint64 }
 
-// SetStubs says that calls of the task's program are rewritten and where their stubs are.
-func (b *Block) SetStubs(rooms [StubRooms]Room) {
+// SetStubs says where stubs of rewritten calls of the task's program are, and whether there
+// are any.
+func (b *Block) SetStubs(rooms [StubRooms]Room, rewritten bool) {
 	for i, r := range rooms {
 		b.put64(blockStubs+16*i, r.Start)
 		b.put64(blockStubs+16*i+8, r.Size)
 	}
-	b.put32(blockRewritten, 1)
+	b.put32(blockRewritten, 0)
+	if rewritten {
+		b.put32(blockRewritten, 1)
+	}
 }
 
 // SetOnward says where a native program goes on in place of the address in its instruction
