@@ -167,6 +167,8 @@ var progs = []prog{
 	{name: "cmd_sockets", unprivileged: true},
 	{name: "cmd_terminal", unprivileged: true},
 
+	{name: "rewritten"},
+
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},
 }
