@@ -83,7 +83,9 @@ test-inproc-short: deps-test build ## run what is the in-process front-end's own
 .PHONY: test-fast
 test-fast: deps-test build ## run servers and mutants with frequent calls beside the variants
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -timeout $(TEST_TIMEOUT) \
-		-run '^Test(Servers|ThreadServers|Negative)$$' $(TESTFLAGS) ./test
+		-run '^Test(Servers|ThreadServers|Negative|Rewritten|Seal|Scribble)$$' $(TESTFLAGS) ./test
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -timeout $(TEST_TIMEOUT) \
+		-run '^TestProgs$$/^rewritten$$' $(TESTFLAGS) ./test
 
 .PHONY: parity
 parity: deps-test build ## write docs/parity.md from the tests on all front-ends
