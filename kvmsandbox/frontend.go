@@ -109,7 +109,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Onlooker:    true,
 		Threads:     true,
 		Areas:       true,
-		Agents:      !contains,
+		Agents:      true,
 		Stubs:       stubs,
 
 		ReservedStart: vhost.SlotStart,

@@ -17,7 +17,7 @@ const reach = 1<<31 - 1<<27
 // canonical address in all variants.
 func (e *Engine) leaveRoom(v int, place *frontend.Placement, space *addrspace.Space) {
 	size := e.caps.Stubs
-	if size == 0 || !e.agents {
+	if size == 0 || e.agents == nil {
 		return
 	}
 	low, far := addrspace.Address{}, false

@@ -27,9 +27,9 @@ const (
 // StubRooms is how many ranges of addresses there are for stubs.
 const StubRooms = 2
 
-// gateContext is where the gate keeps the program's registers in a block, as a struct
-// ucontext.
-const gateContext = agent + agentSize
+// gateContext is where the gate keeps the program's registers in a native task's block, as a
+// struct ucontext: there is no more of a struct kvm_run there than its first page.
+const gateContext = Run + 2*PageSize
 
 // gateTag is what the upper half of a block's address is when its bytes are swapped.
 const gateTag = (Blocks>>32&0xff)<<24 | (Blocks>>40&0xff)<<16

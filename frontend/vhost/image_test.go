@@ -194,9 +194,11 @@ func TestLayout(t *testing.T) {
 	for name, parts := range map[string][]part{
 		"block": {
 			{"header", 0, blockStubs + 16*StubRooms}, {"calls", calls, MaxCalls * callSize}, {"scratch", Scratch, ScratchSize},
-			{"kvm_run", Run, agent - Run}, {"agent", agent, agentSize}, {"registers at the gate", gateContext, contextSize},
-			{"large", Large, LargeSize}, {"stack", Large + LargeSize, BlockSize - Large - LargeSize},
+			{"kvm_run", Run, RunSize}, {"agent", agent, agentSize}, {"large", Large, LargeSize}, {"stack", Large + LargeSize, BlockSize - Large - LargeSize},
 			{"end", BlockSize, 0},
+		},
+		"native": {
+			{"registers", Run, PageSize}, {"registers at the gate", gateContext, contextSize}, {"agent", agent, agentSize},
 		},
 		"slot": {
 			{"image", Image, 1 << 20}, {"its copy", imageCopy, 1 << 20}, {"bell", Bell, PageSize}, {"gate", Gate, PageSize}, {"tables", Tables, TablesSize},
@@ -207,7 +209,7 @@ func TestLayout(t *testing.T) {
 			{"done", blockDone, 4}, {"flags", blockFlags, 4}, {"spin", blockSpin, 4}, {"signalled", blockSignalled, 4},
 			{"run", blockRun, 8}, {"vcpu", blockVCPU, 8}, {"mask", blockMask, 8}, {"child", blockChild, 8},
 			{"pid", blockPID, 4}, {"tid", blockTID, 4}, {"control", blockControl, 4}, {"info", blockInfo, infoSize},
-			{"frame", blockFrame, 8}, {"open", blockOpen, 8}, {"gate", blockGate, 4}, {"rewritten", blockRewritten, 4},
+			{"frame", blockFrame, 8}, {"open", blockOpen, 8}, {"gate", blockGate, 8}, {"trap", blockTrap, 24}, {"jumped", blockJumped, 4}, {"rewritten", blockRewritten, 4},
 			{"onward", blockOnward, 8}, {"stubs", blockStubs, 16 * StubRooms}, {"end", calls, 0},
 		},
 		"call": {

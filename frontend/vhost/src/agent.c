@@ -169,7 +169,7 @@ static void close_interval(struct agent *a)
 		return;
 	ring_begin(&a->r, MV_RECORD_CLOSED, 0);
 	ring_end(&a->r);
-	ring_publish(&a->r);
+	ring_urge(&a->r);
 }
 
 static i64 call6(i64 nr, const u64 *arg)
@@ -197,11 +197,11 @@ static int prompt(u64 fd)
  * come of it. */
 static i64 make(struct block *b, const struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
 {
+	/* Where the program has come by a jump no signal is kept from it, and what may sleep
+	 * costs no more than what does not. */
+	int jumped = b->jumped == MV_GATE_AGENT, sleeps = a->alone && jumped;
 	struct call c = { .nr = nr };
 	i64 ret;
-
-	/* Where signals are let in already, what may sleep costs no more than what does not. */
-	int sleeps = a->alone && b->gate == MV_GATE_AGENT;
 
 	if (!(h->flags & MV_HOT_BLOCKS) || (!sleeps && (h->flags & MV_HOT_PROMPT) && prompt(arg[0])))
 		return call6(nr, arg);
@@ -214,11 +214,10 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	}
 	if (!a->alone)
 		return MV_NOT_EXECUTED;
-	/* Where the program has come by a jump no signal is kept from it. */
-	if (b->gate != MV_GATE_AGENT)
+	if (!jumped)
 		allow(b->open);
 	ret = vhost_call_unless(&b->signalled, &c, arg);
-	if (b->gate != MV_GATE_AGENT)
+	if (!jumped)
 		allow(MV_BLOCKED);
 	/* A call that sleeps may come back so without a signal's handler (signal(7)). */
 	if (ret != -EINTR || !b->signalled)
@@ -226,6 +225,14 @@ static i64 make(struct block *b, const struct agent *a, const struct hot_call *h
 	/* The monitor knows what comes of it, and must not make the call again. */
 	b->signalled = MV_SIGNALLED_IN_CALL;
 	return MV_NOT_EXECUTED;
+}
+
+/* The monitor makes a call again that nobody reads from; its signal comes with that, and not
+ * with this one, where signals are let in. */
+static void forget_pipe(struct block *b)
+{
+	if (b->signalled && *(const int32_t *)b->info == SIGPIPE)
+		b->signalled = 0;
 }
 
 /* Tells the followers what the leader's call has got. */
@@ -271,6 +278,8 @@ static int lead(struct block *b, struct agent *a, struct ucontext *u)
 	}
 	ret = make(b, a, h, q.nr, q.arg);
 	if (ret == MV_NOT_EXECUTED || ret == -EPIPE) {
+		if (ret == -EPIPE)
+			forget_pipe(b);
 		if (a->ring && !(h->flags & MV_HOT_WAITS))
 			ring_drop(&a->r);
 		return 0;

@@ -52,7 +52,7 @@ static u32 leave(struct block *b, u32 why)
 	const u64 mask = ~(u64)MV_TRAPS;
 
 	vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0);
-	b->gate = why;
+	b->jumped = why;
 	return 1;
 }
 
@@ -64,9 +64,9 @@ u32 vhost_gated(struct block *b)
 
 	u->rip = u->r11 + SYSCALL_SIZE;
 	u->rcx = stub_return(u->r11 & ~(u64)(MV_STUB_SIZE - 1));
-	b->gate = MV_GATE_AGENT;
+	b->jumped = MV_GATE_AGENT;
 	if (!agent_call(b, u))
 		return leave(b, MV_GATE_CALL);
-	b->gate = 0;
+	b->jumped = 0;
 	return b->signalled ? vhost_gate_late(b) : 0;
 }

@@ -86,8 +86,7 @@ static int in_program(const struct block *b, const struct ucontext *u)
 	return !b->frame || u->rip < MV_SLOT || u->rip >= (u64)vhost_end;
 }
 
-/* Leads a fault in a copy of the program's memory to where the copy ends. */
-static int repair(struct ucontext *u)
+int vhost_repair(struct ucontext *u)
 {
 	if (u->rip == (u64)vhost_copy_at)
 		u->rip = (u64)vhost_copy_out;
@@ -138,10 +137,10 @@ static void called(struct block *b, struct ucontext *u)
 static void called_from(struct block *b, struct ucontext *u, u64 stub)
 {
 	u64 onward = u->rip;
-	u32 gate = b->gate;
+	u32 gate = b->jumped;
 
 	u->rip = u->rcx = stub_return(stub);
-	b->gate = 0;
+	b->jumped = 0;
 	if (gate == MV_GATE_CALL)
 		trapped(b, 0, u);
 	if (gate == MV_GATE_SIGNAL) {
@@ -167,7 +166,7 @@ int vhost_native_signal(struct block *b, int sig, const void *info, struct ucont
 				called(b, u);
 			return 1;
 		}
-		if (stub && b->gate) {
+		if (stub && b->jumped) {
 			agent_of(b)->late = (u32)sig;
 			return 1;
 		}
@@ -179,13 +178,13 @@ int vhost_native_signal(struct block *b, int sig, const void *info, struct ucont
 		agent_stops(b);
 		trapped(b, sig, u);
 	}
-	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && repair(u))
+	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && vhost_repair(u))
 		return 1;
 	if (i->code > 0 && (MV_TRAPS >> (sig - 1) & 1))
 		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
 	if (u->rip >= (u64)vhost_gate_first && u->rip <= (u64)vhost_gate_last)
 		u->rip = (u64)vhost_gate_again;
-	if (u->mask != (u64)MV_BLOCKED && b->gate < MV_GATE_CALL)
+	if (u->mask != (u64)MV_BLOCKED && b->jumped < MV_GATE_CALL)
 		return 0;
 	/* Nothing else than these two is let in here. */
 	agent_of(b)->late = (u32)sig;

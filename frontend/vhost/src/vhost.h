@@ -56,10 +56,14 @@ struct block {
 	u32 native;  /* the program runs in this process and not in a guest */
 	u8 info[128]; /* siginfo of the signal that interrupted */
 	u64 frame; /* native: the ucontext by which the program is entered, 0 before the first */
-	u64 open;  /* native: the signals that are blocked while the program runs */
-	u32 gate;  /* MV_GATE_*: how far a rewritten call is, 0 outside of one */
-	u32 rewritten; /* calls of the program are */
-	u64 onward; /* where the program goes on in place of its instruction pointer, or 0 */
+	u64 open;  /* the signals that are blocked while the program runs, or a call of its agent's sleeps */
+	u64 gate;  /* where the guest comes to when it makes a call; 0: all its calls are the monitor's */
+	/* What an exception leaves on the guest's stack, where it is in this process; the guest's
+	 * code that returns by it, and the guest's address of it. */
+	u64 trap, trap_return, trap_stack;
+	u32 jumped; /* MV_GATE_*: how far a rewritten call is, 0 outside of one */
+	u32 rewritten; /* calls of the native program are */
+	u64 onward; /* where the native program goes on in place of its instruction pointer, or 0 */
 	struct room stubs[MV_STUB_ROOMS];
 };
 
@@ -94,6 +98,8 @@ _Static_assert(offsetof(struct block, info) == MV_BLOCK_INFO, "info");
 _Static_assert(offsetof(struct block, frame) == MV_BLOCK_FRAME, "frame");
 _Static_assert(offsetof(struct block, open) == MV_BLOCK_OPEN, "open");
 _Static_assert(offsetof(struct block, gate) == MV_BLOCK_GATE, "gate");
+_Static_assert(offsetof(struct block, trap) == MV_BLOCK_TRAP, "trap");
+_Static_assert(offsetof(struct block, jumped) == MV_BLOCK_JUMPED, "jumped");
 _Static_assert(offsetof(struct block, rewritten) == MV_BLOCK_REWRITTEN, "rewritten");
 _Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
 _Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
@@ -122,6 +128,16 @@ void vhost_arm(struct block *b);
 int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u);
 /* Goes on with the program. */
 void vhost_enter(struct block *b) __attribute__((noreturn));
+/* Leads a fault in a copy of the program's memory to where the copy ends; 0 if it is
+ * another one. */
+int vhost_repair(struct ucontext *u);
+
+/* guest.c */
+/* Runs the guest until there is something for the monitor. */
+void vhost_run_guest(struct block *b);
+/* Deals with a signal that came in the variant host while the agent was at work. 0: it came
+ * in a call that signals may interrupt. */
+int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u);
 
 /* gate.S */
 extern const char vhost_gate_first[], vhost_gate_last[], vhost_gate_again[];
