@@ -127,15 +127,15 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 
 // join gives t's agent the ring of its lane.
 func (s *session) join(t *task, l *frontend.Lease) error {
+	address, _, err := unix.MemoryLimits(t.proc.pid)
+	if err != nil {
+		return errDead
+	}
 	defer s.lift(t)()
 	s.part(t)
 	ln := s.agents.lanes[l.Lane]
 	if ln == nil {
 		ln = &lane{number: l.Lane}
-		address, _, err := unix.MemoryLimits(t.proc.pid)
-		if err != nil {
-			return errDead
-		}
 		if ln.useless = address != infinite; s.agents.rings != nil && !ln.useless {
 			ln.ring, err = s.agents.rings.New()
 			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {

@@ -206,7 +206,7 @@ type Engine struct {
 	agents frontend.Agents
 	// agentWaits says, by their numbers, whether calls wait with which agents deal.
 	agentWaits map[int64]bool
-	lanes  uint64
+	lanes      uint64
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }
