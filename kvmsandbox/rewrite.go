@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"maps"
 	"os"
@@ -37,6 +38,8 @@ type rewriting struct {
 	// stale is true when code may have been mapped since the last look.
 	stale bool
 	parts []*part
+	// looked is how many bytes have been looked at.
+	looked uint64
 	// onward are the addresses in stubs by those behind overwritten calls.
 	onward map[uint64]uint64
 }
@@ -66,8 +69,13 @@ type analyses struct {
 	known map[uint64][]sites.Site
 }
 
-// maxText bounds the code that is looked at as one.
-const maxText = 256 << 20
+// Bounds of what is looked at, so that a program that maps ever more code does not keep the
+// monitor busy: of a mapping, of an address space, and how many texts are remembered.
+const (
+	maxText  = 32 << 20
+	maxTexts = 256 << 20
+	maxKnown = 1024
+)
 
 // find returns the calls of text.
 func (a *analyses) find(text []byte, wanted func(nr int) bool) []sites.Site {
@@ -78,6 +86,9 @@ func (a *analyses) find(text []byte, wanted func(nr int) bool) []sites.Site {
 	list, ok := a.known[key]
 	if !ok {
 		list = sites.Find(text, wanted)
+		if len(a.known) == maxKnown {
+			clear(a.known)
+		}
 		a.known[key] = list
 	}
 	return list
@@ -107,9 +118,11 @@ func (s *session) rewrite(t *task) error {
 	defer mem.Close()
 	for _, m := range maps {
 		// What can be written is the program's own to change.
-		if m.Inode == 0 || m.Shared || m.Prot&(protRead|protWrite|protExec) != protRead|protExec || m.End-m.Start > maxText || r.has(m.Start) {
+		if m.Inode == 0 || m.Shared || m.Prot&(protRead|protWrite|protExec) != protRead|protExec ||
+			m.End-m.Start > min(maxText, maxTexts-r.looked) || r.has(span{m.Start, m.End}) {
 			continue
 		}
+		r.looked += m.End - m.Start
 		if err := s.rewritePart(t, mem, span{m.Start, m.End}); err != nil {
 			return err
 		}
@@ -118,9 +131,9 @@ func (s *session) rewrite(t *task) error {
 	return nil
 }
 
-// has says whether the code at an address has been looked at.
-func (r *rewriting) has(at uint64) bool {
-	return slices.ContainsFunc(r.parts, func(p *part) bool { return p.text.start <= at && at < p.text.end })
+// has says whether some of the code in a range has been looked at.
+func (r *rewriting) has(where span) bool {
+	return slices.ContainsFunc(r.parts, func(p *part) bool { return touches([]span{where}, p.text) })
 }
 
 // showStubs tells the variant host of all tasks with memory m where stubs are.
@@ -177,7 +190,10 @@ func (s *session) rewritePart(t *task, mem *os.File, where span) error {
 		w := patch{at: at, jump: jump(at, lay.at[i]+vhost.StubEntry)}
 		copy(w.before[:], text[c.Start():])
 		if _, err := mem.WriteAt(w.jump[:], int64(at)); err != nil {
-			return errors.Join(errDead, err)
+			if t.proc.gone || unix.Readable(t.proc.pidfd) || t.exiting() {
+				return errDead
+			}
+			return fmt.Errorf("rewrite the call at %#x: %w", at, err)
 		}
 		p.patches = append(p.patches, w)
 		if c.Prefix == 0 {
@@ -198,90 +214,6 @@ func (r *rewriting) goOn(at, stub uint64) {
 		r.onward = map[uint64]uint64{}
 	}
 	r.onward[at] = stub
-}
-
-// jump returns the jump from one address to another.
-func jump(from, to uint64) [sites.JumpSize]byte {
-	d := uint32(to - (from + sites.JumpSize))
-	return [sites.JumpSize]byte{0xe9, byte(d), byte(d >> 8), byte(d >> 16), byte(d >> 24)}
-}
-
-// laid is where the stubs of a part are.
-type laid struct {
-	stubs span
-	at    []uint64
-}
-
-// lay chooses places for the stubs of a part, false when there is no room in reach.
-func (r *rewriting) lay(where span, list []sites.Site) (laid, bool) {
-	for _, room := range r.rooms {
-		if room.Size == 0 || !reaches(where, room) {
-			continue
-		}
-		if l, ok := r.layIn(room, where, list); ok {
-			return l, true
-		}
-	}
-	return laid{}, false
-}
-
-// reaches says whether jumps lead from everywhere in a part to everywhere in a room.
-func reaches(where span, room vhost.Room) bool {
-	const far = 1<<31 - pageSize
-	low, high := min(where.start, room.Start), max(where.end, room.Start+room.Size)
-	return high-low < far
-}
-
-// layIn is lay for one room: a free range of whole pages.
-func (r *rewriting) layIn(room vhost.Room, where span, list []sites.Site) (laid, bool) {
-	start := r.free(room)
-	l := laid{stubs: span{start, start}}
-	used := map[uint64]bool{}
-	next := start
-	for i := range list {
-		from := where.start + uint64(list[i].Start())
-		at := next
-		for used[at] || list[i].Prefix == 0 && !stops(from, at+vhost.StubEntry) {
-			at += vhost.StubSize
-		}
-		used[at] = true
-		for used[next] {
-			next += vhost.StubSize
-		}
-		l.at = append(l.at, at)
-		l.stubs.end = max(l.stubs.end, (at+vhost.StubSize+pageSize-1)&^(pageSize-1))
-	}
-	if l.stubs.end > room.Start+room.Size {
-		return laid{}, false
-	}
-	return l, true
-}
-
-// free returns where in a room nothing is any more.
-func (r *rewriting) free(room vhost.Room) uint64 {
-	at := room.Start
-	for _, p := range r.parts {
-		if p.stubs.end > at && p.stubs.end <= room.Start+room.Size {
-			at = p.stubs.end
-		}
-	}
-	return at
-}
-
-// stops says whether what a jump leaves behind an overwritten call is an instruction that
-// user mode has not: a program that has kept the address and goes there by itself, as
-// setcontext(3) does, gets a signal then, and is led to the stub (onward).
-func stops(from, to uint64) bool {
-	b := jump(from, to)[callSize]
-	switch b {
-	case 0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xea:
-		// None in 64-bit mode.
-		return true
-	case 0xf4, 0xfa, 0xfb:
-		// hlt, cli, sti.
-		return true
-	}
-	return false
 }
 
 // onward returns where t goes on in place of the address in its instruction pointer, 0 for
@@ -349,21 +281,21 @@ func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
 // restore puts back the bytes of the parts that are chosen, and forgets them.
 func (s *session) restore(t *task, chosen func(*part) bool) error {
 	r := &t.proc.mm.rewriting
+	if !slices.ContainsFunc(r.parts, chosen) {
+		return nil
+	}
+	mem, err := os.OpenFile(procPath(t.id.Host, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return errDead
+	}
+	defer mem.Close()
 	var kept []*part
-	var mem *os.File
 	for _, p := range r.parts {
 		if !chosen(p) {
 			kept = append(kept, p)
 			continue
 		}
 		for _, w := range p.patches {
-			if mem == nil {
-				var err error
-				if mem, err = os.OpenFile(procPath(t.id.Host, "mem"), os.O_RDWR, 0); err != nil {
-					return errDead
-				}
-				defer mem.Close()
-			}
 			if _, err := mem.WriteAt(w.before[:], int64(w.at)); err != nil && !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EFAULT) {
 				return errDead
 			}
