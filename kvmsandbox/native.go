@@ -232,7 +232,7 @@ const vsyscallPage = 0xffff_ffff_ff60_0000
 // faulted handles an instruction of the program's that the processor refused.
 func (s *session) faulted(t *task, f signals.Fault) {
 	s.stats.Faults++
-	if s.led(t) {
+	if f.Signal != signals.SIGTRAP && s.led(t) {
 		return
 	}
 	frame, ok := t.blk.Frame()

@@ -353,6 +353,46 @@ static void mapped(void)
 	CHECK(close(exe) == 0);
 }
 
+static volatile int steps_at[4], other_steps;
+
+static void step(int sig, siginfo_t *si, void *context)
+{
+	ucontext_t *u = context;
+	uintptr_t at = (uintptr_t)u->uc_mcontext.gregs[REG_RIP] - (uintptr_t)make_mov;
+
+	UNUSED(sig);
+	UNUSED(si);
+	/* mov, syscall, ret. */
+	if (at == 0 || at == 5 || at == 7)
+		steps_at[at / 3]++;
+	else if (at < 8)
+		other_steps++;
+	for (int i = 0; i < codes; i++)
+		if (at + (uintptr_t)make_mov >= code[i].start && at + (uintptr_t)make_mov < code[i].end)
+			return;
+	other_steps++;
+}
+
+/* Goes through a call instruction by instruction. */
+static void stepped(void)
+{
+	struct sigaction sa = {.sa_sigaction = step, .sa_flags = SA_SIGINFO};
+	int i;
+
+	CHECK(sigaction(SIGTRAP, &sa, NULL) == 0);
+	for (i = 1; i <= 10; i++) {
+		long ret;
+
+		__asm__ volatile("sub $128, %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tcall make_mov\n\t"
+				 "pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tadd $128, %%rsp"
+				 : "=a"(ret)
+				 : "D"((long)fd), "S"((long)i), "d"((long)SEEK_SET)
+				 : "rcx", "r11", "memory", "cc");
+		CHECK(ret == i && steps_at[0] == i && steps_at[1] == i && other_steps == 0);
+		runs(NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char name[4200];
@@ -378,6 +418,7 @@ int main(int argc, char **argv)
 	children();
 	changed();
 	mapped();
+	stepped();
 	registers();
 	printf("ok\n");
 	return 0;
