@@ -358,6 +358,9 @@ type Capabilities struct {
 	Areas bool
 	// Agents is true when the Host implements Agents.
 	Agents bool
+	// Stubs is how many bytes the front-end wants beside a program's code for code of its
+	// own (Placement.Stubs) where agents are used, 0 for none.
+	Stubs uint64
 	// Threads is true when processes with several threads are supported.
 	Threads bool
 	// ReservedStart up to ReservedEnd is what programs cannot map, where the

@@ -93,4 +93,8 @@ type Placement struct {
 	Comm string
 	// TrapTSC asks for time stamp reads to be caught from now on.
 	TrapTSC bool
+	// Stubs are the ranges, of Capabilities.Stubs bytes each, that are the front-end's:
+	// the first beside what will be mapped, the second beside the program where that lies
+	// elsewhere. 0 stands for none.
+	Stubs [2]uint64
 }

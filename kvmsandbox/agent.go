@@ -31,6 +31,7 @@ type agents struct {
 	calls []frontend.AgentCall
 	rings *vhost.Rings
 	lanes map[uint64]*lane
+	texts analyses
 }
 
 // lane is what the agents of one thread of the program have in common. ring is nil where
@@ -107,10 +108,11 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 			return err
 		}
 	}
-	if !t.lane.useless {
-		a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax})
+	if t.lane.useless {
+		return nil
 	}
-	return nil
+	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax})
+	return s.rewrite(t)
 }
 
 // join gives t's agent the ring of its lane.

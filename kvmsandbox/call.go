@@ -77,6 +77,9 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if ret, refused := s.refuse(t, a.Nr, args); refused {
 		return s.done(t, ret)
 	}
+	if err := s.disturb(t, a.Nr, args); err != nil {
+		return err
+	}
 	if ret, hit, err := s.aroundSlot(t, a.Nr, args); err != nil {
 		return err
 	} else if hit {

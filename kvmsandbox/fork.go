@@ -333,6 +333,7 @@ func (s *session) ownMemory(t, child *task) error {
 		return err
 	}
 	m.brk = old.brk
+	m.rewriting = old.rewriting.clone()
 	child.proc.mm = m
 	if child.files != t.files {
 		if err := s.forget(t, child); err != nil {

@@ -96,6 +96,10 @@ func (f *FrontEnd) Name() string {
 func (f *FrontEnd) Capabilities() frontend.Capabilities { return capabilities(!f.native) }
 
 func capabilities(contains bool) frontend.Capabilities {
+	stubs := uint64(stubsRoom)
+	if contains {
+		stubs = 0
+	}
 	return frontend.Capabilities{
 		Arch:        sysabi.AMD64,
 		Contains:    contains,
@@ -106,6 +110,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Threads:     true,
 		Areas:       true,
 		Agents:      true,
+		Stubs:       stubs,
 
 		ReservedStart: vhost.SlotStart,
 		ReservedEnd:   vhost.SlotEnd,

@@ -48,7 +48,9 @@ func (s *session) AllocShared(size int) ([]byte, error) {
 
 // ReadVariantMem implements frontend.Host.
 func (s *session) ReadVariantMem(id frontend.Task, addr uint64, p []byte) (int, error) {
-	return s.transfer(unix.ReadMemory, readProtected, id, addr, p)
+	n, err := s.transfer(unix.ReadMemory, readProtected, id, addr, p)
+	s.unwritten(id, addr, p[:n])
+	return n, err
 }
 
 // PeekVariantMem implements frontend.Onlooker.
@@ -61,6 +63,7 @@ func (s *session) PeekVariantMem(id frontend.Task, addr uint64, p []byte) (int, 
 		}
 		n += k
 	}
+	s.unwritten(id, addr, p[:n])
 	switch {
 	case err == syscall.ESRCH:
 		return n, fmt.Errorf("memory of %v: %w", id, frontend.ErrGone)
@@ -285,8 +288,12 @@ func (s *session) Mappings(id frontend.Task) ([]frontend.Mapping, error) {
 		return nil, err
 	}
 	var out []frontend.Mapping
+	var stubs *rewriting
+	if t := s.tasks[id.Host]; t != nil {
+		stubs = t.proc.rewritten()
+	}
 	for _, m := range procmaps.Plain(all) {
-		if m.Start < vhost.SlotStart || m.Start >= vhost.SlotEnd {
+		if !inSlot(m.Start) && !stubs.holds(m.Start) {
 			out = append(out, m)
 		}
 	}

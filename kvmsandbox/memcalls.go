@@ -121,6 +121,7 @@ func (s *session) runMemoryCall(t *task, nr int64, args [6]uint64) error {
 	if err := s.prepareMachine(t, nr, &args); err != nil {
 		return err
 	}
+	t.proc.mm.rewriting.noted(nr, args)
 	t.changes = t.proc.mm
 	t.changes.changing++
 	s.post(t, []vhost.Call{{Nr: nr, Args: args}}, false, func() {

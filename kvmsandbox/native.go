@@ -117,6 +117,9 @@ func (s *session) equipNative(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byt
 	c.state = kvm.State(t.blk.Bytes(vhost.Run, vhost.RunSize))
 	t.place, t.dirty = inUser, true
 	t.setBases(fsBase, gsBase)
+	if r := &t.proc.mm.rewriting; len(r.parts) > 0 {
+		t.blk.SetStubs(r.rooms, true)
+	}
 	if len(fpu) == 0 {
 		return nil
 	}
@@ -229,6 +232,9 @@ const vsyscallPage = 0xffff_ffff_ff60_0000
 // faulted handles an instruction of the program's that the processor refused.
 func (s *session) faulted(t *task, f signals.Fault) {
 	s.stats.Faults++
+	if f.Signal != signals.SIGTRAP && s.led(t) {
+		return
+	}
 	frame, ok := t.blk.Frame()
 	if !ok {
 		s.failure(t.id, errFrame)

@@ -43,6 +43,13 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		return err
 	}
 	t.proc.mm = m
+	t.blk.SetStubs(m.rewriting.rooms, false)
+	for i, at := range pl.Stubs {
+		if s.native() && at != 0 {
+			m.rewriting.rooms[i] = vhost.Room{Start: at, Size: stubsRoom}
+			m.rewriting.stale = true
+		}
+	}
 	if err := s.build(t, m); err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (s *session) procFile(link string) (f procFile, ok bool) {
 
 // view describes what the files of a process shall show.
 func (s *session) view(f procFile) *procView {
-	v := &procView{threads: max(len(f.proc.tasks), 1), limits: f.proc.limits, room: s.slotRoom()}
+	v := &procView{threads: max(len(f.proc.tasks), 1), limits: f.proc.limits, room: s.slotRoom(), rewriting: f.proc.rewritten()}
 	if f.task != nil {
 		v.blocked = uint64(f.task.sig.Blocked)
 	}
@@ -82,7 +82,7 @@ func (s *session) view(f procFile) *procView {
 	}
 	if maps, err := procmaps.Read(f.proc.pid); err == nil {
 		for _, m := range maps {
-			if inSlot(m.Start) {
+			if inSlot(m.Start) || v.rewriting.holds(m.Start) {
 				v.slot += m.End - m.Start
 			}
 		}
@@ -251,7 +251,7 @@ func (s *session) hiddenEntry(f procFile, name string) bool {
 	switch f.name {
 	case "map_files":
 		at, ok := lineAddress([]byte(name))
-		return ok && inSlot(at)
+		return ok && (inSlot(at) || f.proc.rewritten().holds(at))
 	case "task":
 		id, err := strconv.Atoi(name)
 		return err == nil && !slices.ContainsFunc(f.proc.tasks, func(t *task) bool { return t.id.Host == id })

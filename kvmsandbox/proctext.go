@@ -13,8 +13,11 @@ import (
 // procView is what a process would look like if there were no variant host in it.
 type procView struct {
 	threads int
-	// slot is the size of what is mapped in the variant host's slot, in bytes.
+	// slot is the size of what is mapped in the variant host's slot and where stubs are, in
+	// bytes.
 	slot uint64
+	// rewriting says where stubs are.
+	rewriting *rewriting
 	// blocked are the signals that the task blocks; ignored and caught are those
 	// for which its process has such an action. Bit n-1 stands for signal n.
 	blocked, ignored, caught uint64
@@ -36,14 +39,14 @@ var procTexts = map[string]func(v *procView, text []byte) []byte{
 	"limits":    (*procView).rlimits,
 }
 
-// hideMappings takes out what is about mappings in the slot: lines that begin with
-// an address there, and those after them that do not begin with an address.
-func hideMappings(_ *procView, text []byte) []byte {
+// hideMappings takes out what is about mappings in the slot and of stubs: lines that begin
+// with an address there, and those after them that do not begin with an address.
+func hideMappings(v *procView, text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	hidden := false
 	for line := range bytes.Lines(text) {
 		if at, ok := lineAddress(line); ok {
-			hidden = inSlot(at)
+			hidden = inSlot(at) || v.rewriting.holds(at)
 		}
 		if !hidden {
 			out = append(out, line...)

@@ -8,11 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
 )
 
 func TestHideMappings(t *testing.T) {
+	view := &procView{rewriting: &rewriting{rooms: [vhost.StubRooms]vhost.Room{{Start: 0x10000, Size: stubsRoom}, {Start: 0x7fff0000, Size: pageSize}}}}
 	for _, c := range []struct{ name, in, want string }{
+		{"stubs", "00010000-00011000 r-xp 0 0:0 0\n00110000-00111000 r-xp 0 0:0 0\n7fff0000-7fff1000 r-xp 0 0:0 0\n7fff1000-7fff2000 r-xp 0 0:0 0\n",
+			"00110000-00111000 r-xp 0 0:0 0\n7fff1000-7fff2000 r-xp 0 0:0 0\n"},
 		{"maps", "4ffff0000000-500000000000 r--p 0 0:0 0\n" +
 			"520000000000-520000003000 r-xp 00000000 00:00 0 \n" +
 			"52ffffff0000-530000000000 rw-s 00000000 00:01 13872                      /memfd:multivar-bell (deleted)\n" +
@@ -28,7 +32,7 @@ func TestHideMappings(t *testing.T) {
 		{"empty", "", ""},
 		{"no end of line", "520000000000-520000003000 r-xp", ""},
 	} {
-		if got := string(hideMappings(nil, []byte(c.in))); got != c.want {
+		if got := string(hideMappings(view, []byte(c.in))); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

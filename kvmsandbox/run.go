@@ -87,6 +87,7 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error) {
 	if s.native() {
 		t.blk.SetOpen(uint64(t.openSignals()))
+		t.blk.SetOnward(t.onward())
 		return calls, nil
 	}
 	if s.agents.table >= 0 {

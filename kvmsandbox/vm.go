@@ -31,6 +31,8 @@ type memory struct {
 	// tasks that wait for the end of all of them.
 	changing int
 	parked   []*task
+	// rewriting is what was rewritten of a native program's code.
+	rewriting rewriting
 }
 
 // vcpu is a virtual processor of a memory.

@@ -120,6 +120,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		return
 	}
 	place.TrapTSC = e.trapsTSC()
+	e.leaveRoom(frontend.Leader, place, space)
 	p := th.proc
 	p.space, p.lane = space, e.newLane()
 	p.comm = img.Comm
@@ -177,6 +178,7 @@ func (e *Engine) followerExec(th *thread, v int) {
 		return
 	}
 	place.TrapTSC = e.trapsTSC()
+	e.leaveRoom(v, place, space)
 	if programPath(img) != x.program {
 		th.proc.sameImage = false
 	}

@@ -168,6 +168,7 @@ var progs = []prog{
 	{name: "cmd_terminal", unprivileged: true},
 
 	{name: "beside", unprivileged: true},
+	{name: "rewritten"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},
 	{name: "io_output", args: []string{}},

@@ -13,6 +13,8 @@ const (
 	// kernel returns to behind it, for rt_sigaction(2).
 	Handler  = Image + PageSize
 	Restorer = Handler + 16
+	// GateEntry is where the rewritten calls of native programs come to.
+	GateEntry = Handler + 32
 	// imageCopy is where the image is while it moves to memory without a file.
 	imageCopy = SlotStart + 0x800_0000
 	// Bell is the page that a session's tasks ring when they have something to
@@ -67,6 +69,10 @@ const (
 	blockOpen      = 216
 	blockGate      = 224
 	blockTrap      = 232
+	blockJumped    = 256
+	blockRewritten = 260
+	blockOnward    = 264
+	blockStubs     = 272
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400

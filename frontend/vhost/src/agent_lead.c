@@ -44,7 +44,6 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 			if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 				return 0;
 	}
-	b->signalled = 0;
 	x.ret = agent_make(b, a, h, q.nr, q.arg);
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);

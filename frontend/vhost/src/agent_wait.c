@@ -164,6 +164,11 @@ static int changes_request(const struct made *m)
 	return 0;
 }
 
+/* Whether the program has come by a jump: then no signal of its is kept from it, and what
+ * may sleep costs no more than what does not. */
+static int jumped(const struct made *m) { return m->b->jumped == MV_GATE_AGENT; }
+static int sleeps_at_once(const struct made *m) { return jumped(m) && m->a->alone && !changes_request(m); }
+
 /* Sleeps as the program would have, with its signals let in. */
 static i64 sleep(const struct made *m)
 {
@@ -174,9 +179,11 @@ static i64 sleep(const struct made *m)
 	if (!m->a->alone || changes_request(m))
 		return MV_NOT_EXECUTED;
 	/* See unread. */
-	allow(b->open | 1ULL << (SIGPIPE - 1));
+	if (!jumped(m))
+		allow(b->open | 1ULL << (SIGPIPE - 1));
 	ret = vhost_call_unless(&b->signalled, &c, m->arg);
-	allow(MV_BLOCKED);
+	if (!jumped(m))
+		allow(MV_BLOCKED);
 	/* A call that sleeps may come back so without a signal's handler (signal(7)). */
 	if (ret != -EINTR || !b->signalled)
 		return ret;
@@ -190,6 +197,8 @@ static i64 transfer(const struct made *m)
 	int blocks = 0;
 	i64 ret;
 
+	if (sleeps_at_once(m) && (takes(m) || is_short(m)))
+		return sleep(m);
 	if (prompt(m, 0))
 		return call6(m->nr, m->arg);
 	if (equivalent(m)) {
@@ -261,12 +270,16 @@ static i64 ask(const struct made *m)
 }
 
 /* The monitor makes a call again whose result this is, and tells of the signal then. The one
- * that is pending now is taken back: two would be one too many. */
-static i64 unread(i64 ret)
+ * that is pending now, or has come already, is taken back: two would be one too many. */
+static i64 unread(struct block *b, i64 ret)
 {
 	const u64 pipe = 1ULL << (SIGPIPE - 1), none[2] = { 0, 0 };
 
-	if (ret == -EPIPE)
+	if (ret != -EPIPE)
+		return ret;
+	if (b->signalled && *(const int32_t *)b->info == SIGPIPE)
+		b->signalled = 0;
+	else
 		vhost_call(SYS_rt_sigtimedwait, (u64)&pipe, 0, (u64)none, 8, 0, 0);
 	return ret;
 }
@@ -280,7 +293,7 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 		return call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)
 		return transfer(&m);
-	if (h->time) {
+	if (h->time && !sleeps_at_once(&m)) {
 		if (no_time(&m))
 			return call6(nr, arg);
 		ret = ask(&m);
@@ -292,5 +305,5 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 
 i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
 {
-	return unread(make(b, a, h, nr, arg));
+	return unread(b, make(b, a, h, nr, arg));
 }

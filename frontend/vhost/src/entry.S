@@ -13,6 +13,9 @@ vhost_restore:
 	syscall
 	ud2
 	.balign 16
+/* What the stubs of rewritten calls jump to. */
+	jmp vhost_gate
+	.balign 16
 
 	.globl _start
 _start:

@@ -25,8 +25,22 @@ static u64 *run_word(struct block *b, u32 off)
 
 static void load_bases(struct block *b)
 {
+	u64 gs;
+
 	__asm__ volatile("rdfsbase %0" : "=r"(*run_word(b, MV_RUN_FS_BASE)));
-	__asm__ volatile("rdgsbase %0" : "=r"(*run_word(b, MV_RUN_GS_BASE)));
+	__asm__ volatile("rdgsbase %0" : "=r"(gs));
+	*run_word(b, MV_RUN_GS_BASE) = gs >> 32 == MV_BLOCKS >> 32 ? 0 : gs;
+}
+
+/* A program that has no base of GS of its own has the block's address there, by which the
+ * gate knows its task. */
+static void lend_base(struct block *b)
+{
+	u64 gs;
+
+	__asm__ volatile("rdgsbase %0" : "=r"(gs));
+	if (!gs)
+		__asm__ volatile("wrgsbase %0" : : "r"((u64)b));
 }
 
 static void store_bases(struct block *b)
@@ -119,15 +133,47 @@ static void called(struct block *b, struct ucontext *u)
 	}
 }
 
+/* The call of a stub's: the gate has not taken it, or has sent it. */
+static void called_from(struct block *b, struct ucontext *u, u64 stub)
+{
+	u64 onward = u->rip;
+	u32 gate = b->jumped;
+
+	u->rip = u->rcx = stub_return(stub);
+	b->jumped = 0;
+	if (gate == MV_GATE_CALL)
+		trapped(b, 0, u);
+	if (gate == MV_GATE_SIGNAL) {
+		u->rax = gate_result(b);
+		agent_stops(b);
+		trapped(b, ((struct siginfo *)b->info)->signo, u);
+	}
+	called(b, u);
+	u->rip = onward;
+}
+
 int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u)
 {
 	const struct siginfo *i = info;
 
 	if (in_program(b, u)) {
+		u64 stub = stub_of(b, u->rip);
+
 		if (sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64) {
-			called(b, u);
+			if (stub)
+				called_from(b, u, stub);
+			else
+				called(b, u);
 			return 1;
 		}
+		if (stub && b->jumped) {
+			agent_of(b)->late = (u32)sig;
+			return 1;
+		}
+		if (stub && sig == SIGTRAP && i->code > 0 && stub_steps(stub, u))
+			return 1;
+		if (stub)
+			u->rip = stub_original(stub, u->rip);
 		note(b, info);
 		agent_stops(b);
 		trapped(b, sig, u);
@@ -136,7 +182,9 @@ int vhost_native_signal(struct block *b, int sig, const void *info, struct ucont
 		return 1;
 	if (i->code > 0 && (MV_TRAPS >> (sig - 1) & 1))
 		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
-	if (u->mask != (u64)MV_BLOCKED)
+	if (u->rip >= (u64)vhost_gate_first && u->rip <= (u64)vhost_gate_last)
+		u->rip = (u64)vhost_gate_again;
+	if (u->mask != (u64)MV_BLOCKED && b->jumped < MV_GATE_CALL)
 		return 0;
 	/* Nothing else than these two is let in here. */
 	agent_of(b)->late = (u32)sig;
@@ -172,6 +220,10 @@ void vhost_enter(struct block *b)
 			*list[i] = run[i];
 	if (*dirty & MV_SYNC_SPECIAL)
 		store_bases(b);
+	if (b->rewritten)
+		lend_base(b);
+	if (b->onward)
+		u->rip = b->onward;
 	*dirty = 0;
 	u->mask = b->open;
 	agent_resumes(b);

@@ -31,6 +31,11 @@ struct call {
 	u8 unused[2];
 };
 
+/* Where stubs of rewritten calls are; size is 0 for nowhere. */
+struct room {
+	u64 start, size;
+};
+
 /* The block of a task, shared with the monitor. Who may touch it changes with
  * turn: the variant host while it is MV_TURN_HOST, else the monitor. */
 struct block {
@@ -56,6 +61,10 @@ struct block {
 	/* What an exception leaves on the guest's stack, where it is in this process; the guest's
 	 * code that returns by it, and the guest's address of it. */
 	u64 trap, trap_return, trap_stack;
+	u32 jumped; /* MV_GATE_*: how far a rewritten call is, 0 outside of one */
+	u32 rewritten; /* calls of the native program are */
+	u64 onward; /* where the native program goes on in place of its instruction pointer, or 0 */
+	struct room stubs[MV_STUB_ROOMS];
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -90,6 +99,10 @@ _Static_assert(offsetof(struct block, frame) == MV_BLOCK_FRAME, "frame");
 _Static_assert(offsetof(struct block, open) == MV_BLOCK_OPEN, "open");
 _Static_assert(offsetof(struct block, gate) == MV_BLOCK_GATE, "gate");
 _Static_assert(offsetof(struct block, trap) == MV_BLOCK_TRAP, "trap");
+_Static_assert(offsetof(struct block, jumped) == MV_BLOCK_JUMPED, "jumped");
+_Static_assert(offsetof(struct block, rewritten) == MV_BLOCK_REWRITTEN, "rewritten");
+_Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
+_Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -125,6 +138,25 @@ void vhost_run_guest(struct block *b);
 /* Deals with a signal that came in the variant host while the agent was at work. 0: it came
  * in a call that signals may interrupt. */
 int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u);
+
+/* gate.S */
+extern const char vhost_gate_first[], vhost_gate_last[], vhost_gate_again[];
+
+/* gate.c */
+/* A rewritten call of the program's. 0: it is done; otherwise it goes to the monitor by a
+ * signal, for which the program's registers are put back. */
+u32 vhost_gated(struct block *b);
+/* A signal has come with the call, or behind it. */
+u32 vhost_gate_late(struct block *b);
+/* The stub that an address is in, 0 for none. */
+u64 stub_of(const struct block *b, u64 ip);
+u64 stub_return(u64 stub);
+/* Where the program is that is at ip in a stub. */
+u64 stub_original(u64 stub, u64 ip);
+/* Leads a program that goes step by step past what is not its own. 0: this step is. */
+int stub_steps(u64 stub, struct ucontext *u);
+/* The result of the call by which the program has come to the gate. */
+u64 gate_result(struct block *b);
 
 /* serve.c */
 void vhost_serve(struct block *b, u32 event) __attribute__((noreturn));
