@@ -19,8 +19,11 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		return e.take()
 	}
 	e.readTimes()
-	for _, th := range e.tasks {
+	for t, th := range e.tasks {
 		e.halts(th)
+		if t.Variant == frontend.Leader {
+			e.outlived(th)
+		}
 		if e.followers == 0 {
 			continue
 		}
@@ -66,8 +69,8 @@ func (e *Engine) endKilled(th *thread) {
 			continue
 		}
 		if cpu-s.watch.cpu >= s.watch.slice {
-			s.met = ev
-			ev.met++
+			// What it has in memory is looked at (leaveMutexes), so it has to stand.
+			e.halt(s)
 		}
 	}
 }

@@ -329,11 +329,15 @@ func TestComputingFollowerOfKilledLeaderEnds(t *testing.T) {
 	b.e.OnExit(b.th.sides[frontend.Leader].task, frontend.Status{Signal: 9})
 	for now := 3 * time.Second; now < 20*time.Second; now += time.Second {
 		for _, a := range b.e.OnTimer(now) {
-			if a.Op != frontend.OpKill || a.Task.Variant != 1 {
+			// What it has in memory is looked at, so it has to stand.
+			if a.Op != frontend.OpStop || a.Task.Variant != 1 {
 				t.Fatalf("action %+v", a)
 			}
 			if h.used == 0 {
-				t.Error("killed before it had the leader's time")
+				t.Error("stopped before it had the leader's time")
+			}
+			if last := b.e.OnStop(a.Task); len(last) != 1 || last[0].Op != frontend.OpKill || last[0].Task != a.Task {
+				t.Errorf("actions %+v", last)
 			}
 			return
 		}

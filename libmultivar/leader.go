@@ -208,6 +208,9 @@ func (e *Engine) advance(ev *record) {
 	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead || s.exits {
 		return
 	}
+	if e.holdsFire(th, ev) {
+		return
+	}
 	ev.started = true
 	if ev.wait && ev.kind != event.Preempted {
 		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: s.begun})
@@ -335,6 +338,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ret == 0 {
 		th.noteRobust(frontend.Leader, ev)
 	}
+	e.noteDying(th, ev)
 	seen := ret
 	if ev.after != nil {
 		seen = ev.after(ret)

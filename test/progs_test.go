@@ -139,6 +139,7 @@ var progs = []prog{
 	{name: "parallel"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},
+	{name: "shared_heirs"},
 	{name: "thread_inherit"},
 	{name: "thread_requeue"},
 	{name: "thread_late"},

@@ -118,7 +118,9 @@ type task struct {
 	image  *frontend.Image
 
 	blocked uint64
-	status  frontend.Status
+	// robust is the list of robust futexes that it has told the kernel of.
+	robust uint64
+	status frontend.Status
 	steps   int
 	spins   int
 	hung    bool
