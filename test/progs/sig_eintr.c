@@ -1,6 +1,7 @@
 /* Calls that a signal finds asleep, with and without SA_RESTART. */
 #include "check.h"
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ipc.h>
@@ -132,6 +133,34 @@ static void one(const char *name, long (*call)(void), void (*end)(void), int fla
 	waitpid(child, NULL, 0);
 }
 
+/* A second thread, which gets no signal. */
+static void *stays(void *arg)
+{
+	char c;
+	return read(*(int *)arg, &c, 1) == 1 ? arg : NULL;
+}
+
+static pthread_t start(int *in)
+{
+	sigset_t all, old;
+	pthread_t t;
+	sigfillset(&all);
+	CHECK(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
+	CHECK(pthread_create(&t, NULL, stays, in) == 0);
+	CHECK(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+	return t;
+}
+
+static void fill_pipe(int fd)
+{
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	while (write(fd, data, 4096) > 0)
+		;
+	while (write(fd, data, 1) > 0)
+		;
+	CHECK(errno == EAGAIN && fcntl(fd, F_SETFL, 0) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -149,10 +178,7 @@ int main(int argc, char **argv)
 		{"semop", takes, NULL}, {"semtimedop", takes_timed, NULL}, {"msgrcv", is_sent, NULL}, {"msgsnd", sends, NULL},
 		{"pause", pauses, NULL}, {"sigsuspend", suspends, NULL}, {"sigwaitinfo", awaits, NULL},
 	};
-	CHECK(pipe(wake) == 0 && pipe(full) == 0 && fcntl(full[1], F_SETFL, O_NONBLOCK) == 0);
-	while (write(full[1], data, 4096) > 0)
-		;
-	CHECK(fcntl(full[1], F_SETFL, 0) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+	CHECK(pipe(wake) == 0 && pipe(full) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "socket"};
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	CHECK(bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 5) == 0);
@@ -175,13 +201,23 @@ int main(int argc, char **argv)
 	}
 	CHECK(reads() == 1 && dup2(open("locked", O_RDWR), listener + 100) >= 0);
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	/* Then beside a thread, with which results come late in the variants. */
+	int last[2];
+	pthread_t other = {0};
+	CHECK(pipe(last) == 0);
+	for (size_t n = sizeof cases / sizeof cases[0], k = 0; k < 2 * n; k++) {
+		size_t i = k % n;
+		if (k == n)
+			other = start(last);
+		if (i == 0)
+			fill_pipe(full[1]);
 		one(cases[i].name, cases[i].call, cases[i].end, 0);
 		/* Those without a way to end do not start again, or could do so for ever. */
 		if (cases[i].end || (cases[i].call != locks && cases[i].call != flocks))
 			one(cases[i].name, cases[i].call, cases[i].end, SA_RESTART);
 	}
 	one("write of much", writes_part, NULL, 0);
+	CHECK(write(last[1], "x", 1) == 1 && pthread_join(other, NULL) == 0);
 	CHECK(semctl(semaphore, 0, IPC_RMID) == 0 && msgctl(messages, IPC_RMID, NULL) == 0);
 	CHECK(kill(holder, SIGKILL) == 0);
 	reap_signal(holder, SIGKILL);
