@@ -121,9 +121,9 @@ type task struct {
 	// robust is the list of robust futexes that it has told the kernel of.
 	robust uint64
 	status frontend.Status
-	steps   int
-	spins   int
-	hung    bool
+	steps  int
+	spins  int
+	hung   bool
 	// halting: the monitor has asked for a stop.
 	halting bool
 }

@@ -154,6 +154,7 @@ const (
 	HandlerMqNotify
 	HandlerFileHandle
 	HandlerProcessVM
+	HandlerUnmount
 	// HandlerClock is a call that tells the time and nothing else.
 	HandlerClock
 )
