@@ -183,11 +183,8 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 		e.leaderStop(th)
 	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {
 		e.followerArrives(th, t.Variant)
-	} else if ev != nil && ev.kind == event.Killed && s.met == nil {
-		// It goes no further, as behind the leader's last call.
-		th.yield(t.Variant)
-		e.followerArrives(th, t.Variant)
-		e.pumpAll(th, t.Variant)
+	} else if ev != nil && ev.kind == event.Killed && s.met == ev && e.endStanding(th, t.Variant) {
+		// That was what it had to stand for.
 	} else {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}

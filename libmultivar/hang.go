@@ -69,8 +69,8 @@ func (e *Engine) endKilled(th *thread) {
 			continue
 		}
 		if cpu-s.watch.cpu >= s.watch.slice {
-			// What it has in memory is looked at (leaveMutexes), so it has to stand.
-			e.halt(s)
+			s.met = ev
+			ev.met++
 		}
 	}
 }

@@ -120,6 +120,7 @@ var progs = []prog{
 	{name: "sig_timer"},
 	{name: "sig_await"},
 	{name: "sig_jump"},
+	{name: "sig_storm"},
 
 	{name: "exec_big"},
 	{name: "exec_argv0"},
