@@ -11,13 +11,19 @@ type Agents interface {
 	// SetAgentCalls says which calls agents may deal with, and how. It is called once,
 	// before the first lease.
 	SetAgentCalls(calls []AgentCall) error
+	// AgentAwaits says whether t's agent waits for that of another variant in the same
+	// thread, and for which. progress changes when one of them has gone on. What it says
+	// may be over by then, and is what the variants say of themselves.
+	AgentAwaits(t Task) (variant int, progress uint64, waits bool)
 }
 
 // Comparer is what a Monitor is as well that gives leases.
 type Comparer interface {
 	// OnMismatch reports that follower t is about to make call c where its leader, whose
-	// agent dealt with it, has made another, or the same with other data. read returns
-	// what the leader's call read, as long as that is still known: it is false otherwise.
+	// agent dealt with it, has made another, or the same with other data; or, where
+	// AgentCall.Waits says so, is about to make it, and Host.Registers answers for it. read
+	// returns what the leader's call read, as long as that is still known: it is false
+	// otherwise.
 	OnMismatch(t Task, c Call, leader Call, read func(addr uint64, p []byte) bool) []Action
 }
 

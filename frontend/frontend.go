@@ -390,9 +390,21 @@ type Spec struct {
 	// Stopped, when set, is called as often as Monitor.OnTimer while a signal has stopped
 	// the leader's first process. It returns at once.
 	Stopped func()
+	// Started, when set, is told of the first process of a variant before that has
+	// executed an instruction of its program, from whatever goroutine starts it. An error
+	// ends the session.
+	Started func(variant, pid int) error
 	// Ended, when set, is told once how the leader's first process ended, on the session's
 	// goroutine. It returns at once.
 	Ended func(Status)
+}
+
+// FirstStarted tells of the first process of a variant to who wants to know.
+func (s *Spec) FirstStarted(variant, pid int) error {
+	if s.Started == nil {
+		return nil
+	}
+	return s.Started(variant, pid)
 }
 
 // FirstEnded makes st the outcome of a session, and tells who wants to know.

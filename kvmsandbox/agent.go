@@ -6,10 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
 
 var _ frontend.Agents = (*session)(nil)
@@ -97,7 +101,7 @@ func (s *session) releaseAgents() {
 
 // lease notes which interval t goes on in.
 func (s *session) lease(t *task, l *frontend.Lease) error {
-	if l.Interval == 0 || s.agents.table < 0 || !s.native() {
+	if l.Interval == 0 || s.agents.table < 0 {
 		return nil
 	}
 	a := t.blk.Agent()
@@ -121,15 +125,15 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 
 // join gives t's agent the ring of its lane.
 func (s *session) join(t *task, l *frontend.Lease) error {
+	address, _, err := unix.MemoryLimits(t.proc.pid)
+	if err != nil {
+		return errDead
+	}
 	defer s.lift(t)()
 	s.part(t)
 	ln := s.agents.lanes[l.Lane]
 	if ln == nil {
 		ln = &lane{number: l.Lane}
-		address, _, err := unix.MemoryLimits(t.proc.pid)
-		if err != nil {
-			return errDead
-		}
 		if ln.useless = address != infinite; s.agents.rings != nil && !ln.useless {
 			ln.ring, err = s.agents.rings.New()
 			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
@@ -212,6 +216,61 @@ func (s *session) revoke(t *task) {
 	}
 }
 
+// AgentAwaits implements frontend.Agents.
+func (s *session) AgentAwaits(id frontend.Task) (variant int, progress uint64, waits bool) {
+	t := s.tasks[id.Host]
+	if t == nil || t.lane == nil || t.lane.ring == nil || t.id.Variant != id.Variant {
+		return 0, 0, false
+	}
+	if variant, waits = t.lane.ring.Awaits(id.Variant); !waits {
+		return 0, 0, false
+	}
+	p := t.lane.ring.Progress()
+	progress = p.Written
+	for _, n := range p.Done {
+		progress += n
+	}
+	return variant, progress, true
+}
+
+// summon has the leader of a lane, which waits for its followers, come to the monitor with
+// its call, so that it can be looked at. The lane is of no use any more.
+func (s *session) summon(l *lane) {
+	t := l.leader
+	if t == nil || t.blk.Reported() {
+		return
+	}
+	if _, waits := l.ring.Awaits(frontend.Leader); !waits {
+		return
+	}
+	l.ring.Abort()
+	for deadline := time.Now().Add(summonTime); !t.blk.Reported() && time.Now().Before(deadline); {
+		seen := s.bell.Rung()
+		if t.blk.Reported() || s.bell.Wait(seen, patience) != nil {
+			break
+		}
+	}
+	if t.blk.Reported() && t.vcpu != nil {
+		s.takeRegisters(t)
+	}
+}
+
+// takeRegisters notes the program's registers of a task that stands at a call.
+func (s *session) takeRegisters(t *task) {
+	st := t.vcpu.state
+	st.General(&t.regs)
+	if s.native() {
+		return
+	}
+	if st.Reason() == kvm.ExitIO && st.Port() >= portVector {
+		t.regs.RSP = t.frame().word(frameSP)
+	}
+	t.regs.RIP, t.regs.RFLAGS = t.regs.RCX, t.regs.R11
+}
+
+// summonTime is for how long the monitor waits for a leader to come.
+const summonTime = 200 * time.Millisecond
+
 // errRing ends a session whose agents cannot talk any more.
 var errRing = fmt.Errorf("%w: its agents cannot talk any more", frontend.ErrTampered)
 
@@ -244,8 +303,16 @@ func (s *session) disagreed(t *task) bool {
 	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args}
 	own := s.callOf(t)
 	t.state = atEntry
+	if s.agentWaits(nr) {
+		s.summon(l)
+	}
 	s.apply(cmp.OnMismatch(t.id, own, leader, s.snapshot(l.leader, nr, args, data)))
 	return true
+}
+
+// agentWaits says whether agents make calls of this number when all have asked for them.
+func (s *session) agentWaits(nr int64) bool {
+	return slices.ContainsFunc(s.agents.calls, func(c frontend.AgentCall) bool { return int64(c.Nr) == nr && c.Waits })
 }
 
 // snapshot returns what reads what the leader's call has read: data, one part of memory
@@ -315,4 +382,38 @@ func (s *session) vectorParts(leader *task, at, count uint64) [][2]uint64 {
 		parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 	}
 	return parts
+}
+
+// copySet are the signals by which the kernel tells an agent beside a virtual machine of
+// memory that is not there.
+const copySet = signals.Set(1)<<(signals.SIGBUS-1) | signals.Set(1)<<(signals.SIGSEGV-1)
+
+// catchFaults lets the variant host have them, after an exec. Of a program in this very
+// process it has all that tell of instructions.
+func (s *session) catchFaults(t *task) error {
+	if s.agents.table < 0 {
+		return nil
+	}
+	x := t.scratch()
+	return s.must(t, "catch faults", s.hostAction(t, x, signals.SIGBUS), s.hostAction(t, x, signals.SIGSEGV))
+}
+
+// answeredAndSignalled handles a signal that came with a call of t's guest, with which its
+// agent has dealt.
+func (s *session) answeredAndSignalled(t *task) {
+	if s.kvm.kind != kindPVM {
+		t.place, t.dirty = inGate, true
+		t.readGate()
+	}
+	info, ok := t.blk.Signal()
+	switch {
+	case ok && s.isKick(info):
+		t.kicked = false
+		t.state = atStop
+		s.apply(s.mon.OnStop(t.id))
+		return
+	case ok:
+		t.queue = append(t.queue, info)
+	}
+	s.goBack(t)
 }

@@ -105,7 +105,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Onlooker:    true,
 		Threads:     true,
 		Areas:       true,
-		Agents:      !contains,
+		Agents:      true,
 
 		ReservedStart: vhost.SlotStart,
 		ReservedEnd:   vhost.SlotEnd,

@@ -35,8 +35,8 @@ const (
 const (
 	kernelCS = 0x10
 	kernelSS = 0x18
-	userSS   = 0x2b
-	userCS   = 0x33
+	userSS   = vhost.UserSS
+	userCS   = vhost.UserCS
 	tssSel   = 0x40
 	gdtSize  = 0x50
 	tssSize  = 0x68
@@ -51,8 +51,8 @@ const (
 	stubCall   = stubReturn + stubSize
 	outSize    = 2 // of the stubs' first instruction
 
-	portVector = 0x20
-	portCall   = 0x10
+	portVector = vhost.PortVector
+	portCall   = vhost.PortCall
 )
 
 // Bits of control registers and EFER (AMD64 manual, volume 2, chapter 3).

@@ -144,7 +144,8 @@ func (s *session) catchTraps(t *task) error {
 	return s.must(t, "catch signals", calls...)
 }
 
-// openSignals are what the kernel blocks while t's program runs.
+// openSignals are what the kernel blocks while t's program runs, or a call of its agent's
+// sleeps.
 func (t *task) openSignals() signals.Set {
 	mask := ^signals.Set(0)
 	if t.leads() {

@@ -88,6 +88,9 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		s.tidy(t, func() { s.check(t, s.enter(t, nil)) })
 		return nil
 	}
+	if err := s.catchFaults(t); err != nil {
+		return err
+	}
 	var slots []guestmem.Slot
 	for _, g := range placed.Segments {
 		more, err := s.fillRange(t, g.Addr, min(g.End(), g.Addr+maxEager), guestmem.Prot(g.Prot))

@@ -89,6 +89,15 @@ func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error)
 		t.blk.SetOpen(uint64(t.openSignals()))
 		return calls, nil
 	}
+	if s.agents.table >= 0 {
+		t.blk.SetOpen(uint64(t.openSignals()))
+		t.blk.SetGate(0)
+		if t.loan == nil {
+			t.blk.SetGate(s.gateAddr())
+			top := stackTop(t.vcpu.number)
+			t.blk.SetTrap(tablesAddr+(top-ringAddr)-frameSize, ringAddr+stubReturn, top-frameSize)
+		}
+	}
 	mask := ^uint64(0)
 	if t.leads() {
 		mask = uint64(t.sig.Blocked)

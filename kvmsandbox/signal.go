@@ -70,6 +70,8 @@ func (s *session) hostAction(t *task, x *scratch, n int) vhost.Call {
 		if (trapSet | kickSet).Has(n) {
 			effect = signals.Handle
 		}
+	} else if s.agents.table >= 0 && copySet.Has(n) {
+		effect = signals.Handle
 	}
 	switch effect {
 	case signals.Handle, signals.Terminate, signals.Core:

@@ -54,6 +54,9 @@ func (s *session) start(i int) (*task, error) {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	t.exec = x
+	if err := s.spec.FirstStarted(i, t.proc.pid); err != nil {
+		return nil, err
+	}
 	if i != frontend.Leader {
 		if err := unix.LimitCore(t.proc.pid, noCore); err != nil {
 			return nil, fmt.Errorf("limit core dumps: %w", err)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
@@ -33,12 +34,17 @@ func (s *session) guestStopped(t *task) {
 	if !inRing0(t.raw.RFLAGS) {
 		t.takeBack()
 	}
+	if s.disagreed(t) {
+		return
+	}
 	ran, reason := t.blk.Ran(), st.Reason()
 	switch {
+	case ran == vhost.RanSignalled:
+		s.answeredAndSignalled(t)
 	case ran == ranFault && s.kvm.kind == kindPVM && t.raw.RIP == s.gateAddr() && inRing0(t.raw.RFLAGS):
 		t.readGate()
 		t.dirty = true
-		s.called(t)
+		s.calledWith(t)
 	case ran == ranFault && t.raw.RIP == s.gateAddr():
 		// The program has jumped there.
 		s.trap(t, vectorPageFault, faultUser|faultFetch, t.raw.RIP, false)
@@ -51,7 +57,7 @@ func (s *session) guestStopped(t *task) {
 	case reason == kvm.ExitIO && st.Port() == portCall:
 		t.place = inGate
 		t.readGate()
-		s.called(t)
+		s.calledWith(t)
 	case reason == kvm.ExitIO && st.Port() >= portVector && st.Port() < portVector+vectors:
 		s.vector(t, int(st.Port()-portVector))
 	case reason == kvm.ExitInterrupted:

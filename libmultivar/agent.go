@@ -45,7 +45,10 @@ func (e *Engine) startAgents() error {
 	if err := host.SetAgentCalls(calls); err != nil {
 		return err
 	}
-	e.agents = true
+	e.agents, e.agentWaits = host, make(map[int64]bool)
+	for _, c := range calls {
+		e.agentWaits[int64(c.Nr)] = c.Waits
+	}
 	return nil
 }
 
@@ -75,6 +78,14 @@ func agentCall(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.AgentCall
 	c.Timeout = r.Handler == sysabi.HandlerEpollWait
 	call := r.Resolve([6]uint64{})
 	c.Waits = cfg.Variants > 1 && cfg.Policy.Waits(&call, [6]uint64{}, policy.Unknown)
+	if c.Waits {
+		// What waits by its descriptor is the engine's, which knows what that is.
+		for _, class := range []policy.Class{policy.Socket, policy.NonSocket} {
+			if !cfg.Policy.Waits(&call, [6]uint64{}, class) {
+				return c, false
+			}
+		}
+	}
 	return c, true
 }
 
@@ -172,7 +183,7 @@ func agentRecord(a *sysabi.Arg, c *frontend.AgentCall) bool {
 
 // offer fills in the lease of an action that lets v's task of th go on with its program.
 func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
-	if !e.agents || !goesOn(a) {
+	if e.agents == nil || !goesOn(a) {
 		return
 	}
 	s := &th.sides[v]
@@ -257,7 +268,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 
 // revoke takes back the leases of threads of d because others want to run.
 func (e *Engine) revoke(d *domain) {
-	if !e.agents {
+	if e.agents == nil {
 		return
 	}
 	for _, th := range d.sides[frontend.Leader].runners {
@@ -276,7 +287,14 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 	s.arrive(atEntry, e.now)
 	s.call, s.request = c, nil
 	row := e.row(&leader)
-	ev := &record{thread: th, kind: event.Call, raw: leader, seq: s.next, started: true, done: true}
+	// A leader that waits for its followers has not made it.
+	waits := e.agentWaits[leader.Nr]
+	ev := &record{thread: th, kind: event.Call, raw: leader, seq: s.next, wait: waits, started: !waits, done: !waits}
+	if lead := &th.sides[frontend.Leader]; waits && lead.stop == running {
+		lead.arrive(atEntry, e.now)
+		lead.call = leader
+		th.events = append(th.events, ev)
+	}
 	ev.call = row.Resolve(leader.Args)
 	ev.name = ev.call.Name
 	e.builder.Reset(event.Call, int32(leader.Nr))

@@ -15,6 +15,8 @@ import (
 
 // agentHost is a host whose agents make no calls: every interval ends at once.
 type agentHost struct {
+	// awaits, when set, is AgentAwaits.
+	awaits func(frontend.Task) (int, uint64, bool)
 	frontend.Host
 	calls []frontend.AgentCall
 }
@@ -22,6 +24,14 @@ type agentHost struct {
 func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall) error {
 	h.calls = calls
 	return nil
+}
+
+// AgentAwaits implements frontend.Agents.
+func (h *agentHost) AgentAwaits(t frontend.Task) (variant int, progress uint64, waits bool) {
+	if h.awaits == nil {
+		return 0, 0, false
+	}
+	return h.awaits(t)
 }
 
 // with is what scriptedWith wants.
@@ -154,6 +164,21 @@ func TestAgentCalls(t *testing.T) {
 	} {
 		if known[nr(name)] {
 			t.Errorf("agents deal with %s, about which there is more to know", name)
+		}
+	}
+}
+
+// A call that waits by what its descriptor is is the engine's: an agent does not know that.
+func TestAgentsLeaveDescriptorsOfAClassAlone(t *testing.T) {
+	for name, agents := range map[string]bool{"nonsocket_rw": false, "socket_rw": true, "comprehensive": true, "exec": true} {
+		h, l := &agentHost{}, newLeases(2)
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, name)}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{fakefe.Call(nr("getppid"))}}},
+		}, newTableKernel(1), h.with, l.take)
+		s.agreed(t)
+		has := slices.ContainsFunc(h.calls, func(c frontend.AgentCall) bool { return int64(c.Nr) == nr("write") })
+		if has != agents {
+			t.Errorf("%s: agents deal with write: %v", name, has)
 		}
 	}
 }

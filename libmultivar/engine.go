@@ -201,10 +201,12 @@ type Engine struct {
 	followers int
 	// freed are threads of the leader for which room may have come.
 	freed []*thread
-	// agents is true when the host has been told of calls for agents; lanes counts threads
+	// agents is the host when it has been told of calls for agents; lanes counts threads
 	// that have got leases.
-	agents bool
-	lanes  uint64
+	agents frontend.Agents
+	// agentWaits says, by their numbers, whether calls wait with which agents deal.
+	agentWaits map[int64]bool
+	lanes      uint64
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }

@@ -31,9 +31,11 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		e.loosen(th)
 		if on, late, waiting := th.late(); on != nil {
 			e.checkHang(on, late, waiting)
-			if e.ended {
-				break
-			}
+		} else if e.agents != nil {
+			e.lateBeside(th)
+		}
+		if e.ended {
+			break
 		}
 	}
 	if !e.ended {
@@ -95,6 +97,33 @@ func (th *thread) late() (on *thread, late, waiting int) {
 		}
 	}
 	return nil, 0, 0
+}
+
+// lateBeside looks for a variant that computes while another one's agent waits for it.
+func (e *Engine) lateBeside(th *thread) {
+	if th.lease.lane == 0 {
+		return
+	}
+	for waiting := range th.sides {
+		s := &th.sides[waiting]
+		if s.stop != running || s.inCall != nil {
+			continue
+		}
+		late, progress, waits := e.agents.AgentAwaits(s.task)
+		if !waits || late == waiting || late < 0 || late >= len(th.sides) {
+			continue
+		}
+		o := &th.sides[late]
+		if o.stop != running || o.inCall != nil {
+			continue
+		}
+		if o.watch.active && o.watch.progress != progress {
+			o.watch = watch{}
+		}
+		e.checkHang(th, late, waiting)
+		o.watch.progress = progress
+		return
+	}
 }
 
 // awaited reports whether the leader waits for follower v: for room, or for its word.

@@ -75,7 +75,7 @@ func (o *onlooker) moment(v int) report.Moment {
 	case s.stop == atStop:
 		return report.MomentElsewhere
 	case v == frontend.Leader:
-		last := o.th.events[len(o.th.events)-1] == o.ev
+		last := len(o.th.events) > 0 && o.th.events[len(o.th.events)-1] == o.ev
 		switch {
 		case last && !o.ev.done && !o.late[s] && (s.stop.stopped() || o.held[s] || s.stop == running && s.inCall == o.ev):
 			return report.MomentExact

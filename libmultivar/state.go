@@ -121,6 +121,8 @@ type watch struct {
 	from   time.Duration
 	cpu    time.Duration
 	slice  time.Duration
+	// progress is that of the agents then, where one of them waits.
+	progress uint64
 }
 
 // thread is one thread of the program: the same thread in all variants.

@@ -84,6 +84,9 @@ func (s *session) start(v int) (*task, error) {
 	if err := s.prepare(t, len(files)); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
+	if err := s.spec.FirstStarted(v, pid); err != nil {
+		return nil, err
+	}
 	if v != frontend.Leader {
 		if err := unix.LimitCore(pid, noCore); err != nil {
 			return nil, fmt.Errorf("start %s: %w", path, taskError("limit core dumps", err))

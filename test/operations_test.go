@@ -3,10 +3,12 @@
 package test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -237,4 +239,34 @@ func hasHeading(page, anchor string) bool {
 		}
 	}
 	return false
+}
+
+// With processors of their own followers run on those, and all else on the others.
+func TestFollowersApart(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		missing(t, "a second processor")
+	}
+	t.Parallel()
+	p := start(t, Run{N: 3, Flags: []string{"--cpus", "0/1"}, Args: []string{tool(t, "sh"), "-c", "echo ready; exec sleep 1000"}})
+	p.waitForLine(t, "ready")
+	p.waitFor(t, "all variants", func() bool { return len(p.variants()) == 3 })
+	allowed := func(pid int) string {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, list, _ := strings.Cut(string(text), "Cpus_allowed_list:\t")
+		list, _, _ = strings.Cut(list, "\n")
+		return list
+	}
+	if got := allowed(p.pid()); got != "0" {
+		t.Errorf("the monitor runs on %s", got)
+	}
+	count := map[string]int{}
+	for _, v := range p.variants() {
+		count[allowed(v.pid)]++
+	}
+	if count["0"] != 1 || count["1"] != 2 {
+		t.Errorf("variants by processors: %v", count)
+	}
 }

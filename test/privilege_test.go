@@ -22,3 +22,17 @@ func TestFewPrivileges(t *testing.T) {
 		})
 	}
 }
+
+// A monitor that may not ask for the limits of other users' processes (CAP_SYS_RESOURCE),
+// as in most containers, lets them execute programs.
+func TestOtherUsersExecute(t *testing.T) {
+	needRoot(t, "to become another user")
+	t.Parallel()
+	r := run(t, Run{
+		N: 2, Wrap: []string{tool(t, "setpriv"), "--bounding-set=-sys_resource"},
+		Args: []string{tool(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", tool(t, "sh"), "-c", "id -u; i=0; while [ $i -lt 50 ]; do i=$((i+1)); [ -d / ]; done; echo done"},
+	})
+	if r.Status != 0 || r.Stdout != "65534\ndone\n" || r.Stderr != "" {
+		t.Errorf("%s", r)
+	}
+}

@@ -161,6 +161,7 @@ func (c *command) spec(env []string) (frontend.Spec, error) {
 		Env:      env,
 		Files:    c.files,
 		Variants: c.opts.variants,
+		Started:  c.place,
 	}
 	for i := range spec.Programs {
 		name, own := c.opts.programs[i]

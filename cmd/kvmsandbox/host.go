@@ -4,8 +4,21 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
 )
+
+// place gives followers processors of their own, where --cpus says so.
+func (c *command) place(variant, pid int) error {
+	set := c.opts.followerCPUs
+	if set == nil || variant == frontend.Leader {
+		return nil
+	}
+	if err := unix.SetAffinity(pid, set); err != nil {
+		return fmt.Errorf("--cpus %s: %w", unix.FormatCPUs(set), err)
+	}
+	return nil
+}
 
 // prepareHost does what --cpus and --low-latency ask for, in the process in which the
 // session will run, and returns what ends it.

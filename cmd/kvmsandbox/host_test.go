@@ -21,7 +21,11 @@ func TestCPUs(t *testing.T) {
 			t.Errorf("%s: %s", value, unix.FormatCPUs(o.cpus))
 		}
 	}
-	for _, value := range []string{"", "x", "-1", "1-", "2-1", "0,,1", "99999"} {
+	o, err := parseOptions([]string{"--cpus", "1/0,2", "x"}, nil)
+	if err != nil || unix.FormatCPUs(o.cpus) != "1" || unix.FormatCPUs(o.followerCPUs) != "0,2" {
+		t.Errorf("1/0,2: %v", err)
+	}
+	for _, value := range []string{"", "1/", "/1", "0/1/2", "x", "-1", "1-", "2-1", "0,,1", "99999"} {
 		if _, err := parseOptions([]string{"--cpus", value, "x"}, nil); err == nil || !strings.Contains(err.Error(), "-cpus") {
 			t.Errorf("%q: %v", value, err)
 		}

@@ -54,11 +54,12 @@ type options struct {
 	fast        bool
 	hangTimeout time.Duration
 	verbose     bool
-	// cpus are the processors to run on, nil for all; free leaves it to the kernel on which
-	// of them who runs. lowLatency has them wake up at once.
-	cpus       *unix.CPUSet
-	free       bool
-	lowLatency bool
+	// cpus are the processors to run on, nil for all, and followerCPUs those of followers
+	// where they have their own; free leaves it to the kernel on which of them who runs.
+	// lowLatency has them wake up at once.
+	cpus, followerCPUs *unix.CPUSet
+	free               bool
+	lowLatency         bool
 	// detach asks for the prompt as soon as the program's first process has ended.
 	detach        bool
 	help, version bool
@@ -241,15 +242,24 @@ func (o *options) setVariants(given bool, env []string) error {
 
 // setCPUs takes the value of --cpus.
 func (o *options) setCPUs(value string) error {
-	if value == "free" {
-		o.free, o.cpus = true, nil
+	o.free, o.cpus, o.followerCPUs = value == "free", nil, nil
+	if o.free {
 		return nil
 	}
-	set, err := unix.ParseCPUs(value)
+	all, followers, apart := strings.Cut(value, "/")
+	set, err := unix.ParseCPUs(all)
 	if err != nil {
 		return fmt.Errorf("%w, nor free", err)
 	}
-	o.free, o.cpus = false, &set
+	o.cpus = &set
+	if !apart {
+		return nil
+	}
+	own, err := unix.ParseCPUs(followers)
+	if err != nil {
+		return err
+	}
+	o.followerCPUs = &own
 	return nil
 }
 

@@ -24,7 +24,7 @@ complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l lay
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l threads -xa 'serial parallel' -d 'how threads run: serial (one at a time, in the same order in each variant), parallel (all of them; programs diverge whose threads make other calls when they meet in another order)'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l fast -xa 'on off' -d 'whether frequent calls are made and compared beside the variants (inproc only): on, or off: each is the monitor'\''s'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l hang-timeout -x -d 'processor time after which a variant that others wait for counts as hung'
-complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l cpus -x -d 'processors to run on, like 0,2-3; free leaves all to the kernel'
+complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l cpus -x -d 'processors to run on, like 0,2-3, with those of followers after a slash, like 0/1; free leaves all to the kernel'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l low-latency -d 'keep the processors of the machine from deep sleep by /dev/cpu_dma_latency while PROG runs'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -l detach -d 'return as soon as the first process of PROG has ended; go on watching the daemons that it has left in the background'
 complete -c kvmsandbox -n 'not __fish_seen_subcommand_from doctor policy' -s v -d 'tell more on standard error'

@@ -29,7 +29,7 @@
 byte data[SIZE];
 byte pos[NR+1];		/* what each process says of itself */
 byte done[NR+1];
-byte asleep[NR+1];	/* of the writer: 1 and the number of the reader */
+byte asleep[NR+1];	/* of the writer: 1 and the number of the reader; of a reader: 2 when it dozes */
 bit failed[NR+1];
 bit aborted, dead;
 
@@ -54,6 +54,18 @@ inline futexWait(me) {
 	sleeps[me] = !changed[me];
 	atomic { over(me) -> sleeps[me] = 0 }
 }
+
+/* A doze has a bound. It is of no use to a writer that sleeps: one that waits has to wake
+ * who dozes. */
+#define doze(me) \
+	read(me, W); asleep[me] = 2; lookAtWriter(); \
+	if \
+	:: there \
+	:: else -> \
+		sleeps[me] = !changed[me]; \
+		atomic { !sleeps[me] || !sleeps[W] -> sleeps[me] = 0 } \
+	fi; \
+	asleep[me] = 0
 
 inline change(w) {
 	d_step {
@@ -147,15 +159,17 @@ inline giveUp(me) {
 
 /* The writer. */
 
-/* tell_readers */
-inline publish() {
+#define wakes(i, urges)	(asleep[i] == 1 || (urges) && asleep[i] == 2)
+
+/* tell_readers: who waits urges those that doze. */
+inline publish(urges) {
 #if MUTANT == 2
 	/* The flags are read before the position is there for others. */
-	any = asleep[0] || asleep[NR-1];
+	any = wakes(0, urges) || wakes(NR-1, urges);
 	atomic { pos[W] = at; told = at };
 #else
 	atomic { pos[W] = at; told = at };
-	any = asleep[0] || asleep[NR-1];
+	any = wakes(0, urges) || wakes(NR-1, urges);
 #endif
 	if
 	:: atomic { any -> any = 0 }; wake(W)
@@ -191,12 +205,13 @@ inline awaitAll() {
 		lookAtReader();
 		if
 		:: !there ->
-#if MUTANT != 5
+#if MUTANT == 5
 			/* MUTANT 5: who waits for room keeps what has been put to itself. */
-			if
-			:: told != at -> publish()
-			:: else
-			fi;
+#elif MUTANT == 15
+			/* MUTANT 15: who waits lets those doze that have not seen what is there. */
+			publish(0);
+#else
+			publish(1);
 #endif
 			sleepOn(W, i, i+1, lookAtReader())
 		:: else
@@ -231,7 +246,7 @@ proctype Writer() {
 		do
 #if MUTANT == 11
 		/* What is not yet there is published. */
-		:: n > 0 && !gone && limit != at -> at++; publish(); atomic { data[(at-1)%SIZE] = at; n-- }
+		:: n > 0 && !gone && limit != at -> at++; publish(0); atomic { data[(at-1)%SIZE] = at; n-- }
 #else
 		:: atomic { n > 0 && !gone && limit != at -> data[at%SIZE] = at+1; at++; n-- }
 #endif
@@ -243,7 +258,7 @@ proctype Writer() {
 		:: gone -> break
 		:: else
 		fi;
-		publish();
+		publish(0);
 		if
 		:: atomic { waits(rec) -> wantDone = rec+1 };
 			/* ring_await_readers */
@@ -311,7 +326,14 @@ proctype Reader() {
 				:: else
 				fi;
 #endif
-				sleepOn(_pid-1, W, 1, lookAtWriter())
+				if
+				:: doze(_pid-1)
+				:: skip
+				fi;
+				if
+				:: !there -> sleepOn(_pid-1, W, 1, lookAtWriter())
+				:: else
+				fi
 			:: else
 			fi;
 			there = 0

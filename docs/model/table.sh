@@ -70,3 +70,4 @@ wrong ring-told-early       'assertion violated' ring -DMUTANT=11 -DNR=1
 wrong ring-abort-ignored    'invalid end state'  ring -DMUTANT=12 -DNR=1 -DDIE
 wrong ring-fault-untold     'invalid end state'  ring -DMUTANT=13 -DNR=1 -DFAIL
 wrong ring-done-silent      'invalid end state'  ring -DMUTANT=14 -DNR=1
+wrong ring-doze-unwoken   'invalid end state'  ring -DMUTANT=15 -DNR=1

@@ -18,9 +18,9 @@ const signalledInCall = 2
 // that read nothing.
 const agentPatience = 10 * 60 * 10
 
-// What an agent knows is in its task's block, behind the registers; offsets from there.
+// What an agent knows is in its task's block, behind struct kvm_run; offsets from there.
 const (
-	agent     = Run + 0x1000
+	agent     = Run + RunSize
 	agentSize = 0x1000
 
 	agentLease     = 0

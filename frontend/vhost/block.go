@@ -148,9 +148,21 @@ func (b *Block) SetNative() { b.put32(blockNative, 1) }
 // IsNative says whether it does.
 func (b *Block) IsNative() bool { return b.word(blockNative) != 0 }
 
-// SetOpen sets the signals that are blocked while a native program runs: bit n-1 stands
-// for signal n.
+// SetOpen sets the signals that are blocked while a native program runs, or a call sleeps
+// with which the agent deals: bit n-1 stands for signal n.
 func (b *Block) SetOpen(mask uint64) { b.put64(blockOpen, mask) }
+
+// SetGate says where the guest comes to when it makes a call, so that the agent can deal
+// with it; 0 leaves all of them to the monitor.
+func (b *Block) SetGate(addr uint64) { b.put64(blockGate, addr) }
+
+// SetTrap says where an exception leaves the registers of the guest's ring 3 on ring 0's
+// stack: at in the process, stack in the guest, whose code at back returns by it.
+func (b *Block) SetTrap(at, back, stack uint64) {
+	b.put64(blockTrap, at)
+	b.put64(blockTrap+8, back)
+	b.put64(blockTrap+16, stack)
+}
 
 // Info returns the siginfo of the signal by which a native program came to the variant
 // host.

@@ -181,7 +181,7 @@ func TestLayout(t *testing.T) {
 	for name, parts := range map[string][]part{
 		"block": {
 			{"header", 0, blockInfo + infoSize}, {"calls", calls, MaxCalls * callSize}, {"scratch", Scratch, ScratchSize},
-			{"kvm_run", Run, RunSize}, {"large", Large, LargeSize}, {"stack", Large + LargeSize, BlockSize - Large - LargeSize},
+			{"kvm_run", Run, RunSize}, {"agent", agent, agentSize}, {"large", Large, LargeSize}, {"stack", Large + LargeSize, BlockSize - Large - LargeSize},
 			{"end", BlockSize, 0},
 		},
 		"slot": {

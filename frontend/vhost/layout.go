@@ -65,6 +65,8 @@ const (
 	infoSize       = 128
 	blockFrame     = 208
 	blockOpen      = 216
+	blockGate      = 224
+	blockTrap      = 232
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400
@@ -81,7 +83,7 @@ const (
 	ScratchSize = 0x3000
 	// Run is where the task's struct kvm_run is mapped, at most RunSize bytes.
 	Run     = 0x4000
-	RunSize = 0x4000
+	RunSize = 0x3000
 	// Large is LargeSize bytes for large arguments.
 	Large     = 0x8000
 	LargeSize = 0x4000
@@ -130,6 +132,25 @@ const flagRun = 1
 // the kernel's -ERESTARTNOINTR.
 const NotExecuted = -513
 
+// RanSignalled is what Ran says when a signal came with a call of the guest's with which
+// the agent has dealt. KVM_RUN returns 0 or an error.
+const RanSignalled = 1
+
+// Ports by which the guest's ring 0 tells of calls, and of exceptions by their numbers.
+const (
+	PortCall   = 0x10
+	PortVector = 0x20
+
+	portPageFault = PortVector + 14
+)
+
+// Selectors of the guest's ring 3, which are Linux's (arch/x86/include/asm/segment.h):
+// programs can see them.
+const (
+	UserCS = 0x33
+	UserSS = 0x2b
+)
+
 // Exit statuses of a variant host that cannot start.
 const (
 	exitAlone    = 125
@@ -140,8 +161,11 @@ const (
 
 // Offsets in struct kvm_run (include/uapi/linux/kvm.h) that the variant host uses.
 const (
+	runReason   = 8
+	runPort     = 34
 	runDirty    = 296
 	runRegs     = 304
+	runCR2      = 448 + 8*24 + 2*16 + 8
 	runFSBase   = 448 + 3*24
 	runGSBase   = 448 + 4*24
 	syncRegs    = 1

@@ -284,6 +284,24 @@ func (r *Ring) Failures() []Failure {
 	return all
 }
 
+// Awaits says whether variant v, as it says itself, waits for another one's part of the
+// ring to go on, and for which variant.
+func (r *Ring) Awaits(v int) (variant int, waits bool) {
+	if v > 0 {
+		return 0, v <= len(r.readers) && atomic.LoadUint32(unix.Word(r.readers[v-1], ringAsleep)) != 0
+	}
+	if reader := atomic.LoadUint32(unix.Word(r.writer, ringAsleep)); reader > 0 && reader <= uint32(len(r.readers)) {
+		return int(reader), true
+	}
+	want := atomic.LoadUint64(unix.Long(r.writer, ringAwaits))
+	for i, mem := range r.readers {
+		if atomic.LoadUint64(unix.Long(mem, ringDone)) < want {
+			return i + 1, true
+		}
+	}
+	return 0, false
+}
+
 // Progress is how far the parties of a ring say that they are.
 type Progress struct {
 	// Written is how many bytes have been published.

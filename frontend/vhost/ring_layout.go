@@ -27,6 +27,7 @@ const (
 	ringDone     = 8  // of readers
 	ringReserved = 8  // of the writer
 	ringLast     = 16 // of the writer
+	ringAwaits   = 24 // of the writer
 	ringAsleep   = 64
 	ringWake     = 68
 	ringFailed   = 72

@@ -168,7 +168,7 @@ func flags() []Flag {
 		},
 		{
 			Name: "cpus", Value: "LIST",
-			Text: "processors to run on, like 0,2-3; free leaves all to the kernel",
+			Text: "processors to run on, like 0,2-3, with those of followers after a slash, like 0/1; free leaves all to the kernel",
 			More: "With ptrace the monitor and the variants share one of the processors as long as calls are so frequent that waking each other " +
 				"up would take most of the time; a list of one processor has them do so always, free never.",
 		},

@@ -3,6 +3,10 @@
 package unix
 
 import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	sys "golang.org/x/sys/unix"
@@ -40,10 +44,40 @@ func LockLimit(pid int) (uint64, error) { return softLimit(pid, sys.RLIMIT_MEMLO
 func softLimit(pid, resource int) (uint64, error) {
 	var l sys.Rlimit
 	err := sys.Prlimit(pid, resource, nil, &l)
-	if err == syscall.ESRCH {
+	switch err {
+	case nil:
+		return l.Cur, nil
+	case syscall.EPERM:
+		// It has another user's ids, and the caller not CAP_SYS_RESOURCE, as in most
+		// containers. What follows anybody may read.
+		return listedLimit(pid, resource)
+	}
+	return 0, err
+}
+
+// listedLimit is softLimit by proc(5)'s limits, in which each limit has a line that begins
+// with its name and, after two spaces at least, the soft one.
+func listedLimit(pid, resource int) (uint64, error) {
+	name, ok := map[int]string{
+		sys.RLIMIT_STACK: "Max stack size", sys.RLIMIT_AS: "Max address space", sys.RLIMIT_DATA: "Max data size", sys.RLIMIT_MEMLOCK: "Max locked memory",
+	}[resource]
+	if !ok {
+		return 0, syscall.EINVAL
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/limits")
+	if err != nil {
 		return 0, err
 	}
-	return l.Cur, err
+	for line := range strings.Lines(string(text)) {
+		rest, found := strings.CutPrefix(line, name+"  ")
+		if words := strings.Fields(rest); found && len(words) > 0 {
+			if words[0] == "unlimited" {
+				return sys.RLIM_INFINITY, nil
+			}
+			return strconv.ParseUint(words[0], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("limits of process %d: no %s", pid, name)
 }
 
 // OnProc says whether the file of that name is one of proc(5), wherever that is mounted.

@@ -169,7 +169,7 @@ static void close_interval(struct agent *a)
 		return;
 	ring_begin(&a->r, MV_RECORD_CLOSED, 0);
 	ring_end(&a->r);
-	ring_publish(&a->r);
+	ring_urge(&a->r);
 }
 
 static i64 call6(i64 nr, const u64 *arg)

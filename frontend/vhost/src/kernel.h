@@ -35,6 +35,7 @@ enum {
 	S_IFREG = 0100000,
 	EINTR = 4,
 	EAGAIN = 11,
+	EFAULT = 14,
 	EPIPE = 32,
 	SIGSYS = 31,
 	SA_SIGINFO = 4,
@@ -59,6 +60,7 @@ enum {
 	MREMAP_MAYMOVE = 1,
 	MREMAP_FIXED = 2,
 	KVM_RUN = 0xae80,
+	KVM_EXIT_IO = 2,
 };
 
 #define AUDIT_ARCH_X86_64 0xc000003eU

@@ -72,8 +72,7 @@ static int in_program(const struct block *b, const struct ucontext *u)
 	return !b->frame || u->rip < MV_SLOT || u->rip >= (u64)vhost_end;
 }
 
-/* Leads a fault in a copy of the program's memory to where the copy ends. */
-static int repair(struct ucontext *u)
+int vhost_repair(struct ucontext *u)
 {
 	if (u->rip == (u64)vhost_copy_at)
 		u->rip = (u64)vhost_copy_out;
@@ -133,7 +132,7 @@ int vhost_native_signal(struct block *b, int sig, const void *info, struct ucont
 		agent_stops(b);
 		trapped(b, sig, u);
 	}
-	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && repair(u))
+	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && vhost_repair(u))
 		return 1;
 	if (i->code > 0 && (MV_TRAPS >> (sig - 1) & 1))
 		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);

@@ -38,6 +38,12 @@ enum {
 	RING_IMPATIENT,	  /* ring_patience has ended a wait */
 };
 
+/* How a reader is asleep. */
+enum {
+	RING_SLEEPS = 1, /* until there is something to be read */
+	RING_DOZES,	 /* for a millisecond, or until there is much, or somebody waits for it */
+};
+
 struct ring_head {
 	u64 size;  /* of the data in bytes, a power of two */
 	u64 ahead; /* how many records may be there that a reader is not done with */
@@ -53,7 +59,8 @@ struct ring_writer {
 	u64 pos;      /* how much is there to be read */
 	u64 reserved; /* bytes from here on, less the size, are intact */
 	u64 last;     /* where the last record begins whose header is there */
-	u64 unused[5];
+	u64 awaits;   /* how many records readers had to be done with when it last waited for that */
+	u64 unused[4];
 	u32 asleep; /* 0, or 1 and the number of the reader that the writer waits for */
 	u32 wake;   /* what readers sleep on */
 	u32 failed; /* the reason, and in the second byte whose fault it is */
@@ -63,7 +70,7 @@ struct ring_reader {
 	u64 pos;  /* how much has been read */
 	u64 done; /* how many records */
 	u64 unused[6];
-	u32 asleep;
+	u32 asleep; /* RING_SLEEPS, RING_DOZES or 0 */
 	u32 wake; /* what the writer sleeps on */
 	u32 failed;
 };
@@ -95,7 +102,8 @@ struct ring {
 	struct {
 		u64 pos, done;
 	} seen[MV_RING_READERS];
-	u32 open; /* there is a record that is not ended */
+	u32 hurry; /* a reader's: of how many records on the writer may wait for each */
+	u32 open;  /* there is a record that is not ended */
 	u32 failed;
 	u64 seq; /* the record's number, or the next one's when none is open */
 };
@@ -110,6 +118,7 @@ _Static_assert(offsetof(struct ring_head, abort) == MV_RING_ABORT, "head.abort")
 _Static_assert(offsetof(struct ring_writer, pos) == MV_RING_POS, "writer.pos");
 _Static_assert(offsetof(struct ring_writer, reserved) == MV_RING_RESERVED, "writer.reserved");
 _Static_assert(offsetof(struct ring_writer, last) == MV_RING_LAST, "writer.last");
+_Static_assert(offsetof(struct ring_writer, awaits) == MV_RING_AWAITS, "writer.awaits");
 _Static_assert(offsetof(struct ring_writer, asleep) == MV_RING_ASLEEP, "writer.asleep");
 _Static_assert(offsetof(struct ring_writer, wake) == MV_RING_WAKE, "writer.wake");
 _Static_assert(offsetof(struct ring_writer, failed) == MV_RING_FAILED, "writer.failed");
@@ -140,8 +149,11 @@ u64 ring_room(struct ring *r, u8 **at);
 void ring_wrote(struct ring *r, u64 n);
 /* Ends the record, all of which has been put. Readers see it after ring_publish. */
 u32 ring_end(struct ring *r);
-/* Lets readers see all that has been put, and wakes those that sleep. */
+/* Lets readers see all that has been put, and wakes those that sleep; those that doze
+ * when it is much. */
 u32 ring_publish(struct ring *r);
+/* The same, and wakes also those that doze. */
+u32 ring_urge(struct ring *r);
 /* Takes back the record that was begun. Returns 0 also when it cannot be, because
  * some of it has been published: then r->open is still set. */
 u32 ring_drop(struct ring *r);

@@ -8,6 +8,9 @@ enum {
 	WRITER = MV_RING_READERS, /* a ring's me */
 	NOBODY = 0, /* as a culprit; otherwise 1 and the variant's number */
 	LEADER = 1,
+	/* So many records after one for which the writer has waited it may wait again: a
+	 * reader does not doze. */
+	RING_HURRY = 16,
 };
 
 static inline struct ring_head *head_of(const struct ring *r) { return (struct ring_head *)r->base; }

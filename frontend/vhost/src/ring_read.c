@@ -127,6 +127,10 @@ u32 ring_done(struct ring *r)
 	r->open = 0;
 	r->back = r->pos - r->start;
 	r->seq++;
+	if (__atomic_load_n(&writer_of(r)->awaits, __ATOMIC_RELAXED) >= r->seq)
+		r->hurry = RING_HURRY;
+	else if (r->hurry)
+		r->hurry--;
 	tell_writer(r);
 	return 0;
 }

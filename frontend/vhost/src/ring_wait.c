@@ -50,6 +50,7 @@ static u32 attach(struct ring *r, void *base, u32 me)
 	r->spin = h->spin;
 	r->flags = h->flags;
 	r->patience = r->spin;
+	r->hurry = RING_HURRY;
 	if (r->size == 0 || r->size > MV_RING_MAX_SIZE || (r->size & (r->size - 1)) || r->ahead == 0 ||
 	    r->readers > MV_RING_READERS || (me != WRITER && me >= r->readers))
 		r->failed = RING_HEAD;
@@ -159,6 +160,23 @@ static void sleep_on(struct ring *r, u32 who, u64 pos, u64 done)
 	__atomic_store_n(asleep, 0, __ATOMIC_RELEASE);
 }
 
+/* A reader for which nobody waits takes much at once: to be woken for each record would
+ * cost the writer more than the record, and who reads takes processors from others. Whether
+ * there is something then. */
+static int doze(struct ring *r, u64 pos)
+{
+	static const struct timespec nap = { 0, 1000000 };
+	u32 *asleep = &reader_of(r, r->me)->asleep;
+	const u32 *word = &writer_of(r)->wake;
+	u32 seen = load32(word);
+
+	__atomic_store_n(asleep, RING_DOZES, __ATOMIC_SEQ_CST);
+	if (!ring_there(r, 0, pos, 0))
+		vhost_call(SYS_futex, (u64)word, FUTEX_WAIT, seen, (u64)&nap, 0, 0);
+	__atomic_store_n(asleep, 0, __ATOMIC_RELEASE);
+	return ring_there(r, 0, pos, 0);
+}
+
 /* How long to spin follows how long that has been of use lately. */
 static void learn(struct ring *r, u32 spun)
 {
@@ -171,7 +189,12 @@ void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
 {
 	u32 i, spin = r->patience;
 
-	if (r->slept >= PROBE) {
+	/* Who has nothing to do for so long is woken by the first record. */
+	if (r->me != WRITER && !r->hurry && !(r->flags & MV_RING_SPIN_ONLY)) {
+		if (doze(r, pos))
+			return;
+		spin = 0;
+	} else if (r->slept >= PROBE) {
 		r->slept = 0;
 		spin = r->spin;
 	}

@@ -1,20 +1,27 @@
 /* The writer of a ring. */
 #include "ring_parts.h"
 
-static void tell_readers(struct ring *r)
+/* Whether a reader that dozes has so much to read that it had better begin. */
+static int behind(const struct ring *r, const struct ring_reader *reader)
+{
+	return r->pos - load64(&reader->pos) >= r->size / 4 || r->seq - load64(&reader->done) >= r->ahead / 4;
+}
+
+static void tell_readers(struct ring *r, int urges)
 {
 	struct ring_writer *w = writer_of(r);
-	u32 i, asleep = 0;
+	u32 i, asleep, wakes = 0;
 
 	r->told = r->pos;
 	__atomic_store_n(&w->last, r->start, __ATOMIC_RELAXED);
 	__atomic_store_n(&w->pos, r->pos, __ATOMIC_SEQ_CST);
 	for (i = 0; i < r->readers; i++) {
-		asleep |= load32(&reader_of(r, i)->asleep);
+		asleep = load32(&reader_of(r, i)->asleep);
+		wakes |= asleep == RING_SLEEPS || (asleep && (urges || behind(r, reader_of(r, i))));
 		if (load32(&reader_of(r, i)->failed))
 			ring_give_up(r, RING_PEER, LEADER + 1 + i);
 	}
-	if (asleep)
+	if (wakes)
 		ring_wake(&w->wake);
 }
 
@@ -40,8 +47,7 @@ static void await_all(struct ring *r, u64 pos, u64 done)
 	r->settled = r->seq;
 	for (i = 0; i < r->readers && !r->failed; i++) {
 		if (!ring_there(r, i, pos, done)) {
-			if (r->told != r->pos)
-				tell_readers(r);
+			tell_readers(r, 1);
 			ring_await(r, i, pos, done);
 		}
 		read = least(read, r->seen[i].pos);
@@ -142,7 +148,15 @@ u32 ring_publish(struct ring *r)
 	if (r->failed || r->me != WRITER)
 		return ring_give_up(r, RING_MISUSE, NOBODY);
 	if (r->told != r->pos)
-		tell_readers(r);
+		tell_readers(r, 0);
+	return r->failed;
+}
+
+u32 ring_urge(struct ring *r)
+{
+	if (r->failed || r->me != WRITER)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	tell_readers(r, 1);
 	return r->failed;
 }
 
@@ -161,10 +175,12 @@ u32 ring_drop(struct ring *r)
 
 u32 ring_await_readers(struct ring *r, u64 seq)
 {
+	if (r->failed || r->me != WRITER || seq >= r->seq)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	/* Readers learn by this that they had better not doze. */
+	__atomic_store_n(&writer_of(r)->awaits, seq + 1, __ATOMIC_RELAXED);
 	if (ring_publish(r))
 		return r->failed;
-	if (seq >= r->seq)
-		return ring_give_up(r, RING_MISUSE, NOBODY);
 	await_all(r, 0, seq + 1);
 	return r->failed;
 }

@@ -116,7 +116,7 @@ void vhost_serve(struct block *b, u32 event)
 		if (vhost_batch(b)) {
 			if (b->native)
 				vhost_enter(b);
-			b->run = vhost_call(SYS_ioctl, (u64)b->vcpu, KVM_RUN, 0, 0, 0, 0);
+			vhost_run_guest(b);
 			event = MV_EVENT_RUN;
 		}
 	}
@@ -142,7 +142,7 @@ void vhost_signal(int sig, const void *info, void *context)
 	u64 ip = u->rip;
 	u32 i;
 
-	if (b->native && vhost_native_signal(b, sig, info, u))
+	if (b->native ? vhost_native_signal(b, sig, info, u) : vhost_guest_signal(b, sig, ((const int32_t *)info)[2], u))
 		return;
 	for (i = 0; i < sizeof(b->info); i++)
 		b->info[i] = from[i];

@@ -51,7 +51,11 @@ struct block {
 	u32 native;  /* the program runs in this process and not in a guest */
 	u8 info[128]; /* siginfo of the signal that interrupted */
 	u64 frame; /* native: the ucontext by which the program is entered, 0 before the first */
-	u64 open;  /* native: the signals that are blocked while the program runs */
+	u64 open;  /* the signals that are blocked while the program runs, or a call of its agent's sleeps */
+	u64 gate;  /* where the guest comes to when it makes a call; 0: all its calls are the monitor's */
+	/* What an exception leaves on the guest's stack, where it is in this process; the guest's
+	 * code that returns by it, and the guest's address of it. */
+	u64 trap, trap_return, trap_stack;
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -84,6 +88,8 @@ _Static_assert(offsetof(struct block, native) == MV_BLOCK_NATIVE, "native");
 _Static_assert(offsetof(struct block, info) == MV_BLOCK_INFO, "info");
 _Static_assert(offsetof(struct block, frame) == MV_BLOCK_FRAME, "frame");
 _Static_assert(offsetof(struct block, open) == MV_BLOCK_OPEN, "open");
+_Static_assert(offsetof(struct block, gate) == MV_BLOCK_GATE, "gate");
+_Static_assert(offsetof(struct block, trap) == MV_BLOCK_TRAP, "trap");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -109,6 +115,16 @@ void vhost_arm(struct block *b);
 int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u);
 /* Goes on with the program. */
 void vhost_enter(struct block *b) __attribute__((noreturn));
+/* Leads a fault in a copy of the program's memory to where the copy ends; 0 if it is
+ * another one. */
+int vhost_repair(struct ucontext *u);
+
+/* guest.c */
+/* Runs the guest until there is something for the monitor. */
+void vhost_run_guest(struct block *b);
+/* Deals with a signal that came in the variant host while the agent was at work. 0: it came
+ * in a call that signals may interrupt. */
+int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u);
 
 /* serve.c */
 void vhost_serve(struct block *b, u32 event) __attribute__((noreturn));

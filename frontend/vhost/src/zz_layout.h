@@ -27,6 +27,8 @@
 #define MV_BLOCK_INFO 80
 #define MV_BLOCK_FRAME 208
 #define MV_BLOCK_OPEN 216
+#define MV_BLOCK_GATE 224
+#define MV_BLOCK_TRAP 232
 #define MV_CALLS 1024
 #define MV_MAX_CALLS 32
 #define MV_CALL_SIZE 80
@@ -52,6 +54,14 @@
 #define MV_EXIT_NO_MEMORY 124
 #define MV_EXIT_MAPPED 123
 #define MV_EXIT_UNARMED 122
+#define MV_RUN_REASON 8
+#define MV_RUN_PORT 34
+#define MV_RAN_SIGNALLED 1
+#define MV_PORT_CALL 16
+#define MV_PORT_PAGE_FAULT 46
+#define MV_USER_CS 51
+#define MV_USER_SS 43
+#define MV_RUN_CR2 680
 #define MV_RUN_DIRTY 296
 #define MV_RUN_REGS 304
 #define MV_RUN_FS_BASE 520
@@ -65,7 +75,7 @@
 #define MV_TRAPS 1073743064
 #define MV_LARGE 32768
 #define MV_LARGE_SIZE 16384
-#define MV_AGENT 20480
+#define MV_AGENT 28672
 #define MV_AGENT_PATIENCE 6000
 #define MV_AGENT_SIZE 4096
 #define MV_AGENT_LEASE 0
@@ -137,6 +147,7 @@
 #define MV_RING_DONE 8
 #define MV_RING_RESERVED 8
 #define MV_RING_LAST 16
+#define MV_RING_AWAITS 24
 #define MV_RING_ASLEEP 64
 #define MV_RING_WAKE 68
 #define MV_RING_FAILED 72

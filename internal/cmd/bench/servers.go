@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/multivar/multivar/internal/bench/servers"
@@ -29,38 +31,45 @@ const straceIndex = 1
 // hostHas says which front-ends beside ptrace there are on the host.
 type hostHas struct{ inproc, kvm bool }
 
+// places are the processors of servers, and of clients, empty where nothing is placed.
+type places struct{ servers, clients string }
+
 // serverContenders returns who runs servers. Front-ends of which there is nothing here are
 // left out.
-func serverContenders(sandbox, strace string, has hostHas, cpus string) []servers.Contender {
-	var on []string
-	if cpus != "" {
-		on = []string{"taskset", "-c", cpus}
+func serverContenders(sandbox, strace string, has hostHas, at places) []servers.Contender {
+	prefix := func(argv ...string) []string {
+		if at.servers == "" {
+			return argv
+		}
+		return append([]string{"taskset", "-c", at.servers}, argv...)
 	}
-	prefix := func(argv ...string) []string { return append(append([]string{}, on...), argv...) }
 	contenders := []servers.Contender{
 		{Name: "native", Prefix: prefix()},
 		{Name: "strace -f -c", Prefix: prefix(strace, "-f", "-c", "-o", "/dev/null")},
 	}
-	type way struct {
-		frontEnd, fast string
-		n              int
+	add := func(frontEnd string, n int, flags ...string) {
+		argv := append([]string{sandbox, "--frontend", frontEnd, "-n", strconv.Itoa(n)}, flags...)
+		name := strings.Join(append([]string{frontEnd}, append(flags, fmt.Sprintf("N=%d", n))...), " ")
+		if at.servers != "" && n > 1 && slices.Contains(flags, "--fast") {
+			// Who waits for another one on its own processor waits for the scheduler.
+			contenders = append(contenders, servers.Contender{Name: name, Prefix: append(argv, "--cpus", at.servers+"/"+at.clients)})
+			return
+		}
+		contenders = append(contenders, servers.Contender{Name: name, Prefix: prefix(argv...)})
 	}
-	ways := []way{{"ptrace", "off", 1}, {"ptrace", "off", 2}}
+	add("ptrace", 1)
+	add("ptrace", 2)
 	if has.inproc {
-		ways = append(ways, way{"inproc", "off", 2}, way{"inproc", "on", 1}, way{"inproc", "on", 2}, way{"inproc", "on", 3})
+		add("inproc", 2)
+		add("inproc", 1, "--fast", "on")
+		add("inproc", 2, "--fast", "on")
+		add("inproc", 3, "--fast", "on")
+		add("inproc", 2, "--fast", "on", "--policy", "full")
 	}
 	if has.kvm {
-		ways = append(ways, way{"kvm", "off", 2})
-	}
-	for _, w := range ways {
-		name := fmt.Sprintf("%s N=%d", w.frontEnd, w.n)
-		if w.fast == "on" {
-			name = fmt.Sprintf("%s --fast on N=%d", w.frontEnd, w.n)
-		}
-		contenders = append(contenders, servers.Contender{
-			Name:   name,
-			Prefix: prefix(sandbox, "--frontend", w.frontEnd, "--fast", w.fast, "-n", strconv.Itoa(w.n)),
-		})
+		add("kvm", 2)
+		add("kvm", 1, "--fast", "on")
+		add("kvm", 2, "--fast", "on")
 	}
 	return contenders
 }
@@ -69,7 +78,7 @@ func serverContenders(sandbox, strace string, has hostHas, cpus string) []server
 func compareServers(ctx context.Context, out, progress io.Writer, c serverContest, sandbox, strace string, has hostHas, held string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	placement, cpus := "clients and servers were not placed", ""
+	placement, at := "clients and servers were not placed", places{}
 	if c.place {
 		clients, others, err := splitProcessors()
 		if err != nil {
@@ -83,10 +92,10 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 		if err := unix.SetAffinity(0, &clients); err != nil {
 			return err
 		}
-		cpus = unix.FormatCPUs(&others)
-		placement = fmt.Sprintf("clients on processor %s, servers with what runs them on %s", unix.FormatCPUs(&clients), cpus)
+		at = places{servers: unix.FormatCPUs(&others), clients: unix.FormatCPUs(&clients)}
+		placement = fmt.Sprintf("clients on processor %s, with the followers where there is --fast on; servers with what runs them on %s", at.clients, at.servers)
 	}
-	contenders := serverContenders(sandbox, strace, has, cpus)
+	contenders := serverContenders(sandbox, strace, has, at)
 	var chosen []servers.Server
 	for _, s := range servers.All() {
 		if c.only == "" || c.only == s.Name {

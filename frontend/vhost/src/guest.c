@@ -1,0 +1,157 @@
+/* The program in a virtual machine: what of its calls is the agent's. */
+#include "kernel.h"
+#include "agent.h"
+#include "vhost.h"
+
+/* Bits of the flags register (AMD64 manual, volume 2, 3.1.6). */
+enum {
+	FLAG_FIXED = 1 << 1,
+	FLAG_TF = 1 << 8,
+	FLAG_IF = 1 << 9,
+	FLAG_RF = 1 << 16,
+};
+
+/* The general registers, in the order of struct kvm_regs. */
+enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS };
+
+static u64 *run_word(struct block *b, u32 off) { return (u64 *)((u8 *)b + MV_RUN + off); }
+
+static void open_signals(u64 mask) { vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0); }
+
+/* What the processor leaves on the stack of ring 0. */
+struct trap {
+	u64 ip, cs, flags, sp, ss;
+};
+
+/* How a call has led the guest out. */
+enum way {
+	NO_CALL,
+	BY_PORT,  /* by ring 0's first instruction, which tells of it */
+	BY_FETCH, /* because the host has no memory for that instruction */
+	BY_FAULT, /* because the guest has none, by ring 0's code for page faults */
+};
+
+/* Whether the page fault that ring 0 tells of is a call's. A stack pointer that is no
+ * address is for the monitor to look at. */
+static int at_gate(struct block *b)
+{
+	const struct trap *f = (const struct trap *)b->trap;
+
+	return f && f->ip == b->gate && !(f->flags & FLAG_IF) && (f->cs & 3) == 3 && *run_word(b, MV_RUN_CR2) == b->gate &&
+	       (i64)(f->sp << 16) >> 16 == (i64)f->sp;
+}
+
+/* Whether the program has made a call, and has nothing about it for which the monitor has
+ * to look at each of its stops: what led ring 0 to the gate has cleared the interrupt
+ * flag, which ring 3 cannot. */
+static enum way called(struct block *b, const u64 *regs)
+{
+	const u8 *run = (const u8 *)b + MV_RUN;
+	uint16_t port = *(const uint16_t *)(run + MV_RUN_PORT);
+
+	if (!b->gate || (regs[R11] & (FLAG_TF | FLAG_RF | FLAG_IF)) != FLAG_IF)
+		return NO_CALL;
+	if (b->run == -EFAULT)
+		return regs[RIP] == b->gate && !(regs[RFLAGS] & FLAG_IF) ? BY_FETCH : NO_CALL;
+	if (b->run || *(const u32 *)(run + MV_RUN_REASON) != KVM_EXIT_IO)
+		return NO_CALL;
+	if (port == MV_PORT_CALL)
+		return BY_PORT;
+	return port == MV_PORT_PAGE_FAULT && at_gate(b) ? BY_FAULT : NO_CALL;
+}
+
+/* The agent's result is the program's, which goes on behind the call. */
+static void answer(struct block *b, enum way way, u64 *regs, u64 ret)
+{
+	struct trap *f = (struct trap *)b->trap;
+
+	regs[RAX] = ret;
+	if (way == BY_FETCH) {
+		regs[RIP] = regs[RCX];
+		regs[RFLAGS] = regs[R11];
+	} else if (way == BY_FAULT) {
+		f->ip = regs[RCX];
+		f->cs = MV_USER_CS;
+		f->flags = regs[R11];
+		f->ss = MV_USER_SS;
+		regs[RIP] = b->trap_return;
+		regs[RSP] = b->trap_stack;
+		regs[RFLAGS] = FLAG_FIXED;
+	}
+	*run_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
+}
+
+/* Deals with the stop of a guest. 0: it is the monitor's. */
+static int handled(struct block *b)
+{
+	u64 *regs = run_word(b, MV_RUN_REGS);
+	struct agent *a = agent_of(b);
+	struct ucontext u;
+	enum way way;
+	int done;
+
+	if (!a->interval)
+		return 0;
+	way = called(b, regs);
+	if (way == NO_CALL) {
+		agent_stops(b);
+		return 0;
+	}
+	u.rax = (u64)(int32_t)regs[RAX];
+	u.rdi = regs[RDI];
+	u.rsi = regs[RSI];
+	u.rdx = regs[RDX];
+	u.r10 = regs[R10];
+	u.r8 = regs[R8];
+	u.r9 = regs[R9];
+	b->signalled = 0;
+	/* Faults in copies of the program's memory are signals. */
+	open_signals((u64)MV_BLOCKED);
+	done = agent_call(b, &u);
+	open_signals(~0ULL);
+	if (!done)
+		return 0;
+	answer(b, way, regs, u.rax);
+	if (!b->signalled && !a->late)
+		return 1;
+	agent_stops(b);
+	b->run = MV_RAN_SIGNALLED;
+	return 0;
+}
+
+/* A signal that came in between is told without what the kernel says of it. */
+static void tell_late(struct block *b)
+{
+	struct agent *a = agent_of(b);
+	u32 i;
+
+	if (!a->late || b->signalled)
+		return;
+	for (i = 0; i < sizeof(b->info); i++)
+		b->info[i] = 0;
+	*(int32_t *)b->info = (int32_t)a->late;
+	a->late = 0;
+	b->signalled = 1;
+}
+
+void vhost_run_guest(struct block *b)
+{
+	agent_resumes(b);
+	do
+		b->run = vhost_call(SYS_ioctl, (u64)b->vcpu, KVM_RUN, 0, 0, 0, 0);
+	while (handled(b));
+	tell_late(b);
+}
+
+int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u)
+{
+	if (u->mask != (u64)MV_BLOCKED)
+		return 0;
+	if (code > 0 && vhost_repair(u))
+		return 1;
+	/* A fault of the variant host's own, which would come again and again. */
+	if (code > 0)
+		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
+	agent_of(b)->late = (u32)sig;
+	return 1;
+}
