@@ -75,15 +75,17 @@ test-inproc: deps-test build ## run the tests of programs in the programs' own p
 	$(GO) run ./internal/cmd/parity -check inproc=$(RESULTS)/inproc.json
 
 .PHONY: test-inproc-short
-test-inproc-short: deps-test build ## run what is the in-process front-end's own, real programs and servers there
+test-inproc-short: deps-test build ## run what is the in-process front-end's own, and programs with frequent calls beside them
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
-		-run '^Test(Seal|SealLetsPass|Scribble|Vsyscall|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
+		-run '^Test(Seal|SealLetsPass|Scribble|Vsyscall)$$' $(TESTFLAGS) ./test
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+		-run '^Test(AgentsSpareTheMonitor|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
 
-# What has been seen to run with frequent calls beside the variants.
+FAST_FRONTEND ?= inproc
 .PHONY: test-fast
-test-fast: deps-test build ## run servers and mutants with frequent calls beside the variants
-	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -timeout $(TEST_TIMEOUT) \
-		-run '^Test(Servers|ThreadServers|Negative)$$' $(TESTFLAGS) ./test
+test-fast: deps-test build ## run the tests of programs with frequent calls beside them
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(FAST_FRONTEND) MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+		-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test
 
 .PHONY: parity
 parity: deps-test build ## write docs/parity.md from the tests on all front-ends

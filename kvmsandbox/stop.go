@@ -228,7 +228,7 @@ func (s *session) vector(t *task, number int) {
 	if s.kvm.kind == kindPVM && t.regs.RIP == s.gateAddr() && inRing0(t.regs.RFLAGS) &&
 		(number == vectorPageFault && t.vcpu.state.Special().CR2() == s.gateAddr() || number == vectorOpcode) {
 		t.readGate()
-		s.called(t)
+		s.calledWith(t)
 		return
 	}
 	if s.kvm.kind == kindPVM && t.regs.RIP != s.gateAddr() && number == vectorPageFault && code&faultFetch != 0 && t.vcpu.state.Special().CR2() == s.gateAddr() {

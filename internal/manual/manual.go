@@ -159,7 +159,7 @@ func flags() []Flag {
 		},
 		{
 			Name: "fast", Value: "HOW", Default: "off", Words: []string{"on", "off"},
-			Text: "whether frequent calls are made and compared beside the variants (inproc only): on, or off: each is the monitor's",
+			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's",
 			More: "On is new, and not everything that runs with off has been seen to run with it. Calls are always the monitor's with --log, --stats, --trace, --metrics, --rules and --threads parallel.",
 		},
 		{

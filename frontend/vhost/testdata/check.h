@@ -25,7 +25,8 @@
 	F(ring_misuse) F(ring_positions) F(ring_headers) F(ring_scribbling_writer) F(ring_scribbling_reader) \
 	F(ring_wait_everywhere) F(ring_wake_everywhere) F(ring_asleep) F(ring_spinning) F(ring_spin_only) \
 	F(ring_patience) F(ring_fault_told) F(ring_no_futex) \
-	F(event_misuse)
+	F(event_misuse) \
+	F(guest_calls) F(guest_no_calls) F(guest_signalled)
 
 #define DECLARE(name) void test_##name(void);
 TESTS(DECLARE)

@@ -1,0 +1,220 @@
+/* Calls of a guest with which its agent deals. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../src/agent.h"
+#include "check.h"
+
+enum {
+	GATE = 0x12345000,
+	RETURN = 0x23456000,
+	STACK = 0x34567000,
+	BEHIND = 0x400123, /* where the program goes on */
+	FLAGS = 1 << 9 | 1 << 6 | 1 << 1,
+	ANSWER = 4711,
+};
+
+/* In the order of struct kvm_regs. */
+enum { RAX, RCX = 2, RSP = 6, R11 = 11, RIP = 16, RFLAGS };
+
+static struct {
+	u64 ip, cs, flags, sp, ss;
+} trap;
+
+static struct hot_call table[MV_HOT_CALLS];
+static struct block *the_block;
+static int runs, calls;
+static u64 mask_in_call;
+
+static u64 *run_at(u32 off) { return (u64 *)((u8 *)the_block + MV_RUN + off); }
+static u64 *regs(void) { return run_at(MV_RUN_REGS); }
+
+/* What the guest does when it is entered; the last entry is a stop that is no call. */
+static void (*first)(void);
+
+static void stop(i64 run, u32 reason, u32 port)
+{
+	the_block->run = run;
+	*(u32 *)((u8 *)the_block + MV_RUN + MV_RUN_REASON) = reason;
+	*(uint16_t *)((u8 *)the_block + MV_RUN + MV_RUN_PORT) = (uint16_t)port;
+}
+
+static i64 machine(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	if (nr == SYS_getppid) {
+		calls++;
+		mask_in_call = blocked_signals();
+		return ANSWER;
+	}
+	if (nr != SYS_ioctl)
+		return __real_vhost_call(nr, a, b, c, d, e, f);
+	if (runs++)
+		return -EINTR;
+	first();
+	return the_block->run;
+}
+
+/* The program has called getppid(). */
+static void at_call(void)
+{
+	regs()[RAX] = SYS_getppid;
+	regs()[RCX] = BEHIND;
+	regs()[R11] = FLAGS;
+	regs()[RSP] = 0x7000;
+	regs()[RFLAGS] = 2;
+}
+
+static void by_port(void)
+{
+	at_call();
+	regs()[RIP] = GATE;
+	stop(0, 2, MV_PORT_CALL);
+}
+
+static void by_fetch(void)
+{
+	at_call();
+	regs()[RIP] = GATE;
+	stop(-EFAULT, 0, 0);
+}
+
+static void by_fault(void)
+{
+	at_call();
+	trap.ip = GATE;
+	trap.cs = MV_USER_CS;
+	trap.flags = 2;
+	trap.sp = 0x7000;
+	*run_at(MV_RUN_CR2) = GATE;
+	stop(0, 2, MV_PORT_PAGE_FAULT);
+}
+
+static u32 run(struct block *b)
+{
+	vhost_run_guest(b);
+	return 0;
+}
+
+/* Runs the guest until it stops for the monitor and returns how many calls were the
+ * agent's. */
+static int run_guest(void (*f)(void), void (*spoil)(void))
+{
+	struct agent *a = agent_of(the_block);
+
+	memset(a, 0, sizeof(*a));
+	a->table = (u64)table;
+	a->lease = a->grant = 1;
+	a->fds = 1 << 20;
+	first = f;
+	runs = calls = 0;
+	memset(run_at(0), 0, 4096);
+	the_block->gate = GATE;
+	the_block->trap = (u64)&trap;
+	the_block->trap_return = RETURN;
+	the_block->trap_stack = STACK;
+	if (spoil)
+		spoil();
+	hook = machine;
+	on_block_stack(the_block, run);
+	hook = NULL;
+	CHECK(blocked_signals() == (~0ULL & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP))), "%lx", blocked_signals());
+	return calls;
+}
+
+static void prepare(void)
+{
+	the_block = block(1);
+	table[SYS_getppid].flags = MV_HOT_CALL;
+}
+
+void test_guest_calls(void)
+{
+	void (*const ways[])(void) = { by_port, by_fetch, by_fault };
+	u32 i;
+
+	prepare();
+	for (i = 0; i < 3; i++) {
+		CHECK(run_guest(ways[i], NULL) == 1 && runs == 2, "way %u: %d calls, %d runs", i, calls, runs);
+		CHECK(the_block->run == -EINTR, "%ld", the_block->run);
+		CHECK(regs()[RAX] == ANSWER && *run_at(MV_RUN_DIRTY) == MV_SYNC_REGS, "way %u", i);
+		CHECK(!(mask_in_call & (signal_bit(SIGSEGV) | signal_bit(SIGBUS))), "%lx", mask_in_call);
+		CHECK(mask_in_call & signal_bit(SIGTERM), "%lx", mask_in_call);
+		/* What is over does not come to the monitor as a call. */
+		CHECK(agent_of(the_block)->interval == 0, "the interval goes on");
+	}
+	/* Ring 0 leads the program back, or the registers do. */
+	run_guest(by_port, NULL);
+	CHECK(regs()[RIP] == GATE && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
+	run_guest(by_fetch, NULL);
+	CHECK(regs()[RIP] == BEHIND && regs()[RFLAGS] == FLAGS && regs()[RSP] == 0x7000, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
+	run_guest(by_fault, NULL);
+	CHECK(regs()[RIP] == RETURN && regs()[RSP] == STACK && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RSP]);
+	CHECK(trap.ip == BEHIND && trap.cs == MV_USER_CS && trap.flags == FLAGS && trap.sp == 0x7000 && trap.ss == MV_USER_SS, "%lx", trap.ip);
+}
+
+static void no_gate(void) { the_block->gate = 0; }
+static void no_trap(void) { the_block->trap = 0; }
+static void no_lease(void) { agent_of(the_block)->lease = 0; }
+static void no_interval(void) { agent_of(the_block)->grant = 0; }
+
+/* What looks like a call, and is not plainly one. */
+static void stepping(void) { by_port(); regs()[R11] |= 1 << 8; }
+static void resuming(void) { by_port(); regs()[R11] |= 1 << 16; }
+static void no_flags(void) { by_port(); regs()[R11] = 0; }
+static void other_port(void) { by_port(); stop(0, 2, MV_PORT_CALL + 1); }
+static void other_reason(void) { by_port(); stop(0, 6, MV_PORT_CALL); }
+static void jumped(void) { by_fetch(); regs()[RFLAGS] |= 1 << 9; }
+static void elsewhere(void) { by_fetch(); regs()[RIP] = GATE + 1; }
+static void jumped_to_fault(void) { by_fault(); trap.flags |= 1 << 9; }
+static void other_fault(void) { by_fault(); *run_at(MV_RUN_CR2) = GATE + 1; }
+static void other_ip(void) { by_fault(); trap.ip = BEHIND; }
+static void in_ring0(void) { by_fault(); trap.cs = 0x10; }
+static void no_stack(void) { by_fault(); trap.sp = 1ULL << 47; }
+static void cold(void) { by_port(); regs()[RAX] = SYS_getuid; }
+static void negative(void) { by_port(); regs()[RAX] = ~0ULL; }
+
+void test_guest_no_calls(void)
+{
+	static const struct {
+		void (*way)(void), (*spoil)(void);
+	} list[] = {
+		{ by_port, no_gate }, { by_fault, no_trap }, { by_port, no_lease }, { by_port, no_interval },
+		{ stepping, NULL }, { resuming, NULL }, { no_flags, NULL }, { other_port, NULL }, { other_reason, NULL },
+		{ jumped, NULL }, { elsewhere, NULL }, { jumped_to_fault, NULL }, { other_fault, NULL }, { other_ip, NULL },
+		{ in_ring0, NULL }, { no_stack, NULL }, { cold, NULL }, { negative, NULL },
+	};
+	u32 i;
+
+	prepare();
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		CHECK(run_guest(list[i].way, list[i].spoil) == 0 && runs == 1, "%u: %d calls, %d runs", i, calls, runs);
+		CHECK(*run_at(MV_RUN_DIRTY) == 0, "%u: the registers were changed", i);
+	}
+}
+
+/* A signal that came with the call is told behind it, when the program has the result. */
+static i64 signalled_machine(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	if (nr == SYS_getppid)
+		agent_of(the_block)->late = SIGSEGV;
+	return machine(nr, a, b, c, d, e, f);
+}
+
+void test_guest_signalled(void)
+{
+	prepare();
+	agent_of(the_block)->late = 0;
+	run_guest(by_port, NULL);
+	hook = signalled_machine;
+	runs = calls = 0;
+	agent_of(the_block)->lease = agent_of(the_block)->grant = 1;
+	memset(the_block->info, 0xff, sizeof(the_block->info));
+	on_block_stack(the_block, run);
+	hook = NULL;
+	CHECK(calls == 1 && runs == 1 && the_block->run == MV_RAN_SIGNALLED, "%d %d %ld", calls, runs, the_block->run);
+	CHECK(the_block->signalled == 1 && info_signal(the_block) == SIGSEGV && regs()[RAX] == ANSWER, "%d", info_signal(the_block));
+	CHECK(agent_of(the_block)->late == 0, "told again");
+}

@@ -1,0 +1,32 @@
+//go:build linux && amd64
+
+package test
+
+import (
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// callsOf finds how many calls the monitor was told of.
+var callsOf = regexp.MustCompile(`count\.calls=(\d+)`)
+
+// Frequent calls are dealt with beside the variants where that was asked for: the monitor
+// hears of few of them.
+func TestAgentsSpareTheMonitor(t *testing.T) {
+	if frontEnd != "kvm" && frontEnd != "inproc" {
+		t.Skip("there is nobody beside the variants with ptrace")
+	}
+	t.Parallel()
+	const blocks = 5000
+	for n := 1; n <= 3; n++ {
+		r := run(t, Run{N: n, Flags: []string{"-v", "--fast", "on"}, Args: []string{tool(t, "dd"), "if=/dev/zero", "of=/dev/null", "bs=100", "count=" + strconv.Itoa(blocks)}})
+		m := callsOf.FindStringSubmatch(r.Stderr)
+		if r.Status != 0 || m == nil {
+			t.Fatalf("N=%d: %s", n, r)
+		}
+		if told, err := strconv.Atoi(m[1]); err != nil || told > blocks/2 {
+			t.Errorf("N=%d: the monitor was told of %s calls (%v) of a program that makes more than %d", n, m[1], err, 2*blocks)
+		}
+	}
+}
