@@ -187,6 +187,11 @@ type Twins interface {
 
 	// Truncate gives a file that NewFile has returned another size.
 	Truncate(f File, size int64) error
+
+	// Pin returns a File by which FileInfo tells of the file that f refers to, whatever
+	// becomes of its name, and which is no opening of it: locks end as if it were not there.
+	// The caller owns it.
+	Pin(f File) (File, error)
 }
 
 // Clocks is what a Host with Capabilities.Clocks offers as well: to read the clocks that

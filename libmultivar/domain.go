@@ -32,8 +32,10 @@ type domainSide struct {
 	// runners are the threads that have a turn: one, unless domains were united in
 	// which several had one.
 	runners []*thread
-	// ready are tasks that may go on when it is their turn.
-	ready []turn
+	// ready are tasks that may go on when it is their turn, strikes the leader's calls that
+	// are to be made before anybody has the next one.
+	ready   []turn
+	strikes []*record
 	// next is the number of the choice that this variant repeats next.
 	next uint64
 	// streak counts how often the leader chose the same thread in a row.
@@ -223,6 +225,11 @@ func (e *Engine) give(d *domain, v int) {
 	s := &d.sides[v]
 	if e.ended || len(s.runners) > 0 || !s.entered(v) {
 		return
+	}
+	for v == frontend.Leader && e.strike(s) {
+		if e.ended || len(s.runners) > 0 {
+			return
+		}
 	}
 	var i int
 	if v == frontend.Leader {

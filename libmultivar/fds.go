@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"path"
 	"slices"
@@ -105,11 +106,15 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		return
 	}
 	fds := th.proc.fds
+	cuts := e.cuts(th, ev)
 	ev.after = func(ret int64) int64 {
 		if ret < 0 {
 			return ret
 		}
 		fds.forget(int(ret))
+		if cuts && len(e.twins) > 0 {
+			e.cutOpened(th, int(ret))
+		}
 		e.noteOpened(th, ev, fds, int(ret), flags&openAccess != 0)
 		if at < 0 {
 			// proc(5) gives no handles by which files could be opened.
@@ -380,6 +385,25 @@ func (e *Engine) noteText(th *thread, ev *record) {
 	ev.binaryText = f.binary
 }
 
+// cuts reports whether the call of ev may shorten a file that it names or opens.
+func (e *Engine) cuts(th *thread, ev *record) bool {
+	args := &ev.raw.Args
+	switch ev.name {
+	case "truncate", "creat":
+		return true
+	case "open":
+		return args[1]&openTruncate != 0
+	case "openat", "open_by_handle_at":
+		return args[2]&openTruncate != 0
+	case "openat2":
+		// The flags come first in struct open_how.
+		var p [8]byte
+		_, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, args[2], p[:])
+		return err == nil && binary.LittleEndian.Uint64(p[:])&openTruncate != 0
+	}
+	return false
+}
+
 // changesMapped reports whether the call of ev changes a file that a variant has
 // mapped. Such a call waits: a follower must have read what it reads from the
 // mapping before the leader changes it.
@@ -397,22 +421,15 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 		return changed(0)
 	case "copy_file_range", "splice":
 		return changed(2)
-	case "open_by_handle_at":
+	}
+	if !e.cuts(th, ev) {
+		return false
+	}
+	if len(e.twins) > 0 || ev.name == "open_by_handle_at" {
 		// Which file it is nobody knows before.
-		return args[2]&openTruncate != 0
-	case "truncate", "open", "openat", "creat":
-		at := 0
-		switch ev.name {
-		case "openat":
-			if args[2]&openTruncate == 0 {
-				return false
-			}
-			at = 1
-		case "open":
-			if args[1]&openTruncate == 0 {
-				return false
-			}
-		}
+		return true
+	}
+	if at := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Path }); at >= 0 {
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
 		name, ended, _ := x.cstring(nil, args[at], maxPath)
 		if !ended {

@@ -79,7 +79,7 @@ func (th *thread) calms() {
 // and their turn while others are ready.
 func (e *Engine) hurry(d *domain) {
 	s := &d.sides[frontend.Leader]
-	if s.live <= 1 || len(s.ready) == 0 {
+	if !s.wanted() {
 		return
 	}
 	e.revoke(d)
@@ -137,11 +137,14 @@ func (e *Engine) halts(th *thread) {
 	}
 }
 
-// contended reports whether the leader's th has its turn while others are ready.
+// contended reports whether the leader's th has its turn while others wait for one.
 func (th *thread) contended() bool {
 	s := &th.sides[frontend.Leader].domain.sides[frontend.Leader]
-	return s.live > 1 && s.runs(th) && len(s.ready) > 0
+	return s.runs(th) && s.wanted()
 }
+
+// wanted reports whether others than those that run could.
+func (s *domainSide) wanted() bool { return s.live > 1 && len(s.ready)+len(s.strikes) > 0 }
 
 // used reports whether a task that computes has used so much processor time since it
 // was first asked about it.
@@ -180,6 +183,8 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 		e.leaderStop(th)
 	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {
 		e.followerArrives(th, t.Variant)
+	} else if ev != nil && ev.kind == event.Killed && s.met == ev && e.endStanding(th, t.Variant) {
+		// That was what it had to stand for.
 	} else {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}

@@ -104,6 +104,7 @@ func handlers() []handler {
 		sysabi.HandlerMqNotify:    (*Engine).prepareMqNotify,
 		sysabi.HandlerFileHandle:  (*Engine).prepareFileHandle,
 		sysabi.HandlerProcessVM:   (*Engine).prepareProcessVM,
+		sysabi.HandlerUnmount:     (*Engine).prepareUnmount,
 		sysabi.HandlerClock:       (*Engine).prepareClock,
 	}
 }

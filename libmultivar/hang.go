@@ -19,8 +19,11 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		return e.take()
 	}
 	e.readTimes()
-	for _, th := range e.tasks {
+	for t, th := range e.tasks {
 		e.halts(th)
+		if t.Variant == frontend.Leader {
+			e.outlived(th)
+		}
 		if e.followers == 0 {
 			continue
 		}

@@ -316,9 +316,19 @@ type clockHost struct {
 
 func (h *clockHost) CPUTime(frontend.Task) (time.Duration, error) { return h.used, nil }
 
-// A follower that computes where the leader was killed ends without another call.
+// A follower that computes where the leader was killed ends without another call. One with
+// a list of robust mutexes is stopped before, because these are looked at.
 func TestComputingFollowerOfKilledLeaderEnds(t *testing.T) {
+	for _, robust := range []bool{false, true} {
+		t.Run(fmt.Sprint(robust), func(t *testing.T) { computingFollowerEnds(t, robust) })
+	}
+}
+
+func computingFollowerEnds(t *testing.T, robust bool) {
 	b := newBench(t)
+	if robust {
+		b.th.sides[1].robust = 8
+	}
 	h := &clockHost{Host: b.host}
 	b.e.host = h
 	b.e.OnTimer(time.Second)
@@ -329,7 +339,14 @@ func TestComputingFollowerOfKilledLeaderEnds(t *testing.T) {
 	b.e.OnExit(b.th.sides[frontend.Leader].task, frontend.Status{Signal: 9})
 	for now := 3 * time.Second; now < 20*time.Second; now += time.Second {
 		for _, a := range b.e.OnTimer(now) {
-			if a.Op != frontend.OpKill || a.Task.Variant != 1 {
+			if robust && a.Op == frontend.OpStop && a.Task.Variant == 1 {
+				last := b.e.OnStop(a.Task)
+				if len(last) != 1 {
+					t.Fatalf("actions %+v", last)
+				}
+				a, robust = last[0], false
+			}
+			if robust || a.Op != frontend.OpKill || a.Task.Variant != 1 {
 				t.Fatalf("action %+v", a)
 			}
 			if h.used == 0 {

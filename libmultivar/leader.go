@@ -208,6 +208,9 @@ func (e *Engine) advance(ev *record) {
 	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead || s.exits {
 		return
 	}
+	if e.holdsFire(th, ev) {
+		return
+	}
 	ev.started = true
 	if ev.wait && ev.kind != event.Preempted {
 		e.observe(th, frontend.Leader, Observation{Kind: CallAgreed, Call: s.begun})
@@ -335,6 +338,7 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 	if ret == 0 {
 		th.noteRobust(frontend.Leader, ev)
 	}
+	e.noteDying(th, ev)
 	seen := ret
 	if ev.after != nil {
 		seen = ev.after(ret)
@@ -378,35 +382,6 @@ func (e *Engine) leaderExit(th *thread, ret int64) {
 		return
 	}
 	e.goOn(th, a)
-}
-
-// cutShort reports whether the leader's call, which hands out data, may have handed out
-// less than it was asked for: so it ends when a signal finds it asleep in the middle. Its
-// handler has to run before the call returns, or the program would go on with the rest
-// without having noticed.
-func (e *Engine) cutShort(ev *record, ret int64) bool {
-	if ret <= 0 {
-		return false
-	}
-	x := encoder{e: e, task: ev.thread.sides[frontend.Leader].task, call: &ev.call, args: ev.raw.Args}
-	for i := range ev.call.Args {
-		switch a := &ev.call.Args[i]; {
-		case a.Dir&sysabi.In == 0:
-		case a.Kind == sysabi.Buf:
-			return uint64(ret) < x.length(a)
-		case a.Kind == sysabi.Iovec:
-			vs, _ := x.vectors(ev.raw.Args[i], vectorCount(a, &x.args))
-			left := uint64(ret)
-			for _, v := range vs {
-				if v.len > left {
-					return true
-				}
-				left -= v.len
-			}
-			return false
-		}
-	}
-	return true
 }
 
 // settle completes the leader's last event when its next stop shows that no

@@ -232,6 +232,9 @@ func (e *Engine) endTwins(p *process, v int) {
 	if at == nil || !e.mayEnd(p, at, v) {
 		return
 	}
+	if e.makeStand(p, v) {
+		return
+	}
 	for _, th := range p.threads {
 		s := &th.sides[v]
 		if s.stop == dead || s.stop == unborn {
@@ -249,6 +252,26 @@ func (e *Engine) endTwins(p *process, v int) {
 	}
 	e.letGo(at, frontend.Action{Op: frontend.OpKill, Task: task})
 	e.pumpAll(at, v)
+}
+
+// makeStand has those of follower v's threads of p stop that compute and may own mutexes,
+// and reports whether there are such: what they have in memory is looked at before the end.
+func (e *Engine) makeStand(p *process, v int) (compute bool) {
+	for _, th := range p.threads {
+		if s := &th.sides[v]; s.stop == running && s.inCall == nil && !s.exits && s.robust != 0 {
+			e.halt(s)
+			compute = true
+		}
+	}
+	return compute
+}
+
+// endStanding ends follower v of th, which has been stopped for that. It is false when its
+// process cannot end now: it goes on then.
+func (e *Engine) endStanding(th *thread, v int) bool {
+	e.endTwins(th.proc, v)
+	s := &th.sides[v]
+	return s.exits || s.stop != atStop
 }
 
 // mayEnd reports whether it is the place of p's end in the turns of those with whom it

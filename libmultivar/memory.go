@@ -192,6 +192,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		}
 		defer func() { e.note(space.Map(at, length, attrs)) }()
 		if !anon && e.followers > 0 {
+			if shared && e.unwritable(th, int(int32(args[4]))) {
+				attrs.Flags |= addrspace.Unwritable
+			}
 			if copied {
 				attrs.Label = e.attachTwin(th, ev, int(int32(args[4])), int64(args[5]+length))
 			} else if f, err := e.host.DupFile(th.sides[frontend.Leader].task, int(int32(args[4]))); err != nil {
@@ -282,6 +285,9 @@ func (e *Engine) prepareMprotect(th *thread, ev *record) {
 	space := th.proc.space
 	ev.touch(a, length)
 	ev.partial = true
+	if prot&protWrite != 0 && ok && e.tracked(a) {
+		e.protectUpTo(ev, space, a, length)
+	}
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && ok && length > 0 && e.tracked(a) {
 			// A stack may have grown without the engine's knowledge.
@@ -291,6 +297,28 @@ func (e *Engine) prepareMprotect(th *thread, ev *record) {
 			}
 		}
 		return ret
+	}
+}
+
+// protectUpTo has followers give write access only in front of memory for which the leader
+// does not get it: what they have there are files of the monitor's that allow it.
+func (e *Engine) protectUpTo(ev *record, space *addrspace.Space, a addrspace.Address, length uint64) {
+	for r := range space.Regions(a, length) {
+		if r.Flags&addrspace.Unwritable == 0 {
+			continue
+		}
+		n, _ := r.Start.Sub(a)
+		if !a.Less(r.Start) {
+			ev.follow = followAnswer
+		}
+		ev.run = func(v int, own *frontend.Call) (int64, [6]uint64) {
+			args := own.Args
+			if v != frontend.Leader {
+				args[1] = n
+			}
+			return own.Nr, args
+		}
+		return
 	}
 }
 

@@ -141,6 +141,9 @@ func (e *Engine) prepareShmat(th *thread, ev *record) {
 			return ret
 		}
 		attrs := addrspace.Attrs{Prot: uint32(prot), Kind: addrspace.Anon, Flags: addrspace.Shared | addrspace.SharedFile, Label: e.attachment(id)}
+		if flags&shmReadOnly != 0 {
+			attrs.Flags |= addrspace.Unwritable
+		}
 		e.note(space.Map(at, size, attrs))
 		if e.followers > 0 {
 			e.attachSegment(th, ev, id, int64(size))

@@ -98,7 +98,7 @@ func (th *thread) awaits(v int) string {
 	switch {
 	case s.stop == ready:
 		if th.victim != nil {
-			return "waits for the end of a process that it has killed"
+			return "waits for the end of a process that was killed"
 		}
 		return fmt.Sprintf("waits for its turn behind %s", th.lastCall(v))
 	case v == frontend.Leader && th.held:

@@ -167,8 +167,10 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// victim is a process that it has killed and whose end it waits for.
-	victim *process
+	// victim is a process whose end it waits for: one that it has killed, or, when presumed
+	// is not 0, one that seems to be dying, which it waits for until then.
+	victim   *process
+	presumed time.Duration
 	// bequests are the futexes that the leader's thread left to others when it died.
 	bequests []bequest
 	// area is the memory of the leader's thread for output that comes late, nil when it has
@@ -201,7 +203,7 @@ type process struct {
 	// sameImage is false when variants run different programs.
 	sameImage bool
 	dead      bool
-	// avengers are turns of threads that have killed the process and wait for its end.
+	// avengers are turns of threads that wait for the end of the process.
 	avengers []turn
 	// endNoted is true when the end of a thread of the leader's is a place among the turns
 	// of others.
@@ -294,6 +296,8 @@ type record struct {
 	lane    *lane
 	// vacated is memory that the call gives back and that followers may have still.
 	vacated []vacancy
+	// victim is the process that the call kills, nil for none of the program's.
+	victim *process
 	// partial: the call may have had an effect although it failed. Followers run
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.

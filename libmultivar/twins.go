@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -15,6 +16,8 @@ type twin struct {
 	key string
 	// copies holds the file of each variant, none for the leader.
 	copies []frontend.File
+	// pin tells of the leader's file when a call changes that by its name; 0 for none.
+	pin frontend.File
 	// size is how many bytes of the leader's file were copied so far.
 	size int64
 	// domain is that of the threads whose processes map it.
@@ -94,6 +97,11 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 		e.gather(t, th)
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
 			e.noteMapped(name)
+			if t.pin == 0 && !strings.HasPrefix(name, "/memfd:") {
+				if t.pin, err = host.Pin(file); err != nil {
+					return err
+				}
+			}
 		}
 		return e.growTwin(host, t, file, info)
 	})
@@ -151,9 +159,63 @@ func (e *Engine) growTwin(host frontend.Twins, t *twin, file frontend.File, info
 	return nil
 }
 
+// cutTwin gives the copies of the leader's file the size that this has got.
+func (e *Engine) cutTwin(host frontend.Twins, t *twin, size int64) error {
+	t.size = min(t.size, size)
+	for v := 1; v < e.cfg.Variants; v++ {
+		if err := host.Truncate(t.copies[v], min(size, maxCopy)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutNamed gives twins the size of their files behind a call that has given one of these
+// another size, by its name: which one that was nobody knows.
+func (e *Engine) cutNamed() {
+	host, ok := e.host.(frontend.Twins)
+	if !ok {
+		return
+	}
+	for _, t := range e.twins {
+		if t.pin == 0 {
+			continue
+		}
+		info, err := host.FileInfo(t.pin)
+		if err == nil && info.Size != t.size {
+			err = e.cutTwin(host, t, info.Size)
+		}
+		e.hostFailed(err)
+	}
+}
+
+// cutOpened gives the twin of a file that the leader has cut by opening it its size.
+func (e *Engine) cutOpened(th *thread, fd int) {
+	e.hostFailed(e.leaderFile(th, fd, func(host frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		if t := e.twins[fileKey(info)]; t != nil && info.Size < t.size {
+			return e.cutTwin(host, t, info.Size)
+		}
+		return nil
+	}))
+}
+
+// unwritable reports whether memory that the leader maps by a descriptor, and that it
+// shares with the file, can never be written.
+func (e *Engine) unwritable(th *thread, fd int) (never bool) {
+	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		never = !info.Writable
+		return nil
+	})
+	return never && err == nil
+}
+
 // mirrorWrite copies what a call of the leader has written to a file with a twin.
 func (e *Engine) mirrorWrite(th *thread, ev *record) {
 	if len(e.twins) == 0 || ev.ret < 0 {
+		return
+	}
+	if ev.name == "truncate" {
+		e.cutNamed()
 		return
 	}
 	fd := -1
@@ -191,11 +253,8 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		case ev.name == "ftruncate":
 			off = min(t.size, info.Size)
 			n = info.Size - off
-			t.size = off
-			for v := 1; v < e.cfg.Variants; v++ {
-				if err := host.Truncate(t.copies[v], min(info.Size, maxCopy)); err != nil {
-					return err
-				}
+			if err := e.cutTwin(host, t, info.Size); err != nil {
+				return err
 			}
 		case n < 0:
 			off, n = 0, info.Size
@@ -244,6 +303,12 @@ func (e *Engine) dropTwins() {
 		for _, f := range t.copies[1:] {
 			e.hostFailed(e.host.CloseFile(f))
 		}
+		if t.pin != 0 {
+			e.hostFailed(e.host.CloseFile(t.pin))
+		}
 		delete(e.twins, key)
 	}
 }
+
+// prepareUnmount lets go of files that nobody maps: they would keep a file system in use.
+func (e *Engine) prepareUnmount(_ *thread, _ *record) { e.dropTwins() }

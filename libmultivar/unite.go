@@ -87,7 +87,8 @@ func (e *Engine) unite(a, b *domain) {
 		s := &old.sides[frontend.Leader]
 		lead.ready = append(lead.ready, s.ready...)
 		lead.runners = append(lead.runners, s.runners...)
-		s.ready, s.runners, s.last = nil, nil, nil
+		lead.strikes = append(lead.strikes, s.strikes...)
+		s.ready, s.runners, s.strikes, s.last = nil, nil, nil, nil
 	}
 	var members []*thread
 	for _, p := range e.pids {

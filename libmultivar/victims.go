@@ -2,15 +2,23 @@ package libmultivar
 
 import (
 	"slices"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // A process that is killed leaves the robust mutexes that it owns to others; the kernel
-// does that some time after kill(2) has returned. Who shares memory with it, and has
-// killed it, would see that done or not, in each variant by chance. So the leader's
-// caller has its next turn when the victim is gone. That the end of a thread is a place
+// does that some time after kill(2) has returned, and before anybody is told of the end.
+// Who shares memory with it would see that done or not, in each variant by chance. So
+// one of those kills while nobody else has a turn, and the leader's keeps it until the victim
+// is gone. Whoever kills it, the kernel wakes who waits for the mutex, which has a turn
+// when the victim is gone, and nobody else has before. That the end of a thread is a place
 // in the schedule does the rest.
+
+// dyingLimit is for how long a thread waits for the end of one that is taken for dead. The
+// program may have marked the futex itself.
+const dyingLimit = time.Second
 
 // prepareKill notes whose end the caller has to wait for.
 func (e *Engine) prepareKill(th *thread, ev *record) {
@@ -22,12 +30,38 @@ func (e *Engine) prepareKill(th *thread, ev *record) {
 	if uint32(number) != sigKILL || ev.name == "pidfd_send_signal" || victim == nil || victim == th.proc || e.followers == 0 {
 		return
 	}
+	ev.victim = victim
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && victim.sharesWith(th) {
-			th.victim = victim
+			th.victim, th.presumed = victim, 0
 		}
 		return ret
 	}
+}
+
+// holdsFire puts the leader's call ev off, which kills a member of its own domain, while
+// another one has its turn: that would see what the victim leaves in the middle of what it
+// does. Nobody else gets a turn before the call is made.
+func (e *Engine) holdsFire(th *thread, ev *record) bool {
+	d := th.sides[frontend.Leader].domain
+	s := &d.sides[frontend.Leader]
+	if ev.victim == nil || len(s.runners) == 0 || !ev.victim.sharesWith(th) {
+		return false
+	}
+	s.strikes = append(s.strikes, ev)
+	e.hurry(d)
+	return true
+}
+
+// strike makes a call that holdsFire has put off. It is false when there is none.
+func (e *Engine) strike(s *domainSide) bool {
+	if len(s.strikes) == 0 {
+		return false
+	}
+	ev := s.strikes[0]
+	s.strikes = s.strikes[1:]
+	e.advance(ev)
+	return true
 }
 
 // sharesWith reports whether a living thread of the leader's p is of the domain of th.
@@ -41,7 +75,57 @@ func (p *process) sharesWith(th *thread) bool {
 	return false
 }
 
-// awaitVictim keeps the action with which the leader's th goes on until its victim is gone.
+// noteDying notes for whose end the leader's th has to wait behind its call ev, which has
+// waited for a robust mutex that is marked: its owner is dying, and has yet to be reported.
+// The value by which the kernel was to know whether to wait tells who that is.
+func (e *Engine) noteDying(th *thread, ev *record) {
+	var value uint64
+	switch args := &ev.raw.Args; {
+	case ev.answered || ev.call.Row == nil:
+		return
+	case ev.name == "futex_wait":
+		value = args[1]
+	case ev.call.Handler == sysabi.HandlerFutex:
+		if op := uint32(args[1]) & futexOperations; op != futexWait && op != futexWaitBits {
+			return
+		}
+		value = args[2]
+	default:
+		return
+	}
+	if value&futexOwner == 0 || e.followers == 0 || !e.sharesDomain(th) {
+		return
+	}
+	word, ok := e.futexWord(th.sides[frontend.Leader].task, ev.raw.Args[0])
+	if !ok || word&^futexWaiters != futexOwnerDied {
+		return
+	}
+	if owner := e.living(int(value & futexOwner)); owner != nil && owner.proc != th.proc && owner.proc.sharesWith(th) {
+		th.victim, th.presumed = owner.proc, e.now+dyingLimit
+	}
+}
+
+// outlived lets the leader's th go on when the end of what was taken for dead does not come.
+func (e *Engine) outlived(th *thread) {
+	if p := th.victim; p != nil && th.presumed != 0 && e.now >= th.presumed {
+		th.presumed = 0
+		for _, t := range slices.Clone(p.avengers) {
+			if t.thread == th {
+				th.victim = nil
+				p.spare(th)
+				e.goOn(th, t.action)
+			}
+		}
+	}
+}
+
+// spare takes th out of those that wait for the end of p.
+func (p *process) spare(th *thread) {
+	p.avengers = slices.DeleteFunc(p.avengers, func(o turn) bool { return o.thread == th })
+}
+
+// awaitVictim keeps the action with which the leader's th goes on until its victim is gone,
+// and the turn for as long.
 func (e *Engine) awaitVictim(th *thread, a frontend.Action) bool {
 	victim := th.victim
 	if victim == nil || a.Task.Variant != frontend.Leader {
@@ -51,8 +135,11 @@ func (e *Engine) awaitVictim(th *thread, a frontend.Action) bool {
 		th.victim = nil
 		return false
 	}
-	th.sides[frontend.Leader].stop = ready
+	s := &th.sides[frontend.Leader]
+	s.stop = ready
 	victim.avengers = append(victim.avengers, turn{th, a})
+	d := &s.domain.sides[frontend.Leader]
+	d.runners = append(d.runners, th)
 	return true
 }
 
@@ -63,7 +150,7 @@ func (e *Engine) avenge(p *process) {
 	}
 	for _, t := range slices.Clone(p.avengers) {
 		if t.thread.sides[frontend.Leader].ended || !p.sharesWith(t.thread) {
-			p.avengers = slices.DeleteFunc(p.avengers, func(o turn) bool { return o.thread == t.thread })
+			p.spare(t.thread)
 			if !t.thread.sides[frontend.Leader].ended {
 				e.goOn(t.thread, t.action)
 			}

@@ -3,7 +3,6 @@
 package ptracefe_test
 
 import (
-	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -28,7 +27,7 @@ func BenchmarkCall(b *testing.B) {
 				made++
 				return decide(t, c)
 			}}
-			program := filepath.Join(probes, "probe-static")
+			program := probe(b, "static")
 			_, err := ptracefe.New().Run(b.Context(), frontend.Spec{
 				Programs: []string{program}, Args: []string{program, "loop", strconv.Itoa(b.N)}, Variants: 1,
 			}, m.NewMonitor)

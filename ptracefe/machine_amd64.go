@@ -50,14 +50,14 @@ const x32Bit = 0x40000000
 // traceAll is the filter: every call is an event. Calls of another architecture
 // (int 0x80) and of the x32 numbers are marked, because their numbers mean
 // something else. It is too small for a filter compiler to help.
-func traceAll() []instruction {
-	return []instruction{
-		{bpfLoadWord, 0, 0, dataArch},
-		{bpfJumpEqual, 0, 3, unix.AuditArch},
-		{bpfLoadWord, 0, 0, dataNr},
-		{bpfJumpGE, 1, 0, x32Bit},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | nativeCall},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | foreignCall},
+func traceAll() []unix.FilterInstruction {
+	return []unix.FilterInstruction{
+		{Code: bpfLoadWord, K: dataArch},
+		{Code: bpfJumpEqual, Jf: 3, K: unix.AuditArch},
+		{Code: bpfLoadWord, K: dataNr},
+		{Code: bpfJumpGE, Jt: 1, K: x32Bit},
+		{Code: bpfReturn, K: unix.SeccompRetTrace | nativeCall},
+		{Code: bpfReturn, K: unix.SeccompRetTrace | foreignCall},
 	}
 }
 

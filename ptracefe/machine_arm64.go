@@ -45,12 +45,12 @@ func fromVsyscall(uint64) bool { return false }
 
 // traceAll is the filter: every call is an event. Calls of 32-bit programs are marked,
 // because their numbers mean something else.
-func traceAll() []instruction {
-	return []instruction{
-		{bpfLoadWord, 0, 0, dataArch},
-		{bpfJumpEqual, 0, 1, unix.AuditArch},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | nativeCall},
-		{bpfReturn, 0, 0, unix.SeccompRetTrace | foreignCall},
+func traceAll() []unix.FilterInstruction {
+	return []unix.FilterInstruction{
+		{Code: bpfLoadWord, K: dataArch},
+		{Code: bpfJumpEqual, Jf: 1, K: unix.AuditArch},
+		{Code: bpfReturn, K: unix.SeccompRetTrace | nativeCall},
+		{Code: bpfReturn, K: unix.SeccompRetTrace | foreignCall},
 	}
 }
 

@@ -19,7 +19,7 @@ var kinds = []string{"static", "static-pie", "pie", "no-pie"}
 var probes string // directory of the probes
 
 // probe returns the probe linked in one way. All are built when the first one is asked for.
-func probe(t *testing.T, kind string) string {
+func probe(t testing.TB, kind string) string {
 	t.Helper()
 	if err := buildProbes(); err != nil {
 		t.Fatal(err)

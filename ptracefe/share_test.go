@@ -3,7 +3,6 @@
 package ptracefe_test
 
 import (
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -33,7 +32,7 @@ func where(t *testing.T, opts ...ptracefe.Option) (program, session []int) {
 		}
 		return answer(task, 1)
 	}}
-	path := filepath.Join(probes, "probe-static")
+	path := probe(t, "static")
 	_, err := ptracefe.New(opts...).Run(t.Context(), frontend.Spec{
 		Programs: []string{path}, Args: []string{path, "loop", strconv.Itoa(sharingCalls)}, Variants: 1,
 	}, m.NewMonitor)

@@ -208,8 +208,8 @@ func (s *session) prepare(t *task, files int) error {
 // installFilter needs CAP_SYS_ADMIN or a process that cannot gain privileges.
 func (s *session) installFilter(in *injector) error {
 	prog := traceAll()
-	b, err := s.borrow(in.t, stackPointer(&in.base), func(addr uint64) []byte { return filterImage(addr, prog) },
-		len(filterImage(0, prog)))
+	b, err := s.borrow(in.t, stackPointer(&in.base), func(addr uint64) []byte { return unix.FilterImage(addr, prog) },
+		unix.FilterSize(prog))
 	if err != nil {
 		return err
 	}

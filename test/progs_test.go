@@ -76,6 +76,7 @@ var progs = []prog{
 	{name: "mmap_file"},
 	{name: "mmap_fork"},
 	{name: "mmap_grow"},
+	{name: "mmap_cut", unprivileged: true},
 	{name: "mem_brk"},
 	{name: "mem_mremap"},
 	{name: "mem_map", unprivileged: true},
@@ -119,6 +120,7 @@ var progs = []prog{
 	{name: "sig_timer"},
 	{name: "sig_await"},
 	{name: "sig_jump"},
+	{name: "sig_storm"},
 
 	{name: "exec_big"},
 	{name: "exec_argv0"},
@@ -139,6 +141,7 @@ var progs = []prog{
 	{name: "parallel"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},
+	{name: "shared_heirs"},
 	{name: "thread_inherit"},
 	{name: "thread_requeue"},
 	{name: "thread_late"},

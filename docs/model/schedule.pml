@@ -1002,6 +1002,11 @@ inline engine() {
 #if NT == 3
 					T(v0,2).exits = 1;
 #endif
+#if MUTANT != 17
+					/* MUTANT 17: one that was to keep standing where it is is not killed. */
+					T(v0,i).stays = 0;
+#endif
+					T(v0,i).ready = 0;
 					push(fLetGo, v0, i, A_KILL);
 					push(fPassed, v0, i, 0);
 #endif

@@ -15,6 +15,7 @@ good futex-signal    schedule -DPROGRAM=1 -DHANDLED=1
 good futex-kill      schedule -DPROGRAM=1 -DKILL
 good memory          schedule -DPROGRAM=2 -DHALTS=0
 good memory-preempt  schedule -DPROGRAM=2 -DHALTS=1 -DUNORDERED
+good memory-kill     schedule -DPROGRAM=2 -DHALTS=1 -DUNORDERED -DKILL
 good signal          schedule -DPROGRAM=4 -DHANDLED=2
 good signal-ignored  schedule -DPROGRAM=4 -DHANDLED=1 -DIGNORED=1
 good signal-eintr    schedule -DPROGRAM=4 -DHANDLED=1 -DIGNORED=1 -DWAITS=POLL
@@ -50,6 +51,7 @@ wrong room-too-early        'assertion violated' schedule -DMUTANT=13 -DPROGRAM=
 wrong killed-ready          'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=3 -DKILL
 wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=15 -DPROGRAM=6 -DKILL
 wrong preempt-uneven        'invalid end state'  schedule -DMUTANT=16 -DPROGRAM=2 -DHALTS=2 -DUNORDERED
+wrong killed-stays          'invalid end state'  schedule -DMUTANT=17 -DPROGRAM=2 -DHALTS=1 -DUNORDERED -DKILL
 wrong merge-arrives-early   'assertion violated' merge -DMUTANT=1
 wrong merge-waits-for-one   'assertion violated' merge -DMUTANT=2
 wrong merge-at-once         'assertion violated' merge -DMUTANT=3

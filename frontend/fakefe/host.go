@@ -128,6 +128,15 @@ func (s *session) Truncate(f frontend.File, size int64) error {
 	return nil
 }
 
+// Pin implements frontend.Twins.
+func (s *session) Pin(f frontend.File) (frontend.File, error) {
+	of := s.files[f]
+	if of == nil {
+		return 0, errFile
+	}
+	return s.addFile(&file{content: of.content, inode: of.inode}), nil
+}
+
 // CopyRange implements frontend.Twins.
 func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
 	to, from := s.files[dst], s.files[src]

@@ -214,7 +214,10 @@ func (s *session) tryCall(t *task, f *file) (ret int64, done bool) {
 	case nrSigreturn:
 		t.sigreturn()
 		return 0, true
-	case nrSigstack, nrRobustList:
+	case nrSigstack:
+		return 0, true
+	case nrRobustList:
+		t.robust = a[0]
 		return 0, true
 	case nrTidAddress, nrGettid:
 		return int64(t.id.Host), true
@@ -232,6 +235,7 @@ func (s *session) tryCall(t *task, f *file) (ret int64, done bool) {
 		return s.exec(t)
 	case nrExit:
 		t.state, t.status = dying, frontend.Status{Code: int(a[0] & 0xff)}
+		t.bequeath()
 		return 0, true
 	case nrExitGroup:
 		s.kill(p, frontend.Status{Code: int(a[0] & 0xff)})

@@ -110,6 +110,38 @@ func (s *session) kill(p *process, st frontend.Status) {
 			continue
 		}
 		t.state, t.status = dying, st
+		t.bequeath()
+	}
+}
+
+// bequeath marks the robust futexes that t has under its own id, as the kernel does before
+// anybody is told of the task's end (kernel/futex/core.c, exit_robust_list).
+func (t *task) bequeath() {
+	const (
+		owner, died, waiters = 0x3fffffff, 0x40000000, 0x80000000
+		limit                = 2048
+	)
+	le, mem := binary.LittleEndian, t.proc.mem
+	word := func(addr uint64) (uint64, bool) {
+		var p [8]byte
+		n := mem.read(addr, p[:])
+		return le.Uint64(p[:]), n == len(p)
+	}
+	entry, ok := word(t.robust)
+	offset, ok2 := word(t.robust + 8)
+	for range limit {
+		if t.robust == 0 || !ok || !ok2 || entry == t.robust {
+			return
+		}
+		var p [4]byte
+		if mem.read(entry+offset, p[:]) < len(p) {
+			return
+		}
+		if v := le.Uint32(p[:]); v&owner == uint32(t.id.Host) {
+			le.PutUint32(p[:], v&waiters|died)
+			mem.write(entry+offset, p[:], false)
+		}
+		entry, ok = word(entry)
 	}
 }
 

@@ -118,10 +118,12 @@ type task struct {
 	image  *frontend.Image
 
 	blocked uint64
-	status  frontend.Status
-	steps   int
-	spins   int
-	hung    bool
+	// robust is the list of robust futexes that it has told the kernel of.
+	robust uint64
+	status frontend.Status
+	steps  int
+	spins  int
+	hung   bool
 	// halting: the monitor has asked for a stop.
 	halting bool
 }

@@ -34,7 +34,7 @@ func (Files) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 		Device: dev, Inode: ino, Size: size, Regular: regular,
 		Writable: unix.Writable(int(f)),
 	}
-	if regular {
+	if regular && !unix.PathOnly(int(f)) {
 		if info.Position, err = syscall.Seek(int(f), 0, io.SeekCurrent); err != nil {
 			return frontend.FileInfo{}, fmt.Errorf("position in file %d: %w", f, err)
 		}
@@ -62,12 +62,32 @@ func (Files) Truncate(f frontend.File, size int64) error {
 	return nil
 }
 
+// Pin implements frontend.Twins.
+func (Files) Pin(f frontend.File) (frontend.File, error) {
+	fd, err := unix.OpenPath(ownFD(f))
+	if err == nil {
+		fd, err = unix.MoveUp(fd, minFile)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("pin file %d: %w", f, err)
+	}
+	return frontend.File(fd), nil
+}
+
 // CopyRange implements frontend.Twins. Zeros become a hole: a file that has grown by call is
 // mostly that, and what a twin has of it takes memory.
 func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 	_, _, size, _, err := unix.FileStat(int(dst))
 	if err != nil {
 		return fmt.Errorf("stat file %d: %w", dst, err)
+	}
+	if unix.WriteOnly(int(src)) {
+		fd, err := syscall.Open(ownFD(src), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return fmt.Errorf("open file %d to read: %w", src, err)
+		}
+		defer syscall.Close(fd)
+		src = frontend.File(fd)
 	}
 	buf := make([]byte, min(n, copyChunk))
 	for n > 0 {
@@ -109,6 +129,9 @@ func put(fd int, p []byte, off, size int64) error {
 	_, err := unix.WriteAt(fd, p, off)
 	return err
 }
+
+// ownFD is the name by which what f refers to is opened anew (proc(5)).
+func ownFD(f frontend.File) string { return fmt.Sprintf("/proc/self/fd/%d", f) }
 
 // isZero reports whether p holds nothing but zeros.
 func isZero(p []byte) bool {

@@ -152,6 +152,18 @@ func Writable(fd int) bool {
 // AdoptOrphans makes the calling process the parent of those descendants whose own has ended.
 func AdoptOrphans() error { return sys.Prctl(sys.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
+// WriteOnly reports whether descriptor fd was opened to be written, and not to be read.
+func WriteOnly(fd int) bool {
+	flags, err := sys.FcntlInt(uintptr(fd), sys.F_GETFL, 0)
+	return err == nil && flags&sys.O_ACCMODE == sys.O_WRONLY
+}
+
+// PathOnly reports whether descriptor fd stands for a file without having it open (O_PATH).
+func PathOnly(fd int) bool {
+	flags, err := sys.FcntlInt(uintptr(fd), sys.F_GETFL, 0)
+	return err == nil && flags&sys.O_PATH != 0
+}
+
 // Memfd returns an anonymous file of size bytes (close-on-exec).
 func Memfd(name string, size int64) (int, error) {
 	fd, err := sys.MemfdCreate(name, sys.MFD_CLOEXEC)

@@ -22,6 +22,32 @@ const (
 	notifySetFlags = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
 )
 
+// FilterInstruction is one of a filter in classic BPF, struct sock_filter.
+type FilterInstruction struct {
+	Code   uint16
+	Jt, Jf uint8
+	K      uint32
+}
+
+// filterHeader is the size of struct sock_fprog.
+const filterHeader = 16
+
+// FilterSize returns how many bytes FilterImage makes of a filter.
+func FilterSize(prog []FilterInstruction) int { return filterHeader + 8*len(prog) }
+
+// FilterImage lays out struct sock_fprog, followed by the filter, for address addr.
+func FilterImage(addr uint64, prog []FilterInstruction) []byte {
+	b := make([]byte, filterHeader, FilterSize(prog))
+	binary.LittleEndian.PutUint16(b, uint16(len(prog)))
+	binary.LittleEndian.PutUint64(b[8:], addr+filterHeader)
+	for _, in := range prog {
+		b = binary.LittleEndian.AppendUint16(b, in.Code)
+		b = append(b, in.Jt, in.Jf)
+		b = binary.LittleEndian.AppendUint32(b, in.K)
+	}
+	return b
+}
+
 // Notification is a call that a filter has kept for the listener. Its task sleeps
 // meanwhile.
 type Notification struct {

@@ -55,6 +55,9 @@ const (
 	// SharedFile is a shared mapping of a file that the program could write and
 	// that followers have a private copy of.
 	SharedFile
+	// Unwritable is a shared mapping that mprotect(2) does not make writable: the
+	// descriptor does not allow that.
+	Unwritable
 	// DontFork is MADV_DONTFORK: a forked child does not have the region.
 	DontFork
 )

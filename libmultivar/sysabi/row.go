@@ -172,6 +172,7 @@ const (
 	HandlerProcessVM
 	// HandlerPending is a call that asks or waits for signals, which front-ends may keep.
 	HandlerPending
+	HandlerUnmount
 	// HandlerClock is a call that tells the time and nothing else.
 	HandlerClock
 )

@@ -13,7 +13,7 @@ func mountRows() []Row {
 		// File systems take their options as text; of one that does not, what is in front
 		// of the first zero byte is compared.
 		{Name: "mount", Args: args(path("source"), path("target"), str("filesystemtype"), long("mountflags"), str("data")), Blocks: true},
-		{Name: "umount2", Args: args(path("target"), flags("flags", nil)), Blocks: true},
+		{Name: "umount2", Args: args(path("target"), flags("flags", nil)), Blocks: true, Handler: HandlerUnmount},
 		refused("pivot_root", EPERM, "the monitor would get another root as well", path("new_root"), path("put_old")),
 		{Name: "open_tree", Args: args(dirFD(), path("pathname"), flags("flags", nil)), Ret: RetFD},
 		{Name: "open_tree_attr", Args: attr(flags("flags", nil)), Ret: RetFD},

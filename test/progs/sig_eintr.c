@@ -1,14 +1,18 @@
 /* Calls that a signal finds asleep, with and without SA_RESTART. */
 #include "check.h"
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 static volatile sig_atomic_t hits;
-static int sockets[2], full[2], wake[2], listener, epfd;
+static int sockets[2], full[2], wake[2], listener, epfd, semaphore, messages;
 static pid_t child;
 static uint32_t word;
 static const char data[1 << 18];
@@ -51,6 +55,15 @@ static long opens(void) { int fd = open("fifo", O_RDONLY); return fd < 0 ? fd : 
 static long pauses(void) { return pause(); }
 static long suspends(void) { sigset_t none; sigemptyset(&none); return sigsuspend(&none); }
 static long awaits(void) { sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR2); return syscall(SYS_rt_sigtimedwait, &s, NULL, NULL, 8); }
+static long takes(void) { struct sembuf op = {0, -1, 0}; return semop(semaphore, &op, 1); }
+static long takes_timed(void)
+{
+	struct sembuf op = {0, -1, 0};
+	struct timespec ts = {1000, 0};
+	return syscall(SYS_semtimedop, semaphore, &op, 1, &ts);
+}
+static long is_sent(void) { struct { long type; char text[8]; } m; return msgrcv(messages, &m, sizeof m.text, 2, 0); }
+static long sends(void) { static struct { long type; char text[4096]; } m = {.type = 1}; return msgsnd(messages, &m, sizeof m.text, 0); }
 
 /* What lets a call go on that has been started again. */
 static void to_reader(void) { CHECK(write(wake[1], "x", 1) == 1); }
@@ -120,6 +133,34 @@ static void one(const char *name, long (*call)(void), void (*end)(void), int fla
 	waitpid(child, NULL, 0);
 }
 
+/* A second thread, which gets no signal. */
+static void *stays(void *arg)
+{
+	char c;
+	return read(*(int *)arg, &c, 1) == 1 ? arg : NULL;
+}
+
+static pthread_t start(int *in)
+{
+	sigset_t all, old;
+	pthread_t t;
+	sigfillset(&all);
+	CHECK(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
+	CHECK(pthread_create(&t, NULL, stays, in) == 0);
+	CHECK(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+	return t;
+}
+
+static void fill_pipe(int fd)
+{
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	while (write(fd, data, 4096) > 0)
+		;
+	while (write(fd, data, 1) > 0)
+		;
+	CHECK(errno == EAGAIN && fcntl(fd, F_SETFL, 0) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -134,16 +175,19 @@ int main(int argc, char **argv)
 		{"futex", futex, to_futex}, {"futex, timed", futex_timed, NULL},
 		{"poll", polls, NULL}, {"poll, timed", polls_timed, NULL}, {"select", selects, NULL}, {"epoll_wait", epolls, NULL},
 		{"fcntl", locks, NULL}, {"flock", flocks, NULL}, {"open", opens, to_open},
+		{"semop", takes, NULL}, {"semtimedop", takes_timed, NULL}, {"msgrcv", is_sent, NULL}, {"msgsnd", sends, NULL},
 		{"pause", pauses, NULL}, {"sigsuspend", suspends, NULL}, {"sigwaitinfo", awaits, NULL},
 	};
-	CHECK(pipe(wake) == 0 && pipe(full) == 0 && fcntl(full[1], F_SETFL, O_NONBLOCK) == 0);
-	while (write(full[1], data, 4096) > 0)
-		;
-	CHECK(fcntl(full[1], F_SETFL, 0) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+	CHECK(pipe(wake) == 0 && pipe(full) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "socket"};
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	CHECK(bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 5) == 0);
 	CHECK(mkfifo("fifo", 0600) == 0 && (epfd = epoll_create1(0)) >= 0);
+	CHECK((semaphore = semget(IPC_PRIVATE, 1, 0600)) >= 0 && (messages = msgget(IPC_PRIVATE, 0600)) >= 0);
+	static struct { long type; char text[4096]; } m = {.type = 1};
+	while (msgsnd(messages, &m, sizeof m.text, IPC_NOWAIT) == 0)
+		;
+	CHECK(errno == EAGAIN);
 	/* Locks are held by another process. */
 	put_file("locked", "x", 1, 0600);
 	pid_t holder = fork();
@@ -157,13 +201,24 @@ int main(int argc, char **argv)
 	}
 	CHECK(reads() == 1 && dup2(open("locked", O_RDWR), listener + 100) >= 0);
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	/* Then beside a thread, with which results come late in the variants. */
+	int last[2];
+	pthread_t other = {0};
+	CHECK(pipe(last) == 0);
+	for (size_t n = sizeof cases / sizeof cases[0], k = 0; k < 2 * n; k++) {
+		size_t i = k % n;
+		if (k == n)
+			other = start(last);
+		if (i == 0)
+			fill_pipe(full[1]);
 		one(cases[i].name, cases[i].call, cases[i].end, 0);
 		/* Those without a way to end do not start again, or could do so for ever. */
 		if (cases[i].end || (cases[i].call != locks && cases[i].call != flocks))
 			one(cases[i].name, cases[i].call, cases[i].end, SA_RESTART);
 	}
 	one("write of much", writes_part, NULL, 0);
+	CHECK(write(last[1], "x", 1) == 1 && pthread_join(other, NULL) == 0);
+	CHECK(semctl(semaphore, 0, IPC_RMID) == 0 && msgctl(messages, IPC_RMID, NULL) == 0);
 	CHECK(kill(holder, SIGKILL) == 0);
 	reap_signal(holder, SIGKILL);
 	return 0;

@@ -3,7 +3,6 @@
 package seal
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/net/bpf"
@@ -215,14 +214,9 @@ func (p *Place) Image(addr uint64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
-	const header = 16
-	b := make([]byte, header, header+8*len(raw))
-	binary.LittleEndian.PutUint16(b, uint16(len(raw)))
-	binary.LittleEndian.PutUint64(b[8:], addr+header)
-	for _, in := range raw {
-		b = binary.LittleEndian.AppendUint16(b, in.Op)
-		b = append(b, in.Jt, in.Jf)
-		b = binary.LittleEndian.AppendUint32(b, in.K)
+	prog := make([]unix.FilterInstruction, len(raw))
+	for i, in := range raw {
+		prog[i] = unix.FilterInstruction{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	return b, nil
+	return unix.FilterImage(addr, prog), nil
 }
