@@ -177,12 +177,11 @@ static int doze(struct ring *r, u64 pos)
 	return ring_there(r, 0, pos, 0);
 }
 
-/* How long to spin follows how long that has been of use lately. */
-static void learn(struct ring *r, u32 spun)
+/* How long to spin follows how often that has been of use lately, and not how soon: a peer
+ * that answers at once does so when it comes to it. */
+static void learn(struct ring *r)
 {
-	u32 want = (u32)least(2 * (u64)spun + LEAST_SPIN, r->spin);
-
-	r->patience = want > r->patience ? want : (u32)((7 * (u64)r->patience + want) / 8);
+	r->patience = (u32)least(2 * (u64)r->patience + LEAST_SPIN, r->spin);
 }
 
 void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
@@ -200,7 +199,7 @@ void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
 	}
 	for (i = 0; i < spin; i++) {
 		if (ring_there(r, who, pos, done)) {
-			learn(r, i);
+			learn(r);
 			return;
 		}
 		__builtin_ia32_pause();
