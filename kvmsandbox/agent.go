@@ -290,9 +290,10 @@ func (s *session) disagreed(t *task) bool {
 		s.failure(t.id, errRing)
 		return true
 	}
-	nr, args, size, start := t.blk.Agent().Leader()
+	nr, args, ip, size, start := t.blk.Agent().Leader()
 	data := l.ring.Request(start, size)
-	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args}
+	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
+	s.takeRegisters(t)
 	own := s.callOf(t)
 	t.state = atEntry
 	if c := s.agentCall(nr, args); c != nil && c.Waits {

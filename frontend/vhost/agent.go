@@ -209,17 +209,17 @@ const (
 // Difference returns it.
 func (a Agent) Difference() Difference { return Difference(a.b.word(agent + agentDiffers)) }
 
-// Leader returns the leader's call of an OtherCall, and how many bytes it has read. start is
+// Leader returns the leader's call of an OtherCall, which returns to ip, and how many bytes it has read. start is
 // where its record begins in the ring.
-func (a Agent) Leader() (nr int64, args [6]uint64, bytes, start uint64) {
+func (a Agent) Leader() (nr int64, args [6]uint64, ip, bytes, start uint64) {
 	for i := range args {
 		args[i] = a.b.long(agent + agentLead + 8*i)
 	}
-	return int64(a.b.long(agent + agentLeadNr)), args, a.b.long(agent + agentLeadBytes), a.b.long(agent + agentStart)
+	return int64(a.b.long(agent + agentLeadNr)), args, a.b.long(agent + agentLeadIP), a.b.long(agent + agentLeadBytes), a.b.long(agent + agentStart)
 }
 
 // requestSize is the size of struct request in src/agent_parts.h.
-const requestSize = 64
+const requestSize = 72
 
 // Request returns what the leader's call has read, whose record begins at start; nil when
 // that is not in the ring.

@@ -45,8 +45,9 @@ const (
 	agentDiffers   = 92
 	agentLeadNr    = 96
 	agentLead      = 104
-	agentLeadBytes = 152
-	agentStart     = 160 + 2*400 + 80
+	agentLeadIP    = 152
+	agentLeadBytes = 160
+	agentStart     = 168 + 2*400 + 80
 	agentClasses   = agentStart - 80 + 1144
 )
 

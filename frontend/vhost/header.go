@@ -127,6 +127,7 @@ func Header() string {
 		{"AGENT_DIFFERS", agentDiffers},
 		{"AGENT_LEAD_NR", agentLeadNr},
 		{"AGENT_LEAD", agentLead},
+		{"AGENT_LEAD_IP", agentLeadIP},
 		{"AGENT_LEAD_BYTES", agentLeadBytes},
 		{"AGENT_TEXTS", agentTexts},
 		{"AGENT_CLASSES", agentClasses},

@@ -76,6 +76,7 @@ struct agent {
 	u32 differs; /* why a follower is not where its leader was: MV_DIFFERS_* */
 	i64 lead_nr;
 	u64 lead[6];
+	u64 lead_ip;
 	u64 lead_bytes; /* of what the leader's call reads, the first of which are in MV_LARGE */
 	struct ranges in, out; /* of the call at hand */
 	struct ring r;
@@ -130,6 +131,7 @@ _Static_assert(offsetof(struct agent, number) == MV_AGENT_NUMBER, "number");
 _Static_assert(offsetof(struct agent, differs) == MV_AGENT_DIFFERS, "differs");
 _Static_assert(offsetof(struct agent, lead_nr) == MV_AGENT_LEAD_NR, "lead_nr");
 _Static_assert(offsetof(struct agent, lead) == MV_AGENT_LEAD, "lead");
+_Static_assert(offsetof(struct agent, lead_ip) == MV_AGENT_LEAD_IP, "lead_ip");
 _Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_bytes");
 _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
 _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");

@@ -10,6 +10,7 @@ int agent_differ(struct agent *a, const struct request *q)
 	a->lead_nr = q->nr;
 	for (i = 0; i < 6; i++)
 		a->lead[i] = q->arg[i];
+	a->lead_ip = q->ip;
 	a->lead_bytes = q->bytes;
 	a->differs = MV_DIFFERS_CALL;
 	return 0;

@@ -15,7 +15,8 @@ static void tell(struct agent *a, struct result *x, const struct ranges *out)
 
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 {
-	struct request q = { .nr = (i64)u->rax };
+	/* The processor leaves it there, and whoever has the program come otherwise. */
+	struct request q = { .nr = (i64)u->rax, .ip = u->rcx };
 	struct result x;
 	const struct hot_call *h;
 	struct ranges *in = &a->in, *out = &a->out;

@@ -9,6 +9,7 @@
 struct request {
 	i64 nr;
 	u64 arg[6];
+	u64 ip; /* behind the call */
 	u64 bytes;
 };
 

@@ -98,6 +98,7 @@ static int handled(struct block *b)
 		return 0;
 	}
 	u.rax = (u64)(int32_t)regs[RAX];
+	u.rcx = regs[RCX];
 	u.rdi = regs[RDI];
 	u.rsi = regs[RSI];
 	u.rdx = regs[RDX];
