@@ -70,12 +70,12 @@ func (l *Ledger) Order(thread int, calls []Call) {
 	l.forgetStarts(thread)
 }
 
-// Drop forgets a task that is gone.
+// Drop forgets a task that is gone. Another one of its process that executes a program may
+// be about to go on under its number: what that is to do stays.
 func (l *Ledger) Drop(thread int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.tasks, thread)
-	delete(l.starts, thread)
 	l.forgetStarts(thread)
 }
 

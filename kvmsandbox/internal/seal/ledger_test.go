@@ -127,6 +127,13 @@ func TestStarts(t *testing.T) {
 	if take(l, process, begin[0]) || take(l, thread, exec) {
 		t.Error("orders of a task that is gone")
 	}
+	// The monitor may learn late that the exec has ended the first thread.
+	l.Order(thread, []Call{exec})
+	take(l, thread, exec)
+	l.Drop(process)
+	if !take(l, process, begin[0]) || !take(l, process, begin[1]) {
+		t.Error("the end of the old first thread keeps the process from starting")
+	}
 }
 
 // TestLedgerConcurrently has orders given and taken at once, for the race detector: each
