@@ -48,6 +48,11 @@ func (e *Engine) startAgents() error {
 
 // offer fills in the lease of an action that lets v's task of th go on with its program.
 func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
+	if e.agents != nil && a.Op == frontend.OpPlace && v == frontend.Leader {
+		// A program begins by this, and its followers too: none is asked again before its first
+		// call, even if a signal has the leader's stop where theirs do not.
+		th.lease.last = max(th.lease.last, th.position()+1)
+	}
 	if e.agents == nil || !goesOn(a) {
 		return
 	}

@@ -164,3 +164,17 @@ func TestAgentsAhead(t *testing.T) {
 		}
 	}
 }
+
+// A signal that finds the leader's new program before its first instruction, and is ignored,
+// leases nothing: its followers' have begun, or begin, without anybody being asked.
+func TestNoLeaseBesideAnExec(t *testing.T) {
+	acts := []act{{kind: "read", m: 1}, {kind: "fork", child: []act{{kind: "read", m: 1}}}, {kind: "exec", data: []byte{}}}
+	h, l := &agentHost{}, newLeases(2)
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+		Programs: []*fakefe.Program{program(acts), other()}, Choose: fakefe.Random(0),
+	}, newTableKernel(0), h.with, l.take)
+	s.agreed(t)
+	if !maps.Equal(l.granted[0], l.granted[1]) || len(l.granted[0]) == 0 {
+		t.Errorf("the leader was granted %v, the follower %v", l.granted[0], l.granted[1])
+	}
+}
