@@ -64,12 +64,8 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	s.agents.calls = calls
 	s.agents.lanes = map[uint64]*lane{}
 	if n := s.spec.Variants; n > 1 {
-		spin := uint32(ringSpin)
-		if s.spin == 0 {
-			spin = 0
-		}
 		s.agents.rings, err = vhost.NewRings(vhost.RingConfig{
-			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: spin, Rings: maxRings,
+			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: ringSpin, Rings: maxRings,
 		})
 	}
 	return err

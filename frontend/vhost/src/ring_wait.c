@@ -7,6 +7,9 @@
 enum {
 	/* Below this spinning costs less than to find out that it is of no use. */
 	LEAST_SPIN = 64,
+	/* So many looks are made at a time before others may have the processor, maybe the peer,
+	 * or whoever sends what the peer waits for. */
+	COURTESY = 64,
 	/* One in so many waits spins as long as can be: maybe that has become of use. */
 	PROBE = 16,
 	/* Looks between two system calls of who must not sleep, and rounds of that which
@@ -203,6 +206,8 @@ void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
 			return;
 		}
 		__builtin_ia32_pause();
+		if (i % COURTESY == COURTESY - 1)
+			vhost_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	}
 	r->slept++;
 	r->patience -= r->patience > LEAST_SPIN ? r->patience / 4 : 0;

@@ -88,8 +88,9 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 		if err != nil {
 			return err
 		}
-		defer func() { _ = unix.SetAffinity(0, &own) }()
-		if err := unix.SetAffinity(0, &clients); err != nil {
+		defer func() { _ = unix.SetProcessAffinity(&own) }()
+		// All threads of this process are clients.
+		if err := unix.SetProcessAffinity(&clients); err != nil {
 			return err
 		}
 		at = places{servers: unix.FormatCPUs(&others), clients: unix.FormatCPUs(&clients)}
