@@ -144,7 +144,8 @@ static void spin_on(struct ring *r, u32 who, u64 pos, u64 done)
 
 static void sleep_on(struct ring *r, u32 who, u64 pos, u64 done)
 {
-	static const struct timespec patience = { 0, 100000000 };
+	/* In a tenth of a second all are to know, and who sleeps begins to when others fail. */
+	static const struct timespec patience = { 0, 90000000 };
 	u32 *asleep = r->me == WRITER ? &writer_of(r)->asleep : &reader_of(r, r->me)->asleep;
 	const u32 *word = r->me == WRITER ? &reader_of(r, who)->wake : &writer_of(r)->wake;
 
