@@ -293,8 +293,7 @@ func TestFollowersApart(t *testing.T) {
 		missing(t, "a second processor")
 	}
 	t.Parallel()
-	p := start(t, Run{N: 3, Flags: []string{"--cpus", "0/1"}, Args: []string{tool(t, "sh"), "-c", "echo ready; exec sleep 1000"}})
-	p.waitForLine(t, "ready")
+	p := start(t, Run{N: 3, Flags: []string{"--cpus", "0/1"}, Args: []string{tool(t, "sleep"), "1000"}})
 	p.waitFor(t, "all variants", func() bool { return len(p.variants()) == 3 })
 	allowed := func(pid int) string {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
