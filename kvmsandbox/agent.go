@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -53,6 +54,14 @@ type lane struct {
 func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	if ahead <= 0 {
 		ahead = ringAhead
+	}
+	if !s.native() {
+		// The kernel would read a vector again that the agent has looked at: what somebody
+		// writes to it in between could lead to the variant host's memory, which the guest
+		// cannot reach. The monitor makes copies.
+		calls = slices.DeleteFunc(slices.Clone(calls), func(c frontend.AgentCall) bool {
+			return slices.ContainsFunc(c.Args[:], func(a frontend.AgentArg) bool { return a.Kind == frontend.AgentVector })
+		})
 	}
 	table, err := vhost.HotTable(calls)
 	if err != nil {
@@ -417,9 +426,15 @@ func (s *session) catchFaults(t *task) error {
 // answeredAndSignalled handles a signal that came with a call of t's guest, with which its
 // agent has dealt.
 func (s *session) answeredAndSignalled(t *task) {
-	if s.kvm.kind != kindPVM {
+	switch {
+	case s.kvm.kind != kindPVM:
 		t.place, t.dirty = inGate, true
 		t.readGate()
+	case inRing0(t.raw.RFLAGS):
+		// The call has come as a page fault: the program's registers are where its handler
+		// returns by.
+		t.place, t.dirty = inFrame, true
+		t.readFrame()
 	}
 	info, ok := t.blk.Signal()
 	switch {
