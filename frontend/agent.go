@@ -16,6 +16,10 @@ type Agents interface {
 	// thread, and for which. progress changes when one of them has gone on. What it says
 	// may be over by then, and is what the variants say of themselves.
 	AgentAwaits(t Task) (variant int, progress uint64, waits bool)
+	// AgentBehind says whether t, a follower whose leader stands still, has calls before it
+	// that the leader's agent has dealt with: t may be stopped, but to the monitor only when
+	// it has come to them. It is what the variants say of themselves, too.
+	AgentBehind(t Task) bool
 }
 
 // Comparer is what a Monitor is as well that gives leases.

@@ -230,6 +230,12 @@ func (s *session) AgentAwaits(id frontend.Task) (variant int, progress uint64, w
 	return variant, progress, true
 }
 
+// AgentBehind implements frontend.Agents.
+func (s *session) AgentBehind(id frontend.Task) bool {
+	t := s.tasks[id.Host]
+	return t != nil && t.lane != nil && t.lane.ring != nil && t.id.Variant == id.Variant && t.lane.ring.Behind(id.Variant)
+}
+
 // summon has the leader of a lane, which waits for its followers, come to the monitor with
 // its call, so that it can be looked at. The lane is of no use any more.
 func (s *session) summon(l *lane) {

@@ -147,9 +147,9 @@ func (s *session) catchTraps(t *task) error {
 	return s.must(t, "catch signals", calls...)
 }
 
-// openSignals are what the kernel blocks while t's program runs, or a call of its agent's
-// sleeps.
-func (t *task) openSignals() signals.Set {
+// openSignals are what the kernel blocks while t's native program runs, or a call of its
+// agent's sleeps.
+func (s *session) openSignals(t *task) signals.Set {
 	mask := ^signals.Set(0)
 	if t.leads() {
 		mask = t.sig.Blocked
@@ -157,7 +157,10 @@ func (t *task) openSignals() signals.Set {
 	if !t.deaf {
 		mask &^= kickSet
 	}
-	return mask &^ trapSet
+	if s.native() {
+		mask &^= trapSet
+	}
+	return mask
 }
 
 // trapped finds out which signal led t from its program to the variant host.

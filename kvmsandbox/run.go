@@ -86,15 +86,19 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 // beforeEntry adds to a batch what the guest needs before it is entered.
 func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error) {
 	if s.native() {
-		t.blk.SetOpen(uint64(t.openSignals()))
+		t.blk.SetOpen(uint64(s.openSignals(t)))
 		t.blk.SetOnward(t.onward())
 		return calls, nil
 	}
 	if s.agents.table >= 0 {
-		t.blk.SetOpen(uint64(t.openSignals()))
-		t.blk.SetGate(0)
+		t.blk.SetOpen(uint64(s.openSignals(t)))
+		t.blk.SetGate(0, 0)
 		if t.loan == nil {
-			t.blk.SetGate(s.gateAddr())
+			var arrived uint64
+			if s.kvm.kind != kindPVM {
+				arrived = s.gateAddr() + outSize
+			}
+			t.blk.SetGate(s.gateAddr(), arrived)
 			top := stackTop(t.vcpu.number)
 			t.blk.SetTrap(tablesAddr+(top-ringAddr)-frameSize, ringAddr+stubReturn, top-frameSize)
 		}

@@ -101,7 +101,7 @@ func (s *session) interrupted(t *task) {
 			t.place = inGate
 			t.raw.RIP += outSize
 		}
-		s.called(t)
+		s.calledWith(t)
 		return
 	case ip == ringAddr+stubCall+outSize:
 		t.place = inGate

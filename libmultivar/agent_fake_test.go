@@ -17,6 +17,8 @@ import (
 type agentHost struct {
 	// awaits, when set, is AgentAwaits.
 	awaits func(frontend.Task) (int, uint64, bool)
+	// behind, when set, is AgentBehind.
+	behind func(frontend.Task) bool
 	frontend.Host
 	calls []frontend.AgentCall
 	ahead int
@@ -34,6 +36,9 @@ func (h *agentHost) AgentAwaits(t frontend.Task) (variant int, progress uint64, 
 	}
 	return h.awaits(t)
 }
+
+// AgentBehind implements frontend.Agents.
+func (h *agentHost) AgentBehind(t frontend.Task) bool { return h.behind != nil && h.behind(t) }
 
 // with is what scriptedWith wants.
 func (h *agentHost) with(inner frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
@@ -176,5 +181,35 @@ func TestNoLeaseBesideAnExec(t *testing.T) {
 	s.agreed(t)
 	if !maps.Equal(l.granted[0], l.granted[1]) || len(l.granted[0]) == 0 {
 		t.Errorf("the leader was granted %v, the follower %v", l.granted[0], l.granted[1])
+	}
+}
+
+// A follower is not halted where its leader was before it has come to what agents dealt with:
+// those calls would be the monitor's then, which knows of none.
+func TestNoHaltBehindAgents(t *testing.T) {
+	const looks = 20
+	asked, stops := 0, 0
+	h := &agentHost{behind: func(id frontend.Task) bool {
+		asked++
+		return asked <= looks
+	}}
+	take := func(actions []frontend.Action) []frontend.Action {
+		for _, a := range actions {
+			if a.Op != frontend.OpStop || a.Task.Variant == frontend.Leader {
+				continue
+			}
+			if stops++; asked <= looks {
+				t.Errorf("halted when it had been asked %d times", asked)
+			}
+		}
+		return newLeases(2).take(actions)
+	}
+	spin := []fakefe.Step{fakefe.SpinUntil(flagged)}
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+		Programs: []*fakefe.Program{waiting(spin, fakefe.Call(nr("getpid")))}, Choose: leaderFirst,
+	}, newTableKernel(1), h.with, take)
+	s.agreed(t)
+	if stops == 0 {
+		t.Error("never halted")
 	}
 }

@@ -127,14 +127,26 @@ func (e *Engine) halts(th *thread) {
 			e.rouse(th, v, ev)
 			continue
 		}
-		if ev != nil && ev.anywhere && s.met == nil {
-			if e.used(s, ev.computed+slack) {
-				e.halt(s)
-			} else if ev.computed < spinLimit && s.stop == running && s.inCall == nil {
-				e.host.TimerWithin(leastSpin)
-			}
+		if ev == nil || !ev.anywhere || s.met != nil {
+			continue
+		}
+		switch {
+		case e.behindAgents(s):
+			s.computes = watch{}
+		case e.used(s, ev.computed+slack):
+			e.halt(s)
+			continue
+		}
+		if ev.computed < spinLimit && s.stop == running && s.inCall == nil {
+			e.host.TimerWithin(leastSpin)
 		}
 	}
+}
+
+// behindAgents reports whether a follower that runs has calls before it that agents dealt with:
+// where its leader was halted it is only behind those.
+func (e *Engine) behindAgents(s *side) bool {
+	return e.agents != nil && s.stop == running && s.inCall == nil && e.agents.AgentBehind(s.task)
 }
 
 // contended reports whether the leader's th has its turn while others wait for one.

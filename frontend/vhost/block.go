@@ -153,8 +153,12 @@ func (b *Block) IsNative() bool { return b.word(blockNative) != 0 }
 func (b *Block) SetOpen(mask uint64) { b.put64(blockOpen, mask) }
 
 // SetGate says where the guest comes to when it makes a call, so that the agent can deal
-// with it; 0 leaves all of them to the monitor.
-func (b *Block) SetGate(addr uint64) { b.put64(blockGate, addr) }
+// with it; 0 leaves all of them to the monitor. arrived is where it is when the instruction
+// there has told of it, 0 when there is none.
+func (b *Block) SetGate(addr, arrived uint64) {
+	b.put64(blockGate, addr)
+	b.put64(blockArrived, arrived)
+}
 
 // SetTrap says where an exception leaves the registers of the guest's ring 3 on ring 0's
 // stack: at in the process, stack in the guest, whose code at back returns by it.

@@ -47,6 +47,7 @@ func Header() string {
 		{"BLOCK_REWRITTEN", blockRewritten},
 		{"BLOCK_ONWARD", blockOnward},
 		{"BLOCK_STUBS", blockStubs},
+		{"BLOCK_ARRIVED", blockArrived},
 		{"GATE_CONTEXT", gateContext},
 		{"GATE_TAG", gateTag},
 		{"GATE_AGENT", gateAgent},

@@ -73,6 +73,7 @@ const (
 	blockRewritten = 260
 	blockOnward    = 264
 	blockStubs     = 272
+	blockArrived   = 304
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400

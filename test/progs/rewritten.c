@@ -6,6 +6,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -214,6 +215,64 @@ static void storm(int micros)
 	CHECK(sum == 0);
 }
 
+/* ARCH_SET_GS of asm/prctl.h. */
+#define SET_GS 0x1001
+
+/* A program that uses GS itself: its calls are not taken where they jump to. */
+static void based(void)
+{
+	static uint64_t base[512];
+	uint64_t word = 0;
+
+	base[1] = 4711;
+	CHECK(syscall(SYS_arch_prctl, SET_GS, base) == 0);
+	storm(1000);
+	storm(50);
+	__asm__ volatile("mov %%gs:8, %0" : "=r"(word));
+	CHECK(word == 4711);
+	CHECK(syscall(SYS_arch_prctl, SET_GS, NULL) == 0);
+}
+
+static sigjmp_buf home;
+static uintptr_t fault_at;
+
+static void faults(int sig, siginfo_t *si, void *context)
+{
+	ucontext_t *u = context;
+
+	UNUSED(sig);
+	UNUSED(si);
+	fault_at = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+	siglongjmp(home, 1);
+}
+
+/* Jumps to where nothing of the program's is, but may be something of others'. */
+static void wild(void)
+{
+	struct sigaction sa = {.sa_sigaction = faults, .sa_flags = SA_SIGINFO}, old;
+	unsigned char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t at[4] = {(uintptr_t)none + 64, (uintptr_t)none};
+	const unsigned char *mov = (const unsigned char *)(uintptr_t)at_mov;
+	volatile int i, count = 2;
+	int32_t far;
+
+	CHECK(none != MAP_FAILED && sigaction(SIGSEGV, &sa, &old) == 0);
+	if (mov[0] == 0xe9) {
+		memcpy(&far, mov + 1, sizeof far);
+		at[2] = ((uintptr_t)mov + 5 + (uintptr_t)(intptr_t)far) | 0xfff;
+		at[3] = at[2] + 1 + 0x40000 + 16;
+		at[2] -= 0x2f;
+		count = 4;
+	}
+	for (i = 0; i < count; i++) {
+		fault_at = 0;
+		if (sigsetjmp(home, 1) == 0)
+			__asm__ volatile("jmp *%0" : : "r"(at[i]), "a"(0L));
+		CHECK(fault_at == at[i]);
+	}
+	CHECK(sigaction(SIGSEGV, &old, NULL) == 0 && munmap(none, 4096) == 0);
+}
+
 static int pipes[2];
 
 static volatile sig_atomic_t feeding;
@@ -412,6 +471,8 @@ int main(int argc, char **argv)
 	find_code();
 	storm(1000);
 	storm(100);
+	based();
+	wild();
 	interrupted(0);
 	interrupted(SA_RESTART);
 	behind();

@@ -64,7 +64,7 @@ struct agent {
 	u32 fresh;    /* the ring has not been used yet */
 	u32 grant;    /* the monitor opens an interval when the program goes on */
 	u32 closes;   /* an interval is over of which the task knows nothing yet */
-	u32 late;     /* a signal that came while the variant host could not report it */
+	u32 late;     /* signals that came while the variant host could not report them, as a set */
 	u32 fds;      /* descriptors from here on are not the program's */
 	u32 texts;    /* MV_TEXTS, MV_LAX */
 	u64 table, ring;
@@ -138,6 +138,21 @@ _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }
+
+/* Those that come so are the first ones, by which faults are told. */
+static inline void agent_late(struct agent *a, int sig)
+{
+	if (sig <= 32)
+		a->late |= 1U << (sig - 1);
+}
+
+static inline u32 agent_take_late(struct agent *a)
+{
+	u32 sig = (u32)__builtin_ctz(a->late) + 1;
+
+	a->late &= a->late - 1;
+	return sig;
+}
 
 /* Deals with the call at which the program stands, whose result is in u then. 0: it is the
  * monitor's. Where b->signalled is set a signal came with the call and is to be reported. */

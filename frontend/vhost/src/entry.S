@@ -14,6 +14,8 @@ vhost_restore:
 	ud2
 	.balign 16
 /* What the stubs of rewritten calls jump to. */
+	.globl vhost_door
+vhost_door:
 	jmp vhost_gate
 	.balign 16
 

@@ -19,7 +19,7 @@
 	.text
 /* r11: the stub's system call instruction. Whether the base of GS is a block is found out
  * without a change of the flags: a program that has a base of its own makes the call there. */
-	.globl vhost_gate
+	.globl vhost_gate, vhost_gate_known
 	.balign 16
 vhost_gate:
 	rdgsbase %rcx
@@ -27,7 +27,9 @@ vhost_gate:
 	lea -MV_GATE_TAG(%rcx), %ecx
 	jrcxz 1f
 	jmp *%r11
-1:	rdgsbase %rcx
+1:
+vhost_gate_known:
+	rdgsbase %rcx
 	mov %rax, RAX(%rcx)
 	mov %rdi, RDI(%rcx)
 	mov %rsi, RSI(%rcx)

@@ -20,6 +20,15 @@ u64 stub_of(const struct block *b, u64 ip)
 	return 0;
 }
 
+/* A page that is not there is none that the kernel can look at. It looks at pages that nobody can
+ * write to for private words only (get_futex_key). */
+int stub_there(u64 stub)
+{
+	static const struct timespec at_once = { 0, 0 };
+
+	return vhost_call(SYS_futex, stub, FUTEX_WAIT | FUTEX_PRIVATE, 0, (u64)&at_once, 0, 0) != -EFAULT && stub_return(stub);
+}
+
 static u64 prefix(u64 stub) { return *(const u8 *)(stub + MV_STUB_PREFIX); }
 
 /* Where the stub's system call instruction is. */

@@ -29,6 +29,7 @@ enum way {
 	BY_PORT,  /* by ring 0's first instruction, which tells of it */
 	BY_FETCH, /* because the host has no memory for that instruction */
 	BY_FAULT, /* because the guest has none, by ring 0's code for page faults */
+	NOT_YET,  /* a signal came first, when the guest had got to the gate */
 };
 
 /* Whether the page fault that ring 0 tells of is a call's. A stack pointer that is no
@@ -51,8 +52,11 @@ static enum way called(struct block *b, const u64 *regs)
 
 	if (!b->gate || (regs[R11] & (FLAG_TF | FLAG_RF | FLAG_IF)) != FLAG_IF)
 		return NO_CALL;
-	if (b->run == -EFAULT)
-		return regs[RIP] == b->gate && !(regs[RFLAGS] & FLAG_IF) ? BY_FETCH : NO_CALL;
+	if (b->run == -EFAULT || b->run == -EINTR) {
+		if (regs[RIP] != b->gate || (regs[RFLAGS] & FLAG_IF))
+			return NO_CALL;
+		return b->run == -EINTR ? NOT_YET : BY_FETCH;
+	}
 	if (b->run || *(const u32 *)(run + MV_RUN_REASON) != KVM_EXIT_IO)
 		return NO_CALL;
 	if (port == MV_PORT_CALL)
@@ -66,7 +70,9 @@ static void answer(struct block *b, enum way way, u64 *regs, u64 ret)
 	struct trap *f = (struct trap *)b->trap;
 
 	regs[RAX] = ret;
-	if (way == BY_FETCH) {
+	if (way == NOT_YET && b->arrived) {
+		regs[RIP] = b->arrived;
+	} else if (way == BY_FETCH || way == NOT_YET) {
 		regs[RIP] = regs[RCX];
 		regs[RFLAGS] = regs[R11];
 	} else if (way == BY_FAULT) {
@@ -130,8 +136,7 @@ static void tell_late(struct block *b)
 		return;
 	for (i = 0; i < sizeof(b->info); i++)
 		b->info[i] = 0;
-	*(int32_t *)b->info = (int32_t)a->late;
-	a->late = 0;
+	*(int32_t *)b->info = (int32_t)agent_take_late(a);
 	b->signalled = 1;
 }
 
@@ -144,15 +149,14 @@ void vhost_run_guest(struct block *b)
 	tell_late(b);
 }
 
-int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u)
+int vhost_guest_signal(struct block *b, int sig, const struct siginfo *info, struct ucontext *u)
 {
 	if (u->mask != (u64)MV_BLOCKED)
 		return 0;
-	if (code > 0 && vhost_repair(u))
-		return 1;
-	/* A fault of the variant host's own, which would come again and again. */
-	if (code > 0)
+	if (!vhost_faulted(sig, info, u))
+		agent_late(agent_of(b), sig);
+	else if (!vhost_repair(u))
+		/* The variant host's own, which would come again and again. */
 		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
-	agent_of(b)->late = (u32)sig;
 	return 1;
 }

@@ -51,8 +51,11 @@ enum {
 	PR_SET_SYSCALL_USER_DISPATCH = 59,
 	PR_SYS_DISPATCH_ON = 1,
 	SYS_USER_DISPATCH = 2,
+	FROM_KERNEL = 0x80,
+	TRAP_ALIGNMENT = 17,
 	FUTEX_WAIT = 0,
 	FUTEX_WAKE = 1,
+	FUTEX_PRIVATE = 128,
 	ETIMEDOUT = 110,
 	POLLERR = 8,
 	POLLHUP = 16,
@@ -88,6 +91,14 @@ struct pollfd {
 /* stack_t. */
 struct altstack {
 	uint64_t sp, flags, size;
+};
+
+/* What is in front of struct siginfo. */
+struct siginfo {
+	int32_t signo, error, code, pad;
+	uint64_t addr;
+	int32_t syscall;
+	uint32_t arch;
 };
 
 /* struct ucontext with struct sigcontext inside. */

@@ -72,14 +72,6 @@ void vhost_arm(struct block *b)
 	__asm__ volatile("ud2" : : : "memory");
 }
 
-/* What is behind the header of struct siginfo. */
-struct siginfo {
-	int32_t signo, error, code, pad;
-	u64 addr;
-	int32_t syscall;
-	u32 arch;
-};
-
 /* Whether a signal came in the program, and not in the variant host. */
 static int in_program(const struct block *b, const struct ucontext *u)
 {
@@ -112,9 +104,9 @@ static void __attribute__((noreturn)) trapped(struct block *b, int sig, struct u
 	vhost_serve(b, event);
 }
 
-static void note(struct block *b, const void *info)
+static void note(struct block *b, const struct siginfo *info)
 {
-	const u8 *from = info;
+	const u8 *from = (const u8 *)info;
 	u32 i;
 
 	for (i = 0; i < sizeof(b->info); i++)
@@ -152,57 +144,91 @@ static void called_from(struct block *b, struct ucontext *u, u64 stub)
 	u->rip = onward;
 }
 
-int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u)
+/* A call that the gate may not take is the stub's still. */
+static void leave_door(const struct block *b, struct ucontext *u)
 {
-	const struct siginfo *i = info;
+	u64 stub = stub_of(b, u->r11);
 
-	if (in_program(b, u)) {
-		u64 stub = stub_of(b, u->rip);
+	if (u->rip != (u64)vhost_door && (u->rip < (u64)vhost_gate || u->rip >= (u64)vhost_gate_known))
+		return;
+	if (!b->frame || !stub || !stub_there(stub))
+		return;
+	u->rip = u->r11;
+	u->rcx = stub_return(stub);
+}
 
-		if (sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64) {
-			if (stub)
-				called_from(b, u, stub);
-			else
-				called(b, u);
-			return 1;
-		}
-		if (stub && b->jumped) {
-			agent_of(b)->late = (u32)sig;
-			return 1;
-		}
-		if (stub && sig == SIGTRAP && i->code > 0 && stub_steps(stub, u))
-			return 1;
+static int dispatched(int sig, const struct siginfo *i)
+{
+	return sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64;
+}
+
+/* A signal that came in the program. */
+static void stopped(struct block *b, int sig, const struct siginfo *i, struct ucontext *u)
+{
+	u64 stub = stub_of(b, u->rip);
+
+	if (dispatched(sig, i)) {
 		if (stub)
-			u->rip = stub_original(stub, u->rip);
-		note(b, info);
-		agent_stops(b);
-		trapped(b, sig, u);
+			called_from(b, u, stub);
+		else
+			called(b, u);
+		return;
 	}
-	if (i->code > 0 && (sig == SIGSEGV || sig == SIGBUS) && vhost_repair(u))
+	if (stub && b->jumped) {
+		agent_late(agent_of(b), sig);
+		return;
+	}
+	if (stub && !stub_there(stub))
+		stub = 0;
+	if (stub && sig == SIGTRAP && i->code > 0 && stub_steps(stub, u))
+		return;
+	if (stub)
+		u->rip = stub_original(stub, u->rip);
+	note(b, i);
+	agent_stops(b);
+	trapped(b, sig, u);
+}
+
+int vhost_faulted(int sig, const struct siginfo *i, const struct ucontext *u)
+{
+	if (i->code <= 0)
+		return 0;
+	if (sig != SIGSEGV && sig != SIGBUS)
+		return MV_TRAPS >> (sig - 1) & 1;
+	/* Who has descriptors or children tell of themselves by these has codes of such numbers. */
+	return i->code == FROM_KERNEL || u->trapno == TRAP_ALIGNMENT || i->addr == u->cr2;
+}
+
+int vhost_native_signal(struct block *b, int sig, const struct siginfo *i, struct ucontext *u)
+{
+	leave_door(b, u);
+	if (in_program(b, u)) {
+		stopped(b, sig, i, u);
 		return 1;
-	if (i->code > 0 && (MV_TRAPS >> (sig - 1) & 1))
-		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
+	}
+	if (vhost_faulted(sig, i, u)) {
+		if (!vhost_repair(u))
+			vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
+		return 1;
+	}
 	if (u->rip >= (u64)vhost_gate_first && u->rip <= (u64)vhost_gate_last)
 		u->rip = (u64)vhost_gate_again;
-	if (u->mask != (u64)MV_BLOCKED && b->jumped < MV_GATE_CALL)
+	if (u->mask != (u64)MV_BLOCKED && u->mask != ~(u64)MV_TRAPS && b->jumped < MV_GATE_CALL)
 		return 0;
-	/* Nothing else than these two is let in here. */
-	agent_of(b)->late = (u32)sig;
+	/* Only those are let in here that faults are told by. */
+	agent_late(agent_of(b), sig);
 	return 1;
 }
 
 /* Reports a signal that came while nobody could. */
 static void report_late(struct block *b)
 {
-	struct agent *a = agent_of(b);
-	struct siginfo *i = (struct siginfo *)b->info;
 	u32 k;
 
 	for (k = 0; k < sizeof(b->info); k++)
 		b->info[k] = 0;
-	i->signo = (int32_t)a->late;
-	b->run = (i64)a->late;
-	a->late = 0;
+	b->run = (i64)agent_take_late(agent_of(b));
+	((struct siginfo *)b->info)->signo = (int32_t)b->run;
 	vhost_serve(b, MV_EVENT_RUN);
 }
 

@@ -142,7 +142,7 @@ void vhost_signal(int sig, const void *info, void *context)
 	u64 ip = u->rip;
 	u32 i;
 
-	if (b->native ? vhost_native_signal(b, sig, info, u) : vhost_guest_signal(b, sig, ((const int32_t *)info)[2], u))
+	if (b->native ? vhost_native_signal(b, sig, info, u) : vhost_guest_signal(b, sig, info, u))
 		return;
 	for (i = 0; i < sizeof(b->info); i++)
 		b->info[i] = from[i];

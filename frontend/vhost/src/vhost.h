@@ -19,6 +19,7 @@ typedef uint64_t u64;
 typedef int64_t i64;
 
 struct ucontext;
+struct siginfo;
 
 /* One system call of a batch. */
 struct call {
@@ -65,6 +66,7 @@ struct block {
 	u32 rewritten; /* calls of the native program are */
 	u64 onward; /* where the native program goes on in place of its instruction pointer, or 0 */
 	struct room stubs[MV_STUB_ROOMS];
+	u64 arrived; /* where the guest is behind the gate's instruction, 0 when there is none */
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -103,6 +105,7 @@ _Static_assert(offsetof(struct block, jumped) == MV_BLOCK_JUMPED, "jumped");
 _Static_assert(offsetof(struct block, rewritten) == MV_BLOCK_REWRITTEN, "rewritten");
 _Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
 _Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
+_Static_assert(offsetof(struct block, arrived) == MV_BLOCK_ARRIVED, "arrived");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -125,9 +128,11 @@ void vhost_resume(struct ucontext *u) __attribute__((noreturn));
 void vhost_arm(struct block *b);
 /* Deals with a signal that the program's instructions have caused, or that came while
  * it ran. 0: it came in a call of the variant host's. */
-int vhost_native_signal(struct block *b, int sig, const void *info, struct ucontext *u);
+int vhost_native_signal(struct block *b, int sig, const struct siginfo *info, struct ucontext *u);
 /* Goes on with the program. */
 void vhost_enter(struct block *b) __attribute__((noreturn));
+/* Whether a signal that came in the variant host is a fault of its own instructions. */
+int vhost_faulted(int sig, const struct siginfo *info, const struct ucontext *u);
 /* Leads a fault in a copy of the program's memory to where the copy ends; 0 if it is
  * another one. */
 int vhost_repair(struct ucontext *u);
@@ -137,9 +142,11 @@ int vhost_repair(struct ucontext *u);
 void vhost_run_guest(struct block *b);
 /* Deals with a signal that came in the variant host while the agent was at work. 0: it came
  * in a call that signals may interrupt. */
-int vhost_guest_signal(struct block *b, int sig, int code, struct ucontext *u);
+int vhost_guest_signal(struct block *b, int sig, const struct siginfo *info, struct ucontext *u);
 
 /* gate.S */
+/* At the door, and in front of known, the gate does not know yet whether it takes the call. */
+extern const char vhost_door[], vhost_gate[], vhost_gate_known[];
 extern const char vhost_gate_first[], vhost_gate_last[], vhost_gate_again[];
 
 /* gate.c */
@@ -148,8 +155,10 @@ extern const char vhost_gate_first[], vhost_gate_last[], vhost_gate_again[];
 u32 vhost_gated(struct block *b);
 /* A signal has come with the call, or behind it. */
 u32 vhost_gate_late(struct block *b);
-/* The stub that an address is in, 0 for none. */
+/* The stub that an address is in, 0 for none. The program may jump to where no stub is, of
+ * which stub_there knows. */
 u64 stub_of(const struct block *b, u64 ip);
+int stub_there(u64 stub);
 u64 stub_return(u64 stub);
 /* Where the program is that is at ip in a stub. */
 u64 stub_original(u64 stub, u64 ip);

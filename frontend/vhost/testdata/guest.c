@@ -92,6 +92,19 @@ static void by_fault(void)
 	stop(0, 2, MV_PORT_PAGE_FAULT);
 }
 
+/* A signal has come first. */
+static void not_yet(void)
+{
+	by_fetch();
+	stop(-EINTR, 10, 0);
+}
+
+static void not_yet_by_port(void)
+{
+	not_yet();
+	the_block->arrived = GATE + 2;
+}
+
 static u32 run(struct block *b)
 {
 	vhost_run_guest(b);
@@ -112,6 +125,7 @@ static int run_guest(void (*f)(void), void (*spoil)(void))
 	runs = calls = 0;
 	memset(run_at(0), 0, 4096);
 	the_block->gate = GATE;
+	the_block->arrived = 0;
 	the_block->trap = (u64)&trap;
 	the_block->trap_return = RETURN;
 	the_block->trap_stack = STACK;
@@ -132,11 +146,11 @@ static void prepare(void)
 
 void test_guest_calls(void)
 {
-	void (*const ways[])(void) = { by_port, by_fetch, by_fault };
+	void (*const ways[])(void) = { by_port, by_fetch, by_fault, not_yet, not_yet_by_port };
 	u32 i;
 
 	prepare();
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		CHECK(run_guest(ways[i], NULL) == 1 && runs == 2, "way %u: %d calls, %d runs", i, calls, runs);
 		CHECK(the_block->run == -EINTR, "%ld", the_block->run);
 		CHECK(regs()[RAX] == ANSWER && *run_at(MV_RUN_DIRTY) == MV_SYNC_REGS, "way %u", i);
@@ -150,6 +164,10 @@ void test_guest_calls(void)
 	CHECK(regs()[RIP] == GATE && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
 	run_guest(by_fetch, NULL);
 	CHECK(regs()[RIP] == BEHIND && regs()[RFLAGS] == FLAGS && regs()[RSP] == 0x7000, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
+	run_guest(not_yet, NULL);
+	CHECK(regs()[RIP] == BEHIND && regs()[RFLAGS] == FLAGS && regs()[RSP] == 0x7000, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
+	run_guest(not_yet_by_port, NULL);
+	CHECK(regs()[RIP] == GATE + 2 && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RFLAGS]);
 	run_guest(by_fault, NULL);
 	CHECK(regs()[RIP] == RETURN && regs()[RSP] == STACK && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RSP]);
 	CHECK(trap.ip == BEHIND && trap.cs == MV_USER_CS && trap.flags == FLAGS && trap.sp == 0x7000 && trap.ss == MV_USER_SS, "%lx", trap.ip);
@@ -167,6 +185,8 @@ static void no_flags(void) { by_port(); regs()[R11] = 0; }
 static void other_port(void) { by_port(); stop(0, 2, MV_PORT_CALL + 1); }
 static void other_reason(void) { by_port(); stop(0, 6, MV_PORT_CALL); }
 static void jumped(void) { by_fetch(); regs()[RFLAGS] |= 1 << 9; }
+static void jumped_and_signalled(void) { not_yet(); regs()[RFLAGS] |= 1 << 9; }
+static void signalled_elsewhere(void) { not_yet(); regs()[RIP] = GATE + 1; }
 static void elsewhere(void) { by_fetch(); regs()[RIP] = GATE + 1; }
 static void jumped_to_fault(void) { by_fault(); trap.flags |= 1 << 9; }
 static void other_fault(void) { by_fault(); *run_at(MV_RUN_CR2) = GATE + 1; }
@@ -183,7 +203,7 @@ void test_guest_no_calls(void)
 	} list[] = {
 		{ by_port, no_gate }, { by_fault, no_trap }, { by_port, no_lease }, { by_port, no_interval },
 		{ stepping, NULL }, { resuming, NULL }, { no_flags, NULL }, { other_port, NULL }, { other_reason, NULL },
-		{ jumped, NULL }, { elsewhere, NULL }, { jumped_to_fault, NULL }, { other_fault, NULL }, { other_ip, NULL },
+		{ jumped, NULL }, { elsewhere, NULL }, { jumped_and_signalled, NULL }, { signalled_elsewhere, NULL }, { jumped_to_fault, NULL }, { other_fault, NULL }, { other_ip, NULL },
 		{ in_ring0, NULL }, { no_stack, NULL }, { cold, NULL }, { negative, NULL },
 	};
 	u32 i;
@@ -199,22 +219,31 @@ void test_guest_no_calls(void)
 static i64 signalled_machine(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
 	if (nr == SYS_getppid)
-		agent_of(the_block)->late = SIGSEGV;
+		agent_late(agent_of(the_block), SIGSEGV);
 	return machine(nr, a, b, c, d, e, f);
 }
 
 void test_guest_signalled(void)
 {
+	static const struct {
+		void (*way)(void);
+		u64 ip;
+	} list[] = { { by_port, GATE }, { by_fetch, BEHIND }, { by_fault, RETURN }, { not_yet, BEHIND }, { not_yet_by_port, GATE + 2 } };
+	u32 i;
+
 	prepare();
-	agent_of(the_block)->late = 0;
-	run_guest(by_port, NULL);
-	hook = signalled_machine;
-	runs = calls = 0;
-	agent_of(the_block)->lease = agent_of(the_block)->grant = 1;
-	memset(the_block->info, 0xff, sizeof(the_block->info));
-	on_block_stack(the_block, run);
-	hook = NULL;
-	CHECK(calls == 1 && runs == 1 && the_block->run == MV_RAN_SIGNALLED, "%d %d %ld", calls, runs, the_block->run);
-	CHECK(the_block->signalled == 1 && info_signal(the_block) == SIGSEGV && regs()[RAX] == ANSWER, "%d", info_signal(the_block));
-	CHECK(agent_of(the_block)->late == 0, "told again");
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		run_guest(list[i].way, NULL);
+		hook = signalled_machine;
+		runs = calls = 0;
+		agent_of(the_block)->lease = agent_of(the_block)->grant = 1;
+		memset(the_block->info, 0xff, sizeof(the_block->info));
+		the_block->signalled = 0;
+		on_block_stack(the_block, run);
+		hook = NULL;
+		CHECK(calls == 1 && runs == 1 && the_block->run == MV_RAN_SIGNALLED, "way %u: %d %d %ld", i, calls, runs, the_block->run);
+		CHECK(the_block->signalled == 1 && info_signal(the_block) == SIGSEGV && regs()[RAX] == ANSWER, "way %u: %d", i, info_signal(the_block));
+		CHECK(regs()[RIP] == list[i].ip, "way %u: at %lx", i, regs()[RIP]);
+		CHECK(agent_of(the_block)->late == 0, "told again");
+	}
 }
