@@ -14,13 +14,35 @@ type Agents interface {
 	SetAgentCalls(calls []AgentCall, ahead int) error
 	// AgentAwaits says whether t's agent waits for that of another variant in the same
 	// thread, and for which. progress changes when one of them has gone on. What it says
-	// may be over by then, and is what the variants say of themselves.
+	// may be over by then, and is what the variants say of themselves. progress is known where
+	// t does not wait, too.
 	AgentAwaits(t Task) (variant int, progress uint64, waits bool)
+	// AgentApart says whether follower t, whose agent waits for its leader's, stands at another
+	// call than the one with which the leader's deals, if any: neither may ever find out.
+	AgentApart(t Task) bool
+	// AgentLeft says what agents have to do with it that follower t stands where it has come
+	// to the monitor otherwise than by a call. With AgentAhead there is a call of the
+	// leader's that t has not made: leader and read are those of OnMismatch, and what that
+	// says of AgentCall.Waits holds.
+	AgentLeft(t Task) (left AgentLeft, leader Call, read func(addr uint64, p []byte) bool)
 	// AgentBehind says whether t, a follower whose leader stands still, has calls before it
 	// that the leader's agent has dealt with: t may be stopped, but to the monitor only when
 	// it has come to them. It is what the variants say of themselves, too.
 	AgentBehind(t Task) bool
 }
+
+// AgentLeft is what agents have to do with a stop of a follower.
+type AgentLeft uint8
+
+// What they may have.
+const (
+	// AgentOver: nothing. No interval was leased, or the leader has come to its end.
+	AgentOver AgentLeft = iota
+	// AgentOpen: the leader's agent may deal with calls yet.
+	AgentOpen
+	// AgentAhead: it has dealt with a call, or is about to.
+	AgentAhead
+)
 
 // Comparer is what a Monitor is as well that gives leases.
 type Comparer interface {

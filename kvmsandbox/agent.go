@@ -219,21 +219,61 @@ func (s *session) AgentAwaits(id frontend.Task) (variant int, progress uint64, w
 	if t == nil || t.lane == nil || t.lane.ring == nil || t.id.Variant != id.Variant {
 		return 0, 0, false
 	}
-	if variant, waits = t.lane.ring.Awaits(id.Variant); !waits {
-		return 0, 0, false
-	}
 	p := t.lane.ring.Progress()
 	progress = p.Written
 	for _, n := range p.Done {
 		progress += n
 	}
-	return variant, progress, true
+	variant, waits = t.lane.ring.Awaits(id.Variant)
+	return variant, progress, waits
 }
 
 // AgentBehind implements frontend.Agents.
 func (s *session) AgentBehind(id frontend.Task) bool {
+	t := s.reader(id)
+	return t != nil && t.lane.ring.Behind(id.Variant)
+}
+
+// AgentApart implements frontend.Agents.
+func (s *session) AgentApart(id frontend.Task) bool {
+	t := s.reader(id)
+	if t == nil || t.lane.leader == nil {
+		return false
+	}
+	own, ok := t.blk.Agent().At()
+	leads, deals := t.lane.leader.blk.Agent().At()
+	return ok && (!deals || own != leads)
+}
+
+// AgentLeft implements frontend.Agents.
+func (s *session) AgentLeft(id frontend.Task) (left frontend.AgentLeft, leader frontend.Call, read func(uint64, []byte) bool) {
+	t := s.reader(id)
+	if t == nil || !t.blk.Reported() || !t.blk.Agent().Inside() {
+		return frontend.AgentOver, leader, nil
+	}
+	l := t.lane
+	nr, args, ip, size, start, called, told := l.ring.NextRequest(id.Variant)
+	switch {
+	case called:
+	case told || l.leader == nil:
+		return frontend.AgentOver, leader, nil
+	default:
+		return frontend.AgentOpen, leader, nil
+	}
+	if c := s.agentCall(nr, args); c != nil && c.Waits {
+		s.summon(l)
+	}
+	leader = frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
+	return frontend.AgentAhead, leader, s.snapshot(l.leader, nr, args, l.ring.Request(start, size))
+}
+
+// reader returns a follower's task that has a lane with a ring, nil for any other.
+func (s *session) reader(id frontend.Task) *task {
 	t := s.tasks[id.Host]
-	return t != nil && t.lane != nil && t.lane.ring != nil && t.id.Variant == id.Variant && t.lane.ring.Behind(id.Variant)
+	if t == nil || t.lane == nil || t.lane.ring == nil || t.id.Variant != id.Variant || t.leads() {
+		return nil
+	}
+	return t
 }
 
 // summon has the leader of a lane, which waits for its followers, come to the monitor with

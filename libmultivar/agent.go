@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
@@ -16,6 +17,9 @@ type lease struct {
 	// and that some follower has yet to come to, in ascending order.
 	last    uint64
 	granted []grant
+	// progress is that of its agents, since when it last changed.
+	progress uint64
+	since    time.Duration
 }
 
 // grant is an interval that was leased to the threads of a lane. A follower may come to it
@@ -118,7 +122,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	switch {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
-		d.live > 1 && len(d.ready) > 0,
+		d.wanted(),
 		len(e.twins) > 0 || len(e.rawWords) > 0 || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
@@ -156,21 +160,7 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 	}
 	s.arrive(atEntry, e.now)
 	s.call, s.request = c, nil
-	row := e.row(&leader)
-	// A leader that waits for its followers has not made it.
-	waits := e.agentWaits[leader.Nr]
-	ev := &record{thread: th, kind: event.Call, raw: leader, seq: s.next, wait: waits, started: !waits, done: !waits}
-	if lead := &th.sides[frontend.Leader]; waits && lead.stop == running {
-		lead.arrive(atEntry, e.now)
-		lead.call = leader
-		th.events = append(th.events, ev)
-	}
-	ev.call = row.Resolve(leader.Args)
-	ev.name = ev.call.Name
-	e.builder.Reset(event.Call, int32(leader.Nr))
-	x := encoder{e: e, v: frontend.Leader, task: th.sides[frontend.Leader].task, call: &ev.call, b: &e.builder, args: leader.Args, memory: read}
-	x.arguments(th)
-	ev.request = x.b.Record()
+	ev := e.besideEvent(th, t.Variant, leader, read)
 	if c.Nr != leader.Nr {
 		e.divergeKind(th, t.Variant, ev)
 		return e.take()
@@ -183,4 +173,64 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 		e.fail(errDisagree)
 	}
 	return e.take()
+}
+
+// besideEvent makes a record of a call of the leader's with which its agent deals, to compare
+// what follower v does in its place.
+func (e *Engine) besideEvent(th *thread, v int, leader frontend.Call, read func(addr uint64, p []byte) bool) *record {
+	row := e.row(&leader)
+	// A leader that waits for its followers has not made it.
+	waits := e.agentWaits[leader.Nr]
+	ev := &record{thread: th, kind: event.Call, raw: leader, seq: th.sides[v].next, wait: waits, started: !waits, done: !waits}
+	if lead := &th.sides[frontend.Leader]; waits && lead.stop == running {
+		lead.arrive(atEntry, e.now)
+		lead.call = leader
+		th.events = append(th.events, ev)
+	}
+	ev.call = row.Resolve(leader.Args)
+	ev.name = ev.call.Name
+	e.builder.Reset(event.Call, int32(leader.Nr))
+	x := encoder{e: e, v: frontend.Leader, task: th.sides[frontend.Leader].task, call: &ev.call, b: &e.builder, args: leader.Args, memory: read}
+	x.arguments(th)
+	ev.request = x.b.Record()
+	return ev
+}
+
+// leaves looks whether follower v, which stands somewhere else than at a call, has left an
+// interval in which agents deal with calls. The leader may have made some that v has not: that
+// is a divergence. If it may make some yet, it is not to make more than the one at hand: by
+// its next stop v's is compared.
+func (e *Engine) leaves(th *thread, v int) (diverged bool) {
+	s := &th.sides[v]
+	if e.agents == nil || v == frontend.Leader || th.lease.lane == 0 || s.stop != atSignal && s.stop != atTimeStamp {
+		return false
+	}
+	left, leader, read := e.agents.AgentLeft(s.task)
+	switch left {
+	case frontend.AgentAhead:
+		e.divergeKind(th, v, e.besideEvent(th, v, leader, read))
+		return true
+	case frontend.AgentOpen:
+		if lead := &th.sides[frontend.Leader]; lead.stop == running && lead.inCall == nil {
+			e.act(frontend.Action{Op: frontend.OpRevoke, Task: lead.task})
+		}
+	}
+	return false
+}
+
+// overtakes looks again at followers that have left an interval, whose leader may sleep in a
+// call.
+func (e *Engine) overtakes(th *thread) {
+	lead := &th.sides[frontend.Leader]
+	if e.agents == nil || th.lease.lane == 0 {
+		return
+	}
+	for v := 1; v < len(th.sides) && !e.ended; v++ {
+		if s := &th.sides[v]; s.met != nil || th.event(v) != nil || s.stop != atSignal && s.stop != atTimeStamp {
+			continue
+		}
+		if !e.leaves(th, v) {
+			e.halt(lead)
+		}
+	}
 }

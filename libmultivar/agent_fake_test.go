@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // agentHost is a host whose agents make no calls: every interval ends at once.
@@ -19,6 +21,10 @@ type agentHost struct {
 	awaits func(frontend.Task) (int, uint64, bool)
 	// behind, when set, is AgentBehind.
 	behind func(frontend.Task) bool
+	// apart, when set, is AgentApart.
+	apart func(frontend.Task) bool
+	// left, when set, is AgentLeft, with a call that has read nothing.
+	left func(frontend.Task) (frontend.AgentLeft, frontend.Call)
 	frontend.Host
 	calls []frontend.AgentCall
 	ahead int
@@ -39,6 +45,18 @@ func (h *agentHost) AgentAwaits(t frontend.Task) (variant int, progress uint64, 
 
 // AgentBehind implements frontend.Agents.
 func (h *agentHost) AgentBehind(t frontend.Task) bool { return h.behind != nil && h.behind(t) }
+
+// AgentApart implements frontend.Agents.
+func (h *agentHost) AgentApart(t frontend.Task) bool { return h.apart != nil && h.apart(t) }
+
+// AgentLeft implements frontend.Agents.
+func (h *agentHost) AgentLeft(t frontend.Task) (frontend.AgentLeft, frontend.Call, func(uint64, []byte) bool) {
+	if h.left == nil {
+		return frontend.AgentOver, frontend.Call{}, nil
+	}
+	left, c := h.left(t)
+	return left, c, func(uint64, []byte) bool { return false }
+}
 
 // with is what scriptedWith wants.
 func (h *agentHost) with(inner frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
@@ -211,5 +229,95 @@ func TestNoHaltBehindAgents(t *testing.T) {
 	s.agreed(t)
 	if stops == 0 {
 		t.Error("never halted")
+	}
+}
+
+// beside runs two programs, of which the leader's computes for ever where agents deal with its
+// calls.
+func beside(t *testing.T, h *agentHost, follower fakefe.Step, each func(frontend.Action)) session {
+	t.Helper()
+	steps := func(last fakefe.Step) *fakefe.Program {
+		return &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
+			sigaction(sigSegv, 0, 0, 0), fakefe.Call(nr("getppid")), fakefe.Call(nr("getppid")), last,
+		}, Handlers: handlers()}
+	}
+	cfg := libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, HangTimeout: time.Second, Policy: mustPolicy(t, policy.Exec)}
+	s := scriptedWith(t, cfg, fakefe.Config{
+		Programs: []*fakefe.Program{steps(fakefe.Spin())}, Instead: map[int]*fakefe.Program{1: steps(follower)},
+	}, newTableKernel(1), h.with, func(actions []frontend.Action) []frontend.Action {
+		for _, a := range actions {
+			each(a)
+		}
+		return newLeases(2).take(actions)
+	})
+	s.ok(t)
+	return s
+}
+
+// A follower that faults where its leader's agent deals with calls takes the lease from it at
+// once, and has it come to the monitor; a call that the leader has made is a divergence.
+func TestFollowerLeavesAgents(t *testing.T) {
+	for name, step := range map[string]fakefe.Step{"fault": fakefe.Fault(sigSegv, num(8)), "time stamp": fakefe.Rdtsc()} {
+		revoked, stops := 0, 0
+		h := &agentHost{left: func(frontend.Task) (frontend.AgentLeft, frontend.Call) {
+			if stops == 0 {
+				return frontend.AgentOpen, frontend.Call{}
+			}
+			return frontend.AgentAhead, frontend.Call{Arch: sysabi.AMD64, Nr: nr("getegid")}
+		}}
+		s := beside(t, h, step, func(a frontend.Action) {
+			switch {
+			case a.Task.Variant != frontend.Leader:
+			case a.Op == frontend.OpRevoke:
+				revoked++
+			case a.Op == frontend.OpStop:
+				if revoked == 0 {
+					t.Errorf("%s: halted before its lease is gone", name)
+				}
+				stops++
+			}
+		})
+		if d := s.engine.Divergence(); d == nil || d.Variant != 1 || d.Call != "getegid" || stops == 0 {
+			t.Errorf("%s: the leader was stopped %d times: %+v", name, stops, d)
+		}
+	}
+}
+
+// A leader that may sleep in one call while a follower's agent waits at another one is brought
+// to the monitor; one that may compute on the way to the same is not.
+func TestAgentsApart(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		// Once to see where it hangs.
+		stops := 0
+		h := &agentHost{
+			awaits: func(t frontend.Task) (int, uint64, bool) { return 0, 1, t.Variant != frontend.Leader },
+			apart:  func(frontend.Task) bool { return apart },
+		}
+		s := beside(t, h, fakefe.Spin(), func(a frontend.Action) {
+			if a.Op == frontend.OpStop && a.Task.Variant == frontend.Leader {
+				stops++
+			}
+		})
+		if d := s.engine.Divergence(); d == nil || d.Variant != frontend.Leader || stops > 1 != apart {
+			t.Errorf("apart: %v: the leader was stopped %d times: %+v", apart, stops, d)
+		}
+	}
+}
+
+// Who computes while another one's agent waits for it has as much time as that one has
+// needed since both were last at a call.
+func TestHangBesideHasTime(t *testing.T) {
+	const early = 200
+	looks := 0
+	h := &agentHost{awaits: func(t frontend.Task) (int, uint64, bool) {
+		if t.Variant == frontend.Leader {
+			return 0, 1, false
+		}
+		looks++
+		return 0, 1, looks > early
+	}}
+	s := beside(t, h, fakefe.Spin(), func(frontend.Action) {})
+	if d := s.engine.Divergence(); d == nil || d.Variant != frontend.Leader || looks < 2*early {
+		t.Errorf("looked %d times: %+v", looks, d)
 	}
 }

@@ -52,6 +52,9 @@ func (e *Engine) followerMatch(th *thread, v int) {
 		e.divergeSurvival(th, v)
 		return
 	}
+	if !e.ended && s.met == nil && e.leaves(th, v) {
+		return
+	}
 	if !e.ended && ev == nil && s.met == nil && !s.parked {
 		e.keepTurn(th, v)
 	}

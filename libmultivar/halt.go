@@ -219,7 +219,7 @@ func (e *Engine) leaderStop(th *thread) {
 		e.preempt(th)
 		return
 	case sig == nil:
-		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		e.letGoUnseen(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	}
 	ev := e.newRecord(th, event.Signal)

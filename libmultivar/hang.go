@@ -29,8 +29,11 @@ func (e *Engine) OnTimer(now time.Duration) []frontend.Action {
 		}
 		e.endKilled(th)
 		e.loosen(th)
+		if e.overtakes(th); e.ended {
+			break
+		}
 		if on, late, waiting := th.late(); on != nil {
-			e.checkHang(on, late, waiting)
+			e.checkHang(on, late, waiting, th.sides[waiting].took)
 		} else if e.agents != nil {
 			e.lateBeside(th)
 		}
@@ -110,6 +113,9 @@ func (e *Engine) lateBeside(th *thread) {
 			continue
 		}
 		late, progress, waits := e.agents.AgentAwaits(s.task)
+		if progress != th.lease.progress {
+			th.lease.progress, th.lease.since = progress, e.now
+		}
 		if !waits || late == waiting || late < 0 || late >= len(th.sides) {
 			continue
 		}
@@ -120,9 +126,28 @@ func (e *Engine) lateBeside(th *thread) {
 		if o.watch.active && o.watch.progress != progress {
 			o.watch = watch{}
 		}
-		e.checkHang(th, late, waiting)
+		if o.watch.active && late == frontend.Leader {
+			e.partApart(th)
+		}
+		// Who waits has needed that long to get there from where both were.
+		e.checkHang(th, late, waiting, max(s.took, e.now-th.lease.since))
 		o.watch.progress = progress
 		return
+	}
+}
+
+// partApart halts the leader of th, which may sleep where the agent of a follower waits for it
+// at another call: it comes to the monitor.
+func (e *Engine) partApart(th *thread) {
+	for v := 1; v < len(th.sides); v++ {
+		s := &th.sides[v]
+		if s.stop != running || s.inCall != nil {
+			continue
+		}
+		if late, _, waits := e.agents.AgentAwaits(s.task); waits && late == frontend.Leader && e.agents.AgentApart(s.task) {
+			e.halt(&th.sides[frontend.Leader])
+			return
+		}
 	}
 }
 
@@ -182,15 +207,17 @@ func (p *process) busy(v int) (found *thread) {
 	return found
 }
 
-func (e *Engine) checkHang(th *thread, late, waiting int) {
+// checkHang takes a variant that computes for one that hangs when it has used more processor
+// time than those need who wait for it, which is slice for waiting, and Config.HangTimeout on
+// top.
+func (e *Engine) checkHang(th *thread, late, waiting int, slice time.Duration) {
 	s := &th.sides[late]
 	cpu, err := e.host.CPUTime(s.task)
 	if err != nil {
 		return
 	}
-	w := &th.sides[waiting]
 	if !s.watch.active {
-		s.watch = watch{active: true, from: e.now, cpu: cpu, slice: w.took}
+		s.watch = watch{active: true, from: e.now, cpu: cpu, slice: slice}
 		return
 	}
 	if used := cpu - s.watch.cpu; used > s.watch.slice+e.cfg.HangTimeout {

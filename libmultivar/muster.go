@@ -43,7 +43,7 @@ func (e *Engine) keepStanding() {
 	for i := range e.actions {
 		a := &e.actions[i]
 		th := e.tasks[a.Task]
-		if th == nil || a.Op == frontend.OpKill || a.Op == frontend.OpStop {
+		if th == nil || a.Op == frontend.OpKill || a.Op == frontend.OpStop || a.Op == frontend.OpRevoke {
 			continue
 		}
 		if s := &th.sides[a.Task.Variant]; s.stop == running {

@@ -190,6 +190,16 @@ func (a Agent) Open() bool {
 	return a.b.word(agent+agentInterval) != 0 || a.b.word(agent+agentGrant) != 0
 }
 
+// Inside says whether an interval is open of which the agent does not know that it is over.
+func (a Agent) Inside() bool { return a.b.word(agent+agentInterval) != 0 }
+
+// At returns the number of the call with which the agent deals, false when it deals with
+// none. It may be asked at any time.
+func (a Agent) At() (nr int64, ok bool) {
+	at := atomic.LoadUint32(unix.Word(a.b.mem, agent+agentAt))
+	return int64(at) - 1, at != 0
+}
+
 // Calls is how many calls the agent has dealt with.
 func (a Agent) Calls() uint64 { return a.b.long(agent + agentCalls) }
 
@@ -218,8 +228,30 @@ func (a Agent) Leader() (nr int64, args [6]uint64, ip, bytes, start uint64) {
 	return int64(a.b.long(agent + agentLeadNr)), args, a.b.long(agent + agentLeadIP), a.b.long(agent + agentLeadBytes), a.b.long(agent + agentStart)
 }
 
-// requestSize is the size of struct request in src/agent_parts.h.
+// requestSize is the size of struct request in src/agent_parts.h, which holds the call's
+// number, its arguments, where it returns to, and how many bytes it has read.
 const requestSize = 72
+
+// Behind says whether reader v, as it says itself, has calls of the leader's before it in the
+// interval in which it is.
+func (r *Ring) Behind(v int) bool {
+	rec, _, told := r.Next(v, 0)
+	return told && rec.Kind != recordClosed
+}
+
+// NextRequest returns the leader's call at which reader v is next. told is false when nothing
+// is there yet, and called when something else than a call is.
+func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start uint64, called, told bool) {
+	rec, start, told := r.Next(v, requestSize)
+	if !told || rec.Kind != recordRequest || len(rec.Data) < requestSize {
+		return 0, args, 0, 0, 0, false, told
+	}
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(rec.Data[8*i:]) }
+	for i := range args {
+		args[i] = word(1 + i)
+	}
+	return int64(word(0)), args, word(7), word(8), start, true, true
+}
 
 // Request returns what the leader's call has read, whose record begins at start; nil when
 // that is not in the ring.

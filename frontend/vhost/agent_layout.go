@@ -49,6 +49,7 @@ const (
 	agentLeadBytes = 160
 	agentStart     = 168 + 2*400 + 80
 	agentClasses   = agentStart - 80 + 1144
+	agentAt        = agentClasses + agentKnown + 8
 )
 
 // Bits of the word agentTexts: Terms.Texts and Terms.Lax.

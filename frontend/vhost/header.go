@@ -132,6 +132,7 @@ func Header() string {
 		{"AGENT_LEAD_BYTES", agentLeadBytes},
 		{"AGENT_TEXTS", agentTexts},
 		{"AGENT_CLASSES", agentClasses},
+		{"AGENT_AT", agentAt},
 		{"TEXTS", agentMakesUp},
 		{"LAX", agentLax},
 		{"AGENT_KNOWN", agentKnown},

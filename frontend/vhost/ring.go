@@ -302,13 +302,6 @@ func (r *Ring) Awaits(v int) (variant int, waits bool) {
 	return 0, false
 }
 
-// Behind says whether reader v, as it and the writer say themselves, has yet to come to the
-// last record.
-func (r *Ring) Behind(v int) bool {
-	return v > 0 && v <= len(r.readers) &&
-		atomic.LoadUint64(unix.Long(r.readers[v-1], ringPos)) < atomic.LoadUint64(unix.Long(r.writer, ringLast))
-}
-
 // Progress is how far the parties of a ring say that they are.
 type Progress struct {
 	// Written is how many bytes have been published.

@@ -66,6 +66,26 @@ func (r *Ring) Last(n, limit int) []RingRecord {
 	return found
 }
 
+// Next returns the record at which reader v, as it says itself, is next, with up to limit
+// bytes of it; false when there is none yet, or none that can be read. A reader that goes
+// on meanwhile may be past it.
+func (r *Ring) Next(v, limit int) (rec RingRecord, start uint64, ok bool) {
+	if v < 1 || v > len(r.readers) {
+		return rec, 0, false
+	}
+	start = atomic.LoadUint64(unix.Long(r.readers[v-1], ringPos))
+	pos := atomic.LoadUint64(unix.Long(r.writer, ringPos))
+	var h [recordHeader]byte
+	if start > pos || pos-start < recordHeader || !r.peek(start, h[:]) {
+		return rec, 0, false
+	}
+	if _, ok = rec.parse(h[:]); !ok {
+		return rec, 0, false
+	}
+	rec.Data = make([]byte, min(rec.Length, uint64(max(limit, 0)), pos-start-recordHeader))
+	return rec, start, r.peek(start+recordHeader, rec.Data)
+}
+
 // peek copies bytes from a position on, which have been published, and says whether
 // they were still there when that was done.
 func (r *Ring) peek(pos uint64, p []byte) bool {

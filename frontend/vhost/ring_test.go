@@ -213,6 +213,61 @@ func TestRingLast(t *testing.T) {
 	}
 }
 
+// TestRingNext: at what a reader is next, and what that says of its leader.
+func TestRingNext(t *testing.T) {
+	r := newRing(t, RingConfig{Readers: 1, Size: 4096, Ahead: 1000})
+	w, reader := r.peer(0), r.peer(1)
+	request := binary.LittleEndian.AppendUint64(nil, 39)
+	for i := range uint64(8) {
+		request = binary.LittleEndian.AppendUint64(request, 100+i)
+	}
+	check := func(what string, called, told, behind bool) {
+		t.Helper()
+		nr, args, ip, size, _, gotCalled, gotTold := r.NextRequest(1)
+		if gotCalled != called || gotTold != told || r.Behind(1) != behind {
+			t.Errorf("%s: a call is next: %v, anything: %v, behind: %v", what, gotCalled, gotTold, r.Behind(1))
+		}
+		if called && (nr != 39 || args != [6]uint64{100, 101, 102, 103, 104, 105} || ip != 106 || size != 107) {
+			t.Errorf("%s: the call is %d%v at %d, which reads %d bytes", what, nr, args, ip, size)
+		}
+	}
+	write := func(kind uint32, b []byte) {
+		t.Helper()
+		if err := w.write(kind, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func() {
+		t.Helper()
+		if _, err := reader.next(4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("nothing", false, false, false)
+	write(recordRequest, append(request, "what it reads"...))
+	check("a request", true, true, true)
+	read()
+	check("all is read", false, false, false)
+	write(recordClosed+2, []byte("result"))
+	check("a result", false, true, true)
+	read()
+	// The ends of two intervals, of which the reader has yet to come to the first.
+	write(recordClosed, nil)
+	check("an end", false, true, false)
+	write(recordRequest, request)
+	write(recordClosed, nil)
+	check("an end before others", false, true, false)
+	read()
+	check("a request before an end", true, true, true)
+	read()
+	write(recordRequest, request[:40])
+	read()
+	check("too short a request", false, true, true)
+	if _, _, _, _, _, called, told := r.NextRequest(2); called || told || r.Behind(0) || r.Behind(2) {
+		t.Error("there are other readers")
+	}
+}
+
 // TestRingLastInMotion: what is found while the ring is written is what was written.
 func TestRingLastInMotion(t *testing.T) {
 	const n = 20000

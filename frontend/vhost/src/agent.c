@@ -26,10 +26,14 @@ static void close_interval(struct agent *a)
 int agent_call(struct block *b, struct ucontext *u)
 {
 	struct agent *a = agent_of(b);
+	int done;
 
 	if (!a->interval || a->differs)
 		return 0;
-	if (a->follows ? agent_follow(a, u) : agent_lead(b, a, u)) {
+	__atomic_store_n(&a->at, (u32)u->rax + 1, __ATOMIC_RELAXED);
+	done = a->follows ? agent_follow(a, u) : agent_lead(b, a, u);
+	__atomic_store_n(&a->at, 0, __ATOMIC_RELAXED);
+	if (done) {
 		a->calls++;
 		return 1;
 	}

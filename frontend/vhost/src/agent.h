@@ -85,6 +85,7 @@ struct agent {
 	u8 classes[MV_AGENT_KNOWN];
 	u32 classified; /* there is something in classes */
 	u32 waited; /* tenths of a second for which the leader's has waited for the others */
+	u32 at; /* the number of the call at hand and 1, 0 for none */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
@@ -135,6 +136,7 @@ _Static_assert(offsetof(struct agent, lead_ip) == MV_AGENT_LEAD_IP, "lead_ip");
 _Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_bytes");
 _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
 _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
+_Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

@@ -118,6 +118,7 @@
 #define MV_AGENT_LEAD_BYTES 160
 #define MV_AGENT_TEXTS 36
 #define MV_AGENT_CLASSES 2112
+#define MV_AGENT_AT 3144
 #define MV_TEXTS 1
 #define MV_LAX 2
 #define MV_AGENT_KNOWN 1024
