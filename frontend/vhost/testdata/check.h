@@ -26,7 +26,8 @@
 	F(ring_wait_everywhere) F(ring_wake_everywhere) F(ring_asleep) F(ring_spinning) F(ring_spin_only) \
 	F(ring_patience) F(ring_fault_told) F(ring_no_futex) \
 	F(event_misuse) \
-	F(guest_calls) F(guest_no_calls) F(guest_signalled)
+	F(guest_calls) F(guest_no_calls) F(guest_signalled) \
+	F(agent_files) F(agent_lingers) F(agent_constants) F(agent_much)
 
 #define DECLARE(name) void test_##name(void);
 TESTS(DECLARE)
