@@ -309,9 +309,14 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 	var parts []part
 	add := func(at, size uint64) []byte {
 		n := min(size, uint64(len(data)))
-		parts = append(parts, part{at, data[:n]})
+		p := data[:n]
 		data = data[n:]
-		return parts[len(parts)-1].data
+		if leader != nil {
+			// The follower's memory is read without jumps, too.
+			s.unwritten(leader.id, at, p)
+		}
+		parts = append(parts, part{at, p})
+		return p
 	}
 	if c := s.agentCall(nr, args); c != nil {
 		var vector []byte

@@ -28,6 +28,7 @@ var besides = []mutation{
 	{name: "parts", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
 	{name: "part", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
 	{name: "room", kinds: []string{"argument", "data"}, call: "readv", argument: "iov"},
+	{name: "behind_code", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
 	{name: "closed", kinds: []string{"argument"}, call: "close", argument: "fd"},
 }
 

@@ -37,6 +37,7 @@ enum mutation {
 	parts,
 	part,
 	room,
+	behind_code,
 	closed,
 };
 
@@ -130,6 +131,12 @@ static void transfers(int sock, int peer, int file)
 	struct iovec w[2] = {{text, first}, {is(part) ? "bytes that go around" : text + first, 24 - first}};
 	CHECK(writev(sock, w, 2) == 24);
 	CHECK(recvfrom(peer, text, 24, MSG_WAITALL, NULL, NULL) == 24);
+	/* Code whose calls may have been exchanged, and what differs behind it. */
+	w[0] = (struct iovec){(void *)getppid, 16};
+	w[1] = (struct iovec){is(behind_code) ? "code" : "bytes", 4};
+	CHECK(writev(sock, w, 2) == 20);
+	char code[20];
+	CHECK(recvfrom(peer, code, 20, MSG_WAITALL, NULL, NULL) == 20);
 	w[1].iov_len = -1;
 	CHECK_ERR(writev(sock, w, 2), EINVAL);
 	CHECK(sendto(peer, text, 24, MSG_NOSIGNAL, NULL, 0) == 24);
