@@ -75,9 +75,11 @@ type AgentCall struct {
 	Nr int
 	// Waits: the leader makes it when all followers have asked for the same.
 	Waits bool
-	// Blocks: it may sleep. Prompt: but not where all its descriptors are of regular files or
-	// do not block. Alone: it is made only when no other task waits for this one.
+	// Blocks: it may sleep. Prompt: but not where all its descriptors do not block, or are of
+	// files whose file system does not sleep. Alone: it is made only when no other task waits for this one.
 	Blocks, Prompt, Alone bool
+	// Lingers: it sleeps, but not where its descriptor is known not to.
+	Lingers bool
 	// Forgets: after it a descriptor may block that did not, or the other way round.
 	Forgets bool
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
@@ -131,8 +133,10 @@ type AgentArg struct {
 	Pieces [2][2]uint8
 	// Descriptors: each record begins with a descriptor; of one that is negative nothing else
 	// counts. Words: each has a word that the program gives to the kernel, or gets back, at
-	// offset AgentCall.Word.
-	Descriptors, Words bool
+	// offset AgentCall.Word. Bulk: the bytes are what the call transfers, and the kernel reads
+	// them where they are; of all else that it would read it is given copies, which are what
+	// has been compared.
+	Descriptors, Words, Bulk bool
 }
 
 // AgentLength is where the length of a buffer comes from.
@@ -187,6 +191,6 @@ const (
 	AgentPointer
 	// AgentBuffer: a pointer to bytes.
 	AgentBuffer
-	// AgentVector: a pointer to an array of struct iovec.
+	// AgentVector: a pointer to an array of struct iovec. A call has one at most.
 	AgentVector
 )

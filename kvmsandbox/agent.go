@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -54,14 +53,6 @@ type lane struct {
 func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	if ahead <= 0 {
 		ahead = ringAhead
-	}
-	if !s.native() {
-		// The kernel would read a vector again that the agent has looked at: what somebody
-		// writes to it in between could lead to the variant host's memory, which the guest
-		// cannot reach. The monitor makes copies.
-		calls = slices.DeleteFunc(slices.Clone(calls), func(c frontend.AgentCall) bool {
-			return slices.ContainsFunc(c.Args[:], func(a frontend.AgentArg) bool { return a.Kind == frontend.AgentVector })
-		})
 	}
 	table, err := vhost.HotTable(calls)
 	if err != nil {
@@ -354,26 +345,38 @@ func (s *session) disagreed(t *task) bool {
 	return true
 }
 
-// snapshot returns what reads what the leader's call has read: data, one part of memory
-// after the other. Where the parts of a vector were its memory says, if it still does.
+// snapshot returns what reads what the leader's call has read: data, its vector first and
+// behind that one part of memory after the other.
 func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) func(uint64, []byte) bool {
 	type part struct {
 		at   uint64
 		data []byte
 	}
 	var parts []part
-	add := func(at, size uint64) {
+	add := func(at, size uint64) []byte {
 		n := min(size, uint64(len(data)))
-		parts = append(parts, part{at, data[:n]})
+		p := data[:n]
 		data = data[n:]
+		if leader != nil {
+			// The follower's memory is read without jumps, too.
+			s.unwritten(leader.id, at, p)
+		}
+		parts = append(parts, part{at, p})
+		return p
 	}
 	if c := s.agentCall(nr, args); c != nil {
+		var vector []byte
+		for k, a := range c.Args {
+			if a.Kind == frontend.AgentVector && args[k] != 0 {
+				vector = add(args[k], iovecSize*min(args[a.Count], vhost.HotRanges))
+			}
+		}
 		for k, a := range c.Args {
 			switch {
 			case !a.In || args[k] == 0:
 			case a.Kind == frontend.AgentVector:
-				for _, x := range s.vectorParts(leader, args[k], args[a.Count]) {
-					add(x[0], x[1])
+				for ; len(vector) >= iovecSize; vector = vector[iovecSize:] {
+					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
 				}
 			case a.Kind == frontend.AgentBuffer:
 				add(args[k], sizeBefore(&a, args))
@@ -394,23 +397,6 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		_, err := s.ReadVariantMem(leader.id, addr, p)
 		return err == nil
 	}
-}
-
-// vectorParts returns the addresses and sizes of the parts of a struct iovec array of the
-// leader's, none when it cannot be read.
-func (s *session) vectorParts(leader *task, at, count uint64) [][2]uint64 {
-	if leader == nil || count > vhost.HotRanges {
-		return nil
-	}
-	raw := make([]byte, 16*count)
-	if _, err := s.ReadVariantMem(leader.id, at, raw); err != nil {
-		return nil
-	}
-	var parts [][2]uint64
-	for b := raw; len(b) > 0; b = b[16:] {
-		parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
-	}
-	return parts
 }
 
 // agentCall returns what agents do about a call, nil when they leave it to the monitor.

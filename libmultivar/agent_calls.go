@@ -144,6 +144,9 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 		return c, whyArgument
 	}
 	agentSleep(call, &c, arch)
+	if call.Lingers != sysabi.LingersNever {
+		c.Blocks, c.Lingers = true, call.Lingers == sysabi.LingersAway
+	}
 	if call.Sub != nil {
 		if command, ok := call.Sub.Case(args); ok {
 			c.Forgets = call.Sub.Cases[command].Unblocks
@@ -244,6 +247,7 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 // agentBuffer is agentArg for memory.
 func agentBuffer(call *sysabi.Call, a *sysabi.Arg, to *frontend.AgentArg) bool {
 	to.Kind, to.Size, to.Count = frontend.AgentBuffer, int(max(a.Len.N, 1)), a.Len.Arg
+	to.Bulk = a.Kind == sysabi.Buf && a.Dir == sysabi.In && call.Moves != 0 && a.Len.Kind == sysabi.LenArg && a.Len.Arg == call.Moves
 	switch a.Len.Kind {
 	case sysabi.LenNone:
 		if a.Kind != sysabi.Struct {

@@ -146,6 +146,8 @@ func TestAgentArguments(t *testing.T) {
 		want frontend.AgentArg
 	}{
 		{"read", 1, frontend.AgentArg{Kind: buffer, Out: true, Length: frontend.AgentCount, Count: 2, Size: 1, Written: frontend.AgentResult}},
+		{"write", 1, frontend.AgentArg{Kind: buffer, In: true, Length: frontend.AgentCount, Count: 2, Size: 1, Bulk: true}},
+		{"sendto", 1, frontend.AgentArg{Kind: buffer, In: true, Length: frontend.AgentCount, Count: 2, Size: 1, Bulk: true}},
 		{"getdents64", 1, frontend.AgentArg{Kind: buffer, Out: true, Length: frontend.AgentUint, Count: 2, Size: 1, Written: frontend.AgentResult}},
 		{"poll", 0, frontend.AgentArg{
 			Kind: buffer, In: true, Out: true, OnErr: 4, Length: frontend.AgentUint, Count: 1, Size: 8, Pieces: [2][2]uint8{{0, 6}}, Descriptors: true,
@@ -171,6 +173,11 @@ func TestAgentArguments(t *testing.T) {
 	}
 	if calls["flock"].Prompt || !calls["flock"].Blocks || !calls["read"].Prompt || !calls["sched_yield"].Alone || !calls["close"].Forgets {
 		t.Error("flock, read, sched_yield or close may sleep where it must not")
+	}
+	for name, lingers := range map[string]bool{"close": true, "getdents64": true, "fsync": false, "fdatasync": false} {
+		if c := calls[name]; !c.Blocks || c.Prompt || c.Lingers != lingers {
+			t.Errorf("%s may sleep where it must not: %+v", name, c)
+		}
 	}
 	if p := calls["ppoll"]; p.Timeout != 2 || !p.Pointed || calls["poll"].Timeout != 2 || calls["poll"].Pointed || !calls["epoll_pwait2"].Pointed {
 		t.Error("limits in time are not where they are")

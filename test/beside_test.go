@@ -25,6 +25,10 @@ var besides = []mutation{
 	{name: "offset", kinds: []string{"argument", "data"}, call: "sendfile", argument: "offset"},
 	{name: "timer", kinds: []string{"argument", "data"}, call: "timerfd_settime", argument: "new_value"},
 	{name: "written", kinds: []string{"argument", "data"}, call: "write", argument: ""},
+	{name: "parts", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
+	{name: "part", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
+	{name: "room", kinds: []string{"argument", "data"}, call: "readv", argument: "iov"},
+	{name: "behind_code", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
 	{name: "closed", kinds: []string{"argument"}, call: "close", argument: "fd"},
 }
 
@@ -32,7 +36,7 @@ var besides = []mutation{
 // with beside the variants. Whether it is or not the report is the same.
 func TestBeside(t *testing.T) {
 	fast := [][]string{nil}
-	if frontEnd == "inproc" {
+	if frontEnd != "ptrace" {
 		fast = [][]string{{"--fast", "off"}, {"--fast", "on"}}
 	}
 	for _, m := range besides {

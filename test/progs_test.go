@@ -116,6 +116,8 @@ var progs = []prog{
 	{name: "sig_altstack"},
 	{name: "sig_eintr"},
 	{name: "sig_open"},
+	{name: "sig_linger"},
+	{name: "many_vectors"},
 	{name: "sig_stop", unprivileged: true},
 	{name: "sig_timer"},
 	{name: "sig_await"},

@@ -70,7 +70,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		return fmt.Errorf("%w: %d", errTable, c.Nr)
 	}
 	le.PutUint64(b[hotKey:], c.Command)
-	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed})|hotCall)
+	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {
 		le.PutUint16(b[hotInstantNr:], uint16(in.Nr))
@@ -78,8 +78,15 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		le.PutUint32(b[hotInstantFlag:], in.Flag)
 		le.PutUint32(b[hotUnless:], in.Unless)
 	}
+	vectors := 0
 	for k := range c.Args {
 		a := &c.Args[k]
+		if a.Kind == frontend.AgentVector {
+			vectors++
+		}
+		if vectors > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
+			return fmt.Errorf("%w: argument %d of %d", errTable, k, c.Nr)
+		}
 		if !isArg(a.Count) || a.Size < 0 || a.Size > hotMost || (a.Pieces[0][1] > 0 || a.Words || a.Descriptors) && a.Size > hotRecord {
 			return fmt.Errorf("%w: argument %d of %d has no such length", errTable, k, c.Nr)
 		}
@@ -87,7 +94,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		x[argKind], x[argDir] = uint8(a.Kind), uint8(flagBits(0, []bool{a.In, a.Out}))
 		x[argLength], x[argCount] = uint8(a.Length), uint8(a.Count)
 		le.PutUint32(x[argUnit:], uint32(a.Size))
-		x[argHow], x[argFlags] = uint8(a.Written), uint8(flagBits(0, []bool{a.Descriptors, a.Words}))
+		x[argHow], x[argFlags] = uint8(a.Written), uint8(flagBits(0, []bool{a.Descriptors, a.Words, a.Bulk}))
 		le.PutUint16(x[argOnErr:], a.OnErr)
 		for i, p := range a.Pieces {
 			if int(p[0])+int(p[1]) > a.Size {
@@ -97,6 +104,15 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		}
 	}
 	return nil
+}
+
+// isHeldLength says whether the length of a buffer is in memory of which agents make a copy.
+func isHeldLength(c *frontend.AgentCall, a *frontend.AgentArg) bool {
+	if a.In || !isArg(a.Count) {
+		return false
+	}
+	at := &c.Args[a.Count]
+	return at.Kind == frontend.AgentBuffer && at.In && !at.Bulk && at.Length == frontend.AgentFixed && at.Size == 4
 }
 
 // flagBits returns those from the one above first on that are on.
@@ -253,8 +269,8 @@ func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start ui
 	return int64(word(0)), args, word(7), word(8), start, true, true
 }
 
-// Request returns what the leader's call has read, whose record begins at start; nil when
-// that is not in the ring.
+// Request returns what the leader's call has read, whose record begins at start: its vector,
+// if it has one, and behind that its memory. It is nil when that is not in the ring.
 func (r *Ring) Request(start, bytes uint64) []byte {
 	size := r.set.cfg.Size
 	if bytes > size-recordHeader-requestSize || bytes > hotMost {

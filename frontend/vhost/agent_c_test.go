@@ -32,7 +32,8 @@ type caseIn struct {
 	Args    [2][6]uint64
 	Ret     int64
 	Writes  uint64
-	Write   [caseWrites][2]uint64
+	Write   [caseWrites][3]uint64
+	Held    [6]uint64
 	Bytes   [2][caseSize]byte
 	Written [caseWrites][caseSize]byte
 }
@@ -128,6 +129,33 @@ func (w *twin) size(v, k int) int {
 
 func (w *twin) offset(v int, at uint64) int { return int(at) - leadMemory - v*caseDelta }
 
+// held returns of how much of what argument k leads to the kernel is given a copy.
+func (w *twin) held(k int) int {
+	a := &w.call.Args[k]
+	switch {
+	case w.in.Args[0][k] == 0:
+		return 0
+	case a.Kind == frontend.AgentVector:
+		return 16 * int(min(w.in.Args[0][a.Count], HotRanges))
+	case a.Kind == frontend.AgentBuffer && a.In && !a.Bulk:
+		return w.size(0, k)
+	}
+	return 0
+}
+
+// lengths are those of the parts of the call's vector.
+func (w *twin) lengths(v int) (list []uint64) {
+	for k := range w.call.Args {
+		if a := &w.call.Args[k]; a.Kind == frontend.AgentVector && w.in.Args[v][k] != 0 {
+			at := w.offset(v, w.in.Args[v][k])
+			for i := range int(w.in.Args[v][a.Count]) {
+				list = append(list, binary.LittleEndian.Uint64(w.mem(v, at+16*i+8, 8)))
+			}
+		}
+	}
+	return list
+}
+
 // parts returns what a call reads, or may write; false where it is the monitor's.
 func (w *twin) parts(v int, out bool) (list []part, ok bool) {
 	for k := range w.call.Args {
@@ -196,6 +224,9 @@ func (w *twin) same(lead, follow []part) bool {
 				return false
 			}
 		}
+	}
+	if !slices.Equal(w.lengths(0), w.lengths(1)) {
+		return false
 	}
 	var theirs, own []byte
 	for _, p := range lead {
@@ -281,6 +312,9 @@ func TestAgentsAgreeWithTheirTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newCaseGen(t)
 		w := &twin{&g.call, &g.in}
+		for k := range g.in.Held {
+			g.in.Held[k] = uint64(w.held(k))
+		}
 		got := a.run(t, &g.call, &g.in)
 		want := w.expect(g)
 		seen[want.what]++

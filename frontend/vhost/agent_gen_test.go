@@ -19,6 +19,8 @@ type caseGen struct {
 	in   caseIn
 	used int
 	outs []part
+	// vector is where the vector of a call is that has one, and of how many parts.
+	vectors, vector, parts int
 }
 
 func newCaseGen(t *rapid.T) *caseGen {
@@ -43,7 +45,10 @@ func newCaseGen(t *rapid.T) *caseGen {
 	g.spoil()
 	for _, o := range g.outs {
 		if o.size > 0 && g.in.Writes < caseWrites {
-			g.in.Write[g.in.Writes] = [2]uint64{uint64(o.at), uint64(o.size)}
+			g.in.Write[g.in.Writes] = [3]uint64{uint64(o.at), uint64(o.size)}
+			if a := &g.call.Args[o.arg]; a.Kind == frontend.AgentBuffer && a.In {
+				g.in.Write[g.in.Writes][2] = uint64(o.arg) + 1
+			}
 			for i := range o.size {
 				g.in.Written[g.in.Writes][i] = byte(200 + i*3)
 			}
@@ -74,6 +79,10 @@ func (g *caseGen) point(k, at int) {
 func (g *caseGen) arg(k int, count uint64) {
 	a := &g.call.Args[k]
 	a.Kind = frontend.AgentKind(rapid.IntRange(int(frontend.AgentNone), int(frontend.AgentVector)).Draw(g.t, "kind"))
+	if a.Kind == frontend.AgentVector && g.vectors > 0 {
+		// A call has one at most.
+		a.Kind = frontend.AgentPointer
+	}
 	v := rapid.SampledFrom([]uint64{0, 1, 7, 999, 1000, 1<<32 + 3, ^uint64(0)}).Draw(g.t, "value")
 	switch a.Kind {
 	case frontend.AgentNull:
@@ -84,13 +93,13 @@ func (g *caseGen) arg(k int, count uint64) {
 		g.buffer(k, count)
 		return
 	case frontend.AgentVector:
-		g.vector(k, count)
+		g.makeVector(k, count)
 		return
 	}
 	g.in.Args[0][k], g.in.Args[1][k] = v, v
 }
 
-func (g *caseGen) vector(k int, count uint64) {
+func (g *caseGen) makeVector(k int, count uint64) {
 	a := &g.call.Args[k]
 	a.Count = 5
 	if a.Out = rapid.Bool().Draw(g.t, "out"); a.Out {
@@ -101,6 +110,7 @@ func (g *caseGen) vector(k int, count uint64) {
 	n := int(min(count, 5))
 	at := g.room(16 * n)
 	g.point(k, at)
+	g.vectors, g.vector, g.parts = 1, at, n
 	left := int(max(g.in.Ret, 0))
 	for i := range n {
 		size := rapid.IntRange(0, 20).Draw(g.t, "part")
@@ -153,6 +163,7 @@ func (g *caseGen) buffer(k int, count uint64) {
 			a.Written = frontend.AgentResult
 		}
 	}
+	a.Bulk = a.In && !a.Out && a.Length != frontend.AgentBits && a.Pieces[0][1] == 0 && !a.Words && rapid.Bool().Draw(t, "bulk")
 	if n > 400 || a.Length == frontend.AgentCount && count > 100 || a.Out && !a.In && a.Length == frontend.AgentFixed && rapid.Bool().Draw(t, "no pointer") {
 		// What is longer than the memory is not followed by a null pointer.
 		g.in.Args[0][k], g.in.Args[1][k] = 0, 0
@@ -205,7 +216,7 @@ func (g *caseGen) records(a *frontend.AgentArg) {
 
 // spoil makes the follower ask for something else, perhaps.
 func (g *caseGen) spoil() {
-	switch rapid.IntRange(0, 3).Draw(g.t, "spoil") {
+	switch rapid.IntRange(0, 4).Draw(g.t, "spoil") {
 	case 0:
 		if g.used > 0 {
 			at := rapid.IntRange(0, g.used-1).Draw(g.t, "byte")
@@ -217,6 +228,17 @@ func (g *caseGen) spoil() {
 		k := rapid.IntRange(0, 5).Draw(g.t, "argument")
 		if kind := g.call.Args[k].Kind; kind != frontend.AgentBuffer && kind != frontend.AgentVector && k != 5 {
 			g.in.Args[1][k] ^= rapid.SampledFrom([]uint64{1, 1 << 33}).Draw(g.t, "bit")
+		}
+	case 2:
+		// The follower's vector has the same bytes, or as many, in other parts.
+		if g.parts < 2 {
+			return
+		}
+		first, second := g.in.Bytes[1][g.vector+8:], g.in.Bytes[1][g.vector+24:]
+		if n := binary.LittleEndian.Uint64(first); n > 0 {
+			binary.LittleEndian.PutUint64(first, n-1)
+			binary.LittleEndian.PutUint64(second, binary.LittleEndian.Uint64(second)+1)
+			binary.LittleEndian.PutUint64(g.in.Bytes[1][g.vector+16:], binary.LittleEndian.Uint64(g.in.Bytes[1][g.vector+16:])-1)
 		}
 	}
 }

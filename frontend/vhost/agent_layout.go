@@ -47,7 +47,7 @@ const (
 	agentLead      = 104
 	agentLeadIP    = 152
 	agentLeadBytes = 160
-	agentStart     = 168 + 2*400 + 80
+	agentStart     = 168 + 2*528 + 80
 	agentClasses   = agentStart - 80 + 1144
 	agentAt        = agentClasses + agentKnown + 8
 )
@@ -121,6 +121,8 @@ const (
 	hotForgets
 	// hotPointed: its limit in time is pointed to.
 	hotPointed
+	// hotLingers: it sleeps only where its descriptor is not known not to.
+	hotLingers
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )
@@ -153,6 +155,7 @@ const (
 const (
 	hotDescriptors = 1 << iota
 	hotWords
+	hotBulk
 )
 
 // Where the length of a buffer comes from.

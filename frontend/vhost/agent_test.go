@@ -71,6 +71,13 @@ func TestHotTableRefuses(t *testing.T) {
 	}
 	buffer := frontend.AgentBuffer
 	for name, c := range map[string]frontend.AgentCall{
+		"two vectors": {Nr: 1, Args: [6]frontend.AgentArg{{Kind: frontend.AgentVector}, {Kind: frontend.AgentVector}}},
+		"a length of which is no copy": {Nr: 1, Args: [6]frontend.AgentArg{
+			{Kind: buffer, Out: true, Length: frontend.AgentAt, Count: 1, Size: 1}, {Kind: buffer, In: true, Size: 4, Bulk: true},
+		}},
+		"a length that is short": {Nr: 1, Args: [6]frontend.AgentArg{
+			{Kind: buffer, Out: true, Length: frontend.AgentAt, Count: 1, Size: 1}, {Kind: buffer, In: true, Size: 2},
+		}},
 		"a seventh argument that counts":  arg(frontend.AgentArg{Kind: buffer, Count: 6}),
 		"more than fits":                  arg(frontend.AgentArg{Kind: buffer, Size: hotMost + 1}),
 		"less than nothing":               arg(frontend.AgentArg{Kind: buffer, Size: -1}),

@@ -92,6 +92,19 @@ type Instant struct {
 	Flag, Unless uint32
 }
 
+// Linger says for what kinds of files a call waits that programs do not expect to sleep.
+type Linger uint8
+
+// The kinds.
+const (
+	LingersNever Linger = iota
+	// LingersAway: those that somebody else has, as a server of a network file system or the
+	// peer of a socket.
+	LingersAway
+	// LingersAlways: those on disks, too.
+	LingersAlways
+)
+
 // Tame says whether a call gives whoever makes it nothing that it did not have before.
 type Tame uint8
 
@@ -190,6 +203,9 @@ type Row struct {
 	Exec Exec
 	// Blocks is true when the call may sleep for long in the kernel.
 	Blocks bool
+	// Lingers says whether the call waits until what has been written is where it belongs, or
+	// until whoever has a file tells of it.
+	Lingers Linger
 	// AwaitsEvents is true when the call sleeps until something happens of which a
 	// signal may be the notice: EINTR is an answer that programs expect of it.
 	AwaitsEvents bool

@@ -34,6 +34,10 @@ enum mutation {
 	offset,
 	timer,
 	written,
+	parts,
+	part,
+	room,
+	behind_code,
 	closed,
 };
 
@@ -120,8 +124,21 @@ static void transfers(int sock, int peer, int file)
 	socklen_t size = sizeof from;
 	CHECK(write(sock, text, is(written) ? 23 : 24) == 24);
 	CHECK(recvfrom(peer, text, 10, MSG_PEEK, (void *)&from, &size) == 10);
-	struct iovec v[2] = {{text, 5}, {text + 5, sizeof text - 5}};
+	size_t first = is(room) ? 6 : 5;
+	struct iovec v[2] = {{text, first}, {text + first, sizeof text - first}};
 	CHECK(readv(peer, v, 2) == 24 && strncmp(text, "some bytes that go round", 24) == 0);
+	first = is(parts) ? 6 : 5;
+	struct iovec w[2] = {{text, first}, {is(part) ? "bytes that go around" : text + first, 24 - first}};
+	CHECK(writev(sock, w, 2) == 24);
+	CHECK(recvfrom(peer, text, 24, MSG_WAITALL, NULL, NULL) == 24);
+	/* Code whose calls may have been exchanged, and what differs behind it. */
+	w[0] = (struct iovec){(void *)getppid, 16};
+	w[1] = (struct iovec){is(behind_code) ? "code" : "bytes", 4};
+	CHECK(writev(sock, w, 2) == 20);
+	char code[20];
+	CHECK(recvfrom(peer, code, 20, MSG_WAITALL, NULL, NULL) == 20);
+	w[1].iov_len = -1;
+	CHECK_ERR(writev(sock, w, 2), EINVAL);
 	CHECK(sendto(peer, text, 24, MSG_NOSIGNAL, NULL, 0) == 24);
 	CHECK(recvfrom(sock, text, 24, MSG_WAITALL, NULL, NULL) == 24);
 	CHECK_ERR(recvfrom(sock, text, 24, MSG_DONTWAIT, NULL, NULL), EAGAIN);

@@ -21,7 +21,7 @@ struct hot_arg {
 	u8 count;  /* the argument that counts */
 	u32 unit;
 	u8 how;	     /* how much of it is written: MV_WROTE_* */
-	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS */
+	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS, MV_HOT_BULK */
 	uint16_t on_err; /* the error with which a call that fails writes it, too; 0 for none */
 	struct {
 		u8 at, size;
@@ -42,10 +42,17 @@ struct hot_call {
 	struct hot_arg arg[6];
 };
 
-/* A range of the program's memory, and the argument that it is of. */
+/* A range of memory that a call reads or writes, and the argument that it is of. */
 struct range {
-	u64 at, size;
+	u64 at;	  /* where the kernel finds it: the program's memory, or a copy in the block */
+	u64 home; /* in the program's memory */
+	u64 size;
 	u32 arg, unused;
+};
+
+/* struct iovec. */
+struct part {
+	u64 base, len;
 };
 
 /* What a call reads or writes. */
@@ -77,7 +84,7 @@ struct agent {
 	i64 lead_nr;
 	u64 lead[6];
 	u64 lead_ip;
-	u64 lead_bytes; /* of what the leader's call reads, the first of which are in MV_LARGE */
+	u64 lead_bytes; /* of what the leader's call reads */
 	struct ranges in, out; /* of the call at hand */
 	struct ring r;
 	/* What the leader's has found its descriptors to be since the monitor's last call:
@@ -86,6 +93,10 @@ struct agent {
 	u32 classified; /* there is something in classes */
 	u32 waited; /* tenths of a second for which the leader's has waited for the others */
 	u32 at; /* the number of the call at hand and 1, 0 for none */
+	/* The copy of the vector of the call at hand, of which the kernel gets it, too. */
+	struct part vector[MV_HOT_RANGES];
+	u32 parts; /* of the vector */
+	u32 held;  /* bytes of MV_LARGE that are copies of what the call at hand reads */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");

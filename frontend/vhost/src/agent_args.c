@@ -2,13 +2,14 @@
  * ask for the same. */
 #include "agent_parts.h"
 
-struct iovec {
-	u64 base, len;
-};
-
 /* Any 8 bytes of memory. */
 struct __attribute__((packed, may_alias)) any {
 	u64 value;
+};
+
+/* Any 4. */
+struct __attribute__((packed, may_alias)) half {
+	int32_t value;
 };
 
 /* The entry of a command, 0 if there is none. Entries are in ascending order. */
@@ -56,38 +57,62 @@ static int fits(u64 at, u64 size)
 	return at + size <= MV_SLOT || at >= MV_SLOT_END;
 }
 
-static int add(struct ranges *g, u32 arg, u64 at, u64 size)
+static int add(struct ranges *g, u32 arg, u64 at, u64 home, u64 size)
 {
+	struct range *r = &g->of[g->count];
+
 	if (!size)
 		return 1;
-	if (g->count == MV_HOT_RANGES || !fits(at, size) || size > MV_HOT_MOST - g->bytes)
+	if (g->count == MV_HOT_RANGES || !fits(home, size) || size > MV_HOT_MOST - g->bytes)
 		return 0;
-	g->of[g->count].at = at;
-	g->of[g->count].arg = arg;
-	g->of[g->count++].size = size;
+	r->at = at;
+	r->home = home;
+	r->arg = arg;
+	r->size = size;
+	g->count++;
 	g->bytes += size;
 	return 1;
 }
 
-static int add_vector(struct ranges *g, u32 arg, u64 at, u64 count)
+/* Copies n bytes of the program's into the block and returns where they are; 0 where there is
+ * no room, or some of them are not there. */
+static u64 hold(struct agent *a, u64 home, u64 n)
 {
-	struct iovec v[MV_HOT_RANGES];
-	u64 i;
+	u64 at = (u64)a + MV_LARGE - MV_AGENT + a->held;
 
-	if (count > MV_HOT_RANGES || !fits(at, count * sizeof(*v)) || vhost_copy(v, (void *)at, count * sizeof(*v)))
+	if (!fits(home, n) || n > MV_LARGE_SIZE - a->held || vhost_copy((void *)at, (void *)home, n))
 		return 0;
-	for (i = 0; i < count; i++)
-		if (!add(g, arg, v[i].base, v[i].len))
+	a->held += (u32)((n + 15) & ~15ULL);
+	return at;
+}
+
+static int hold_vector(struct agent *a, u64 home, u64 count)
+{
+	u64 n = count * sizeof(*a->vector);
+
+	if (count > MV_HOT_RANGES || !fits(home, n) || vhost_copy(a->vector, (void *)home, n))
+		return 0;
+	a->parts = (u32)count;
+	return 1;
+}
+
+static int add_vector(const struct agent *a, struct ranges *g, u32 arg)
+{
+	u32 i;
+
+	for (i = 0; i < a->parts; i++)
+		if (!add(g, arg, a->vector[i].base, a->vector[i].base, a->vector[i].len))
 			return 0;
 	return 1;
 }
 
-/* The 32-bit number at an address of the program's; more than fits if it is not there. */
-static u64 half_at(u64 at)
+/* The length to which an argument points, which the call reads, so that there is a copy of it.
+ * Without there is none that fits. */
+static u64 held_length(const struct hot_arg *x, const u64 *given)
 {
-	u32 v;
+	u64 at = given[x->count % 6];
 
-	return !fits(at, sizeof(v)) || vhost_copy(&v, (void *)at, sizeof(v)) ? ~0ULL : v;
+	return at ? (u32)((const struct half *)at)->value : ~0ULL;
 }
 
 /* The length of a buffer before the call. */
@@ -105,52 +130,91 @@ static u64 length(const struct hot_arg *x, const u64 *arg)
 		return (u64)(u32)n * x->unit;
 	case MV_SIZE_BITS:
 		return half < 0 ? 0 : ((u64)half + 63) / 64 * 8;
-	case MV_SIZE_AT:
-		return half_at(n);
 	default:
 		return n > MV_HOT_MOST ? ~0ULL : n * x->unit;
 	}
 }
 
-u64 agent_length_at(const struct hot_call *h, const u64 *arg)
+u64 agent_length_at(const struct hot_call *h, const u64 *given)
 {
 	u32 i;
 
 	for (i = 0; i < 6; i++)
-		if (h->arg[i].kind == MV_HOT_BUFFER && h->arg[i].length == MV_SIZE_AT && arg[i])
-			return half_at(arg[h->arg[i].count % 6]);
+		if (h->arg[i].kind == MV_HOT_BUFFER && h->arg[i].length == MV_SIZE_AT && given[i])
+			return held_length(&h->arg[i], given);
 	return 0;
 }
 
-/* Whether the descriptors in an array of records are the program's. */
-static int programs(const struct agent *a, const struct hot_arg *x, const struct ranges *g)
+/* Whether the descriptors in a copy of an array of records are the program's. */
+static int programs(const struct agent *a, const struct hot_arg *x, const u8 *at, u64 size)
 {
-	const struct range *r = &g->of[g->count - 1];
 	int32_t fd;
 	u64 i;
 
-	if (x->unit < sizeof(fd) || r->size % x->unit)
+	if (x->unit < sizeof(fd) || size % x->unit)
 		return 0;
-	for (i = 0; i < r->size; i += x->unit)
-		if (vhost_copy(&fd, (void *)(r->at + i), sizeof(fd)) || (fd >= 0 && (u32)fd >= a->fds))
+	for (i = 0; i < size; i += x->unit) {
+		fd = ((const struct half *)(at + i))->value;
+		if (fd >= 0 && (u32)fd >= a->fds)
 			return 0;
+	}
 	return 1;
 }
 
-static int add_buffer(const struct agent *a, const struct hot_arg *x, u32 i, const u64 *arg, struct ranges *g)
+/* What the call reads of a buffer. */
+static int read_buffer(struct agent *a, const struct hot_arg *x, u32 i, const u64 *arg, u64 *given)
 {
-	u32 before = g->count;
+	u64 size = length(x, arg);
 
 	/* A set of descriptors that has none of the variant host's. */
 	if (x->length == MV_SIZE_BITS && (int32_t)arg[x->count % 6] > (int32_t)a->fds)
 		return 0;
-	if (!add(g, i, arg[i], length(x, arg)))
-		return 0;
-	return g->count == before || !(x->flags & MV_HOT_DESCRIPTORS) || programs(a, x, g);
+	if (!size)
+		return 1;
+	if (!(x->flags & MV_HOT_BULK)) {
+		given[i] = hold(a, arg[i], size);
+		if (!given[i] || (x->flags & MV_HOT_DESCRIPTORS && !programs(a, x, (const u8 *)given[i], size)))
+			return 0;
+	}
+	return add(&a->in, i, given[i], arg[i], size);
 }
 
-int agent_collect(const struct agent *a, const struct hot_call *h, const u64 *arg, u32 dir, struct ranges *g)
+int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given)
 {
+	struct ranges *g = &a->in;
+	u32 i;
+
+	g->count = 0;
+	g->bytes = 0;
+	a->parts = 0;
+	a->held = 0;
+	for (i = 0; i < 6; i++) {
+		const struct hot_arg *x = &h->arg[i];
+
+		given[i] = arg[i];
+		if (x->kind == MV_HOT_FD && (u32)arg[i] >= a->fds)
+			return 0;
+		if (x->kind == MV_HOT_NULL && arg[i])
+			return 0;
+		if (!arg[i])
+			continue;
+		if (x->kind == MV_HOT_VECTOR) {
+			if (!hold_vector(a, arg[i], arg[x->count % 6]))
+				return 0;
+			if (a->parts)
+				given[i] = (u64)a->vector;
+			if (x->dir & MV_HOT_IN && !add_vector(a, g, i))
+				return 0;
+		} else if (x->kind == MV_HOT_BUFFER && x->dir & MV_HOT_IN && !read_buffer(a, x, i, arg, given)) {
+			return 0;
+		}
+	}
+	return 1;
+}
+
+int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, const u64 *given)
+{
+	struct ranges *g = &a->out;
 	u32 i;
 
 	g->count = 0;
@@ -158,13 +222,12 @@ int agent_collect(const struct agent *a, const struct hot_call *h, const u64 *ar
 	for (i = 0; i < 6; i++) {
 		const struct hot_arg *x = &h->arg[i];
 
-		if (x->kind == MV_HOT_FD && (u32)arg[i] >= a->fds)
-			return 0;
-		if (x->kind == MV_HOT_NULL && arg[i])
-			return 0;
-		if ((x->kind != MV_HOT_BUFFER && x->kind != MV_HOT_VECTOR) || !(x->dir & dir) || !arg[i])
+		if (!(x->dir & MV_HOT_OUT) || !arg[i])
 			continue;
-		if (x->kind == MV_HOT_VECTOR ? !add_vector(g, i, arg[i], arg[x->count % 6]) : !add_buffer(a, x, i, arg, g))
+		if (x->kind == MV_HOT_VECTOR && !add_vector(a, g, i))
+			return 0;
+		if (x->kind == MV_HOT_BUFFER &&
+		    !add(g, i, given[i], arg[i], x->length == MV_SIZE_AT ? held_length(x, given) : length(x, arg)))
 			return 0;
 	}
 	return 1;
@@ -260,6 +323,18 @@ int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
 	return 1;
 }
 
+static void translate(const struct agent *a, const struct hot_call *h, u8 *record)
+{
+	struct any *w = (struct any *)(record + h->word);
+
+	w->value = agent_word(a, w->value);
+}
+
+static int has_words(const struct hot_call *h, const struct hot_arg *x)
+{
+	return x->flags & MV_HOT_WORDS && x->unit >= 8 && x->unit <= MV_HOT_RECORD && h->word <= x->unit - 8;
+}
+
 /* Compares records by their members. Both of what is compared are copies, so nobody changes
  * them meanwhile. */
 static int same_records(struct agent *a, const struct hot_call *h, const struct hot_arg *x, const struct range *r)
@@ -268,17 +343,14 @@ static int same_records(struct agent *a, const struct hot_call *h, const struct 
 	u64 at, n, k;
 	u32 i;
 
-	if (!x->unit || x->unit > MV_HOT_RECORD || (x->flags & MV_HOT_WORDS && h->word > x->unit - 8))
+	if (!x->unit || x->unit > MV_HOT_RECORD || (x->flags & MV_HOT_WORDS && !has_words(h, x)))
 		return 0;
 	for (at = 0; at < r->size; at += n) {
 		n = r->size - at < x->unit ? r->size - at : x->unit;
 		if (ring_take(&a->r, theirs, n) || vhost_copy(own, (void *)(r->at + at), n))
 			return 0;
-		if (x->flags & MV_HOT_WORDS && n == x->unit) {
-			struct any *w = (struct any *)(theirs + h->word);
-
-			w->value = agent_word(a, w->value);
-		}
+		if (x->flags & MV_HOT_WORDS && n == x->unit)
+			translate(a, h, theirs);
 		/* The first member is a descriptor. Of none nothing else counts. */
 		if (x->flags & MV_HOT_DESCRIPTORS && n >= 4 && own[3] >> 7 && theirs[3] >> 7) {
 			for (k = 0; k < 4; k++)
@@ -312,20 +384,77 @@ static int move(struct ring *r, u64 at, u64 left, int copies)
 	return 1;
 }
 
-int agent_get(struct agent *a, const struct ranges *g)
+/* Whether the kernel does without what it cannot write: the rest of a time, which may be a
+ * constant (poll_select_finish in fs/select.c). */
+static int may_fail(const struct hot_call *h, const struct range *r) { return h->flags & MV_HOT_POINTED && r->arg == h->time; }
+
+/* Copies bytes of the record by way of the block. */
+static int get_records(struct agent *a, const struct hot_call *h, const struct range *r)
+{
+	const struct hot_arg *x = &h->arg[r->arg % 6];
+	u8 record[MV_HOT_RECORD];
+	u64 at, n, unit = has_words(h, x) ? x->unit : MV_HOT_RECORD;
+
+	for (at = 0; at < r->size; at += n) {
+		n = r->size - at < unit ? r->size - at : unit;
+		if (ring_take(&a->r, record, n))
+			return 0;
+		if (has_words(h, x) && n == unit)
+			translate(a, h, record);
+		if (vhost_copy((void *)(r->home + at), record, n) && !may_fail(h, r))
+			return 0;
+	}
+	return 1;
+}
+
+int agent_get(struct agent *a, const struct hot_call *h, const struct ranges *g)
 {
 	u32 i;
 
-	for (i = 0; i < g->count; i++)
-		if (!move(&a->r, g->of[i].at, g->of[i].size, 1))
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+		int records = may_fail(h, r) || (a->delta && has_words(h, &h->arg[r->arg % 6]));
+
+		if (records ? !get_records(a, h, r) : !move(&a->r, r->home, r->size, 1))
+			return 0;
+	}
+	return 1;
+}
+
+int agent_give_back(const struct hot_call *h, const struct ranges *g)
+{
+	u32 i;
+
+	for (i = 0; i < g->count; i++) {
+		const struct range *r = &g->of[i];
+
+		if (r->at != r->home && vhost_copy((void *)r->home, (void *)r->at, r->size) && !may_fail(h, r))
+			return 0;
+	}
+	return 1;
+}
+
+u64 agent_asks(const struct agent *a) { return a->parts * sizeof(*a->vector) + a->in.bytes; }
+
+/* Of a vector only lengths are the same in all variants. */
+static int same_vector(struct agent *a)
+{
+	struct part theirs;
+	u32 i;
+
+	for (i = 0; i < a->parts; i++)
+		if (ring_take(&a->r, &theirs, sizeof(theirs)) || theirs.len != a->vector[i].len)
 			return 0;
 	return 1;
 }
 
-int agent_compare(struct agent *a, const struct hot_call *h, const struct ranges *g)
+int agent_compare(struct agent *a, const struct hot_call *h)
 {
+	const struct ranges *g = &a->in;
 	u32 i;
 
+	if (!same_vector(a))
+		return 0;
 	for (i = 0; i < g->count; i++) {
 		const struct range *r = &g->of[i];
 		const struct hot_arg *x = &h->arg[r->arg % 6];

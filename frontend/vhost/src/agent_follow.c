@@ -16,34 +16,9 @@ int agent_differ(struct agent *a, const struct request *q)
 	return 0;
 }
 
-/* Makes addresses of the leader's among what the kernel gave back the follower's. */
-static void translate(const struct agent *a, const struct hot_call *h, const struct ranges *g)
-{
-	u64 at, v;
-	u32 i;
-
-	if (!a->delta)
-		return;
-	for (i = 0; i < g->count; i++) {
-		const struct range *r = &g->of[i];
-		const struct hot_arg *x = &h->arg[r->arg % 6];
-
-		if (!(x->flags & MV_HOT_WORDS) || !x->unit)
-			continue;
-		for (at = 0; at + x->unit <= r->size; at += x->unit) {
-			void *word = (void *)(r->at + at + h->word);
-
-			if (vhost_copy(&v, word, 8) || agent_word(a, v) == v)
-				continue;
-			v = agent_word(a, v);
-			vhost_copy(word, &v, 8);
-		}
-	}
-}
-
 /* The result of the call that was compared. 0: it is the monitor's after all. */
 static int receive(struct agent *a, const struct hot_call *h, const struct request *q,
-		   const u64 *arg, struct ucontext *u)
+		   const u64 *arg, const u64 *given, struct ucontext *u)
 {
 	struct ring_record rec;
 	struct ranges *out = &a->out;
@@ -60,12 +35,11 @@ static int receive(struct agent *a, const struct hot_call *h, const struct reque
 		ring_fail(&a->r, RING_EVENT);
 		return 0;
 	}
-	if (!agent_collect(a, h, arg, MV_HOT_OUT, out))
+	if (!agent_writes(a, h, arg, given))
 		return agent_differ(a, q);
 	agent_cut(h, &x, out);
-	if (out->bytes != x.bytes || !agent_get(a, out))
+	if (out->bytes != x.bytes || !agent_get(a, h, out))
 		return agent_differ(a, q);
-	translate(a, h, out);
 	if (ring_done(&a->r))
 		return 0;
 	u->rax = (u64)x.ret;
@@ -76,9 +50,8 @@ int agent_follow(struct agent *a, struct ucontext *u)
 {
 	const struct hot_call *h;
 	struct ring_record rec;
-	struct ranges *in = &a->in;
 	struct request q;
-	u64 arg[6];
+	u64 arg[6], given[6];
 
 	if (ring_next(&a->r, &rec))
 		return 0;
@@ -93,10 +66,10 @@ int agent_follow(struct agent *a, struct ucontext *u)
 	}
 	agent_arguments(u, arg);
 	h = agent_hot(a, q.nr, arg);
-	if (!h || q.nr != (i64)u->rax || !agent_same_arguments(h, q.arg, arg) || !agent_collect(a, h, arg, MV_HOT_IN, in) ||
-	    in->bytes != q.bytes || !agent_compare(a, h, in))
+	if (!h || q.nr != (i64)u->rax || !agent_same_arguments(h, q.arg, arg) || !agent_reads(a, h, arg, given) ||
+	    agent_asks(a) != q.bytes || !agent_compare(a, h))
 		return agent_differ(a, &q);
 	if (ring_done(&a->r))
 		return 0;
-	return receive(a, h, &q, arg, u);
+	return receive(a, h, &q, arg, given, u);
 }

@@ -13,39 +13,58 @@ static void tell(struct agent *a, struct result *x, const struct ranges *out)
 	ring_publish(&a->r);
 }
 
+/* Begins the request's record; 0 if some of what the call reads is not there. */
+static int ask(struct agent *a, const struct request *q)
+{
+	if (ring_reserve(&a->r, sizeof(*q) + q->bytes) || ring_begin(&a->r, MV_RECORD_REQUEST, sizeof(*q) + q->bytes) ||
+	    ring_put(&a->r, q, sizeof(*q)) || ring_put(&a->r, a->vector, a->parts * sizeof(*a->vector)))
+		return 0;
+	if (agent_put(&a->r, &a->in))
+		return 1;
+	ring_drop(&a->r);
+	return 0;
+}
+
+/* Gives the program what the call has written, and the followers' what it has got. */
+static void answer(struct agent *a, const struct hot_call *h, struct result *x, const u64 *given)
+{
+	struct ranges *out = &a->out;
+
+	x->length = agent_length_at(h, given);
+	agent_cut(h, x, out);
+	if (!agent_give_back(h, out)) {
+		x->ret = -EFAULT;
+		agent_cut(h, x, out);
+	}
+	if (a->ring)
+		tell(a, x, out);
+}
+
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 {
 	/* The processor leaves it there, and whoever has the program come otherwise. */
 	struct request q = { .nr = (i64)u->rax, .ip = u->rcx };
 	struct result x;
 	const struct hot_call *h;
-	struct ranges *in = &a->in, *out = &a->out;
+	u64 given[6];
 
 	agent_arguments(u, q.arg);
 	h = agent_hot(a, q.nr, q.arg);
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone))
 		return 0;
-	if (!agent_collect(a, h, q.arg, MV_HOT_IN, in) || !agent_collect(a, h, q.arg, MV_HOT_OUT, out))
+	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
 		return 0;
 	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
 		return 0;
-	q.bytes = in->bytes;
+	q.bytes = agent_asks(a);
 	a->waited = 0;
-	if (a->ring) {
-		if (ring_reserve(&a->r, sizeof(q) + in->bytes))
+	if (a->ring && !ask(a, &q))
+		return 0;
+	/* Nothing is made of which not all followers have said that they ask for it. */
+	if (a->ring && h->flags & MV_HOT_WAITS)
+		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
-		if (ring_begin(&a->r, MV_RECORD_REQUEST, sizeof(q) + in->bytes) || ring_put(&a->r, &q, sizeof(q)))
-			return 0;
-		if (!agent_put(&a->r, in)) {
-			ring_drop(&a->r);
-			return 0;
-		}
-		/* Nothing is made of which not all followers have said that they ask for it. */
-		if (h->flags & MV_HOT_WAITS)
-			if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
-				return 0;
-	}
-	x.ret = agent_make(b, a, h, q.nr, q.arg);
+	x.ret = agent_make(b, a, h, q.nr, given);
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
 	if (x.ret == MV_NOT_EXECUTED || x.ret == -EPIPE) {
@@ -53,13 +72,9 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 			ring_drop(&a->r);
 		return 0;
 	}
-	u->rax = (u64)x.ret;
-	if (!a->ring)
-		return 1;
-	if (!(h->flags & MV_HOT_WAITS))
+	if (a->ring && !(h->flags & MV_HOT_WAITS))
 		ring_end(&a->r);
-	x.length = agent_length_at(h, q.arg);
-	agent_cut(h, &x, out);
-	tell(a, &x, out);
+	answer(a, h, &x, given);
+	u->rax = (u64)x.ret;
 	return 1;
 }

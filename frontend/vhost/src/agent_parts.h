@@ -5,12 +5,12 @@
 #include "kernel.h"
 #include "agent.h"
 
-/* The request: the leader's call, and behind it what the call reads. */
+/* The request: the leader's call, and behind it its vector and what the call reads. */
 struct request {
 	i64 nr;
 	u64 arg[6];
 	u64 ip; /* behind the call */
-	u64 bytes;
+	u64 bytes; /* behind the request */
 };
 
 /* What a call has got, and behind it what the kernel wrote. */
@@ -24,23 +24,32 @@ struct result {
 /* What the table says about a call, 0 for one that is the monitor's. */
 const struct hot_call *agent_hot(const struct agent *a, i64 nr, const u64 *arg);
 void agent_arguments(const struct ucontext *u, u64 *arg);
-/* Collects what a call with these arguments reads or may write, and refuses what is not
- * for the agent. */
-int agent_collect(const struct agent *a, const struct hot_call *h, const u64 *arg, u32 dir, struct ranges *g);
+/* Collects what a call with these arguments reads, or may write, and refuses what is not for
+ * the agent. The program's memory may change at any time; so each byte of it that decides
+ * about something is looked at once. What the call reads, but for what it transfers, is
+ * copied into the block, and given are the arguments with which the kernel finds the copies.
+ * agent_reads comes first. */
+int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given);
+int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, const u64 *given);
 /* The length to which a MV_SIZE_AT points, 0 if there is none. */
-u64 agent_length_at(const struct hot_call *h, const u64 *arg);
+u64 agent_length_at(const struct hot_call *h, const u64 *given);
+/* How many bytes of a request there are behind it. */
+u64 agent_asks(const struct agent *a);
+/* Gives the program what the kernel has written to copies; 0 if some of its memory is not
+ * there. */
+int agent_give_back(const struct hot_call *h, const struct ranges *g);
 /* How much of what a call may write it has written. */
 void agent_cut(const struct hot_call *h, const struct result *x, struct ranges *g);
 /* Whether the arguments of two variants are the same by their kinds. */
 int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y);
-/* Puts ranges of the program's memory into the record; 0 if some of it is not there. */
+/* Puts ranges into the record; 0 if some of the program's memory is not there. */
 int agent_put(struct ring *r, const struct ranges *g);
-/* Copies the rest of the record to ranges of the program's memory; 0 if some of that is not
- * there. */
-int agent_get(struct agent *a, const struct ranges *g);
-/* Compares the rest of the record with ranges of the program's memory; 0 if it differs, or
+/* Copies the rest of the record to ranges of the program's memory, with addresses of the
+ * leader's made the follower's; 0 if some of that is not there. */
+int agent_get(struct agent *a, const struct hot_call *h, const struct ranges *g);
+/* Compares the rest of the request with what the follower's call reads; 0 if it differs, or
  * some of the memory is not there. */
-int agent_compare(struct agent *a, const struct hot_call *h, const struct ranges *g);
+int agent_compare(struct agent *a, const struct hot_call *h);
 /* The follower's word for one of the leader's: an address in the leader's slot is another. */
 static inline u64 agent_word(const struct agent *a, u64 v) { return v < a->slot || v >= a->slot_end ? v : v + a->delta; }
 

@@ -1,7 +1,9 @@
 /* Making the leader's calls so that none sleeps while others of the program's could run.
  *
  * Whether a call sleeps depends on the file. What a descriptor stands for is asked once in an
- * interval: calls by which that changes are the monitor's, or forget it. Only whether it blocks
+ * interval: calls by which that changes are the monitor's, or forget it. That a file is a
+ * regular one says nothing: those of procfs and tracefs may have nothing to read for ever, and
+ * who serves those of FUSE or of a network may not answer. So file systems are known by name. Only whether it blocks
  * another process may change at any time that has the same open file; so a call that is made
  * because its descriptor did not block is made in a form that does not sleep in any case,
  * and where that would have slept the question is asked again. */
@@ -9,7 +11,8 @@
 
 /* What a descriptor stands for. */
 enum {
-	CLASS_FILE = 1, /* a regular file, whose calls do not sleep for long */
+	CLASS_FILE = 1, /* a file or directory whose calls wait for nothing but its disk */
+	CLASS_SLOW,	/* one of which that is not known */
 	CLASS_OTHER,	/* anything else */
 	CLASS_PIPE,	/* a pipe, which takes up to PIPE_BUF bytes as a whole or not at all */
 	CLASS_OPEN,	/* something else, and it did not block */
@@ -62,9 +65,40 @@ void agent_forget(struct agent *a)
 	a->classified = 0;
 }
 
+/* Whether files of a file system (include/uapi/linux/magic.h, and where it is defined) wait for
+ * nothing but a disk. One that lies over others may lie over any; it counts because the roots
+ * of containers are such, over a disk as a rule. */
+static int is_local(u64 type)
+{
+	static const u32 list[] = {
+		0x0000ef53, /* ext2, ext3, ext4 */
+		0x794c7630, /* overlayfs */
+		0x01021994, /* tmpfs, and files of memfd_create */
+		0x58465342, /* XFS */
+		0x9123683e, /* btrfs */
+		0x858458f6, /* ramfs */
+		0x958458f6, /* hugetlbfs */
+		0xf2f52010, /* F2FS */
+		0xca451a4e, /* bcachefs */
+		0x2fc12fc1, /* ZFS */
+		0x73717368, /* squashfs */
+		0xe0f5e1e2, /* EROFS */
+		0x00009660, /* ISO 9660 */
+		0x00004d44, /* FAT */
+		0x2011bab0, /* exFAT */
+	};
+	u32 i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (list[i] == type)
+			return 1;
+	return 0;
+}
+
 static u32 class_of(struct agent *a, u64 fd)
 {
 	u32 class = known(a, fd);
+	struct statfs fs;
 	struct stat st;
 
 	if (class)
@@ -76,7 +110,11 @@ static u32 class_of(struct agent *a, u64 fd)
 		return note(a, fd, CLASS_MADE_UP);
 	if ((st.mode & S_IFMT) == S_IFIFO)
 		return note(a, fd, CLASS_PIPE);
-	return note(a, fd, (st.mode & S_IFMT) == S_IFREG ? CLASS_FILE : CLASS_OTHER);
+	if ((st.mode & S_IFMT) != S_IFREG && (st.mode & S_IFMT) != S_IFDIR)
+		return note(a, fd, CLASS_OTHER);
+	if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
+		return note(a, fd, CLASS_SLOW);
+	return note(a, fd, CLASS_FILE);
 }
 
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
@@ -98,14 +136,18 @@ static int is_open(u64 fd)
 }
 
 /* Whether no descriptor of the call's is one on which it sleeps: with ask, those that are no
- * files are asked. */
+ * files are asked. Of files it does not matter whether they block. */
 static int prompt(const struct made *m, int ask)
 {
-	u32 i;
+	u32 i, class;
 
-	for (i = 0; i < 6; i++)
-		if (m->h->arg[i].kind == MV_HOT_FD && class_of(m->a, m->arg[i]) != CLASS_FILE && !(ask && is_open(m->arg[i])))
+	for (i = 0; i < 6; i++) {
+		if (m->h->arg[i].kind != MV_HOT_FD)
+			continue;
+		class = class_of(m->a, m->arg[i]);
+		if (class != CLASS_FILE && (class == CLASS_SLOW || !ask || !is_open(m->arg[i])))
 			return 0;
+	}
 	return 1;
 }
 
@@ -143,7 +185,7 @@ static int equivalent(const struct made *m)
 	const struct hot_call *h = m->h;
 	u32 class = class_of(m->a, m->arg[0]);
 
-	if (!h->instant_nr || class == CLASS_PLAIN || (m->arg[h->instant_arg % 6] & h->unless && !h->instant_how))
+	if (!h->instant_nr || class == CLASS_PLAIN || class == CLASS_SLOW || (m->arg[h->instant_arg % 6] & h->unless && !h->instant_how))
 		return 0;
 	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
 		return 1;
@@ -216,6 +258,15 @@ static i64 transfer(const struct made *m)
 	if (!blocks && prompt(m, 1))
 		return call6(m->nr, m->arg);
 	return takes(m) || is_short(m) ? sleep(m) : MV_NOT_EXECUTED;
+}
+
+/* Makes a call that waits for what a file, or a socket's peer, is told by it. What is closed is
+ * not asked any more what it is. */
+static i64 linger(const struct made *m)
+{
+	u32 class = m->h->flags & MV_HOT_FORGETS ? known(m->a, m->arg[0]) : class_of(m->a, m->arg[0]);
+
+	return class == CLASS_FILE || class == CLASS_PIPE ? call6(m->nr, m->arg) : sleep(m);
 }
 
 /* Whether the program has given no time to sleep. What cannot be read the kernel refuses. */
@@ -293,6 +344,8 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 		return call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)
 		return transfer(&m);
+	if (h->flags & MV_HOT_LINGERS && !sleeps_at_once(&m))
+		return linger(&m);
 	if (h->time && !sleeps_at_once(&m)) {
 		if (no_time(&m))
 			return call6(nr, arg);

@@ -18,6 +18,7 @@ enum {
 	SYS_mremap = 25,
 	SYS_getpid = 39,
 	SYS_sigaltstack = 131,
+	SYS_fstatfs = 138,
 	SYS_prctl = 157,
 	SYS_fcntl = 72,
 	SYS_gettid = 186,
@@ -81,6 +82,11 @@ struct timespec {
 struct stat {
 	uint64_t dev, ino, nlink;
 	uint32_t mode, more[29];
+};
+
+/* Of what fstatfs says only the first word matters. */
+struct statfs {
+	int64_t type, more[14];
 };
 
 struct pollfd {

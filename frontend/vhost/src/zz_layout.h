@@ -102,7 +102,7 @@
 #define MV_AGENT_FRESH 16
 #define MV_AGENT_GRANT 20
 #define MV_AGENT_CLOSES 24
-#define MV_AGENT_START 1048
+#define MV_AGENT_START 1304
 #define MV_AGENT_FDS 32
 #define MV_AGENT_TABLE 40
 #define MV_AGENT_RING 48
@@ -117,8 +117,8 @@
 #define MV_AGENT_LEAD_IP 152
 #define MV_AGENT_LEAD_BYTES 160
 #define MV_AGENT_TEXTS 36
-#define MV_AGENT_CLASSES 2112
-#define MV_AGENT_AT 3144
+#define MV_AGENT_CLASSES 2368
+#define MV_AGENT_AT 3400
 #define MV_TEXTS 1
 #define MV_LAX 2
 #define MV_AGENT_KNOWN 1024
@@ -159,7 +159,8 @@
 #define MV_HOT_ALONE 16
 #define MV_HOT_FORGETS 32
 #define MV_HOT_POINTED 64
-#define MV_HOT_BY_COMMAND 128
+#define MV_HOT_LINGERS 128
+#define MV_HOT_BY_COMMAND 256
 #define MV_HOT_GATHERS 1
 #define MV_HOT_CURRENT 2
 #define MV_HOT_NONE 0
@@ -174,6 +175,7 @@
 #define MV_HOT_OUT 2
 #define MV_HOT_DESCRIPTORS 1
 #define MV_HOT_WORDS 2
+#define MV_HOT_BULK 4
 #define MV_SIZE_FIXED 0
 #define MV_SIZE_INT 1
 #define MV_SIZE_UINT 2

@@ -27,7 +27,8 @@
 	F(ring_patience) F(ring_fault_told) F(ring_no_futex) \
 	F(event_misuse) \
 	F(guest_calls) F(guest_no_calls) F(guest_signalled) \
-	F(native_door) F(native_wild) F(native_late)
+	F(native_door) F(native_wild) F(native_late) \
+	F(agent_files) F(agent_lingers) F(agent_constants) F(agent_much)
 
 #define DECLARE(name) void test_##name(void);
 TESTS(DECLARE)

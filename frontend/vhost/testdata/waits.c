@@ -1,0 +1,252 @@
+/* Which calls agents make, and what they do to memory that the program cannot write. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "ring_test.h"
+
+enum { THE_FD = 7, TIMED_CALL = 301 };
+
+static struct hot_call table[MV_HOT_CALLS];
+static int made, asked;
+static u32 file_mode;
+static i64 file_system, file_flags;
+static i64 answer;
+
+static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	switch (nr) {
+	case SYS_fstat:
+		memset((void *)b, 0, sizeof(struct stat));
+		((struct stat *)b)->st_mode = file_mode;
+		((struct stat *)b)->st_nlink = 1;
+		return 0;
+	case SYS_fstatfs:
+		asked++;
+		if (file_system < 0)
+			return file_system;
+		memset((void *)b, 0, sizeof(struct statfs));
+		((struct statfs *)b)->f_type = file_system;
+		return 0;
+	case SYS_fcntl:
+		return file_flags;
+	case SYS_rt_sigprocmask:
+	case SYS_futex:
+		return __real_vhost_call(nr, a, b, c, d, e, f);
+	}
+	made++;
+	return answer;
+}
+
+/* Makes block i's agent one that has the table, and no ring. */
+static struct agent *prepare(int i)
+{
+	struct agent *a = agent_of(block(i));
+
+	memset(a, 0, sizeof(*a));
+	memset(table, 0, sizeof(table));
+	a->table = (u64)table;
+	a->fds = 1000;
+	block(i)->signalled = 0;
+	block(i)->open = blocked_signals();
+	made = asked = 0;
+	answer = 0;
+	file_mode = S_IFREG;
+	file_flags = 0;
+	hook = kernel;
+	return a;
+}
+
+static int deal_with(struct agent *a, i64 nr, u64 arg0, u64 arg1, u64 arg2, i64 *ret)
+{
+	struct block *b = (struct block *)((u8 *)a - MV_AGENT);
+	ucontext_t u;
+	int done;
+
+	memset(&u, 0, sizeof(u));
+	u.uc_mcontext.gregs[REG_RAX] = nr;
+	u.uc_mcontext.gregs[REG_RDI] = (greg_t)arg0;
+	u.uc_mcontext.gregs[REG_RSI] = (greg_t)arg1;
+	u.uc_mcontext.gregs[REG_RDX] = (greg_t)arg2;
+	a->lease = a->interval = 1;
+	done = agent_call(b, (struct ucontext *)&u);
+	if (ret)
+		*ret = u.uc_mcontext.gregs[REG_RAX];
+	return done;
+}
+
+static void set_read(void)
+{
+	table[SYS_read] = (struct hot_call){
+		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_PROMPT,
+		.instant_nr = SYS_preadv2,
+		.instant_arg = 5,
+		.instant_how = MV_HOT_GATHERS | MV_HOT_CURRENT,
+		.instant_flag = 8,
+		.arg = { { .kind = MV_HOT_FD },
+			 { .kind = MV_HOT_BUFFER, .dir = MV_HOT_OUT, .length = MV_SIZE_COUNT, .count = 2, .unit = 1, .how = MV_WROTE_RESULT },
+			 { .kind = MV_HOT_LONG } },
+	};
+}
+
+/* A regular file is one whose calls are made at once only where its file system is known. */
+void test_agent_files(void)
+{
+	static const struct {
+		i64 type;
+		int local;
+	} list[] = {
+		{ 0xef53, 1 }, { 0x794c7630, 1 }, { 0x01021994, 1 }, { 0x9123683e, 1 },
+		{ 0x9fa0, 0 }, { 0x74726163, 0 }, { 0x65735546, 0 }, { 0x6969, 0 }, { 0x62656572, 0 }, { -EINTR, 0 },
+	};
+	char buf[4];
+	u32 i, k;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct agent *a = prepare(0);
+
+		set_read();
+		file_system = list[i].type;
+		for (k = 0; k < 2; k++)
+			CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
+		CHECK(made == 2 * list[i].local && asked == 1, "%lx: made %d, asked %d", list[i].type, made, asked);
+		/* That it does not block a file of an unknown kind does not heed. */
+		file_flags = O_NONBLOCK;
+		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
+		/* Who may sleep is interrupted by a signal, here by one that has come already. */
+		a = prepare(0);
+		set_read();
+		a->alone = 1;
+		block(0)->signalled = 1;
+		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local && made == list[i].local, "%lx", list[i].type);
+		block(0)->signalled = 0;
+		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL), "%lx", list[i].type);
+	}
+	/* The kernel that is asked about a pipe is not asked for its file system. */
+	prepare(0);
+	set_read();
+	file_mode = S_IFIFO;
+	deal_with(agent_of(block(0)), SYS_read, THE_FD, (u64)buf, 4, NULL);
+	CHECK(!asked, "%d", asked);
+}
+
+/* What a signal could not interrupt is not made where one may come, or others wait. */
+void test_agent_lingers(void)
+{
+	static const struct hot_arg fd = { .kind = MV_HOT_FD };
+	struct agent *a;
+	int pair[2];
+	i64 ret;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "%m");
+	a = prepare(0);
+	a->alone = 1;
+	table[SYS_close] = (struct hot_call){
+		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_ALONE | MV_HOT_FORGETS, .arg = { fd }
+	};
+	table[SYS_fsync] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS, .arg = { fd } };
+	table[SYS_getdents64] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS, .arg = { fd } };
+	set_read();
+	/* A signal has come: the call is the monitor's. */
+	block(0)->signalled = 1;
+	CHECK(!deal_with(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!made && fcntl(pair[0], F_GETFD) >= 0, "closed");
+	/* Nobody may sleep while others wait for their turn. */
+	block(0)->signalled = 0;
+	a->alone = 0;
+	CHECK(!deal_with(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!made && fcntl(pair[0], F_GETFD) >= 0, "closed");
+	a->alone = 1;
+	CHECK(deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, &ret) && ret == -EINVAL, "%ld", ret);
+	CHECK(deal_with(a, SYS_close, (u64)pair[0], 0, 0, &ret) && !ret, "%ld", ret);
+	CHECK(!made && fcntl(pair[0], F_GETFD) < 0, "still there");
+	/* What is known of a descriptor saves the signals' masks. */
+	block(0)->signalled = 1;
+	file_system = 0xef53;
+	CHECK(deal_with(a, SYS_read, THE_FD, (u64)pair, 4, NULL) && made == 1, "%d", made);
+	CHECK(deal_with(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 2, "%d", made);
+	CHECK(deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	CHECK(!deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	file_system = 0x65735546;
+	CHECK(!deal_with(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+}
+
+/* What native.c does about a fault in a copy. */
+static void fault(int sig, siginfo_t *info, void *context)
+{
+	greg_t *ip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+
+	(void)sig;
+	(void)info;
+	if ((u64)*ip != (u64)vhost_copy_at)
+		_exit(3);
+	*ip = (greg_t)vhost_copy_out;
+}
+
+/* A call may have read what it cannot write: it fails, but for the limit of its time. */
+void test_agent_constants(void)
+{
+	struct sigaction act = { .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
+	u64 *constant = mmap(NULL, MV_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct agent *lead, *follow;
+	i64 ret[2];
+	u64 mask = blocked_signals() & ~signal_bit(SIGSEGV);
+	u32 time, i;
+
+	CHECK(constant != MAP_FAILED && !sigaction(SIGSEGV, &act, NULL), "%m");
+	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8), "%m");
+	follow = prepare(1);
+	lead = prepare(0);
+	follow->follows = 1;
+	lead->ring = follow->ring = (u64)base;
+	ring_attach_writer(&lead->r, base);
+	ring_attach_reader(&follow->r, base, 0);
+	for (time = 0; time < 2; time++) {
+		table[TIMED_CALL] = (struct hot_call){
+			.flags = MV_HOT_CALL | MV_HOT_POINTED,
+			.time = (u8)(2 * time),
+			.arg = { { 0 }, { 0 }, { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN | MV_HOT_OUT, .unit = 16 } },
+		};
+		answer = 3;
+		CHECK(deal_with(lead, TIMED_CALL, 0, 0, (u64)constant, &ret[0]), "differs %u", lead->differs);
+		CHECK(deal_with(follow, TIMED_CALL, 0, 0, (u64)constant, &ret[1]), "differs %u", follow->differs);
+		for (i = 0; i < 2; i++)
+			CHECK(ret[i] == (time ? 3 : -EFAULT), "variant %u: %ld", i, ret[i]);
+	}
+}
+
+/* What there is no room for to be copied is the monitor's. */
+void test_agent_much(void)
+{
+	static struct pollfd p[MV_LARGE_SIZE / sizeof(struct pollfd) + 1];
+	const u64 most = MV_LARGE_SIZE / sizeof(p[0]);
+	struct agent *a = prepare(0);
+	u64 n;
+
+	table[SYS_poll] = (struct hot_call){
+		.flags = MV_HOT_CALL,
+		.arg = { { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN | MV_HOT_OUT, .length = MV_SIZE_UINT, .count = 1, .unit = sizeof(p[0]),
+			   .flags = MV_HOT_DESCRIPTORS, .piece = { { 0, 6 } } },
+			 { .kind = MV_HOT_LONG } },
+	};
+	for (n = most - 1; n <= most + 1; n++) {
+		p[n - 1].fd = 999;
+		CHECK(deal_with(a, SYS_poll, (u64)p, n, 0, NULL) == (n <= most), "%lu", n);
+		p[n - 1].fd = 1000;
+		CHECK(!deal_with(a, SYS_poll, (u64)p, n, 0, NULL), "%lu", n);
+		p[n - 1].fd = -1;
+	}
+	CHECK(made == 2, "%d", made);
+}
