@@ -7,6 +7,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // lease is what a thread's agents have.
@@ -140,15 +141,45 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	return true
 }
 
+// ambiguous reports whether ev, a call of the leader's, gives the kernel a word that looks like
+// an address and may be a number. Agents get it back from the kernel and have to know which it
+// is, which the followers' calls tell.
+func (e *Engine) ambiguous(ev *record) bool {
+	if e.agents == nil || e.followers == 0 || ev.call.Handler != sysabi.HandlerEpollCtl {
+		return false
+	}
+	rec, err := event.Decode(ev.request)
+	return err == nil && slices.ContainsFunc(rec.Fields, func(f event.Field) bool {
+		return f.Kind == sysabi.Word && f.Flags&event.Relative != 0
+	})
+}
+
 // revoke takes back the leases of threads of d because others want to run.
 func (e *Engine) revoke(d *domain) {
 	if e.agents == nil {
 		return
 	}
 	for _, th := range d.sides[frontend.Leader].runners {
-		if s := &th.sides[frontend.Leader]; th.lease.last == s.interval && s.stop == running && s.inCall == nil {
-			e.act(frontend.Action{Op: frontend.OpRevoke, Task: s.task})
+		e.revokeFrom(th)
+	}
+}
+
+// revokeAll takes back all leases, because agents do not know of what has happened.
+func (e *Engine) revokeAll() {
+	if e.agents == nil {
+		return
+	}
+	for t, th := range e.tasks {
+		if t.Variant == frontend.Leader {
+			e.revokeFrom(th)
 		}
+	}
+}
+
+// revokeFrom takes back the lease of th, if it has one.
+func (e *Engine) revokeFrom(th *thread) {
+	if s := &th.sides[frontend.Leader]; th.lease.last == s.interval && s.stop == running && s.inCall == nil {
+		e.act(frontend.Action{Op: frontend.OpRevoke, Task: s.task})
 	}
 }
 

@@ -234,6 +234,10 @@ func (e *Engine) sameWord(v int, a, b *event.Field) bool {
 	if x != y {
 		return false
 	}
+	if len(e.rawWords) == 0 {
+		// Agents do not know of it, and would take it for an address.
+		e.revokeAll()
+	}
 	if len(e.rawWords) < maxRemembered {
 		e.rawWords[x] = true
 	}

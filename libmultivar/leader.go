@@ -84,7 +84,7 @@ func (e *Engine) leaderCall(th *thread) {
 	e.lengths(th, ev)
 	e.describe(th, ev)
 	e.stayInTurn(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
+	ev.wait = ev.wait || e.changesMapped(th, ev) || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)

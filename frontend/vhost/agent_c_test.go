@@ -182,6 +182,13 @@ func (w *twin) parts(v int, out bool) (list []part, ok bool) {
 			return nil, false
 		}
 		n := w.size(v, k)
+		if v == 0 && !out && a.Words {
+			for i := w.call.Word; i+8 <= n; i += a.Size {
+				if x := binary.LittleEndian.Uint64(w.mem(v, at+i, 8)); x >= leadMemory && x < leadMemory+caseSize {
+					return nil, false
+				}
+			}
+		}
 		if a.Descriptors && n > 0 {
 			if n%a.Size != 0 {
 				return nil, false
@@ -258,9 +265,6 @@ func (w *twin) sameBytes(a *frontend.AgentArg, theirs, own []byte) bool {
 		n := min(a.Size, len(own))
 		x, y := slices.Clone(theirs[:n]), own[:n]
 		theirs, own = theirs[n:], own[n:]
-		if a.Words && n == a.Size {
-			word(x[w.call.Word:])
-		}
 		if a.Descriptors && n >= 4 && x[3] >= 0x80 && y[3] >= 0x80 {
 			if !bytes.Equal(x[:4], y[:4]) {
 				return false

@@ -156,6 +156,24 @@ static void modes(void)
 	ok("errors");
 }
 
+/* As libev has it: a number and a count above it, which looks like an address now and then. */
+static void counted(void)
+{
+	int ep = epoll_create1(0), p[2];
+	CHECK(pipe(p) == 0 && write(p[1], "x", 1) == 1);
+	add(ep, p[0], EPOLLIN, (epoll_data_t){.u64 = 0});
+	for (uint64_t count = 1; count < 0x8000; count += 61) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.u64 = count << 32 | (uint32_t)p[0]}, got;
+		CHECK(epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &ev) == 0);
+		CHECK(epoll_wait(ep, &got, 1, 0) == 1 && got.data.u64 == ev.data.u64);
+	}
+	static char mark;
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &mark}, got;
+	CHECK(epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &ev) == 0);
+	CHECK(epoll_wait(ep, &got, 1, 0) == 1 && got.data.ptr == &mark);
+	ok("counted");
+}
+
 static void forked(void)
 {
 	int ep = epoll_create1(0), p[2];
@@ -188,6 +206,7 @@ int main(int argc, char **argv)
 	data_kinds();
 	changes();
 	modes();
+	counted();
 	forked();
 	return 0;
 }

@@ -161,9 +161,27 @@ static int programs(const struct agent *a, const struct hot_arg *x, const u8 *at
 	return 1;
 }
 
-/* What the call reads of a buffer. */
-static int read_buffer(struct agent *a, const struct hot_arg *x, u32 i, const u64 *arg, u64 *given)
+/* Whether a word in a copy of an array of records looks like an address in the leader's slot. It
+ * may be a plain number: the monitor finds out which, and remembers it for when the kernel gives
+ * it back. */
+static int ambiguous(const struct agent *a, const struct hot_arg *x, u32 word, const u8 *at, u64 size)
 {
+	u64 i, v;
+
+	if (a->follows || !a->ring || !(x->flags & MV_HOT_WORDS) || !x->unit)
+		return 0;
+	for (i = word; i + sizeof(v) <= size; i += x->unit) {
+		v = ((const struct any *)(at + i))->value;
+		if (v >= a->slot && v < a->slot_end)
+			return 1;
+	}
+	return 0;
+}
+
+/* What the call reads of a buffer. */
+static int read_buffer(struct agent *a, const struct hot_call *h, u32 i, const u64 *arg, u64 *given)
+{
+	const struct hot_arg *x = &h->arg[i];
 	u64 size = length(x, arg);
 
 	/* A set of descriptors that has none of the variant host's. */
@@ -174,6 +192,8 @@ static int read_buffer(struct agent *a, const struct hot_arg *x, u32 i, const u6
 	if (!(x->flags & MV_HOT_BULK)) {
 		given[i] = hold(a, arg[i], size);
 		if (!given[i] || (x->flags & MV_HOT_DESCRIPTORS && !programs(a, x, (const u8 *)given[i], size)))
+			return 0;
+		if (ambiguous(a, x, h->word, (const u8 *)given[i], size))
 			return 0;
 	}
 	return add(&a->in, i, given[i], arg[i], size);
@@ -205,7 +225,7 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 				given[i] = (u64)a->vector;
 			if (x->dir & MV_HOT_IN && !add_vector(a, g, i))
 				return 0;
-		} else if (x->kind == MV_HOT_BUFFER && x->dir & MV_HOT_IN && !read_buffer(a, x, i, arg, given)) {
+		} else if (x->kind == MV_HOT_BUFFER && x->dir & MV_HOT_IN && !read_buffer(a, h, i, arg, given)) {
 			return 0;
 		}
 	}
@@ -337,20 +357,18 @@ static int has_words(const struct hot_call *h, const struct hot_arg *x)
 
 /* Compares records by their members. Both of what is compared are copies, so nobody changes
  * them meanwhile. */
-static int same_records(struct agent *a, const struct hot_call *h, const struct hot_arg *x, const struct range *r)
+static int same_records(struct agent *a, const struct hot_arg *x, const struct range *r)
 {
 	u8 theirs[MV_HOT_RECORD], own[MV_HOT_RECORD];
 	u64 at, n, k;
 	u32 i;
 
-	if (!x->unit || x->unit > MV_HOT_RECORD || (x->flags & MV_HOT_WORDS && !has_words(h, x)))
+	if (!x->unit || x->unit > MV_HOT_RECORD)
 		return 0;
 	for (at = 0; at < r->size; at += n) {
 		n = r->size - at < x->unit ? r->size - at : x->unit;
 		if (ring_take(&a->r, theirs, n) || vhost_copy(own, (void *)(r->at + at), n))
 			return 0;
-		if (x->flags & MV_HOT_WORDS && n == x->unit)
-			translate(a, h, theirs);
 		/* The first member is a descriptor. Of none nothing else counts. */
 		if (x->flags & MV_HOT_DESCRIPTORS && n >= 4 && own[3] >> 7 && theirs[3] >> 7) {
 			for (k = 0; k < 4; k++)
@@ -459,7 +477,7 @@ int agent_compare(struct agent *a, const struct hot_call *h)
 		const struct range *r = &g->of[i];
 		const struct hot_arg *x = &h->arg[r->arg % 6];
 
-		if (x->piece[0].size ? !same_records(a, h, x, r) : !move(&a->r, r->at, r->size, 0))
+		if (x->piece[0].size ? !same_records(a, x, r) : !move(&a->r, r->at, r->size, 0))
 			return 0;
 	}
 	return 1;
