@@ -78,8 +78,10 @@ type side struct {
 	interval uint64
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
-	// computes is from when on its processor time counts towards a halt.
+	// computes is from when on its processor time counts towards a halt; halted is the tick
+	// at which it was last asked to stop because its process ends.
 	computes watch
+	halted   time.Duration
 	// domain is the one that the task is of now, moves are those that it is about to
 	// make.
 	domain *domain
