@@ -3,11 +3,13 @@ package libmultivar_test
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -108,6 +110,88 @@ func TestMutexOfTheKilled(t *testing.T) {
 		}
 	})
 	if found == 0 {
+		t.Error("nobody waited")
+	}
+}
+
+// clocked notes when a monitor's last tick was.
+type clocked struct {
+	frontend.Monitor
+	last *time.Duration
+}
+
+func (c clocked) OnTimer(now time.Duration) []frontend.Action {
+	*c.last = now
+	return c.Monitor.OnTimer(now)
+}
+
+// A thread of a process that lives on leaves a robust mutex to another process. That has it at
+// once, and not when nobody waits any more for the end of the whole process.
+func TestMutexOfThread(t *testing.T) {
+	owns := []fakefe.Step{
+		fakefe.Call(nr("gettid")).As("owner"),
+		fakefe.Do(func(f *fakefe.Frame) {
+			le, list, mem := binary.LittleEndian, f.Alloc(24), f.Var("mem")
+			f.Set("list", list)
+			f.Write(list, le.AppendUint64(le.AppendUint64(nil, mem), mutexWord))
+			f.Write(mem, le.AppendUint64(nil, list))
+			f.Write(mem+mutexWord, le.AppendUint32(nil, uint32(f.Var("owner")|futexWaitersBit)))
+		}),
+		fakefe.Call(nr("set_robust_list"), fakefe.Var("list"), num(24)),
+	}
+	var waits []fakefe.Step
+	for range 4 {
+		owns = append(owns, fakefe.Call(nr("sched_yield")))
+		waits = append(waits,
+			fakefe.Do(func(f *fakefe.Frame) {
+				f.Set("word", uint64(binary.LittleEndian.Uint32(f.Read(f.Var("mem")+mutexWord, 4))))
+			}),
+			fakefe.Call(nr("futex"), fakefe.Plus(fakefe.Var("mem"), mutexWord), num(0), fakefe.Var("word"), num(0)),
+			fakefe.Call(nr("lseek"), num(1), fakefe.Var("word"), num(0)))
+	}
+	prog := &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
+		fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(0x21), num(-1), num(0)).As("mem"),
+		fakefe.Fork(append(waits, fakefe.Exit(0))...).As("child"),
+		fakefe.Thread(owns...),
+		fakefe.Call(nr("wait4"), fakefe.Var("child"), num(0), num(0), num(0)),
+		fakefe.Exit(0),
+	}}
+	slept := 0
+	for seed := range uint64(100) {
+		var engine *libmultivar.Engine
+		var last time.Duration
+		fe := fakefe.New(fakefe.Config{
+			Programs: []*fakefe.Program{prog}, Choose: fakefe.Random(seed),
+			Capabilities: &frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Twins: true},
+			Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+				if c.Nr != nr("futex") {
+					return 0, true
+				}
+				word := binary.LittleEndian.Uint32(c.Read(c.Args[0], 4))
+				if word == uint32(c.Args[2]) && word&^(futexWaitersBit|futexDiedBit) != 0 {
+					slept++
+					return 0, false
+				}
+				return 0, true
+			}),
+		})
+		_, err := fe.Run(t.Context(), frontend.Spec{Programs: []string{prog.Path}, Args: []string{"prog"}, Variants: 3},
+			func(h frontend.Host, c frontend.Capabilities) (frontend.Monitor, error) {
+				e, err := libmultivar.New(libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, h, c)
+				engine = e
+				return clocked{e, &last}, err
+			})
+		s := session{engine: engine, record: fe.Record(), err: err}
+		s.ok(t)
+		if d := engine.Divergence(); d != nil {
+			t.Fatalf("seed %d: divergence %v", seed, d)
+		}
+		s.followed(t)
+		if last >= time.Second {
+			t.Errorf("seed %d: nobody went on for %v", seed, last)
+		}
+	}
+	if slept == 0 {
 		t.Error("nobody waited")
 	}
 }

@@ -169,10 +169,8 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// victim is a process whose end it waits for: one that it has killed, or, when presumed
-	// is not 0, one that seems to be dying, which it waits for until then.
-	victim   *process
-	presumed time.Duration
+	// victim is whose end it waits for, nil for nobody's.
+	victim *victim
 	// bequests are the futexes that the leader's thread left to others when it died.
 	bequests []bequest
 	// area is the memory of the leader's thread for output that comes late, nil when it has
