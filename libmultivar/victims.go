@@ -59,13 +59,15 @@ func (e *Engine) prepareKill(th *thread, ev *record) {
 	}
 }
 
-// holdsFire puts the leader's call ev off, which kills a member of its own domain, while
-// another one has its turn: that would see what the victim leaves in the middle of what it
-// does. Nobody else gets a turn before the call is made.
+// holdsFire puts the leader's call ev off, which kills a member of its own domain or executes
+// a program, while another one has its turn: that would see what the victim, or the caller,
+// leaves in the middle of what it does. Nobody else gets a turn before the call is made.
 func (e *Engine) holdsFire(th *thread, ev *record) bool {
 	d := th.sides[frontend.Leader].domain
 	s := &d.sides[frontend.Leader]
-	if ev.victim == nil || len(s.runners) == 0 || !ev.victim.sharesWith(th) {
+	leaves := ev.victim != nil && ev.victim.sharesWith(th) ||
+		ev.exec != nil && e.followers > 0 && e.sharesDomain(th) && e.leavesByExec(th.proc, frontend.Leader)
+	if !leaves || len(s.runners) == 0 {
 		s.strikes = slices.DeleteFunc(s.strikes, func(o *record) bool { return o == ev })
 		return false
 	}
