@@ -238,6 +238,9 @@ func (e *Engine) give(d *domain, v int) {
 		i = s.repeat(d, v)
 	}
 	if i < 0 {
+		if v != frontend.Leader {
+			e.executes(d, v)
+		}
 		return
 	}
 	t := s.ready[i]

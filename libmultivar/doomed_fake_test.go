@@ -2,6 +2,7 @@ package libmultivar_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
@@ -77,4 +78,66 @@ func TestOneEventFillsRoom(t *testing.T) {
 		}),
 	}, newTableKernel(1))
 	s.agreed(t)
+}
+
+// A process of several threads that is killed from outside ends in all variants although
+// threads of it compute that have robust mutexes. Each of these is stopped once for that, or
+// again when the process could not end yet.
+func TestComputingThreadsAreKilled(t *testing.T) {
+	const variants = 3
+	thread := func(computes bool) []fakefe.Step {
+		last := fakefe.Call(nr("pause"))
+		if computes {
+			last = fakefe.Spin()
+		}
+		return []fakefe.Step{
+			fakefe.Call(nr("set_robust_list"), fakefe.Words(num(0), num(0), num(0)), num(24)),
+			fakefe.Call(nr("getppid")), last,
+		}
+	}
+	for _, mode := range []libmultivar.ThreadMode{libmultivar.ThreadsSerial, libmultivar.ThreadsParallel} {
+		for threads := 1; threads <= 3; threads++ {
+			for _, mainComputes := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v/%d/%v", mode, threads, mainComputes), func(t *testing.T) {
+					for seed := range uint64(40) {
+						prog := &fakefe.Program{Path: "/bin/prog"}
+						for range threads {
+							prog.Steps = append(prog.Steps, fakefe.Thread(thread(true)...))
+						}
+						prog.Steps = append(prog.Steps, thread(mainComputes)...)
+						stops, most := 0, 4*(threads+1)*(variants-1)
+						s := scriptedWith(t, libmultivar.Config{Variants: variants, Threads: mode, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+							Programs: []*fakefe.Program{prog}, Choose: fakefe.Random(seed),
+							Injections: []fakefe.Injection{{Process: "0", Signal: sigKill, After: 20 + 10*int(seed)}},
+							Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+								return 0, c.Nr != nr("pause")
+							}),
+						}, nil, func(h frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
+							return h, c
+						}, func(actions []frontend.Action) []frontend.Action {
+							for _, a := range actions {
+								if a.Op == frontend.OpStop && a.Task.Variant != frontend.Leader {
+									stops++
+								}
+							}
+							if stops > most {
+								return []frontend.Action{{Op: frontend.OpEnd}}
+							}
+							return actions
+						})
+						if stops > most {
+							t.Fatalf("seed %d: more than %d stops of followers", seed, most)
+						}
+						s.ok(t)
+						if d := s.engine.Divergence(); d != nil {
+							t.Fatalf("seed %d: divergence %v", seed, d)
+						}
+						if got := s.record.Status[frontend.Leader]["0"].Signal; got != sigKill {
+							t.Fatalf("seed %d: the leader ended by signal %d", seed, got)
+						}
+					}
+				})
+			}
+		}
+	}
 }

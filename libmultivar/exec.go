@@ -19,6 +19,8 @@ type execState struct {
 	program string
 	// vectors are the positions of argv and envp.
 	argv, envp int
+	// left is the domain in which the thread was before, nil when it was alone.
+	left *domain
 }
 
 func (x *execState) args(own *frontend.Call) [6]uint64 {
@@ -140,7 +142,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 		ev.file, ev.hasFile = f, true
 	}
 	e.bind(ev, p)
-	e.part(th)
+	x.left = e.part(th)
 	e.avenge(p)
 	e.complete(ev)
 	e.goOn(th, frontend.Action{Op: frontend.OpPlace, Task: s.task, Place: place})

@@ -322,6 +322,9 @@ func (e *Engine) followerGo(th *thread, v int) {
 			e.letGo(th, a)
 		}
 	case followExec:
+		if !e.leaveByExec(th, v, ev) {
+			return
+		}
 		e.enter(th, ev, frontend.Action{Op: frontend.OpExec, Task: s.task, Args: ev.exec.args(own), File: ev.file})
 	default:
 		a := frontend.Action{Op: frontend.OpRun, Task: s.task, Nr: own.Nr, Args: own.Args, Exit: true}

@@ -195,9 +195,7 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 		e.leaderStop(th)
 	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {
 		e.followerArrives(th, t.Variant)
-	} else if ev != nil && ev.kind == event.Killed && s.met == ev && e.endStanding(th, t.Variant) {
-		// That was what it had to stand for.
-	} else {
+	} else if !th.stands(t.Variant) {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
 	}
 	return e.take()

@@ -196,40 +196,15 @@ func (e *Engine) endDoomed() {
 	}
 }
 
-// endTwins kills follower v of p once all its threads have done what the leader's had
-// done: killing is not for a single thread. One that stands somewhere does for all of
-// them; it may stand where it waits for a turn that the leader's has not lived to have.
+// endTwins kills follower v of p if that is possible now, or has its threads come to a stop
+// for it. When it is not, those that have stopped already go on.
 func (e *Engine) endTwins(p *process, v int) {
-	var at, behind *thread
-	for _, th := range p.threads {
-		s := &th.sides[v]
-		if s.stop == dead || s.stop == unborn || s.exits {
-			continue
-		}
-		ev := th.event(v)
-		if ev == nil || ev.kind != event.Killed || !ev.done {
-			behind = th
-			continue
-		}
-		if (s.met == ev && s.inCall == nil || s.stop == ready) && (at == nil || th.id < at.id) {
-			at = th
-		}
-	}
-	switch {
-	case behind != nil && (!e.parallel() || !e.stuck(p, nil, v)):
+	at := e.endsAt(p, v)
+	if e.ended {
 		return
-	case behind != nil:
-		for _, th := range p.threads {
-			if s := &th.sides[v]; s.stop != dead && s.stop != unborn && e.unseen(th, v) {
-				return
-			}
-		}
-		e.notice("loose", looseNotice)
-		if at == nil {
-			at = behind
-		}
 	}
-	if at == nil || !e.mayEnd(p, at, v) {
+	if at == nil {
+		e.disperse(p, v)
 		return
 	}
 	if e.makeStand(p, v) {
@@ -254,24 +229,80 @@ func (e *Engine) endTwins(p *process, v int) {
 	e.pumpAll(at, v)
 }
 
+// endsAt returns the thread of follower v of p with which that can end now: once all its
+// threads have done what the leader's had done, because killing is not for a single thread.
+// One that stands somewhere does for all of them; it may stand where it waits for a turn that
+// the leader's has not lived to have. It is nil when there is none.
+func (e *Engine) endsAt(p *process, v int) (at *thread) {
+	var behind *thread
+	for _, th := range p.threads {
+		s := &th.sides[v]
+		if s.stop == dead || s.stop == unborn || s.exits {
+			continue
+		}
+		ev := th.event(v)
+		if ev == nil || ev.kind != event.Killed || !ev.done {
+			behind = th
+			continue
+		}
+		if (s.met == ev && s.inCall == nil || s.stop == ready) && (at == nil || th.id < at.id) {
+			at = th
+		}
+	}
+	switch {
+	case behind != nil && (!e.parallel() || !e.stuck(p, nil, v)):
+		return nil
+	case behind != nil:
+		for _, th := range p.threads {
+			if s := &th.sides[v]; s.stop != dead && s.stop != unborn && e.unseen(th, v) {
+				return nil
+			}
+		}
+		e.notice("loose", looseNotice)
+		if at == nil {
+			at = behind
+		}
+	}
+	if at == nil || !e.mayEnd(p, at, v) {
+		return nil
+	}
+	return at
+}
+
 // makeStand has those of follower v's threads of p stop that compute and may own mutexes,
 // and reports whether there are such: what they have in memory is looked at before the end.
+// Each is asked once at a tick, or behind it: who does not stop then is asked again.
 func (e *Engine) makeStand(p *process, v int) (compute bool) {
 	for _, th := range p.threads {
-		if s := &th.sides[v]; s.stop == running && s.inCall == nil && !s.exits && s.robust != 0 {
+		s := &th.sides[v]
+		if s.stop != running || s.inCall != nil || s.exits || s.robust == 0 {
+			continue
+		}
+		compute = true
+		if s.halted != e.now {
+			s.halted = e.now
 			e.halt(s)
-			compute = true
 		}
 	}
 	return compute
 }
 
-// endStanding ends follower v of th, which has been stopped for that. It is false when its
-// process cannot end now: it goes on then.
-func (e *Engine) endStanding(th *thread, v int) bool {
-	e.endTwins(th.proc, v)
+// stands reports whether follower v of th has stopped where it computes so that its process
+// can end, which was killed in the leader.
+func (th *thread) stands(v int) bool {
 	s := &th.sides[v]
-	return s.exits || s.stop != atStop
+	ev := th.event(v)
+	return s.stop == atStop && !s.exits && ev != nil && ev.kind == event.Killed && ev.done && !ev.anywhere
+}
+
+// disperse lets those of follower v's threads of p go on that stand. How long they have
+// computed counts further.
+func (e *Engine) disperse(p *process, v int) {
+	for _, th := range p.threads {
+		if th.stands(v) {
+			e.letGoUnseen(th, frontend.Action{Op: frontend.OpResume, Task: th.sides[v].task})
+		}
+	}
 }
 
 // mayEnd reports whether it is the place of p's end in the turns of those with whom it

@@ -78,8 +78,10 @@ type side struct {
 	interval uint64
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
-	// computes is from when on its processor time counts towards a halt.
+	// computes is from when on its processor time counts towards a halt; halted is the tick
+	// at which it was last asked to stop because its process ends.
 	computes watch
+	halted   time.Duration
 	// domain is the one that the task is of now, moves are those that it is about to
 	// make.
 	domain *domain
@@ -167,10 +169,8 @@ type thread struct {
 	chainIP uint64
 	// pending are signals that arrived at the leader and wait for its next call.
 	pending []*frontend.Signal
-	// victim is a process whose end it waits for: one that it has killed, or, when presumed
-	// is not 0, one that seems to be dying, which it waits for until then.
-	victim   *process
-	presumed time.Duration
+	// victim is whose end it waits for, nil for nobody's.
+	victim *victim
 	// bequests are the futexes that the leader's thread left to others when it died.
 	bequests []bequest
 	// area is the memory of the leader's thread for output that comes late, nil when it has

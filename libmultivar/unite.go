@@ -123,17 +123,19 @@ func (e *Engine) outlive(d *domain, th *thread) {
 	}
 }
 
-// part gives th, which has executed a program, a domain of its own. What it has to do
-// with the old one ends at the same place in all variants.
-func (e *Engine) part(th *thread) {
+// part gives th, which has executed a program, a domain of its own, and returns the old one,
+// nil when it was alone there. What it has to do with that ends at the same place in all
+// variants.
+func (e *Engine) part(th *thread) *domain {
 	old := th.sides[frontend.Leader].domain
 	if old.sides[frontend.Leader].live <= 1 {
-		return
+		return nil
 	}
 	old.drop(th, frontend.Leader)
 	e.noteEnd(th, old, frontend.Leader)
 	e.move(newDomain(e.cfg.Variants), th)
 	e.pump(old, frontend.Leader)
+	return old
 }
 
 // move makes d the domain of the threads: the leader's at once, a follower's from the turn

@@ -20,35 +20,61 @@ import (
 // program may have marked the futex itself.
 const dyingLimit = time.Second
 
+// victim is whose end a thread of the leader's waits for.
+type victim struct {
+	process *process
+	// owner is, of one that only seems to be dying, the thread whose mutex is marked, and
+	// until says when that was an error. One that was killed has none.
+	owner *thread
+	until time.Duration
+}
+
+// gone reports whether nothing is to come any more of what the victim leaves to th. A thread
+// that makes its own end leaves its process behind; one that does not ends with all of it.
+func (k *victim) gone(th *thread) bool {
+	if k.owner != nil {
+		if s := &k.owner.sides[frontend.Leader]; s.ended && s.deadly != nil && !s.deadly.wholeProcess {
+			return true
+		}
+	}
+	return !k.process.sharesWith(th)
+}
+
 // prepareKill notes whose end the caller has to wait for.
 func (e *Engine) prepareKill(th *thread, ev *record) {
-	number, target := ev.raw.Args[1], ev.raw.Args[0]
+	number, pid := ev.raw.Args[1], ev.raw.Args[0]
 	if ev.name == "tgkill" || ev.name == "rt_tgsigqueueinfo" {
 		number = ev.raw.Args[2]
 	}
-	victim := e.processOf(int(int32(target)))
-	if uint32(number) != sigKILL || ev.name == "pidfd_send_signal" || victim == nil || victim == th.proc || e.followers == 0 {
+	target := e.processOf(int(int32(pid)))
+	if uint32(number) != sigKILL || ev.name == "pidfd_send_signal" || target == nil || target == th.proc || e.followers == 0 {
 		return
 	}
-	ev.victim = victim
+	ev.victim = target
 	ev.after = func(ret int64) int64 {
-		if ret == 0 && victim.sharesWith(th) {
-			th.victim, th.presumed = victim, 0
+		if ret == 0 && target.sharesWith(th) {
+			th.victim = &victim{process: target}
 		}
 		return ret
 	}
 }
 
-// holdsFire puts the leader's call ev off, which kills a member of its own domain, while
-// another one has its turn: that would see what the victim leaves in the middle of what it
-// does. Nobody else gets a turn before the call is made.
+// holdsFire puts the leader's call ev off, which kills a member of its own domain or executes
+// a program, while another one has its turn: that would see what the victim, or the caller,
+// leaves in the middle of what it does. Nobody else gets a turn before the call is made.
 func (e *Engine) holdsFire(th *thread, ev *record) bool {
 	d := th.sides[frontend.Leader].domain
 	s := &d.sides[frontend.Leader]
-	if ev.victim == nil || len(s.runners) == 0 || !ev.victim.sharesWith(th) {
+	leaves := ev.victim != nil && ev.victim.sharesWith(th) ||
+		ev.exec != nil && e.followers > 0 && e.sharesDomain(th) && e.leavesByExec(th.proc, frontend.Leader)
+	if !leaves || len(s.runners) == 0 {
+		s.strikes = slices.DeleteFunc(s.strikes, func(o *record) bool { return o == ev })
 		return false
 	}
-	s.strikes = append(s.strikes, ev)
+	if !slices.Contains(s.strikes, ev) {
+		// Each follower that comes to it asks again.
+		s.strikes = append(s.strikes, ev)
+	}
 	e.hurry(d)
 	return true
 }
@@ -101,21 +127,22 @@ func (e *Engine) noteDying(th *thread, ev *record) {
 		return
 	}
 	if owner := e.living(int(value & futexOwner)); owner != nil && owner.proc != th.proc && owner.proc.sharesWith(th) {
-		th.victim, th.presumed = owner.proc, e.now+dyingLimit
+		th.victim = &victim{process: owner.proc, owner: owner, until: e.now + dyingLimit}
 	}
 }
 
 // outlived lets the leader's th go on when the end of what was taken for dead does not come.
 func (e *Engine) outlived(th *thread) {
-	if p := th.victim; p != nil && th.presumed != 0 && e.now >= th.presumed {
-		th.presumed = 0
-		for _, t := range slices.Clone(p.avengers) {
-			if t.thread == th {
-				th.victim = nil
-				p.spare(th)
-				e.goOn(th, t.action)
-			}
-		}
+	k := th.victim
+	if k == nil || k.owner == nil || e.now < k.until {
+		return
+	}
+	th.victim = nil
+	p := k.process
+	if i := slices.IndexFunc(p.avengers, func(t turn) bool { return t.thread == th }); i >= 0 {
+		a := p.avengers[i].action
+		p.spare(th)
+		e.goOn(th, a)
 	}
 }
 
@@ -127,33 +154,33 @@ func (p *process) spare(th *thread) {
 // awaitVictim keeps the action with which the leader's th goes on until its victim is gone,
 // and the turn for as long.
 func (e *Engine) awaitVictim(th *thread, a frontend.Action) bool {
-	victim := th.victim
-	if victim == nil || a.Task.Variant != frontend.Leader {
+	k := th.victim
+	if k == nil || a.Task.Variant != frontend.Leader {
 		return false
 	}
-	if !victim.sharesWith(th) {
+	if k.gone(th) {
 		th.victim = nil
 		return false
 	}
 	s := &th.sides[frontend.Leader]
 	s.stop = ready
-	victim.avengers = append(victim.avengers, turn{th, a})
+	k.process.avengers = append(k.process.avengers, turn{th, a})
 	d := &s.domain.sides[frontend.Leader]
 	d.runners = append(d.runners, th)
 	return true
 }
 
-// avenge lets those go on that have waited for the end of p, if it is gone in the leader.
+// avenge lets those go on that have waited for the end of p, or of a thread of it, if that is
+// gone in the leader.
 func (e *Engine) avenge(p *process) {
-	if len(p.avengers) == 0 {
-		return
-	}
 	for _, t := range slices.Clone(p.avengers) {
-		if t.thread.sides[frontend.Leader].ended || !p.sharesWith(t.thread) {
-			p.spare(t.thread)
-			if !t.thread.sides[frontend.Leader].ended {
-				e.goOn(t.thread, t.action)
-			}
+		th := t.thread
+		switch ended := th.sides[frontend.Leader].ended; {
+		case ended:
+			p.spare(th)
+		case th.victim == nil || th.victim.gone(th):
+			p.spare(th)
+			e.goOn(th, t.action)
 		}
 	}
 }

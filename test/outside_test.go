@@ -45,6 +45,39 @@ func TestKilledProcess(t *testing.T) {
 	}
 }
 
+// TestKilledThreads kills a process of the leader's of which threads compute. It ends in all
+// variants, although nothing in followers comes to a call any more.
+func TestKilledThreads(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		args  []string
+		flags []string
+	}{
+		{name: "one", args: []string{"1"}},
+		{name: "three", args: []string{"3"}},
+		{name: "all", args: []string{"2", "all"}},
+		{name: "parallel", args: []string{"3"}, flags: []string{"--threads", "parallel"}},
+	} {
+		for _, n := range []int{2, 3} {
+			t.Run(fmt.Sprintf("%s/N=%d", tc.name, n), func(t *testing.T) {
+				args := append([]string{program(t, "thread_busy", dynamic)}, tc.args...)
+				p := start(t, Run{N: n, Flags: tc.flags, Args: args})
+				var leader int
+				if _, err := fmt.Sscan(p.waitForLine(t, "ready "), &leader); err != nil {
+					t.Fatal(err)
+				}
+				if err := syscall.Kill(leader, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				got := p.wait(t)
+				if want := fmt.Sprintf("ready %d\n", leader); got.Signal != syscall.SIGKILL || got.Stdout != want || got.Stderr != "" {
+					t.Errorf("%s", got)
+				}
+			})
+		}
+	}
+}
+
 // TestKilledFollower kills a process of a follower from outside, which ends alone then:
 // its first process, which computes or waits, or a child of that.
 func TestKilledFollower(t *testing.T) {

@@ -113,8 +113,11 @@ func (s *session) execProgram(t *task, prog *Program, argv, envp uint64) int64 {
 	for _, o := range p.tasks {
 		if o != t && o.alive() {
 			o.state, o.status = dying, frontend.Status{}
+			o.bequeath()
 		}
 	}
+	t.bequeath()
+	t.robust = 0
 	disp := new([65]action)
 	for i := range p.disp {
 		if p.disp[i].handler == 1 {
