@@ -79,7 +79,7 @@ test-inproc-short: deps-test build ## run what is the in-process front-end's own
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
 		-run '^Test(Seal|SealLetsPass|Scribble|SwitchesOfRings|Vsyscall)$$' $(TESTFLAGS) ./test
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
-		-run '^Test(AgentsSpareTheMonitor|Rewritten|RealPrograms|Servers|Negative)$$' $(TESTFLAGS) ./test
+		-run '^Test(AgentsSpareTheMonitor|Rewritten|RealPrograms|Servers|Negative|Ends|Leaves)$$' $(TESTFLAGS) ./test
 
 FAST_FRONTEND ?= inproc
 .PHONY: test-fast

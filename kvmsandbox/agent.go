@@ -39,9 +39,8 @@ type agents struct {
 type lane struct {
 	number uint64
 	ring   *vhost.Ring
-	// useless is true when there was no room for another ring, the leader's address space
-	// is limited, of which the ring would take a part, or the leader has died in the middle of
-	// an interval: leases are not used.
+	// useless is true when there was no room for another ring, or the leader's address space
+	// is limited, of which the ring would take a part: leases are not used.
 	useless bool
 	// left is how many variants have had it and have it no more. One may leave before
 	// another has come.
@@ -104,7 +103,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 			return err
 		}
 	}
-	if t.lane.useless {
+	if t.lane.useless || t.outlived {
 		return nil
 	}
 	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax})
@@ -130,7 +129,7 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 		}
 		s.agents.lanes[l.Lane] = ln
 	}
-	t.lane = ln
+	t.lane, t.outlived = ln, false
 	if ln.useless {
 		return nil
 	}
@@ -320,7 +319,7 @@ func (s *session) disagreed(t *task) bool {
 	case vhost.BrokenRing:
 		if l.leader == nil {
 			// It has died in the middle of something.
-			l.useless = true
+			t.outlived = true
 			t.blk.Agent().Leave()
 			return false
 		}

@@ -103,9 +103,12 @@ type task struct {
 	dirty     bool
 
 	// lane is what its agent shares with those of other variants, nil before it has got a
-	// lease; interval is the number of the present one.
+	// lease; interval is the number of the present one. It is outlived when it goes on behind
+	// all that the leader's has told before it died: it gets no leases any more, which other
+	// followers may have yet to use.
 	lane     *lane
 	interval uint64
+	outlived bool
 
 	call call
 	sig  signals.Thread
