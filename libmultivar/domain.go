@@ -91,6 +91,9 @@ func (e *Engine) leave(th *thread, v int) {
 	if v == frontend.Leader {
 		e.dropChange(th)
 		th.leaveArea()
+		if !th.proc.runs() {
+			e.unmapsAll(th.proc.space)
+		}
 	} else {
 		defer e.moveLane(th.proc.lane, v)
 	}

@@ -190,10 +190,15 @@ func (e *Engine) noteWritable(th *thread, fds *fdTable, fd int) {
 // undeleted returns the name that a file had before it was deleted (proc(5), fd).
 func undeleted(name string) string { return strings.TrimSuffix(name, " (deleted)") }
 
-func (e *Engine) setWritable(t *fdTable, fd int, name string) {
+// noteWritten remembers that the program may have written to a file.
+func (e *Engine) noteWritten(name string) {
 	if len(e.written) < maxRemembered {
-		e.written[undeleted(name)] = true
+		e.written[name] = true
 	}
+}
+
+func (e *Engine) setWritable(t *fdTable, fd int, name string) {
+	e.noteWritten(undeleted(name))
 	if t.writable == nil {
 		t.writable = make(map[int]string)
 	}

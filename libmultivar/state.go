@@ -306,8 +306,9 @@ type record struct {
 	compared []addrspace.Region
 	file     frontend.File
 	hasFile  bool
-	// files, when set, is the file of each variant, owned by a twin.
+	// files, when set, is the file of each variant, owned by twin.
 	files   []frontend.File
+	twin    *twin
 	fileArg int
 
 	// addressText: what was read shows addresses, as text or as binaryText.
@@ -494,6 +495,7 @@ func (e *Engine) release(ev *record) {
 		ev.request, ev.outs = nil, nil
 	}
 	e.vacant(ev)
+	e.releaseTwin(ev)
 	if ev.hasFile {
 		ev.hasFile = false
 		e.hostFailed(e.host.CloseFile(ev.file))
