@@ -146,6 +146,8 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		case !ok:
 			// Not a descriptor: the kernel says so.
 			copied = false
+		default:
+			e.beforeTwin()
 		}
 	}
 	if !fixed {

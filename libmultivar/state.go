@@ -302,6 +302,8 @@ type record struct {
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.
 	partial bool
+	// changes: the call changes a file that is mapped somewhere.
+	changes bool
 	// compared is the shared file memory whose content is part of the request.
 	compared []addrspace.Region
 	file     frontend.File

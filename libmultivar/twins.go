@@ -39,6 +39,12 @@ type twin struct {
 	handle *handle
 }
 
+// Modes of fallocate(2) by which the rest of the file moves (include/uapi/linux/falloc.h).
+const (
+	fallocCollapse = 0x08
+	fallocInsert   = 0x20
+)
+
 // maxCopy is the size of the largest file that gets a twin.
 const maxCopy = 1 << 30
 
@@ -94,6 +100,8 @@ func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.D
 // attachTwin makes ev map the twin of the leader's file, which is up to date up to
 // end bytes afterwards, and returns the file's key.
 func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
+	// There may be new ones since the call began.
+	e.beforeTwin()
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		key = fileKey(info)
 		t, err := e.twinOf(host, key, info.Size)
@@ -150,6 +158,10 @@ func (e *Engine) share(t *twin, ev *record, th *thread) {
 // noteMapped remembers that a file is mapped somewhere. When they are too many to
 // remember, all files count as mapped.
 func (e *Engine) noteMapped(name string) {
+	if e.mapped[name] {
+		return
+	}
+	e.beforeMapping(name)
 	if len(e.mapped) >= maxRemembered {
 		e.allMapped = true
 		return
@@ -246,7 +258,10 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		e.cutNamed()
 		return
 	}
-	fd := -1
+	fd, ok := changedFD(ev)
+	if !ok {
+		return
+	}
 	// The range is off..off+n; without n it ends at the file's position, without
 	// both it is the whole file.
 	off, n := int64(-1), int64(-1)
@@ -254,20 +269,16 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 	switch ev.name {
 	case "pwrite64", "pwritev", "pwritev2":
 		off, n = int64(args[3]), ev.ret
-		fd = int(int32(args[0]))
 	case "write", "writev", "sendfile":
 		n = ev.ret
-		fd = int(int32(args[0]))
 	case "fallocate":
-		off, n = int64(args[2]), int64(args[3])
-		fd = int(int32(args[0]))
-	case "ftruncate":
-		fd = int(int32(args[0]))
+		if args[1]&(fallocCollapse|fallocInsert) == 0 {
+			off, n = int64(args[2]), int64(args[3])
+		}
 	case "copy_file_range", "splice":
 		if args[3] == 0 {
 			n = ev.ret
 		}
-		fd = int(int32(args[2]))
 	}
 	if _, ok := th.proc.fds.writable[fd]; !ok {
 		return
@@ -279,25 +290,29 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		}
 		switch {
 		case ev.name == "ftruncate":
-			off = min(t.size, info.Size)
-			n = info.Size - off
-			if err := e.cutTwin(host, t, info.Size); err != nil {
-				return err
-			}
+			n = 0
 		case n < 0:
 			off, n = 0, info.Size
 		case off < 0:
 			off = max(info.Position-n, 0)
 		}
-		// What lies beyond is not mirrored: a follower that looks there diverges.
-		off = min(off, maxCopy)
-		n = min(n, maxCopy-off)
-		for v := 1; v < e.cfg.Variants; v++ {
+		if info.Size < t.size {
+			if err := e.cutTwin(host, t, info.Size); err != nil {
+				return err
+			}
+		}
+		// What lies beyond is not mirrored: a follower that looks there diverges. Who appends
+		// writes elsewhere than it says.
+		off = min(off, t.size)
+		n = min(n, t.size-off)
+		if err := e.growTwin(host, t, file, info); err != nil {
+			return err
+		}
+		for v := 1; v < e.cfg.Variants && n > 0; v++ {
 			if err := host.CopyRange(t.copies[v], file, off, n); err != nil {
 				return err
 			}
 		}
-		t.size = max(t.size, min(info.Size, maxCopy))
 		return nil
 	})
 	e.hostFailed(err)

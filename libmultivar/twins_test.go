@@ -7,6 +7,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 var errLost = errors.New("nothing is known of it")
@@ -244,14 +245,11 @@ func TestTwinsEnd(t *testing.T) {
 	b.e.release(ev)
 	closed(fd)
 	b.want("closed and mapped", 1, 1)
-	other := b.e.newProcess(b.th.proc, 300, newDomain(2))
-	for v := range other.main.sides {
-		b.e.attach(other.main, frontend.Task{Variant: v, Host: 300 + v})
-	}
-	other.space = b.th.proc.space.Clone()
+	other := b.process(300)
+	other.proc.space = b.th.proc.space.Clone()
 	b.unmapped(b.th, testAddr)
 	b.want("mapped by another process", 1, 1)
-	b.e.leave(other.main, frontend.Leader)
+	b.e.leave(other, frontend.Leader)
 	b.want("which has ended", 0, 0)
 
 	fd, _ = b.file("third", pageSize)
@@ -294,5 +292,146 @@ func TestTwinsWithLostPin(t *testing.T) {
 	b.over(b.th, &record{thread: b.th, name: "truncate"})
 	if twin.size != 10 || lost.size != pageSize {
 		t.Errorf("twins of %d and %d bytes", twin.size, lost.size)
+	}
+}
+
+// process starts another process in all variants.
+func (b *twinBench) process(id int) *thread {
+	b.t.Helper()
+	p := b.e.newProcess(b.th.proc, id, newDomain(2))
+	for v := range p.main.sides {
+		b.e.attach(p.main, frontend.Task{Variant: v, Host: id + v})
+	}
+	p.space = b.space()
+	return p.main
+}
+
+// call lets v's task of th make a call, and returns the threads of the leader that the kernel
+// gets a call of.
+func (b *twinBench) call(th *thread, v int, name string, args ...uint64) (runs []*thread) {
+	b.t.Helper()
+	row, _ := sysabi.ByName(name)
+	c := frontend.Call{Nr: int64(row.Nr[sysabi.AMD64])}
+	copy(c.Args[:], args)
+	for _, a := range b.e.OnSyscall(th.sides[v].task, c) {
+		if a.Op == frontend.OpRun && a.Task.Variant == frontend.Leader {
+			runs = append(runs, b.e.tasks[a.Task])
+		}
+	}
+	if b.e.Err() != nil || b.e.Divergence() != nil {
+		b.t.Fatal(b.e.Err(), b.e.Divergence())
+	}
+	return runs
+}
+
+// Who changes a file by a call does so between the turns of those that map it, in all
+// variants, although it does not map it.
+func TestChangeBetweenTurns(t *testing.T) {
+	for _, last := range []int{0, 1} {
+		b := newTwinBench(t)
+		fd, _ := b.file("file", pageSize)
+		reader := b.process(300)
+		b.mapped(reader, fd, testAddr)
+		for v := range 2 {
+			b.call(reader, v, "sched_yield")
+		}
+		b.e.OnSyscallExit(reader.sides[0].task, 0)
+		for v := range 2 {
+			if s := &reader.sides[v]; s.stop != running || s.inCall != nil {
+				t.Fatalf("the reader does not run in variant %d", v)
+			}
+		}
+		runs := b.call(b.th, 0, "pwrite64", uint64(fd), 0, 0, 0)
+		runs = append(runs, b.call(b.th, 1, "pwrite64", uint64(fd), 0, 0, 0)...)
+		runs = append(runs, b.call(reader, 1-last, "read")...)
+		for _, th := range runs {
+			if th == b.th {
+				t.Errorf("the file changes while the reader of variant %d runs", last)
+			}
+		}
+		runs = b.call(reader, last, "read")
+		if len(runs) == 0 || runs[len(runs)-1] != b.th {
+			t.Errorf("with variant %d last the file does not change: %v", last, runs)
+		}
+		b.e.OnSyscallExit(reader.sides[0].task, 0)
+		if reader.sides[0].stop == running {
+			t.Error("the reader runs while the file changes")
+		}
+		b.e.OnSyscallExit(b.th.sides[0].task, 0)
+		if reader.sides[0].stop != running && b.th.sides[0].stop != running {
+			t.Error("nobody runs when the file has changed")
+		}
+	}
+}
+
+// What a call writes followers have, wherever that is and however the file's size changes by
+// it.
+func TestMirrorWrite(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		name  string
+		args  [6]uint64
+		ret   int64
+		after string
+	}{
+		{what: "in the middle", name: "pwrite64", args: [6]uint64{3: 2}, ret: 2, after: "01xx456789"},
+		{what: "over the end", name: "pwrite64", args: [6]uint64{3: 8}, ret: 4, after: "01234567xxxx"},
+		{what: "behind the end", name: "pwrite64", args: [6]uint64{3: 12}, ret: 1, after: "0123456789\x00\x00x"},
+		{what: "appended", name: "pwrite64", args: [6]uint64{3: 2}, ret: 2, after: "0123456789xx"},
+		{what: "cut", name: "ftruncate", args: [6]uint64{1: 3}, after: "012"},
+		{what: "made longer", name: "ftruncate", args: [6]uint64{1: 12}, after: "0123456789\x00\x00"},
+		{what: "moved down", name: "fallocate", args: [6]uint64{1: fallocCollapse, 2: 2, 3: 4}, after: "016789"},
+		{what: "moved up", name: "fallocate", args: [6]uint64{1: fallocInsert, 2: 2, 3: 2}, after: "01\x00\x0023456789"},
+		{what: "reserved", name: "fallocate", args: [6]uint64{1: 1, 2: 5, 3: 1 << 62}, after: "0123456789"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			b := newTwinBench(t)
+			fd, f := b.file("file", 10)
+			copy(f.content, "0123456789")
+			_, twin := b.mapped(b.th, fd, testAddr)
+			f.content = []byte(c.after)
+			c.args[0] = uint64(fd)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			ev.raw.Args = c.args
+			b.over(b.th, ev)
+			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
+				t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
+			}
+		})
+	}
+}
+
+// agents is a host of agents that is told nothing.
+type agents struct{ frontend.Agents }
+
+// Whom agents let write takes its calls to the engine once a file is mapped.
+func TestLeasesEndWithMapping(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		maps    func(b *twinBench, th *thread)
+		revokes bool
+	}{
+		{"memory that is shared", func(b *twinBench, th *thread) {
+			fd, _ := b.file("file", pageSize)
+			b.mapped(th, fd, testAddr)
+		}, true},
+		{"a file that is written", func(b *twinBench, _ *thread) { b.e.noteMapped("/written") }, true},
+		{"a file that is not", func(b *twinBench, _ *thread) { b.e.noteMapped("/other") }, false},
+	} {
+		b := newTwinBench(t)
+		b.e.agents = agents{}
+		writer := b.process(300)
+		writer.proc.fds.writable = map[int]string{3: "/written"}
+		s := &writer.sides[0]
+		s.stop, s.interval, writer.lease.last = running, 7, 7
+		s.domain.sides[0].runners = []*thread{writer}
+		c.maps(b, b.th)
+		revoked := false
+		for _, a := range b.e.take() {
+			revoked = revoked || a.Op == frontend.OpRevoke && a.Task == s.task
+		}
+		if revoked != c.revokes {
+			t.Errorf("%s: a lease is revoked: %t", c.what, revoked)
+		}
 	}
 }
