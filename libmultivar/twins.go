@@ -39,12 +39,6 @@ type twin struct {
 	handle *handle
 }
 
-// Modes of fallocate(2) by which the rest of the file moves (include/uapi/linux/falloc.h).
-const (
-	fallocCollapse = 0x08
-	fallocInsert   = 0x20
-)
-
 // maxCopy is the size of the largest file that gets a twin.
 const maxCopy = 1 << 30
 
@@ -197,44 +191,6 @@ func (e *Engine) cutTwin(host frontend.Twins, t *twin, size int64) error {
 	return nil
 }
 
-// cutNamed gives twins the size of their files behind a call that has given one of these
-// another size, by its name: which one that was nobody knows.
-func (e *Engine) cutNamed() {
-	host, ok := e.host.(frontend.Twins)
-	if !ok {
-		return
-	}
-	for _, t := range e.twins {
-		if t.pin == 0 {
-			continue
-		}
-		info, err := host.FileInfo(t.pin)
-		if err != nil {
-			// The file's server may be gone. Whoever maps it has that from the kernel.
-			e.log.Debug("size of a mapped file", "name", t.name, "err", err)
-			continue
-		}
-		if min(info.Size, maxCopy) != t.size {
-			e.hostFailed(e.cutTwin(host, t, info.Size))
-		}
-	}
-}
-
-// cutOpened gives the twin of a file that the leader has cut by opening it its size. What it
-// holds already comes from others who have written since.
-func (e *Engine) cutOpened(th *thread, fd int) {
-	e.hostFailed(e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
-		t := e.twins[fileKey(info)]
-		if t == nil || info.Size >= t.size {
-			return nil
-		}
-		if err := e.cutTwin(host, t, 0); err != nil {
-			return err
-		}
-		return e.growTwin(host, t, file, info)
-	}))
-}
-
 // unwritable reports whether memory that the leader maps by a descriptor, and that it
 // shares with the file, can never be written.
 func (e *Engine) unwritable(th *thread, fd int) (never bool) {
@@ -243,77 +199,4 @@ func (e *Engine) unwritable(th *thread, fd int) (never bool) {
 		return nil
 	})
 	return never && err == nil
-}
-
-// mirrorWrite copies what a call of the leader has written to a file with a twin.
-func (e *Engine) mirrorWrite(th *thread, ev *record) {
-	if len(e.twins) == 0 {
-		return
-	}
-	e.settleTwins(th)
-	if ev.ret < 0 {
-		return
-	}
-	if ev.name == "truncate" {
-		e.cutNamed()
-		return
-	}
-	fd, ok := changedFD(ev)
-	if !ok {
-		return
-	}
-	// The range is off..off+n; without n it ends at the file's position, without
-	// both it is the whole file.
-	off, n := int64(-1), int64(-1)
-	args := ev.raw.Args
-	switch ev.name {
-	case "pwrite64", "pwritev", "pwritev2":
-		off, n = int64(args[3]), ev.ret
-	case "write", "writev", "sendfile":
-		n = ev.ret
-	case "fallocate":
-		if args[1]&(fallocCollapse|fallocInsert) == 0 {
-			off, n = int64(args[2]), int64(args[3])
-		}
-	case "copy_file_range", "splice":
-		if args[3] == 0 {
-			n = ev.ret
-		}
-	}
-	if _, ok := th.proc.fds.writable[fd]; !ok {
-		return
-	}
-	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
-		t := e.twins[fileKey(info)]
-		if t == nil {
-			return nil
-		}
-		switch {
-		case ev.name == "ftruncate":
-			n = 0
-		case n < 0:
-			off, n = 0, info.Size
-		case off < 0:
-			off = max(info.Position-n, 0)
-		}
-		if info.Size < t.size {
-			if err := e.cutTwin(host, t, info.Size); err != nil {
-				return err
-			}
-		}
-		// What lies beyond is not mirrored: a follower that looks there diverges. Who appends
-		// writes elsewhere than it says.
-		off = min(off, t.size)
-		n = min(n, t.size-off)
-		if err := e.growTwin(host, t, file, info); err != nil {
-			return err
-		}
-		for v := 1; v < e.cfg.Variants && n > 0; v++ {
-			if err := host.CopyRange(t.copies[v], file, off, n); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	e.hostFailed(err)
 }

@@ -1,6 +1,7 @@
 package libmultivar
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
@@ -38,6 +39,9 @@ type fileHost struct {
 	open map[frontend.File]opened
 	// lost are Files that tell of nothing.
 	lost map[frontend.File]bool
+	// unreadable: descriptors of the leader can be written only, and nothing can be read
+	// otherwise.
+	unreadable bool
 }
 
 func (h *fileHost) add(f *memFile, what string) frontend.File {
@@ -73,7 +77,7 @@ func (h *fileHost) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if h.lost[f] || of.memFile == nil {
 		return frontend.FileInfo{}, errLost
 	}
-	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true, Writable: true}, nil
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true, Writable: true, Readable: !h.unreadable}, nil
 }
 
 func (h *fileHost) Truncate(f frontend.File, size int64) error {
@@ -82,10 +86,20 @@ func (h *fileHost) Truncate(f frontend.File, size int64) error {
 }
 
 func (h *fileHost) CopyRange(dst, src frontend.File, off, n int64) error {
+	if h.unreadable {
+		return frontend.ErrUnreadable
+	}
 	to, from := h.open[dst].memFile, h.open[src].memFile
 	to.resize(max(off+n, int64(len(to.content))))
 	clear(to.content[off : off+n])
 	copy(to.content[off:off+n], from.content[min(off, int64(len(from.content))):])
+	return nil
+}
+
+func (h *fileHost) WriteFile(dst frontend.File, p []byte, off int64) error {
+	to := h.open[dst].memFile
+	to.resize(max(off+int64(len(p)), int64(len(to.content))))
+	copy(to.content[off:], p)
 	return nil
 }
 
@@ -433,5 +447,51 @@ func TestLeasesEndWithMapping(t *testing.T) {
 		if revoked != c.revokes {
 			t.Errorf("%s: a lease is revoked: %t", c.what, revoked)
 		}
+	}
+}
+
+// Of a file that can be written only followers have what the program's memory says that a
+// call has written to it, and of other calls the size that they gave it.
+func TestMirrorWriteOnly(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		name  string
+		args  [6]uint64
+		ret   int64
+		size  int
+		after string
+	}{
+		{what: "in the middle", name: "pwrite64", args: [6]uint64{1: testAddr, 3: 2}, ret: 2, size: 10, after: "01ab456789"},
+		{what: "over the end", name: "pwrite64", args: [6]uint64{1: testAddr, 3: 8}, ret: 4, size: 12, after: "01234567abcd"},
+		{what: "behind the end", name: "pwrite64", args: [6]uint64{1: testAddr, 3: 12}, ret: 1, size: 13, after: "0123456789\x00\x00a"},
+		{what: "appended", name: "pwrite64", args: [6]uint64{1: testAddr, 3: 2}, ret: 2, size: 12, after: "0123456789ab"},
+		{what: "vectors", name: "pwritev", args: [6]uint64{1: testAddr + 16, 2: 3, 3: 1}, ret: 3, size: 10, after: "0dab456789"},
+		{what: "memory that is gone", name: "pwrite64", args: [6]uint64{1: 8, 3: 2}, ret: 2, size: 10, after: "0123456789"},
+		{what: "cut", name: "ftruncate", args: [6]uint64{1: 3}, size: 3, after: "012"},
+		{what: "made longer", name: "ftruncate", args: [6]uint64{1: 12}, size: 12, after: "0123456789\x00\x00"},
+		{what: "moved", name: "fallocate", args: [6]uint64{1: fallocCollapse, 2: 2, 3: 4}, size: 6, after: "012345"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			b := newTwinBench(t)
+			memory := make([]byte, 64)
+			copy(memory, "abcd")
+			for i, v := range [][2]uint64{{testAddr + 3, 1}, {8, 0}, {testAddr, 5}} {
+				binary.LittleEndian.PutUint64(memory[16+16*i:], v[0])
+				binary.LittleEndian.PutUint64(memory[24+16*i:], v[1])
+			}
+			b.host.put(frontend.Leader, testAddr, memory)
+			fd, f := b.file("file", 10)
+			copy(f.content, "0123456789")
+			_, twin := b.mapped(b.th, fd, testAddr)
+			b.files.unreadable = true
+			f.resize(int64(c.size))
+			c.args[0] = uint64(fd)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			ev.raw.Args = c.args
+			b.over(b.th, ev)
+			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
+				t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
+			}
+		})
 	}
 }

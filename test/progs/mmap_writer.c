@@ -4,6 +4,8 @@
  */
 #include "check.h"
 #include <pthread.h>
+#include <sys/inotify.h>
+#include <sys/uio.h>
 
 #define ROUNDS 200
 
@@ -101,6 +103,26 @@ static void beside(void)
 	ok("by a thread");
 }
 
+/* Of a file that may not be read any more what is written is in memory all the same, and
+ * nobody else is seen to open it. */
+static void unreadable(void)
+{
+	int out = open("file", O_WRONLY);
+	int watch = inotify_init1(IN_NONBLOCK);
+	CHECK(watch >= 0 && inotify_add_watch(watch, "file", IN_OPEN) >= 0);
+	CHECK(out >= 0 && close(fd) == 0 && chmod("file", 0200) == 0);
+	struct iovec v[2] = {{"one", 3}, {"two", 4}};
+	volatile char *p = (volatile char *)memory;
+	CHECK(pwrite(out, "hello", 6, 8) == 6 && strcmp((char *)p + 8, "hello") == 0);
+	CHECK(lseek(out, 20, SEEK_SET) == 20 && writev(out, v, 2) == 7 && strcmp((char *)p + 20, "onetwo") == 0);
+	CHECK(write(out, "!", 2) == 2 && p[27] == '!');
+	CHECK(ftruncate(out, 2 * PAGE) == 0 && pwrite(out, "end", 3, (off_t)PAGE) == 3);
+	char event[4096];
+	CHECK_ERR(read(watch, event, sizeof event), EAGAIN);
+	CHECK(munmap((void *)memory, PAGE) == 0 && close(out) == 0 && close(watch) == 0);
+	ok("by a descriptor that cannot read");
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -109,5 +131,6 @@ int main(int argc, char **argv)
 	told();
 	awaited();
 	beside();
+	unreadable();
 	return 0;
 }
