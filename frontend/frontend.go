@@ -115,6 +115,9 @@ var ErrFault = errors.New("bad address in variant memory")
 // ErrGone is returned (wrapped) by operations on a task that has died.
 var ErrGone = errors.New("task is gone")
 
+// ErrUnreadable is returned (wrapped) for a file of the leader that the monitor cannot read.
+var ErrUnreadable = errors.New("the file cannot be read")
+
 // Memory is access to the variants' memory. See Host.
 type Memory interface {
 	// AllocShared returns zeroed memory of size bytes that the front-end shares
@@ -165,8 +168,9 @@ type FileInfo struct {
 	// Size is its length in bytes, meaningful when Regular.
 	Size    int64
 	Regular bool
-	// Writable is true when the File can be written to.
+	// Writable is true when the File can be written to, Readable when it can be read.
 	Writable bool
+	Readable bool
 	// Position is the offset at which reads and writes go on.
 	Position int64
 }
@@ -182,8 +186,12 @@ type Twins interface {
 	NewFile(size int64) (File, error)
 
 	// CopyRange copies n bytes at offset off from src to dst, which grows as
-	// needed. Bytes beyond the end of src are zero.
+	// needed. Bytes beyond the end of src are zero. ErrUnreadable: what src refers to
+	// cannot be read, neither by src nor otherwise.
 	CopyRange(dst, src File, off, n int64) error
+
+	// WriteFile writes p at offset off to a file that NewFile has returned.
+	WriteFile(dst File, p []byte, off int64) error
 
 	// Truncate gives a file that NewFile has returned another size.
 	Truncate(f File, size int64) error

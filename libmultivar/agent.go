@@ -164,17 +164,24 @@ func (e *Engine) revoke(d *domain) {
 	}
 }
 
-// revokeAll takes back all leases, because agents do not know of what has happened.
-func (e *Engine) revokeAll() {
+// revokeLeases takes back those of some processes, because agents do not know of what has
+// happened.
+func (e *Engine) revokeLeases(concerns func(*process) bool) {
 	if e.agents == nil {
 		return
 	}
-	for t, th := range e.tasks {
-		if t.Variant == frontend.Leader {
+	for _, p := range e.pids {
+		if !concerns(p) {
+			continue
+		}
+		for _, th := range p.threads {
 			e.revokeFrom(th)
 		}
 	}
 }
+
+// anyProcess concerns all of them.
+func anyProcess(*process) bool { return true }
 
 // revokeFrom takes back the lease of th, if it has one.
 func (e *Engine) revokeFrom(th *thread) {

@@ -91,6 +91,9 @@ func (e *Engine) leave(th *thread, v int) {
 	if v == frontend.Leader {
 		e.dropChange(th)
 		th.leaveArea()
+		if !th.proc.runs() {
+			e.unmapsAll(th.proc.space)
+		}
 	} else {
 		defer e.moveLane(th.proc.lane, v)
 	}
@@ -184,7 +187,7 @@ func (e *Engine) withdraw(th *thread) {
 func (e *Engine) enter(th *thread, ev *record, a frontend.Action) {
 	v := a.Task.Variant
 	s := &th.sides[v]
-	if d := &s.domain.sides[v]; !ev.call.Blocks && len(d.runners) == 0 && !s.ended {
+	if d := &s.domain.sides[v]; (!ev.call.Blocks || ev.holdsTurn()) && len(d.runners) == 0 && !s.ended {
 		d.runners = append(d.runners, th)
 	}
 	s.inCall = ev
@@ -226,8 +229,11 @@ func (e *Engine) give(d *domain, v int) {
 	if e.ended || len(s.runners) > 0 || !s.entered(v) {
 		return
 	}
-	for v == frontend.Leader && e.strike(s) {
-		if e.ended || len(s.runners) > 0 {
+	for v == frontend.Leader && len(s.strikes) > 0 {
+		if s.strikes[0].changes && !e.atRest(d) {
+			return
+		}
+		if e.strike(s); e.ended || len(s.runners) > 0 {
 			return
 		}
 	}
@@ -240,6 +246,7 @@ func (e *Engine) give(d *domain, v int) {
 	if i < 0 {
 		if v != frontend.Leader {
 			e.executes(d, v)
+			e.rests(d)
 		}
 		return
 	}

@@ -179,10 +179,12 @@ type Engine struct {
 	segments map[int]int
 	// attached numbers attachments of such memory.
 	attached uint64
-	// twinLimit is how many twins there must be before those that nobody uses are looked
-	// for again.
-	twinLimit int
-	// written holds the names of files that the program has had open to write.
+	// unmapped is set when the leader has unmapped memory with a twin; idle is how many twins
+	// are kept that nobody maps.
+	unmapped bool
+	idle     int
+	// written holds the names of files that the program has had open to write, and the keys
+	// of those that had twins.
 	written map[string]bool
 	// piLocks are the futexes that inherit priorities and for which somebody waits.
 	piLocks map[piKey]*piLock

@@ -124,7 +124,9 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	place.TrapTSC = e.trapsTSC()
 	e.leaveRoom(frontend.Leader, place, space)
 	p := th.proc
+	old := p.space
 	p.space, p.lane = space, e.newLane()
+	e.unmapsAll(old)
 	p.comm = img.Comm
 	p.sameImage = true
 	p.exitSignal = sigCHLD

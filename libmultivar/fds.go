@@ -190,10 +190,15 @@ func (e *Engine) noteWritable(th *thread, fds *fdTable, fd int) {
 // undeleted returns the name that a file had before it was deleted (proc(5), fd).
 func undeleted(name string) string { return strings.TrimSuffix(name, " (deleted)") }
 
-func (e *Engine) setWritable(t *fdTable, fd int, name string) {
+// noteWritten remembers that the program may have written to a file.
+func (e *Engine) noteWritten(name string) {
 	if len(e.written) < maxRemembered {
-		e.written[undeleted(name)] = true
+		e.written[name] = true
 	}
+}
+
+func (e *Engine) setWritable(t *fdTable, fd int, name string) {
+	e.noteWritten(undeleted(name))
 	if t.writable == nil {
 		t.writable = make(map[int]string)
 	}
@@ -404,6 +409,18 @@ func (e *Engine) cuts(th *thread, ev *record) bool {
 	return false
 }
 
+// changedFD returns the descriptor whose file the call of ev changes; false when it changes
+// none, or one that it names.
+func changedFD(ev *record) (fd int, ok bool) {
+	switch ev.name {
+	case "write", "writev", "pwrite64", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
+		return int(int32(ev.raw.Args[0])), true
+	case "copy_file_range", "splice":
+		return int(int32(ev.raw.Args[2])), true
+	}
+	return -1, false
+}
+
 // changesMapped reports whether the call of ev changes a file that a variant has
 // mapped. Such a call waits: a follower must have read what it reads from the
 // mapping before the leader changes it.
@@ -411,16 +428,9 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 	if len(e.mapped) == 0 || e.followers == 0 {
 		return false
 	}
-	args := ev.raw.Args
-	changed := func(arg int) bool {
-		name, ok := th.proc.fds.writable[int(int32(args[arg]))]
+	if fd, ok := changedFD(ev); ok {
+		name, ok := th.proc.fds.writable[fd]
 		return ok && (e.allMapped || e.mapped[name])
-	}
-	switch ev.name {
-	case "write", "writev", "pwrite64", "pwritev", "pwritev2", "ftruncate", "fallocate", "sendfile":
-		return changed(0)
-	case "copy_file_range", "splice":
-		return changed(2)
 	}
 	if !e.cuts(th, ev) {
 		return false
@@ -431,7 +441,7 @@ func (e *Engine) changesMapped(th *thread, ev *record) bool {
 	}
 	if at := slices.IndexFunc(ev.call.Args, func(a sysabi.Arg) bool { return a.Kind == sysabi.Path }); at >= 0 {
 		x := encoder{e: e, task: th.sides[frontend.Leader].task}
-		name, ended, _ := x.cstring(nil, args[at], maxPath)
+		name, ended, _ := x.cstring(nil, ev.raw.Args[at], maxPath)
 		if !ended {
 			return false
 		}

@@ -236,7 +236,7 @@ func (e *Engine) sameWord(v int, a, b *event.Field) bool {
 	}
 	if len(e.rawWords) == 0 {
 		// Agents do not know of it, and would take it for an address.
-		e.revokeAll()
+		e.revokeLeases(anyProcess)
 	}
 	if len(e.rawWords) < maxRemembered {
 		e.rawWords[x] = true

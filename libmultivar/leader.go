@@ -84,7 +84,11 @@ func (e *Engine) leaderCall(th *thread) {
 	e.lengths(th, ev)
 	e.describe(th, ev)
 	e.stayInTurn(th, ev)
-	ev.wait = ev.wait || e.changesMapped(th, ev) || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
+	if e.changesMapped(th, ev) {
+		ev.wait = true
+		e.changes(th, ev)
+	}
+	ev.wait = ev.wait || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)
@@ -208,7 +212,7 @@ func (e *Engine) advance(ev *record) {
 	if e.ended || ev.started || (ev.wait && ev.met < e.followers) || s.stop == dead || s.exits {
 		return
 	}
-	if e.holdsFire(th, ev) {
+	if e.holdsFire(th, ev) || e.awaitsRest(th, ev) {
 		return
 	}
 	ev.started = true

@@ -146,6 +146,8 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		case !ok:
 			// Not a descriptor: the kernel says so.
 			copied = false
+		default:
+			e.beforeTwin()
 		}
 	}
 	if !fixed {
@@ -190,6 +192,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 				attrs.Flags |= addrspace.SharedFile
 			}
 		}
+		e.unmaps(space, at, length)
 		defer func() { e.note(space.Map(at, length, attrs)) }()
 		if !anon && e.followers > 0 {
 			if shared && e.unwritable(th, int(int32(args[4]))) {
@@ -266,6 +269,7 @@ func (e *Engine) prepareMunmap(th *thread, ev *record) {
 	ev.touch(a, length)
 	ev.after = func(ret int64) int64 {
 		if ret == 0 && ok && length > 0 && e.tracked(a) {
+			e.unmaps(space, a, length)
 			e.vacate(ev, space, a, length)
 		}
 		return ret
@@ -385,6 +389,8 @@ func (e *Engine) prepareMremap(th *thread, ev *record) {
 		if size == 0 {
 			size = newSize
 		}
+		e.unmaps(space, from, size)
+		e.unmaps(space, to, newSize)
 		if err := space.Move(from, size, to, newSize, keep); err != nil {
 			e.note(err)
 		}

@@ -59,7 +59,7 @@ func (e *Engine) prepareShmget(th *thread, ev *record) {
 		}
 		if t := e.twins[segmentKey(id)]; t != nil && t.removed {
 			// The id is used again.
-			delete(e.twins, segmentKey(id))
+			e.dropTwin(t)
 		}
 		if len(e.segments) >= maxRemembered {
 			for old := range e.segments {
@@ -93,7 +93,7 @@ func (e *Engine) prepareShmat(th *thread, ev *record) {
 		return
 	}
 	if e.twins[segmentKey(id)] == nil && len(e.twins) >= maxSegments {
-		if e.dropTwins(); len(e.twins) >= maxSegments {
+		if e.dropIdle(); len(e.twins) >= maxSegments {
 			e.answer(ev, -eNOMEM)
 			return
 		}
@@ -165,8 +165,7 @@ func (e *Engine) attachSegment(th *thread, ev *record, id int, size int64) {
 		return
 	}
 	t.size, t.kept = size, !t.removed
-	ev.files = t.copies
-	e.gather(t, th)
+	e.share(t, ev, th)
 }
 
 // prepareShmdt unmaps a segment in all variants: what is left of one attachment, from its
@@ -190,6 +189,7 @@ func (e *Engine) prepareShmdt(th *thread, ev *record) {
 	}
 	ev.after = func(ret int64) int64 {
 		if ret == 0 {
+			e.unmaps(space, at, size)
 			e.note(space.Unmap(at, size))
 		}
 		return ret
@@ -231,6 +231,7 @@ func (e *Engine) prepareShmctl(th *thread, ev *record) {
 			// Those that know the id can attach it until nobody has it any more.
 			if t := e.twins[segmentKey(id)]; t != nil {
 				t.kept, t.removed = false, true
+				e.unmapped = true
 			}
 		case stat:
 			e.showPid(task, at+shmCreator)

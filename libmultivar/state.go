@@ -302,12 +302,15 @@ type record struct {
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.
 	partial bool
+	// changes: the call changes a file that is mapped somewhere.
+	changes bool
 	// compared is the shared file memory whose content is part of the request.
 	compared []addrspace.Region
 	file     frontend.File
 	hasFile  bool
-	// files, when set, is the file of each variant, owned by a twin.
+	// files, when set, is the file of each variant, owned by twin.
 	files   []frontend.File
+	twin    *twin
 	fileArg int
 
 	// addressText: what was read shows addresses, as text or as binaryText.
@@ -494,6 +497,7 @@ func (e *Engine) release(ev *record) {
 		ev.request, ev.outs = nil, nil
 	}
 	e.vacant(ev)
+	e.releaseTwin(ev)
 	if ev.hasFile {
 		ev.hasFile = false
 		e.hostFailed(e.host.CloseFile(ev.file))

@@ -14,9 +14,13 @@ import (
 // compared when memory is synchronised or goes away.
 type twin struct {
 	key string
+	// name is what the file was mapped by last, empty for a segment.
+	name string
 	// copies holds the file of each variant, none for the leader.
 	copies []frontend.File
-	// pin tells of the leader's file when a call changes that by its name; 0 for none.
+	// pin tells of the leader's file when a call changes that by its name; 0 for none. As
+	// long as it is there the file keeps its number and its space, so it must be gone when
+	// nobody of the program has the file any more.
 	pin frontend.File
 	// size is how many bytes of the leader's file were copied so far.
 	size int64
@@ -26,14 +30,17 @@ type twin struct {
 	kept bool
 	// removed: it is that of a System V segment which ends with its last user.
 	removed bool
+	// users counts the events by which followers may have yet to map the copies. The last
+	// one closes those of a twin that is dropped.
+	users   int
+	dropped bool
+	// handle is what the program can map the file with again when nobody maps it; nil
+	// while somebody does.
+	handle *handle
 }
 
-// Bounds of twins: the largest file that gets one, and how many are kept before
-// those that nothing maps any more are closed.
-const (
-	maxCopy   = 1 << 30
-	keepTwins = 32
-)
+// maxCopy is the size of the largest file that gets a twin.
+const maxCopy = 1 << 30
 
 // leaderFile calls f with a duplicate of a descriptor of the leader and its
 // description.
@@ -76,7 +83,7 @@ func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
 	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
 	written := err == nil && (e.written[undeleted(name)] || len(e.written) >= maxRemembered)
 	err = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		shared = info.Regular && info.Size <= maxCopy && (info.Writable || written || e.twins[fileKey(info)] != nil)
+		shared = info.Regular && info.Size <= maxCopy && (info.Writable || written || e.written[fileKey(info)])
 		return nil
 	})
 	return shared && err == nil
@@ -87,16 +94,20 @@ func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.D
 // attachTwin makes ev map the twin of the leader's file, which is up to date up to
 // end bytes afterwards, and returns the file's key.
 func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
+	// There may be new ones since the call began.
+	e.beforeTwin()
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		key = fileKey(info)
 		t, err := e.twinOf(host, key, info.Size)
 		if err != nil {
 			return err
 		}
-		ev.files = t.copies
-		e.gather(t, th)
+		e.share(t, ev, th)
+		// Who maps it only to read, by whatever name, has to see what was written.
+		e.noteWritten(key)
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
 			e.noteMapped(name)
+			t.name = name
 			if t.pin == 0 && !strings.HasPrefix(name, "/memfd:") {
 				if t.pin, err = host.Pin(file); err != nil {
 					return err
@@ -114,11 +125,6 @@ func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, err
 	if t := e.twins[key]; t != nil {
 		return t, nil
 	}
-	if limit := max(keepTwins, e.twinLimit); len(e.twins) >= limit {
-		// What is left then is in use; to look again soon would find the same.
-		e.dropTwins()
-		e.twinLimit = 2 * len(e.twins)
-	}
 	t := &twin{key: key, copies: make([]frontend.File, e.cfg.Variants)}
 	for v := 1; v < e.cfg.Variants; v++ {
 		f, err := host.NewFile(size)
@@ -134,9 +140,22 @@ func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, err
 	return t, nil
 }
 
+// share makes ev map the copies of t, in a process which so becomes one of those that share
+// memory by it.
+func (e *Engine) share(t *twin, ev *record, th *thread) {
+	ev.twin, ev.files = t, t.copies
+	t.users++
+	t.handle = nil
+	e.gather(t, th)
+}
+
 // noteMapped remembers that a file is mapped somewhere. When they are too many to
 // remember, all files count as mapped.
 func (e *Engine) noteMapped(name string) {
+	if e.mapped[name] {
+		return
+	}
+	e.beforeMapping(name)
 	if len(e.mapped) >= maxRemembered {
 		e.allMapped = true
 		return
@@ -159,44 +178,17 @@ func (e *Engine) growTwin(host frontend.Twins, t *twin, file frontend.File, info
 	return nil
 }
 
-// cutTwin gives the copies of the leader's file the size that this has got.
+// cutTwin gives the copies of the leader's file the size that this has got by a call for
+// which followers wait. What is new is zeros, and is no gain that growTwin would copy: the
+// program may write there at once, and followers later than the leader.
 func (e *Engine) cutTwin(host frontend.Twins, t *twin, size int64) error {
-	t.size = min(t.size, size)
+	t.size = min(size, maxCopy)
 	for v := 1; v < e.cfg.Variants; v++ {
-		if err := host.Truncate(t.copies[v], min(size, maxCopy)); err != nil {
+		if err := host.Truncate(t.copies[v], t.size); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// cutNamed gives twins the size of their files behind a call that has given one of these
-// another size, by its name: which one that was nobody knows.
-func (e *Engine) cutNamed() {
-	host, ok := e.host.(frontend.Twins)
-	if !ok {
-		return
-	}
-	for _, t := range e.twins {
-		if t.pin == 0 {
-			continue
-		}
-		info, err := host.FileInfo(t.pin)
-		if err == nil && info.Size != t.size {
-			err = e.cutTwin(host, t, info.Size)
-		}
-		e.hostFailed(err)
-	}
-}
-
-// cutOpened gives the twin of a file that the leader has cut by opening it its size.
-func (e *Engine) cutOpened(th *thread, fd int) {
-	e.hostFailed(e.leaderFile(th, fd, func(host frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		if t := e.twins[fileKey(info)]; t != nil && info.Size < t.size {
-			return e.cutTwin(host, t, info.Size)
-		}
-		return nil
-	}))
 }
 
 // unwritable reports whether memory that the leader maps by a descriptor, and that it
@@ -208,107 +200,3 @@ func (e *Engine) unwritable(th *thread, fd int) (never bool) {
 	})
 	return never && err == nil
 }
-
-// mirrorWrite copies what a call of the leader has written to a file with a twin.
-func (e *Engine) mirrorWrite(th *thread, ev *record) {
-	if len(e.twins) == 0 || ev.ret < 0 {
-		return
-	}
-	if ev.name == "truncate" {
-		e.cutNamed()
-		return
-	}
-	fd := -1
-	// The range is off..off+n; without n it ends at the file's position, without
-	// both it is the whole file.
-	off, n := int64(-1), int64(-1)
-	args := ev.raw.Args
-	switch ev.name {
-	case "pwrite64", "pwritev", "pwritev2":
-		off, n = int64(args[3]), ev.ret
-		fd = int(int32(args[0]))
-	case "write", "writev", "sendfile":
-		n = ev.ret
-		fd = int(int32(args[0]))
-	case "fallocate":
-		off, n = int64(args[2]), int64(args[3])
-		fd = int(int32(args[0]))
-	case "ftruncate":
-		fd = int(int32(args[0]))
-	case "copy_file_range", "splice":
-		if args[3] == 0 {
-			n = ev.ret
-		}
-		fd = int(int32(args[2]))
-	}
-	if _, ok := th.proc.fds.writable[fd]; !ok {
-		return
-	}
-	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
-		t := e.twins[fileKey(info)]
-		if t == nil {
-			return nil
-		}
-		switch {
-		case ev.name == "ftruncate":
-			off = min(t.size, info.Size)
-			n = info.Size - off
-			if err := e.cutTwin(host, t, info.Size); err != nil {
-				return err
-			}
-		case n < 0:
-			off, n = 0, info.Size
-		case off < 0:
-			off = max(info.Position-n, 0)
-		}
-		// What lies beyond is not mirrored: a follower that looks there diverges.
-		off = min(off, maxCopy)
-		n = min(n, maxCopy-off)
-		for v := 1; v < e.cfg.Variants; v++ {
-			if err := host.CopyRange(t.copies[v], file, off, n); err != nil {
-				return err
-			}
-		}
-		t.size = max(t.size, min(info.Size, maxCopy))
-		return nil
-	})
-	e.hostFailed(err)
-}
-
-// dropTwins closes the twins of files that no process maps any more.
-func (e *Engine) dropTwins() {
-	used := make(map[string]bool)
-	for _, th := range e.tasks {
-		if th.proc.space == nil {
-			continue
-		}
-		for r := range th.proc.space.All() {
-			if r.Family() {
-				used[twinKey(r.Label)] = true
-			}
-		}
-		// Followers may not have mapped yet what the leader has unmapped again.
-		for _, ev := range th.events {
-			for key, t := range e.twins {
-				if len(ev.files) > 0 && &ev.files[0] == &t.copies[0] {
-					used[key] = true
-				}
-			}
-		}
-	}
-	for key, t := range e.twins {
-		if used[key] || t.kept {
-			continue
-		}
-		for _, f := range t.copies[1:] {
-			e.hostFailed(e.host.CloseFile(f))
-		}
-		if t.pin != 0 {
-			e.hostFailed(e.host.CloseFile(t.pin))
-		}
-		delete(e.twins, key)
-	}
-}
-
-// prepareUnmount lets go of files that nobody maps: they would keep a file system in use.
-func (e *Engine) prepareUnmount(_ *thread, _ *record) { e.dropTwins() }

@@ -77,6 +77,7 @@ var progs = []prog{
 	{name: "mmap_fork"},
 	{name: "mmap_grow"},
 	{name: "mmap_cut", unprivileged: true},
+	{name: "mmap_writer", unprivileged: true},
 	{name: "mem_brk"},
 	{name: "mem_mremap"},
 	{name: "mem_map", unprivileged: true},

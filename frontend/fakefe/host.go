@@ -110,7 +110,7 @@ func (s *session) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if of == nil {
 		return frontend.FileInfo{}, errFile
 	}
-	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true}, nil
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true, Readable: true}, nil
 }
 
 // NewFile implements frontend.Twins.
@@ -150,6 +150,19 @@ func (s *session) CopyRange(dst, src frontend.File, off, n int64) error {
 	if off < int64(len(from.content)) {
 		copy(to.content[off:off+n], from.content[off:])
 	}
+	return nil
+}
+
+// WriteFile implements frontend.Twins.
+func (s *session) WriteFile(dst frontend.File, p []byte, off int64) error {
+	to := s.files[dst]
+	if to == nil || off < 0 {
+		return errFile
+	}
+	if end := int(off) + len(p); len(to.content) < end {
+		to.content = append(to.content, make([]byte, end-len(to.content))...)
+	}
+	copy(to.content[off:], p)
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package twinfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -74,5 +75,37 @@ func TestCopyWriteOnly(t *testing.T) {
 	n, err := syscall.Pread(int(dst), got, 0)
 	if want := "\x00\x00234567"; err != nil || string(got[:n]) != want {
 		t.Errorf("%q, %v, want %q", got[:n], err, want)
+	}
+}
+
+// A file that cannot be opened anew is told apart from other failures.
+func TestCopyUnreadable(t *testing.T) {
+	src, err := os.OpenFile(filepath.Join(t.TempDir(), "file"), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	// Whoever opens it to read has to wait for the lease to end.
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, src.Fd(), syscall.F_SETLEASE, syscall.F_WRLCK); errno != 0 {
+		t.Skip("no leases of files here:", errno)
+	}
+	info, err := Files{}.FileInfo(frontend.File(src.Fd()))
+	if err != nil || info.Readable || !info.Writable {
+		t.Errorf("%+v, %v", info, err)
+	}
+	dst, err := Files{}.NewFile(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(int(dst))
+	if err := (Files{}).CopyRange(dst, frontend.File(src.Fd()), 0, 4); !errors.Is(err, frontend.ErrUnreadable) {
+		t.Errorf("copied: %v", err)
+	}
+	if err := (Files{}).WriteFile(dst, []byte("abc"), 2); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 16)
+	if n, err := syscall.Pread(int(dst), got, 0); err != nil || string(got[:n]) != "\x00\x00abc" {
+		t.Errorf("%q, %v", got[:n], err)
 	}
 }

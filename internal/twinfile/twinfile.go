@@ -32,7 +32,7 @@ func (Files) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	}
 	info := frontend.FileInfo{
 		Device: dev, Inode: ino, Size: size, Regular: regular,
-		Writable: unix.Writable(int(f)),
+		Writable: unix.Writable(int(f)), Readable: !unix.WriteOnly(int(f)) && !unix.PathOnly(int(f)),
 	}
 	if regular && !unix.PathOnly(int(f)) {
 		if info.Position, err = syscall.Seek(int(f), 0, io.SeekCurrent); err != nil {
@@ -84,7 +84,7 @@ func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 	if unix.WriteOnly(int(src)) {
 		fd, err := syscall.Open(ownFD(src), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 		if err != nil {
-			return fmt.Errorf("open file %d to read: %w", src, err)
+			return fmt.Errorf("%w: open file %d anew: %w", frontend.ErrUnreadable, src, err)
 		}
 		defer syscall.Close(fd)
 		src = frontend.File(fd)
@@ -112,6 +112,18 @@ func (Files) CopyRange(dst, src frontend.File, off, n int64) error {
 		if err := syscall.Ftruncate(int(dst), off); err != nil {
 			return fmt.Errorf("grow file %d: %w", dst, err)
 		}
+	}
+	return nil
+}
+
+// WriteFile implements frontend.Twins.
+func (Files) WriteFile(dst frontend.File, p []byte, off int64) error {
+	for len(p) > 0 {
+		n, err := unix.WriteAt(int(dst), p, off)
+		if err != nil {
+			return fmt.Errorf("write file %d: %w", dst, err)
+		}
+		p, off = p[n:], off+int64(n)
 	}
 	return nil
 }

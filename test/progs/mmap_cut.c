@@ -63,6 +63,24 @@ static void cut(const char *name, void (*by)(void))
 	ok(name);
 }
 
+/* What has become longer by its name is written to at once, and mapped again while the
+ * program goes on with that. */
+static void longer(void)
+{
+	int fd = open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+	volatile unsigned *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && truncate("link", 4 * (off_t)PAGE) == 0);
+	for (unsigned i = 1; i <= 20; i++) {
+		for (int n = 0; n < 1000000; n++)
+			p[PAGE / 2]++;
+		void *again = mmap(NULL, 4 * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		CHECK(again != MAP_FAILED && munmap(again, 4 * PAGE) == 0 && p[PAGE / 2] == i * 1000000);
+	}
+	CHECK(munmap((void *)p, 4 * PAGE) == 0 && close(fd) == 0);
+	ok("longer by its name");
+}
+
 static void unwritable(const char *file, const char *name)
 {
 	int ro = open(file, O_RDONLY);
@@ -98,6 +116,7 @@ int main(int argc, char **argv)
 	cut("by O_TRUNC", by_open);
 	cut("by creat", by_creat);
 	cut("by openat2", by_openat2);
+	longer();
 	unwritable("file", "mprotect of what may be read only");
 	/* A program's file that nobody has open to write is no other's in the variants. */
 	unwritable("/proc/self/exe", "of what nobody writes");
