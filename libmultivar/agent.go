@@ -259,7 +259,6 @@ func (e *Engine) leaves(th *thread, v int) (diverged bool) {
 // overtakes looks again at followers that have left an interval, whose leader may sleep in a
 // call.
 func (e *Engine) overtakes(th *thread) {
-	lead := &th.sides[frontend.Leader]
 	if e.agents == nil || th.lease.lane == 0 {
 		return
 	}
@@ -268,7 +267,7 @@ func (e *Engine) overtakes(th *thread) {
 			continue
 		}
 		if !e.leaves(th, v) {
-			e.halt(lead)
+			e.nudge(th)
 		}
 	}
 }

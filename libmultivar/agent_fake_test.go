@@ -321,3 +321,36 @@ func TestHangBesideHasTime(t *testing.T) {
 		t.Errorf("looked %d times: %+v", looks, d)
 	}
 }
+
+// A signal that waits for the leader's next call waits on where it is only looked whether the
+// leader sleeps.
+func TestNudgeLeavesSignals(t *testing.T) {
+	stops, before := 0, 0
+	h := &agentHost{
+		awaits: func(t frontend.Task) (int, uint64, bool) { return 0, 1, t.Variant != frontend.Leader },
+		apart:  func(frontend.Task) bool { return true },
+	}
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+		Programs: []*fakefe.Program{{Path: "/bin/prog", Handlers: flagHandlers(), Steps: []fakefe.Step{
+			sigaction(sigUsr2, 0, 0, 0), fakefe.Call(nr("getppid")), fakefe.Call(nr("getppid")), fakefe.SpinUntil(flagged),
+		}}},
+		Choose:     leaderFirst,
+		Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 8}},
+	}, newTableKernel(1), h.with, func(actions []frontend.Action) []frontend.Action {
+		for _, a := range actions {
+			switch {
+			case a.Task.Variant != frontend.Leader:
+			case a.Op == frontend.OpStop:
+				stops++
+			case a.Op == frontend.OpSignal:
+				before = stops
+			}
+		}
+		return newLeases(2).take(actions)
+	})
+	s.agreed(t)
+	t.Logf("the signal came after %d stops", before)
+	if before < 2 {
+		t.Errorf("the signal came at the leader's first stop")
+	}
+}

@@ -184,6 +184,14 @@ func (e *Engine) halt(s *side) {
 	e.act(frontend.Action{Op: frontend.OpStop, Task: s.task})
 }
 
+// nudge has the leader's th come to the monitor, from its agent if it is there. A signal that
+// waits for its next call waits on.
+func (e *Engine) nudge(th *thread) {
+	s := &th.sides[frontend.Leader]
+	s.nudged = true
+	e.halt(s)
+}
+
 // OnStop implements frontend.Monitor.
 func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 	th, s := e.find(t)
@@ -209,7 +217,9 @@ func (e *Engine) leaderStop(th *thread) {
 		return
 	}
 	var sig *frontend.Signal
-	if s.inCall == nil && th.room() {
+	nudged, computes, resumed := s.nudged, s.computes, s.resumed
+	s.nudged = false
+	if s.inCall == nil && th.room() && (!nudged || len(th.pending) > 0 && e.spent(s, holdLimit)) {
 		sig = e.nextPending(th)
 	}
 	switch {
@@ -218,6 +228,9 @@ func (e *Engine) leaderStop(th *thread) {
 		return
 	case sig == nil:
 		e.letGoUnseen(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+		if nudged {
+			s.computes, s.resumed = computes, resumed
+		}
 		return
 	}
 	ev := e.newRecord(th, event.Signal)

@@ -136,7 +136,7 @@ func (e *Engine) lateBeside(th *thread) {
 	}
 }
 
-// partApart halts the leader of th, which may sleep where the agent of a follower waits for it
+// partApart nudges the leader of th, which may sleep where the agent of a follower waits for it
 // at another call: it comes to the monitor.
 func (e *Engine) partApart(th *thread) {
 	for v := 1; v < len(th.sides); v++ {
@@ -145,7 +145,7 @@ func (e *Engine) partApart(th *thread) {
 			continue
 		}
 		if late, _, waits := e.agents.AgentAwaits(s.task); waits && late == frontend.Leader && e.agents.AgentApart(s.task) {
-			e.halt(&th.sides[frontend.Leader])
+			e.nudge(th)
 			return
 		}
 	}

@@ -82,6 +82,8 @@ type side struct {
 	// at which it was last asked to stop because its process ends.
 	computes watch
 	halted   time.Duration
+	// nudged: it was asked to stop for another reason than that it computes.
+	nudged bool
 	// domain is the one that the task is of now, moves are those that it is about to
 	// make.
 	domain *domain
