@@ -20,6 +20,10 @@ type Agents interface {
 	// AgentApart says whether follower t, whose agent waits for its leader's, stands at another
 	// call than the one with which the leader's deals, if any: neither may ever find out.
 	AgentApart(t Task) bool
+	// AwaitAgents waits until no leader's agent deals any more with one of some calls that it may
+	// have begun before its lease was taken back. It does not wait for long: only calls that do
+	// not sleep can be waited for.
+	AwaitAgents(calls func(nr int64) bool)
 	// AgentLeft says what agents have to do with it that follower t stands where it has come
 	// to the monitor otherwise than by a call. With AgentAhead there is a call of the
 	// leader's that t has not made: leader and read are those of OnMismatch, and what that

@@ -235,6 +235,24 @@ func (s *session) AgentApart(id frontend.Task) bool {
 	return ok && (!deals || own != leads)
 }
 
+// AwaitAgents implements frontend.Agents. An agent says that it deals with a call before it
+// looks at its lease.
+func (s *session) AwaitAgents(calls func(nr int64) bool) {
+	deadline := time.Now().Add(agentsRest)
+	for _, l := range s.agents.lanes {
+		for t := l.leader; t != nil; {
+			nr, deals := t.blk.Agent().At()
+			if !deals || !calls(nr) || time.Now().After(deadline) {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+}
+
+// agentsRest is for how long AwaitAgents waits.
+const agentsRest = 100 * time.Millisecond
+
 // AgentLeft implements frontend.Agents.
 func (s *session) AgentLeft(id frontend.Task) (left frontend.AgentLeft, leader frontend.Call, read func(uint64, []byte) bool) {
 	t := s.reader(id)

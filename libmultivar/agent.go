@@ -124,7 +124,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
 		d.wanted(),
-		len(e.twins) > 0 || len(e.rawWords) > 0 || len(e.piLocks) > 0,
+		len(e.twins) > 0 || e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
 	}

@@ -23,6 +23,8 @@ type agentHost struct {
 	behind func(frontend.Task) bool
 	// apart, when set, is AgentApart.
 	apart func(frontend.Task) bool
+	// rest, when set, is AwaitAgents.
+	rest func(func(int64) bool)
 	// left, when set, is AgentLeft, with a call that has read nothing.
 	left func(frontend.Task) (frontend.AgentLeft, frontend.Call)
 	frontend.Host
@@ -48,6 +50,13 @@ func (h *agentHost) AgentBehind(t frontend.Task) bool { return h.behind != nil &
 
 // AgentApart implements frontend.Agents.
 func (h *agentHost) AgentApart(t frontend.Task) bool { return h.apart != nil && h.apart(t) }
+
+// AwaitAgents implements frontend.Agents.
+func (h *agentHost) AwaitAgents(calls func(int64) bool) {
+	if h.rest != nil {
+		h.rest(calls)
+	}
+}
 
 // AgentLeft implements frontend.Agents.
 func (h *agentHost) AgentLeft(t frontend.Task) (frontend.AgentLeft, frontend.Call, func(uint64, []byte) bool) {

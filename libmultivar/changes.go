@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // A call that changes a file which is mapped somewhere changes the memory of those that map
@@ -28,12 +29,36 @@ func (e *Engine) changes(th *thread, ev *record) {
 	})
 }
 
-// beforeTwin has no agent change files unseen from now on: agents say nothing of such calls.
-// While there are twins nobody gets a lease.
-func (e *Engine) beforeTwin() {
-	if len(e.twins) == 0 {
+// beforeTwin has no agent change files unseen from now on: agents say nothing of such calls. The
+// call of ev may make a twin; until it has, and while there are twins, nobody gets a lease.
+func (e *Engine) beforeTwin(ev *record) {
+	if e.agents != nil && len(e.twins) == 0 {
 		e.revokeLeases(anyProcess)
+		e.makers = append(e.makers, ev)
 	}
+}
+
+// makesTwin reports whether a call is under way that may make a twin.
+func (e *Engine) makesTwin() bool {
+	e.makers = slices.DeleteFunc(e.makers, func(ev *record) bool {
+		return ev.done || ev.thread.sides[frontend.Leader].stop == dead
+	})
+	return len(e.makers) > 0
+}
+
+// restAgents waits for what agents have begun to change before they had to leave it.
+func (e *Engine) restAgents() {
+	if e.agents == nil || len(e.twins) > 0 {
+		return
+	}
+	e.agents.AwaitAgents(func(nr int64) bool {
+		row, ok := sysabi.Lookup(e.caps.Arch, int(nr))
+		if !ok {
+			return false
+		}
+		_, changes := changedFD(&record{name: row.Name})
+		return changes
+	})
 }
 
 // beforeMapping has no agent change a file unseen that is mapped now: who has it open to write

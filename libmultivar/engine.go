@@ -179,6 +179,8 @@ type Engine struct {
 	segments map[int]int
 	// attached numbers attachments of such memory.
 	attached uint64
+	// makers are calls of which the first twin may come.
+	makers []*record
 	// unmapped is set when the leader has unmapped memory with a twin; idle is how many twins
 	// are kept that nobody maps.
 	unmapped bool

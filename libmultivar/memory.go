@@ -147,7 +147,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 			// Not a descriptor: the kernel says so.
 			copied = false
 		default:
-			e.beforeTwin()
+			e.beforeTwin(ev)
 		}
 	}
 	if !fixed {

@@ -94,8 +94,7 @@ func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.D
 // attachTwin makes ev map the twin of the leader's file, which is up to date up to
 // end bytes afterwards, and returns the file's key.
 func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
-	// There may be new ones since the call began.
-	e.beforeTwin()
+	e.restAgents()
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		key = fileKey(info)
 		t, err := e.twinOf(host, key, info.Size)

@@ -133,7 +133,7 @@ func newTwinBench(t *testing.T) *twinBench {
 	b.files = &fileHost{
 		memHost: b.host, fds: map[int]*memFile{}, open: map[frontend.File]opened{}, lost: map[frontend.File]bool{},
 	}
-	b.e.host, b.e.caps.Twins = b.files, true
+	b.e.host, b.e.caps.Twins, b.e.caps.Arch = b.files, true, sysabi.AMD64
 	b.th.proc.space = b.space()
 	return b
 }
@@ -163,6 +163,7 @@ func (b *twinBench) content(t *twin) []byte { return b.files.open[t.copies[1]].c
 func (b *twinBench) mapped(th *thread, fd int, at uint64) (*record, *twin) {
 	b.t.Helper()
 	ev := &record{thread: th, name: "mmap"}
+	b.e.beforeTwin(ev)
 	key := b.e.attachTwin(th, ev, fd, pageSize)
 	if err := th.proc.space.Map(addrspace.Absolute(at), pageSize, addrspace.Attrs{
 		Prot: protRead | protWrite, Kind: addrspace.File, Flags: addrspace.Shared | addrspace.SharedFile, Label: key,
@@ -415,8 +416,13 @@ func TestMirrorWrite(t *testing.T) {
 	}
 }
 
-// agents is a host of agents that is told nothing.
-type agents struct{ frontend.Agents }
+// agents is a host of agents that may have begun calls.
+type agents struct {
+	frontend.Agents
+	rest func(calls func(int64) bool)
+}
+
+func (a agents) AwaitAgents(calls func(int64) bool) { a.rest(calls) }
 
 // Whom agents let write takes its calls to the engine once a file is mapped.
 func TestLeasesEndWithMapping(t *testing.T) {
@@ -433,7 +439,14 @@ func TestLeasesEndWithMapping(t *testing.T) {
 		{"a file that is not", func(b *twinBench, _ *thread) { b.e.noteMapped("/other") }, false},
 	} {
 		b := newTwinBench(t)
-		b.e.agents = agents{}
+		rested := false
+		b.e.agents = agents{rest: func(calls func(int64) bool) {
+			rested = true
+			const pread64, pwrite64 = 17, 18
+			if len(b.e.twins) > 0 || !b.e.makesTwin() || !calls(pwrite64) || calls(pread64) {
+				t.Errorf("%s: with %d twins agents rest for pwrite64: %t, pread64: %t", c.what, len(b.e.twins), calls(pwrite64), calls(pread64))
+			}
+		}}
 		writer := b.process(300)
 		writer.proc.fds.writable = map[int]string{3: "/written"}
 		s := &writer.sides[0]
@@ -443,6 +456,9 @@ func TestLeasesEndWithMapping(t *testing.T) {
 		revoked := false
 		for _, a := range b.e.take() {
 			revoked = revoked || a.Op == frontend.OpRevoke && a.Task == s.task
+		}
+		if makes := len(b.e.twins) > 0; rested != makes {
+			t.Errorf("%s: agents rest: %t", c.what, rested)
 		}
 		if revoked != c.revokes {
 			t.Errorf("%s: a lease is revoked: %t", c.what, revoked)

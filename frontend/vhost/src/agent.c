@@ -30,9 +30,10 @@ int agent_call(struct block *b, struct ucontext *u)
 
 	if (!a->interval || a->differs)
 		return 0;
-	__atomic_store_n(&a->at, (u32)u->rax + 1, __ATOMIC_RELAXED);
+	/* Before the lease is looked at: who takes it back knows by this what is under way. */
+	__atomic_store_n(&a->at, (u32)u->rax + 1, __ATOMIC_SEQ_CST);
 	done = a->follows ? agent_follow(a, u) : agent_lead(b, a, u);
-	__atomic_store_n(&a->at, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->at, 0, __ATOMIC_RELEASE);
 	if (done) {
 		a->calls++;
 		return 1;
