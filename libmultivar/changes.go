@@ -12,15 +12,20 @@ import (
 // comes between the same turns everywhere. Who changes a file by calls is therefore of the
 // domain of those that map it.
 
-// changes prepares that the call of ev changes a mapped file.
+// changes prepares that the call of ev changes a mapped file. Only that of a regular file is
+// made between turns: what else may have the name, a pipe or a device, is nobody's memory, and
+// who writes there may sleep until another one of the domain has read.
 func (e *Engine) changes(th *thread, ev *record) {
-	ev.changes = true
 	fd, ok := changedFD(ev)
-	if !ok || len(e.twins) == 0 {
+	if !ok {
+		ev.changes = true
 		return
 	}
 	// A descriptor that is none the kernel refuses.
 	_ = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		if ev.changes = info.Regular; !ev.changes {
+			return nil
+		}
 		if t := e.twins[fileKey(info)]; t != nil {
 			e.gather(t, th)
 		}

@@ -18,6 +18,8 @@ type memFile struct {
 	name    string
 	inode   uint64
 	content []byte
+	// special: it is a pipe or a device.
+	special bool
 }
 
 func (f *memFile) resize(size int64) {
@@ -77,7 +79,7 @@ func (h *fileHost) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if h.lost[f] || of.memFile == nil {
 		return frontend.FileInfo{}, errLost
 	}
-	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true, Writable: true, Readable: !h.unreadable}, nil
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: !of.special, Writable: true, Readable: !h.unreadable}, nil
 }
 
 func (h *fileHost) Truncate(f frontend.File, size int64) error {
@@ -374,6 +376,35 @@ func TestChangeBetweenTurns(t *testing.T) {
 		b.e.OnSyscallExit(b.th.sides[0].task, 0)
 		if reader.sides[0].stop != running && b.th.sides[0].stop != running {
 			t.Error("nobody runs when the file has changed")
+		}
+	}
+}
+
+// Who writes to a pipe that has the name of a file that was mapped may sleep until another one
+// of its domain has read: that one has its turns.
+func TestChangeOfPipe(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		b := newTwinBench(t)
+		fd, f := b.file("name", pageSize)
+		f.special = true
+		if b.e.allMapped = all; all {
+			b.e.noteMapped("/other")
+		} else {
+			b.e.noteMapped(f.name)
+		}
+		reader := b.relative(300).main
+		for v := range 2 {
+			b.call(b.th, v, "write", uint64(fd), 0, 0)
+		}
+		if b.th.sides[0].inCall == nil {
+			t.Fatal("the pipe is not written")
+		}
+		for v := range 2 {
+			b.call(reader, v, "sched_yield")
+		}
+		b.e.OnSyscallExit(reader.sides[0].task, 0)
+		if reader.sides[0].stop != running {
+			t.Error("nobody can read while the pipe is written")
 		}
 	}
 }

@@ -123,6 +123,37 @@ static void unreadable(void)
 	ok("by a descriptor that cannot read");
 }
 
+static void *reader(void *arg)
+{
+	int in = *(int *)arg;
+	static char buf[PAGE];
+	ssize_t n, sum = 0;
+	while ((n = read(in, buf, sizeof buf)) > 0)
+		sum += n;
+	CHECK(n == 0);
+	return (void *)sum;
+}
+
+/* A pipe may have the name of a file that is mapped. Who writes there sleeps until another
+ * thread reads. */
+static void renamed(void)
+{
+	static char big[300000];
+	pthread_t t;
+	void *sum;
+	int f = open("name", O_RDWR | O_CREAT, 0644);
+	CHECK(f >= 0 && write(f, "x", 1) == 1);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, f, 0) != MAP_FAILED);
+	CHECK(close(f) == 0 && unlink("name") == 0 && mkfifo("name", 0600) == 0);
+	int in = open("name", O_RDONLY | O_NONBLOCK), out = open("name", O_WRONLY);
+	CHECK(in >= 0 && out >= 0 && fcntl(in, F_SETFL, 0) == 0);
+	CHECK(pthread_create(&t, NULL, reader, &in) == 0);
+	CHECK(write(out, big, sizeof big) == sizeof big && close(out) == 0);
+	CHECK(pthread_join(t, &sum) == 0 && (size_t)sum == sizeof big);
+	CHECK(close(in) == 0 && unlink("name") == 0);
+	ok("a pipe of that name");
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -132,5 +163,6 @@ int main(int argc, char **argv)
 	awaited();
 	beside();
 	unreadable();
+	renamed();
 	return 0;
 }
