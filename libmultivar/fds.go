@@ -417,21 +417,29 @@ func changedFD(ev *record) (fd int, ok bool) {
 		return int(int32(ev.raw.Args[0])), true
 	case "copy_file_range", "splice":
 		return int(int32(ev.raw.Args[2])), true
+	case "ioctl":
+		clones := ev.call.Command == "FICLONE" || ev.call.Command == "FICLONERANGE"
+		return int(int32(ev.raw.Args[0])), clones
 	}
 	return -1, false
 }
 
 // changesMapped reports whether the call of ev changes a file that a variant has
-// mapped. Such a call waits: a follower must have read what it reads from the
-// mapping before the leader changes it.
+// mapped, and prepares it. Such a call waits: a follower must have read what it reads from
+// the mapping before the leader changes it.
 func (e *Engine) changesMapped(th *thread, ev *record) bool {
 	if len(e.mapped) == 0 || e.followers == 0 {
 		return false
 	}
 	if fd, ok := changedFD(ev); ok {
-		name, ok := th.proc.fds.writable[fd]
-		return ok && (e.allMapped || e.mapped[name])
+		return e.changesOpened(th, ev, fd)
 	}
+	ev.changes = e.cutsMapped(th, ev)
+	return ev.changes
+}
+
+// cutsMapped is changesMapped for calls by which a file may be shortened that they name.
+func (e *Engine) cutsMapped(th *thread, ev *record) bool {
 	if !e.cuts(th, ev) {
 		return false
 	}

@@ -152,6 +152,7 @@ func (e *Engine) share(t *twin, ev *record, th *thread) {
 // noteMapped remembers that a file is mapped somewhere. When they are too many to
 // remember, all files count as mapped.
 func (e *Engine) noteMapped(name string) {
+	name = undeleted(name)
 	if e.mapped[name] {
 		return
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
+// ficlone is FICLONE of ioctl(2).
+const ficlone = 0x40049409
+
 var errLost = errors.New("nothing is known of it")
 
 // memFile is a file in memory.
@@ -427,6 +430,7 @@ func TestMirrorWrite(t *testing.T) {
 		{what: "made longer", name: "ftruncate", args: [6]uint64{1: 12}, after: "0123456789\x00\x00"},
 		{what: "moved down", name: "fallocate", args: [6]uint64{1: fallocCollapse, 2: 2, 3: 4}, after: "016789"},
 		{what: "moved up", name: "fallocate", args: [6]uint64{1: fallocInsert, 2: 2, 3: 2}, after: "01\x00\x0023456789"},
+		{what: "cloned", name: "ioctl", args: [6]uint64{1: ficlone}, after: "other content"},
 		{what: "reserved", name: "fallocate", args: [6]uint64{1: 1, 2: 5, 3: 1 << 62}, after: "0123456789"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -436,13 +440,58 @@ func TestMirrorWrite(t *testing.T) {
 			_, twin := b.mapped(b.th, fd, testAddr)
 			f.content = []byte(c.after)
 			c.args[0] = uint64(fd)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			// By whatever descriptor.
+			b.th.proc.fds.forget(fd)
+			row, _ := sysabi.ByName(c.name)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
 			ev.raw.Args = c.args
 			b.over(b.th, ev)
 			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
 				t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
 			}
 		})
+	}
+}
+
+// A file with a twin is changed by whatever name and descriptor, and one without by the name
+// that it had before it was deleted.
+func TestChangesMapped(t *testing.T) {
+	const deleted = " (deleted)"
+	for _, c := range []struct {
+		what    string
+		change  func(b *twinBench, fd int, f *memFile)
+		changes bool
+	}{
+		{"as it was opened", func(*twinBench, int, *memFile) {}, true},
+		{"by another name", func(b *twinBench, fd int, f *memFile) { b.th.proc.fds.writable[fd] = "/new" }, true},
+		{"by a descriptor of unknown origin", func(b *twinBench, fd int, _ *memFile) { b.th.proc.fds.forget(fd) }, true},
+		{"another file of that name", func(_ *twinBench, _ int, f *memFile) { f.inode += 100 }, true},
+		{"another file of another name", func(b *twinBench, fd int, f *memFile) {
+			f.inode += 100
+			b.th.proc.fds.writable[fd] = "/new"
+		}, false},
+		{"a pipe of that name", func(_ *twinBench, _ int, f *memFile) { f.special = true }, false},
+		{"none", func(b *twinBench, fd int, _ *memFile) { delete(b.files.fds, fd) }, false},
+	} {
+		b := newTwinBench(t)
+		fd, f := b.file("file", pageSize)
+		reader := b.process(300)
+		b.mapped(reader, fd, testAddr)
+		c.change(b, fd, f)
+		b.call(b.th, 0, "pwrite64", uint64(fd), 0, 0, 0)
+		if ev := b.th.event(0); ev == nil || ev.changes != c.changes {
+			t.Errorf("%s: the call changes a mapped file: %t", c.what, !c.changes)
+		}
+	}
+	for _, c := range [][2]string{{"/file", "/file" + deleted}, {"/file" + deleted, "/file"}} {
+		b := newTwinBench(t)
+		fd, _ := b.file("file", pageSize)
+		b.th.proc.fds.writable[fd] = c[0]
+		b.e.noteMapped(c[1])
+		b.call(b.th, 0, "pwrite64", uint64(fd), 0, 0, 0)
+		if ev := b.th.event(0); ev == nil || !ev.changes || !ev.wait {
+			t.Errorf("%s is mapped as %s, and not waited for", c[0], c[1])
+		}
 	}
 }
 
@@ -517,7 +566,10 @@ func TestMirrorWriteOnly(t *testing.T) {
 			b.files.unreadable = true
 			f.resize(int64(c.size))
 			c.args[0] = uint64(fd)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			// By whatever descriptor.
+			b.th.proc.fds.forget(fd)
+			row, _ := sysabi.ByName(c.name)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
 			ev.raw.Args = c.args
 			b.over(b.th, ev)
 			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {

@@ -123,6 +123,33 @@ static void unreadable(void)
 	ok("by a descriptor that cannot read");
 }
 
+/* A file may have another name when it is mapped than when it was opened, and none when it is
+ * written. */
+static void other_names(void)
+{
+	static const char *const last[] = {NULL, "other name", "link"};
+	for (int i = 0; i < 3; i++) {
+		int f = open("named", O_RDWR | O_CREAT | O_EXCL, 0644);
+		CHECK(f >= 0 && ftruncate(f, PAGE) == 0);
+		CHECK(i != 1 || rename("named", last[i]) == 0);
+		CHECK(i != 2 || link("named", last[i]) == 0);
+		CHECK(i == 1 || unlink("named") == 0);
+		volatile uint64_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, f, 0);
+		CHECK(p != MAP_FAILED);
+		for (uint64_t n = 1; n <= ROUNDS / 8; n++) {
+			work(3000);
+			CHECK(p[0] == n - 1 && pwrite(f, &n, sizeof n, 0) == sizeof n);
+		}
+		CHECK(!last[i] || unlink(last[i]) == 0);
+		for (uint64_t n = 1; n <= ROUNDS / 8; n++) {
+			CHECK(pwrite(f, &n, sizeof n, 8) == sizeof n && p[1] == n);
+			work(3000);
+		}
+		CHECK(munmap((void *)p, PAGE) == 0 && close(f) == 0);
+	}
+	ok("of another name");
+}
+
 static void *reader(void *arg)
 {
 	int in = *(int *)arg;
@@ -163,6 +190,7 @@ int main(int argc, char **argv)
 	awaited();
 	beside();
 	unreadable();
+	other_names();
 	renamed();
 	return 0;
 }
