@@ -8,8 +8,8 @@ import (
 // A twin ends when no process of the leader maps its file any more. Followers that have yet
 // to unmap it keep what they have, and see nothing of what the leader does to the file from
 // then on; whoever maps it anew gets a copy of what it is then. Only a file that the program
-// can map again, because it has it open to write, keeps its twin for a while: to copy its
-// content whenever another part of it is mapped would take too long.
+// can map again, because it has it open, keeps its twin for a while: to copy its content
+// whenever another part of it is mapped would take too long.
 
 // keepTwins is how many twins are kept that nobody maps.
 const keepTwins = 32
@@ -20,12 +20,12 @@ type handle struct {
 	proc  *process
 	space *addrspace.Space
 	fd    int
-	name  string
+	key   string
 }
 
 // open reports whether the process may still have the descriptor.
 func (h *handle) open() bool {
-	return h.proc.space == h.space && h.proc.fds.writable[h.fd] == h.name && h.proc.runs()
+	return h.proc.space == h.space && h.proc.fds.twins[h.fd] == h.key && h.proc.runs()
 }
 
 // runs reports whether the leader has a thread of the process that is not at its end.
@@ -72,10 +72,14 @@ func (e *Engine) settleTwins(th *thread) {
 		if t.handle == nil {
 			continue
 		}
-		if e.idle++; !t.handle.open() {
-			e.idle--
-			e.dropTwin(t)
+		if !t.handle.open() {
+			// There may be another one.
+			if t.handle = e.handleOf(t, th); t.handle == nil {
+				e.dropTwin(t)
+				continue
+			}
 		}
+		e.idle++
 	}
 	if e.idle > keepTwins {
 		e.dropIdle()
@@ -98,27 +102,35 @@ func (e *Engine) mappedTwins() map[string]bool {
 	return used
 }
 
-// handleOf returns the descriptor of the file of t that th's process has open to write, nil
-// when it has none. The leader's th stands at the end of a call.
-func (e *Engine) handleOf(t *twin, th *thread) (h *handle) {
+// handleOf returns a descriptor of the file of t that th's process has: one by which it was
+// mapped or that is open to write. It is nil when there is none. The leader's th stands at the
+// end of a call.
+func (e *Engine) handleOf(t *twin, th *thread) *handle {
 	if th == nil || t.name == "" {
 		return nil
 	}
-	for fd, name := range th.proc.fds.writable {
-		if undeleted(name) != undeleted(t.name) {
-			continue
+	fds := th.proc.fds
+	for fd, key := range fds.twins {
+		if key == t.key && e.hasTwin(th, fd, t) {
+			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: key}
 		}
-		err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-			if fileKey(info) == t.key {
-				h = &handle{proc: th.proc, space: th.proc.space, fd: fd, name: name}
-			}
-			return nil
-		})
-		if h != nil && err == nil {
-			return h
+	}
+	for fd, name := range fds.writable {
+		if undeleted(name) == undeleted(t.name) && e.hasTwin(th, fd, t) {
+			fds.setTwin(fd, t.key)
+			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: t.key}
 		}
 	}
 	return nil
+}
+
+// hasTwin reports whether the leader's descriptor is one of the file of t.
+func (e *Engine) hasTwin(th *thread, fd int, t *twin) (has bool) {
+	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		has = fileKey(info) == t.key
+		return nil
+	})
+	return has && err == nil
 }
 
 // unmapsAll lets go of the twins that only a process has mapped of whose memory the leader

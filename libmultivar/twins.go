@@ -91,9 +91,10 @@ func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
 
 func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.Device, info.Inode) }
 
-// attachTwin makes ev map the twin of the leader's file, which is up to date up to
-// end bytes afterwards, and returns the file's key.
-func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
+// attachTwin makes ev map the twin of the leader's file, which is up to date as a whole
+// afterwards, and returns the file's key. Memory may come to reach further, by mremap(2), when
+// no descriptor is there to copy from any more.
+func (e *Engine) attachTwin(th *thread, ev *record, fd int) (key string) {
 	// There may be new ones since the call began.
 	e.beforeTwin()
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
@@ -103,6 +104,7 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 			return err
 		}
 		e.share(t, ev, th)
+		th.proc.fds.setTwin(fd, key)
 		// Who maps it only to read, by whatever name, has to see what was written.
 		e.noteWritten(key)
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {

@@ -168,7 +168,7 @@ func (b *twinBench) content(t *twin) []byte { return b.files.open[t.copies[1]].c
 func (b *twinBench) mapped(th *thread, fd int, at uint64) (*record, *twin) {
 	b.t.Helper()
 	ev := &record{thread: th, name: "mmap"}
-	key := b.e.attachTwin(th, ev, fd, pageSize)
+	key := b.e.attachTwin(th, ev, fd)
 	if err := th.proc.space.Map(addrspace.Absolute(at), pageSize, addrspace.Attrs{
 		Prot: protRead | protWrite, Kind: addrspace.File, Flags: addrspace.Shared | addrspace.SharedFile, Label: key,
 	}); err != nil {
@@ -280,6 +280,37 @@ func TestTwinsEnd(t *testing.T) {
 	b.want("another program", 0, 0)
 	if b.e.idle != 0 || len(b.e.twins) != 0 {
 		t.Errorf("%d twins, %d of them idle", len(b.e.twins), b.e.idle)
+	}
+}
+
+// Whoever maps one part of a file after the other, by a descriptor that can only read, has it
+// copied once.
+func TestTwinOfReadOnlyFile(t *testing.T) {
+	b := newTwinBench(t)
+	fd, f := b.file("file", pageSize)
+	delete(b.th.proc.fds.writable, fd)
+	_, twin := b.mapped(b.th, fd, testAddr)
+	b.unmapped(b.th, testAddr)
+	if _, again := b.mapped(b.th, fd, testAddr); again != twin {
+		t.Error("another part has another twin")
+	}
+	b.unmapped(b.th, testAddr)
+	row, _ := sysabi.ByName("dup")
+	ev := &record{thread: b.th, name: "dup", call: row.Resolve([6]uint64{uint64(fd)})}
+	ev.raw.Args[0] = uint64(fd)
+	b.e.prepareDup(b.th, ev)
+	other := fd + 10
+	b.files.fds[other] = f
+	ev.after(int64(other))
+	b.th.proc.fds.forget(fd)
+	b.over(b.th, &record{thread: b.th, name: "close"})
+	if b.e.twins[twin.key] != twin {
+		t.Error("a twin ends although its file is open by another descriptor")
+	}
+	b.th.proc.fds.forget(other)
+	b.over(b.th, &record{thread: b.th, name: "close"})
+	if len(b.e.twins) != 0 {
+		t.Error("a twin outlives all descriptors of its file")
 	}
 }
 
