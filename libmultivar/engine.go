@@ -179,10 +179,10 @@ type Engine struct {
 	segments map[int]int
 	// attached numbers attachments of such memory.
 	attached uint64
-	// unmapped is set when the leader has unmapped memory with a twin; idle is how many twins
-	// are kept that nobody maps.
+	// unmapped is set when the leader has unmapped memory with a twin; idle are the twins that
+	// nobody maps and that have handles.
 	unmapped bool
-	idle     int
+	idle     []*twin
 	// written holds the names of files that the program has had open to write, and the keys
 	// of those that had twins.
 	written map[string]bool

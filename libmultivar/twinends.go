@@ -1,6 +1,8 @@
 package libmultivar
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
 )
@@ -57,32 +59,40 @@ func (e *Engine) settleTwins(th *thread) {
 	if e.unmapped {
 		used := e.mappedTwins()
 		for key, t := range e.twins {
-			if !used[key] && !t.kept && t.handle == nil {
-				if t.handle = e.handleOf(t, th); t.handle == nil {
-					e.dropTwin(t)
-				}
+			if used[key] || t.kept || t.handle != nil {
+				continue
 			}
-		}
-		e.unmapped = false
-	} else if e.idle == 0 {
-		return
-	}
-	e.idle = 0
-	for _, t := range e.twins {
-		if t.handle == nil {
-			continue
-		}
-		if !t.handle.open() {
-			// There may be another one.
 			if t.handle = e.handleOf(t, th); t.handle == nil {
 				e.dropTwin(t)
 				continue
 			}
+			e.idle = append(e.idle, t)
 		}
-		e.idle++
+		e.unmapped = false
 	}
-	if e.idle > keepTwins {
+	// It is walked from its end because twins leave it.
+	for i := len(e.idle) - 1; i >= 0; i-- {
+		t := e.idle[i]
+		if t.handle.open() {
+			continue
+		}
+		// There may be another one.
+		if h := e.handleOf(t, th); h != nil {
+			t.handle = h
+		} else {
+			e.dropTwin(t)
+		}
+	}
+	if len(e.idle) > keepTwins {
 		e.dropIdle()
+	}
+}
+
+// leaveIdle notes that t is mapped, or is no twin any more.
+func (e *Engine) leaveIdle(t *twin) {
+	if t.handle != nil {
+		t.handle = nil
+		e.idle = slices.DeleteFunc(e.idle, func(o *twin) bool { return o == t })
 	}
 }
 
@@ -149,12 +159,9 @@ func (e *Engine) unmapsAll(space *addrspace.Space) {
 
 // dropIdle lets go of the twins that nobody maps: they would keep a file system in use.
 func (e *Engine) dropIdle() {
-	for _, t := range e.twins {
-		if t.handle != nil {
-			e.dropTwin(t)
-		}
+	for len(e.idle) > 0 {
+		e.dropTwin(e.idle[len(e.idle)-1])
 	}
-	e.idle = 0
 }
 
 // dropTwin forgets a twin. Its copies are closed when followers have mapped them wherever
@@ -168,6 +175,7 @@ func (e *Engine) dropTwin(t *twin) {
 		t.pin = 0
 	}
 	t.dropped = true
+	e.leaveIdle(t)
 	e.closeCopies(t)
 }
 

@@ -34,8 +34,8 @@ type twin struct {
 	// one closes those of a twin that is dropped.
 	users   int
 	dropped bool
-	// handle is what the program can map the file with again when nobody maps it; nil
-	// while somebody does.
+	// handle is what the program can map the file with again when nobody maps it, and the
+	// twin is idle; nil while somebody does.
 	handle *handle
 }
 
@@ -147,7 +147,7 @@ func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, err
 func (e *Engine) share(t *twin, ev *record, th *thread) {
 	ev.twin, ev.files = t, t.copies
 	t.users++
-	t.handle = nil
+	e.leaveIdle(t)
 	e.gather(t, th)
 }
 

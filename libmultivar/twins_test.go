@@ -278,8 +278,8 @@ func TestTwinsEnd(t *testing.T) {
 	b.th.proc.space = b.space()
 	b.e.unmapsAll(old)
 	b.want("another program", 0, 0)
-	if b.e.idle != 0 || len(b.e.twins) != 0 {
-		t.Errorf("%d twins, %d of them idle", len(b.e.twins), b.e.idle)
+	if len(b.e.idle) != 0 || len(b.e.twins) != 0 {
+		t.Errorf("%d twins, %d of them idle", len(b.e.twins), len(b.e.idle))
 	}
 }
 
@@ -322,9 +322,19 @@ func TestIdleTwins(t *testing.T) {
 		ev, _ := b.mapped(b.th, fd, testAddr)
 		b.unmapped(b.th, testAddr)
 		b.e.release(ev)
-		if n := b.files.count("pin"); n > keepTwins {
-			t.Fatalf("%d pins", n)
+		if n := b.files.count("pin"); n > keepTwins || n != len(b.e.idle) || n != len(b.e.twins) {
+			t.Fatalf("%d pins of %d twins, of which %d are idle", n, len(b.e.twins), len(b.e.idle))
 		}
+		if i%5 == 0 {
+			continue
+		}
+		// It is mapped once more.
+		ev, _ = b.mapped(b.th, fd, testAddr)
+		b.e.release(ev)
+		if n := len(b.e.idle); n != len(b.e.twins)-1 {
+			t.Fatalf("%d of %d twins are idle", n, len(b.e.twins))
+		}
+		b.unmapped(b.th, testAddr)
 	}
 	b.e.prepareUnmount(nil, nil)
 	b.want("before a file system goes", 0, 0)
