@@ -121,12 +121,12 @@ func (e *Engine) handleOf(t *twin, th *thread) *handle {
 	}
 	fds := th.proc.fds
 	for fd, key := range fds.twins {
-		if key == t.key && e.hasTwin(th, fd, t) {
+		if key == t.key && e.hasKey(th, fd, t.key) {
 			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: key}
 		}
 	}
 	for fd, name := range fds.writable {
-		if undeleted(name) == undeleted(t.name) && e.hasTwin(th, fd, t) {
+		if undeleted(name) == undeleted(t.name) && e.hasKey(th, fd, t.key) {
 			fds.setTwin(fd, t.key)
 			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: t.key}
 		}
@@ -134,10 +134,10 @@ func (e *Engine) handleOf(t *twin, th *thread) *handle {
 	return nil
 }
 
-// hasTwin reports whether the leader's descriptor is one of the file of t.
-func (e *Engine) hasTwin(th *thread, fd int, t *twin) (has bool) {
+// hasKey reports whether the leader's descriptor is one of the file with a key.
+func (e *Engine) hasKey(th *thread, fd int, key string) (has bool) {
 	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		has = fileKey(info) == t.key
+		has = fileKey(info) == key
 		return nil
 	})
 	return has && err == nil

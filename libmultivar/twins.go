@@ -77,16 +77,29 @@ func (e *Engine) canTwin(th *thread, fd int) (ok, refused bool) {
 
 // sharedOtherwise reports whether what the leader maps to read only may be written
 // through memory that others of the program map: a follower's process has to read what
-// its own write. Such a file has a twin, or a process has it open to write. What is
-// written by processes outside no twin would have.
+// its own write. Such a file has a twin, or a process has it open to write: by its name, or,
+// if that is the process of th, by any. What is written by processes outside no twin would
+// have.
 func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
 	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
 	written := err == nil && (e.written[undeleted(name)] || len(e.written) >= maxRemembered)
+	var key string
 	err = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		shared = info.Regular && info.Size <= maxCopy && (info.Writable || written || e.written[fileKey(info)])
+		if info.Regular && info.Size <= maxCopy {
+			key = fileKey(info)
+			shared = info.Writable || written || e.written[key]
+		}
 		return nil
 	})
-	return shared && err == nil
+	if err != nil || key == "" || shared {
+		return shared && err == nil
+	}
+	for fd := range th.proc.fds.writable {
+		if e.hasKey(th, fd, key) {
+			return true
+		}
+	}
+	return false
 }
 
 func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.Device, info.Inode) }

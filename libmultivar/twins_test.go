@@ -21,8 +21,8 @@ type memFile struct {
 	name    string
 	inode   uint64
 	content []byte
-	// special: it is a pipe or a device.
-	special bool
+	// special: it is a pipe or a device. readOnly: the descriptor cannot write.
+	special, readOnly bool
 }
 
 func (f *memFile) resize(size int64) {
@@ -82,7 +82,7 @@ func (h *fileHost) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if h.lost[f] || of.memFile == nil {
 		return frontend.FileInfo{}, errLost
 	}
-	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: !of.special, Writable: true, Readable: !h.unreadable}, nil
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: !of.special, Writable: !of.readOnly, Readable: !h.unreadable}, nil
 }
 
 func (h *fileHost) Truncate(f frontend.File, size int64) error {
@@ -532,6 +532,32 @@ func TestChangesMapped(t *testing.T) {
 		b.call(b.th, 0, "pwrite64", uint64(fd), 0, 0, 0)
 		if ev := b.th.event(0); ev == nil || !ev.changes || !ev.wait {
 			t.Errorf("%s is mapped as %s, and not waited for", c[0], c[1])
+		}
+	}
+}
+
+// What is mapped only to read is shared with who has the file open to write, by whatever name
+// that was.
+func TestSharedOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		name   string
+		inode  uint64
+		shared bool
+	}{
+		{"by its name", "/file", 99, true},
+		{"by another name", "/new", 3, true},
+		{"another file", "/new", 99, false},
+	} {
+		b := newTwinBench(t)
+		b.file("file", pageSize)
+		b.files.fds[9] = &memFile{name: c.name, inode: c.inode, readOnly: true}
+		if b.e.sharedOtherwise(b.th, 9) != c.shared {
+			t.Errorf("%s: it is shared: %t", c.what, !c.shared)
+		}
+		b.want("looked at", 0, 0)
+		if n := b.files.count("duplicate"); n != 0 {
+			t.Errorf("%d duplicates are left", n)
 		}
 	}
 }
