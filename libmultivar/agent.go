@@ -134,7 +134,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 		}
 	}
 	for _, name := range th.proc.fds.writable {
-		if e.allMapped || e.mapped[name] {
+		if e.allMapped || e.mapped[undeleted(name)] {
 			return false
 		}
 	}

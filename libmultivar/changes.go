@@ -2,6 +2,7 @@ package libmultivar
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -13,20 +14,39 @@ import (
 // comes between the same turns everywhere. Who changes a file by calls is therefore of the
 // domain of those that map it.
 
-// changes prepares that the call of ev changes a mapped file.
-func (e *Engine) changes(th *thread, ev *record) {
-	ev.changes = true
-	fd, ok := changedFD(ev)
-	if !ok || len(e.twins) == 0 {
-		return
+// changesOpened reports whether the call of ev, which changes the file of the leader's
+// descriptor, changes one that is mapped, and prepares it. A file with a twin is known by what
+// it is, since it may have had any name and the descriptor come from anywhere. Others are
+// known by the name with which they were opened.
+//
+// Only the change of a regular file is made between turns: what else may have the name, a pipe
+// or a device, is nobody's memory, and who writes there may sleep until another one of the
+// domain has read.
+func (e *Engine) changesOpened(th *thread, ev *record, fd int) (mapped bool) {
+	name, known := th.proc.fds.writable[fd]
+	mapped = known && (e.allMapped || e.mapped[undeleted(name)])
+	if !mapped && (len(e.twins) == 0 || !known && !e.opensFile(th, fd)) {
+		return false
 	}
 	// A descriptor that is none the kernel refuses.
 	_ = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		if ev.special = !info.Regular; ev.special {
+			return nil
+		}
 		if t := e.twins[fileKey(info)]; t != nil {
+			mapped = true
 			e.gather(t, th)
 		}
+		ev.changes = mapped
 		return nil
 	})
+	return mapped
+}
+
+// opensFile reports whether the leader's descriptor is one of a file with a name. It is not
+// asked any more of others: a duplicate of a pipe keeps that open.
+func (e *Engine) opensFile(th *thread, fd int) bool {
+	return strings.HasPrefix(e.fdName(th, fd), "/")
 }
 
 // beforeTwin has no agent change files unseen from now on: agents say nothing of such calls. The
@@ -62,11 +82,11 @@ func (e *Engine) restAgents() {
 }
 
 // beforeMapping has no agent change a file unseen that is mapped now: who has it open to write
-// gets no lease any more.
+// gets no lease any more. The name is undeleted.
 func (e *Engine) beforeMapping(name string) {
 	e.revokeLeases(func(p *process) bool {
 		for _, n := range p.fds.writable {
-			if n == name {
+			if undeleted(n) == name {
 				return true
 			}
 		}

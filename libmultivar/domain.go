@@ -127,10 +127,12 @@ func (d *domain) drop(th *thread, v int) {
 	d.forget(th, v)
 }
 
-// forget makes that th has no turns in d any more in variant v.
+// forget makes that th has no turns in d any more in variant v, and no call that is to be made
+// there before somebody else has one.
 func (d *domain) forget(th *thread, v int) {
 	s := &d.sides[v]
 	s.ready = slices.DeleteFunc(s.ready, func(t turn) bool { return t.thread == th })
+	s.strikes = slices.DeleteFunc(s.strikes, func(ev *record) bool { return ev.thread == th })
 	s.stops(th)
 	if s.last == th {
 		s.last = nil

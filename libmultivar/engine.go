@@ -181,10 +181,10 @@ type Engine struct {
 	attached uint64
 	// makers are calls of which the first twin may come.
 	makers []*record
-	// unmapped is set when the leader has unmapped memory with a twin; idle is how many twins
-	// are kept that nobody maps.
+	// unmapped is set when the leader has unmapped memory with a twin; idle are the twins that
+	// nobody maps and that have handles.
 	unmapped bool
-	idle     int
+	idle     []*twin
 	// written holds the names of files that the program has had open to write, and the keys
 	// of those that had twins.
 	written map[string]bool

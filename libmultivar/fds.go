@@ -16,12 +16,14 @@ import (
 
 // fdTable is what the engine remembers of a process's descriptors. The leader's
 // kernel is the authority on them; here are only those whose content is
-// different in each variant, files of /proc that show addresses, and those
-// through which files can be changed.
+// different in each variant, files of /proc that show addresses, those
+// through which files can be changed, and those by which they were mapped.
 type fdTable struct {
 	addresses map[int]procFile
 	// writable holds the names of files that are open for writing.
 	writable map[int]string
+	// twins holds the keys of twins by which descriptors their files were mapped.
+	twins map[int]string
 	// shared: another process has, or had, the same table.
 	shared bool
 }
@@ -36,20 +38,29 @@ type procFile struct {
 }
 
 func (t *fdTable) clone() *fdTable {
-	return &fdTable{addresses: maps.Clone(t.addresses), writable: maps.Clone(t.writable)}
+	return &fdTable{addresses: maps.Clone(t.addresses), writable: maps.Clone(t.writable), twins: maps.Clone(t.twins)}
 }
 
 // forget drops what is known of a descriptor that is closed or replaced.
 func (t *fdTable) forget(fd int) {
 	delete(t.addresses, fd)
 	delete(t.writable, fd)
+	delete(t.twins, fd)
 }
 
 // exec returns the table after execve(2).
 func (t *fdTable) exec() *fdTable {
 	c := t.clone()
 	maps.DeleteFunc(c.addresses, func(_ int, f procFile) bool { return f.closeOnExec })
+	c.twins = nil
 	return c
+}
+
+func (t *fdTable) setTwin(fd int, key string) {
+	if t.twins == nil {
+		t.twins = make(map[int]string)
+	}
+	t.twins[fd] = key
 }
 
 func (t *fdTable) set(fd int, f procFile) {
@@ -282,6 +293,7 @@ func (e *Engine) prepareClose(th *thread, ev *record) {
 			}
 			maps.DeleteFunc(fds.addresses, func(fd int, _ procFile) bool { return inRange(fd) })
 			maps.DeleteFunc(fds.writable, func(fd int, _ string) bool { return inRange(fd) })
+			maps.DeleteFunc(fds.twins, func(fd int, _ string) bool { return inRange(fd) })
 		}
 	}
 }
@@ -301,7 +313,11 @@ func (e *Engine) prepareDup(th *thread, ev *record) {
 		}
 		f, ok := fds.addresses[old]
 		name, writable := fds.writable[old]
+		key, twinned := fds.twins[old]
 		fds.forget(int(ret))
+		if twinned {
+			fds.twins[int(ret)] = key
+		}
 		if writable {
 			fds.writable[int(ret)] = name
 		}
@@ -417,21 +433,29 @@ func changedFD(ev *record) (fd int, ok bool) {
 		return int(int32(ev.raw.Args[0])), true
 	case "copy_file_range", "splice":
 		return int(int32(ev.raw.Args[2])), true
+	case "ioctl":
+		clones := ev.call.Command == "FICLONE" || ev.call.Command == "FICLONERANGE"
+		return int(int32(ev.raw.Args[0])), clones
 	}
 	return -1, false
 }
 
 // changesMapped reports whether the call of ev changes a file that a variant has
-// mapped. Such a call waits: a follower must have read what it reads from the
-// mapping before the leader changes it.
+// mapped, and prepares it. Such a call waits: a follower must have read what it reads from
+// the mapping before the leader changes it.
 func (e *Engine) changesMapped(th *thread, ev *record) bool {
 	if len(e.mapped) == 0 || e.followers == 0 {
 		return false
 	}
 	if fd, ok := changedFD(ev); ok {
-		name, ok := th.proc.fds.writable[fd]
-		return ok && (e.allMapped || e.mapped[name])
+		return e.changesOpened(th, ev, fd)
 	}
+	ev.changes = e.cutsMapped(th, ev)
+	return ev.changes
+}
+
+// cutsMapped is changesMapped for calls by which a file may be shortened that they name.
+func (e *Engine) cutsMapped(th *thread, ev *record) bool {
 	if !e.cuts(th, ev) {
 		return false
 	}

@@ -86,7 +86,6 @@ func (e *Engine) leaderCall(th *thread) {
 	e.stayInTurn(th, ev)
 	if e.changesMapped(th, ev) {
 		ev.wait = true
-		e.changes(th, ev)
 	}
 	ev.wait = ev.wait || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
 	e.published(th, ev)

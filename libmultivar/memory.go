@@ -199,7 +199,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 				attrs.Flags |= addrspace.Unwritable
 			}
 			if copied {
-				attrs.Label = e.attachTwin(th, ev, int(int32(args[4])), int64(args[5]+length))
+				attrs.Label = e.attachTwin(th, ev, int(int32(args[4])))
 			} else if f, err := e.host.DupFile(th.sides[frontend.Leader].task, int(int32(args[4]))); err != nil {
 				e.lose(ev, err)
 			} else {

@@ -32,7 +32,7 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		return
 	}
 	fd, ok := changedFD(ev)
-	if !ok {
+	if !ok || ev.special || !ev.changes && !e.opensFile(th, fd) {
 		return
 	}
 	// The range is off..off+n; without n it ends at the file's position, without
@@ -53,14 +53,13 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 			n = ev.ret
 		}
 	}
-	if _, ok := th.proc.fds.writable[fd]; !ok {
-		return
-	}
+	found := false
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		t := e.twins[fileKey(info)]
 		if t == nil {
 			return nil
 		}
+		found = true
 		switch {
 		case ev.name == "ftruncate":
 			n = 0
@@ -93,7 +92,10 @@ func (e *Engine) mirrorWrite(th *thread, ev *record) {
 		}
 		return nil
 	})
-	e.unmirrored(th, fd, err)
+	// Another thread may have closed the descriptor of a file that nobody mapped.
+	if found || ev.changes {
+		e.unmirrored(th, fd, err)
+	}
 }
 
 // mirrorUnread is mirrorWrite for a descriptor by which nothing can be read, in a file that

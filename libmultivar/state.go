@@ -304,8 +304,9 @@ type record struct {
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.
 	partial bool
-	// changes: the call changes a file that is mapped somewhere.
-	changes bool
+	// changes: the call changes a file that is mapped somewhere. special: it writes to what is
+	// no regular file.
+	changes, special bool
 	// compared is the shared file memory whose content is part of the request.
 	compared []addrspace.Region
 	file     frontend.File

@@ -1,6 +1,8 @@
 package libmultivar
 
 import (
+	"slices"
+
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/addrspace"
 )
@@ -8,8 +10,8 @@ import (
 // A twin ends when no process of the leader maps its file any more. Followers that have yet
 // to unmap it keep what they have, and see nothing of what the leader does to the file from
 // then on; whoever maps it anew gets a copy of what it is then. Only a file that the program
-// can map again, because it has it open to write, keeps its twin for a while: to copy its
-// content whenever another part of it is mapped would take too long.
+// can map again, because it has it open, keeps its twin for a while: to copy its content
+// whenever another part of it is mapped would take too long.
 
 // keepTwins is how many twins are kept that nobody maps.
 const keepTwins = 32
@@ -20,12 +22,12 @@ type handle struct {
 	proc  *process
 	space *addrspace.Space
 	fd    int
-	name  string
+	key   string
 }
 
 // open reports whether the process may still have the descriptor.
 func (h *handle) open() bool {
-	return h.proc.space == h.space && h.proc.fds.writable[h.fd] == h.name && h.proc.runs()
+	return h.proc.space == h.space && h.proc.fds.twins[h.fd] == h.key && h.proc.runs()
 }
 
 // runs reports whether the leader has a thread of the process that is not at its end.
@@ -57,28 +59,40 @@ func (e *Engine) settleTwins(th *thread) {
 	if e.unmapped {
 		used := e.mappedTwins()
 		for key, t := range e.twins {
-			if !used[key] && !t.kept && t.handle == nil {
-				if t.handle = e.handleOf(t, th); t.handle == nil {
-					e.dropTwin(t)
-				}
+			if used[key] || t.kept || t.handle != nil {
+				continue
 			}
+			if t.handle = e.handleOf(t, th); t.handle == nil {
+				e.dropTwin(t)
+				continue
+			}
+			e.idle = append(e.idle, t)
 		}
 		e.unmapped = false
-	} else if e.idle == 0 {
-		return
 	}
-	e.idle = 0
-	for _, t := range e.twins {
-		if t.handle == nil {
+	// It is walked from its end because twins leave it.
+	for i := len(e.idle) - 1; i >= 0; i-- {
+		t := e.idle[i]
+		if t.handle.open() {
 			continue
 		}
-		if e.idle++; !t.handle.open() {
-			e.idle--
+		// There may be another one.
+		if h := e.handleOf(t, th); h != nil {
+			t.handle = h
+		} else {
 			e.dropTwin(t)
 		}
 	}
-	if e.idle > keepTwins {
+	if len(e.idle) > keepTwins {
 		e.dropIdle()
+	}
+}
+
+// leaveIdle notes that t is mapped, or is no twin any more.
+func (e *Engine) leaveIdle(t *twin) {
+	if t.handle != nil {
+		t.handle = nil
+		e.idle = slices.DeleteFunc(e.idle, func(o *twin) bool { return o == t })
 	}
 }
 
@@ -98,27 +112,35 @@ func (e *Engine) mappedTwins() map[string]bool {
 	return used
 }
 
-// handleOf returns the descriptor of the file of t that th's process has open to write, nil
-// when it has none. The leader's th stands at the end of a call.
-func (e *Engine) handleOf(t *twin, th *thread) (h *handle) {
+// handleOf returns a descriptor of the file of t that th's process has: one by which it was
+// mapped or that is open to write. It is nil when there is none. The leader's th stands at the
+// end of a call.
+func (e *Engine) handleOf(t *twin, th *thread) *handle {
 	if th == nil || t.name == "" {
 		return nil
 	}
-	for fd, name := range th.proc.fds.writable {
-		if undeleted(name) != undeleted(t.name) {
-			continue
+	fds := th.proc.fds
+	for fd, key := range fds.twins {
+		if key == t.key && e.hasKey(th, fd, t.key) {
+			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: key}
 		}
-		err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-			if fileKey(info) == t.key {
-				h = &handle{proc: th.proc, space: th.proc.space, fd: fd, name: name}
-			}
-			return nil
-		})
-		if h != nil && err == nil {
-			return h
+	}
+	for fd, name := range fds.writable {
+		if undeleted(name) == undeleted(t.name) && e.hasKey(th, fd, t.key) {
+			fds.setTwin(fd, t.key)
+			return &handle{proc: th.proc, space: th.proc.space, fd: fd, key: t.key}
 		}
 	}
 	return nil
+}
+
+// hasKey reports whether the leader's descriptor is one of the file with a key.
+func (e *Engine) hasKey(th *thread, fd int, key string) (has bool) {
+	err := e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+		has = fileKey(info) == key
+		return nil
+	})
+	return has && err == nil
 }
 
 // unmapsAll lets go of the twins that only a process has mapped of whose memory the leader
@@ -137,12 +159,9 @@ func (e *Engine) unmapsAll(space *addrspace.Space) {
 
 // dropIdle lets go of the twins that nobody maps: they would keep a file system in use.
 func (e *Engine) dropIdle() {
-	for _, t := range e.twins {
-		if t.handle != nil {
-			e.dropTwin(t)
-		}
+	for len(e.idle) > 0 {
+		e.dropTwin(e.idle[len(e.idle)-1])
 	}
-	e.idle = 0
 }
 
 // dropTwin forgets a twin. Its copies are closed when followers have mapped them wherever
@@ -156,6 +175,7 @@ func (e *Engine) dropTwin(t *twin) {
 		t.pin = 0
 	}
 	t.dropped = true
+	e.leaveIdle(t)
 	e.closeCopies(t)
 }
 

@@ -34,8 +34,8 @@ type twin struct {
 	// one closes those of a twin that is dropped.
 	users   int
 	dropped bool
-	// handle is what the program can map the file with again when nobody maps it; nil
-	// while somebody does.
+	// handle is what the program can map the file with again when nobody maps it, and the
+	// twin is idle; nil while somebody does.
 	handle *handle
 }
 
@@ -77,23 +77,37 @@ func (e *Engine) canTwin(th *thread, fd int) (ok, refused bool) {
 
 // sharedOtherwise reports whether what the leader maps to read only may be written
 // through memory that others of the program map: a follower's process has to read what
-// its own write. Such a file has a twin, or a process has it open to write. What is
-// written by processes outside no twin would have.
+// its own write. Such a file has a twin, or a process has it open to write: by its name, or,
+// if that is the process of th, by any. What is written by processes outside no twin would
+// have.
 func (e *Engine) sharedOtherwise(th *thread, fd int) (shared bool) {
 	name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd)
 	written := err == nil && (e.written[undeleted(name)] || len(e.written) >= maxRemembered)
+	var key string
 	err = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
-		shared = info.Regular && info.Size <= maxCopy && (info.Writable || written || e.written[fileKey(info)])
+		if info.Regular && info.Size <= maxCopy {
+			key = fileKey(info)
+			shared = info.Writable || written || e.written[key]
+		}
 		return nil
 	})
-	return shared && err == nil
+	if err != nil || key == "" || shared {
+		return shared && err == nil
+	}
+	for fd := range th.proc.fds.writable {
+		if e.hasKey(th, fd, key) {
+			return true
+		}
+	}
+	return false
 }
 
 func fileKey(info frontend.FileInfo) string { return fmt.Sprintf("%d:%d", info.Device, info.Inode) }
 
-// attachTwin makes ev map the twin of the leader's file, which is up to date up to
-// end bytes afterwards, and returns the file's key.
-func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key string) {
+// attachTwin makes ev map the twin of the leader's file, which is up to date as a whole
+// afterwards, and returns the file's key. Memory may come to reach further, by mremap(2), when
+// no descriptor is there to copy from any more.
+func (e *Engine) attachTwin(th *thread, ev *record, fd int) (key string) {
 	e.restAgents()
 	err := e.leaderFile(th, fd, func(host frontend.Twins, file frontend.File, info frontend.FileInfo) error {
 		key = fileKey(info)
@@ -102,6 +116,7 @@ func (e *Engine) attachTwin(th *thread, ev *record, fd int, end int64) (key stri
 			return err
 		}
 		e.share(t, ev, th)
+		th.proc.fds.setTwin(fd, key)
 		// Who maps it only to read, by whatever name, has to see what was written.
 		e.noteWritten(key)
 		if name, err := e.host.FilePath(th.sides[frontend.Leader].task, fd); err == nil {
@@ -144,13 +159,14 @@ func (e *Engine) twinOf(host frontend.Twins, key string, size int64) (*twin, err
 func (e *Engine) share(t *twin, ev *record, th *thread) {
 	ev.twin, ev.files = t, t.copies
 	t.users++
-	t.handle = nil
+	e.leaveIdle(t)
 	e.gather(t, th)
 }
 
 // noteMapped remembers that a file is mapped somewhere. When they are too many to
 // remember, all files count as mapped.
 func (e *Engine) noteMapped(name string) {
+	name = undeleted(name)
 	if e.mapped[name] {
 		return
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
+// ficlone is FICLONE of ioctl(2).
+const ficlone = 0x40049409
+
 var errLost = errors.New("nothing is known of it")
 
 // memFile is a file in memory.
@@ -18,6 +21,8 @@ type memFile struct {
 	name    string
 	inode   uint64
 	content []byte
+	// special: it is a pipe or a device. readOnly: the descriptor cannot write.
+	special, readOnly bool
 }
 
 func (f *memFile) resize(size int64) {
@@ -77,7 +82,7 @@ func (h *fileHost) FileInfo(f frontend.File) (frontend.FileInfo, error) {
 	if h.lost[f] || of.memFile == nil {
 		return frontend.FileInfo{}, errLost
 	}
-	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: true, Writable: true, Readable: !h.unreadable}, nil
+	return frontend.FileInfo{Device: 1, Inode: of.inode, Size: int64(len(of.content)), Regular: !of.special, Writable: !of.readOnly, Readable: !h.unreadable}, nil
 }
 
 func (h *fileHost) Truncate(f frontend.File, size int64) error {
@@ -164,7 +169,7 @@ func (b *twinBench) mapped(th *thread, fd int, at uint64) (*record, *twin) {
 	b.t.Helper()
 	ev := &record{thread: th, name: "mmap"}
 	b.e.beforeTwin(ev)
-	key := b.e.attachTwin(th, ev, fd, pageSize)
+	key := b.e.attachTwin(th, ev, fd)
 	if err := th.proc.space.Map(addrspace.Absolute(at), pageSize, addrspace.Attrs{
 		Prot: protRead | protWrite, Kind: addrspace.File, Flags: addrspace.Shared | addrspace.SharedFile, Label: key,
 	}); err != nil {
@@ -274,8 +279,39 @@ func TestTwinsEnd(t *testing.T) {
 	b.th.proc.space = b.space()
 	b.e.unmapsAll(old)
 	b.want("another program", 0, 0)
-	if b.e.idle != 0 || len(b.e.twins) != 0 {
-		t.Errorf("%d twins, %d of them idle", len(b.e.twins), b.e.idle)
+	if len(b.e.idle) != 0 || len(b.e.twins) != 0 {
+		t.Errorf("%d twins, %d of them idle", len(b.e.twins), len(b.e.idle))
+	}
+}
+
+// Whoever maps one part of a file after the other, by a descriptor that can only read, has it
+// copied once.
+func TestTwinOfReadOnlyFile(t *testing.T) {
+	b := newTwinBench(t)
+	fd, f := b.file("file", pageSize)
+	delete(b.th.proc.fds.writable, fd)
+	_, twin := b.mapped(b.th, fd, testAddr)
+	b.unmapped(b.th, testAddr)
+	if _, again := b.mapped(b.th, fd, testAddr); again != twin {
+		t.Error("another part has another twin")
+	}
+	b.unmapped(b.th, testAddr)
+	row, _ := sysabi.ByName("dup")
+	ev := &record{thread: b.th, name: "dup", call: row.Resolve([6]uint64{uint64(fd)})}
+	ev.raw.Args[0] = uint64(fd)
+	b.e.prepareDup(b.th, ev)
+	other := fd + 10
+	b.files.fds[other] = f
+	ev.after(int64(other))
+	b.th.proc.fds.forget(fd)
+	b.over(b.th, &record{thread: b.th, name: "close"})
+	if b.e.twins[twin.key] != twin {
+		t.Error("a twin ends although its file is open by another descriptor")
+	}
+	b.th.proc.fds.forget(other)
+	b.over(b.th, &record{thread: b.th, name: "close"})
+	if len(b.e.twins) != 0 {
+		t.Error("a twin outlives all descriptors of its file")
 	}
 }
 
@@ -287,9 +323,19 @@ func TestIdleTwins(t *testing.T) {
 		ev, _ := b.mapped(b.th, fd, testAddr)
 		b.unmapped(b.th, testAddr)
 		b.e.release(ev)
-		if n := b.files.count("pin"); n > keepTwins {
-			t.Fatalf("%d pins", n)
+		if n := b.files.count("pin"); n > keepTwins || n != len(b.e.idle) || n != len(b.e.twins) {
+			t.Fatalf("%d pins of %d twins, of which %d are idle", n, len(b.e.twins), len(b.e.idle))
 		}
+		if i%5 == 0 {
+			continue
+		}
+		// It is mapped once more.
+		ev, _ = b.mapped(b.th, fd, testAddr)
+		b.e.release(ev)
+		if n := len(b.e.idle); n != len(b.e.twins)-1 {
+			t.Fatalf("%d of %d twins are idle", n, len(b.e.twins))
+		}
+		b.unmapped(b.th, testAddr)
 	}
 	b.e.prepareUnmount(nil, nil)
 	b.want("before a file system goes", 0, 0)
@@ -339,46 +385,6 @@ func (b *twinBench) call(th *thread, v int, name string, args ...uint64) (runs [
 	return runs
 }
 
-// Who changes a file by a call does so between the turns of those that map it, in all
-// variants, although it does not map it.
-func TestChangeBetweenTurns(t *testing.T) {
-	for _, last := range []int{0, 1} {
-		b := newTwinBench(t)
-		fd, _ := b.file("file", pageSize)
-		reader := b.process(300)
-		b.mapped(reader, fd, testAddr)
-		for v := range 2 {
-			b.call(reader, v, "sched_yield")
-		}
-		b.e.OnSyscallExit(reader.sides[0].task, 0)
-		for v := range 2 {
-			if s := &reader.sides[v]; s.stop != running || s.inCall != nil {
-				t.Fatalf("the reader does not run in variant %d", v)
-			}
-		}
-		runs := b.call(b.th, 0, "pwrite64", uint64(fd), 0, 0, 0)
-		runs = append(runs, b.call(b.th, 1, "pwrite64", uint64(fd), 0, 0, 0)...)
-		runs = append(runs, b.call(reader, 1-last, "read")...)
-		for _, th := range runs {
-			if th == b.th {
-				t.Errorf("the file changes while the reader of variant %d runs", last)
-			}
-		}
-		runs = b.call(reader, last, "read")
-		if len(runs) == 0 || runs[len(runs)-1] != b.th {
-			t.Errorf("with variant %d last the file does not change: %v", last, runs)
-		}
-		b.e.OnSyscallExit(reader.sides[0].task, 0)
-		if reader.sides[0].stop == running {
-			t.Error("the reader runs while the file changes")
-		}
-		b.e.OnSyscallExit(b.th.sides[0].task, 0)
-		if reader.sides[0].stop != running && b.th.sides[0].stop != running {
-			t.Error("nobody runs when the file has changed")
-		}
-	}
-}
-
 // What a call writes followers have, wherever that is and however the file's size changes by
 // it.
 func TestMirrorWrite(t *testing.T) {
@@ -397,6 +403,7 @@ func TestMirrorWrite(t *testing.T) {
 		{what: "made longer", name: "ftruncate", args: [6]uint64{1: 12}, after: "0123456789\x00\x00"},
 		{what: "moved down", name: "fallocate", args: [6]uint64{1: fallocCollapse, 2: 2, 3: 4}, after: "016789"},
 		{what: "moved up", name: "fallocate", args: [6]uint64{1: fallocInsert, 2: 2, 3: 2}, after: "01\x00\x0023456789"},
+		{what: "cloned", name: "ioctl", args: [6]uint64{1: ficlone}, after: "other content"},
 		{what: "reserved", name: "fallocate", args: [6]uint64{1: 1, 2: 5, 3: 1 << 62}, after: "0123456789"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -406,7 +413,10 @@ func TestMirrorWrite(t *testing.T) {
 			_, twin := b.mapped(b.th, fd, testAddr)
 			f.content = []byte(c.after)
 			c.args[0] = uint64(fd)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			// By whatever descriptor.
+			b.th.proc.fds.forget(fd)
+			row, _ := sysabi.ByName(c.name)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
 			ev.raw.Args = c.args
 			b.over(b.th, ev)
 			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
@@ -416,52 +426,28 @@ func TestMirrorWrite(t *testing.T) {
 	}
 }
 
-// agents is a host of agents that may have begun calls.
-type agents struct {
-	frontend.Agents
-	rest func(calls func(int64) bool)
-}
-
-func (a agents) AwaitAgents(calls func(int64) bool) { a.rest(calls) }
-
-// Whom agents let write takes its calls to the engine once a file is mapped.
-func TestLeasesEndWithMapping(t *testing.T) {
+// What is mapped only to read is shared with who has the file open to write, by whatever name
+// that was.
+func TestSharedOtherwise(t *testing.T) {
 	for _, c := range []struct {
-		what    string
-		maps    func(b *twinBench, th *thread)
-		revokes bool
+		what   string
+		name   string
+		inode  uint64
+		shared bool
 	}{
-		{"memory that is shared", func(b *twinBench, th *thread) {
-			fd, _ := b.file("file", pageSize)
-			b.mapped(th, fd, testAddr)
-		}, true},
-		{"a file that is written", func(b *twinBench, _ *thread) { b.e.noteMapped("/written") }, true},
-		{"a file that is not", func(b *twinBench, _ *thread) { b.e.noteMapped("/other") }, false},
+		{"by its name", "/file", 99, true},
+		{"by another name", "/new", 3, true},
+		{"another file", "/new", 99, false},
 	} {
 		b := newTwinBench(t)
-		rested := false
-		b.e.agents = agents{rest: func(calls func(int64) bool) {
-			rested = true
-			const pread64, pwrite64 = 17, 18
-			if len(b.e.twins) > 0 || !b.e.makesTwin() || !calls(pwrite64) || calls(pread64) {
-				t.Errorf("%s: with %d twins agents rest for pwrite64: %t, pread64: %t", c.what, len(b.e.twins), calls(pwrite64), calls(pread64))
-			}
-		}}
-		writer := b.process(300)
-		writer.proc.fds.writable = map[int]string{3: "/written"}
-		s := &writer.sides[0]
-		s.stop, s.interval, writer.lease.last = running, 7, 7
-		s.domain.sides[0].runners = []*thread{writer}
-		c.maps(b, b.th)
-		revoked := false
-		for _, a := range b.e.take() {
-			revoked = revoked || a.Op == frontend.OpRevoke && a.Task == s.task
+		b.file("file", pageSize)
+		b.files.fds[9] = &memFile{name: c.name, inode: c.inode, readOnly: true}
+		if b.e.sharedOtherwise(b.th, 9) != c.shared {
+			t.Errorf("%s: it is shared: %t", c.what, !c.shared)
 		}
-		if makes := len(b.e.twins) > 0; rested != makes {
-			t.Errorf("%s: agents rest: %t", c.what, rested)
-		}
-		if revoked != c.revokes {
-			t.Errorf("%s: a lease is revoked: %t", c.what, revoked)
+		b.want("looked at", 0, 0)
+		if n := b.files.count("duplicate"); n != 0 {
+			t.Errorf("%d duplicates are left", n)
 		}
 	}
 }
@@ -502,7 +488,10 @@ func TestMirrorWriteOnly(t *testing.T) {
 			b.files.unreadable = true
 			f.resize(int64(c.size))
 			c.args[0] = uint64(fd)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret}
+			// By whatever descriptor.
+			b.th.proc.fds.forget(fd)
+			row, _ := sysabi.ByName(c.name)
+			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
 			ev.raw.Args = c.args
 			b.over(b.th, ev)
 			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {

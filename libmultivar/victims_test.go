@@ -42,6 +42,28 @@ func TestPutOffOnce(t *testing.T) {
 	}
 }
 
+// A call that is put off until others rest holds up nobody when its thread ends before.
+func TestPutOffForEver(t *testing.T) {
+	b := newBench(t)
+	target, caller, other := b.relative(200), b.relative(300), b.relative(400)
+	d := &b.th.sides[frontend.Leader].domain.sides[frontend.Leader]
+	d.runners = append(d.runners, other.main)
+	c := frontend.Call{Nr: callNr("kill"), Args: [6]uint64{uint64(target.pid), sigKILL}}
+	for v := range b.th.sides {
+		b.e.OnSyscall(caller.main.sides[v].task, c)
+	}
+	if len(d.strikes) != 1 {
+		t.Fatalf("%d calls put off, want 1", len(d.strikes))
+	}
+	b.e.OnExit(caller.main.sides[frontend.Leader].task, frontend.Status{Signal: 9})
+	if len(d.strikes) != 0 {
+		t.Error("the call of a thread that has ended is still put off")
+	}
+	if b.e.Err() != nil || b.e.Divergence() != nil {
+		t.Error(b.e.Err(), b.e.Divergence())
+	}
+}
+
 // What was only taken for dead is forgotten when its end does not come, whether somebody
 // stands because of it already or comes to that later.
 func TestOutlived(t *testing.T) {

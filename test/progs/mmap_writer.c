@@ -123,6 +123,74 @@ static void unreadable(void)
 	ok("by a descriptor that cannot read");
 }
 
+/* A file may have another name when it is mapped than when it was opened, and none when it is
+ * written. */
+static void other_names(void)
+{
+	static const char *const last[] = {NULL, "other name", "link"};
+	for (int i = 0; i < 3; i++) {
+		int f = open("named", O_RDWR | O_CREAT | O_EXCL, 0644);
+		CHECK(f >= 0 && ftruncate(f, PAGE) == 0);
+		CHECK(i != 1 || rename("named", last[i]) == 0);
+		CHECK(i != 2 || link("named", last[i]) == 0);
+		CHECK(i == 1 || unlink("named") == 0);
+		volatile uint64_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, f, 0);
+		CHECK(p != MAP_FAILED);
+		for (uint64_t n = 1; n <= ROUNDS / 8; n++) {
+			work(3000);
+			CHECK(p[0] == n - 1 && pwrite(f, &n, sizeof n, 0) == sizeof n);
+		}
+		CHECK(!last[i] || unlink(last[i]) == 0);
+		for (uint64_t n = 1; n <= ROUNDS / 8; n++) {
+			CHECK(pwrite(f, &n, sizeof n, 8) == sizeof n && p[1] == n);
+			work(3000);
+		}
+		CHECK(munmap((void *)p, PAGE) == 0 && close(f) == 0);
+	}
+	int f = open("named", O_RDWR | O_CREAT | O_EXCL, 0644);
+	CHECK(f >= 0 && ftruncate(f, PAGE) == 0 && rename("named", "other name") == 0);
+	int in = open("other name", O_RDONLY);
+	volatile uint64_t *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, in, 0);
+	CHECK(in >= 0 && p != MAP_FAILED);
+	for (uint64_t n = 1; n <= ROUNDS / 8; n++) {
+		work(3000);
+		CHECK(p[0] == n - 1 && pwrite(f, &n, sizeof n, 0) == sizeof n);
+	}
+	CHECK(munmap((void *)p, PAGE) == 0 && close(f) == 0 && close(in) == 0 && unlink("other name") == 0);
+	ok("of another name");
+}
+
+static void *reader(void *arg)
+{
+	int in = *(int *)arg;
+	static char buf[PAGE];
+	ssize_t n, sum = 0;
+	while ((n = read(in, buf, sizeof buf)) > 0)
+		sum += n;
+	CHECK(n == 0);
+	return (void *)sum;
+}
+
+/* A pipe may have the name of a file that is mapped. Who writes there sleeps until another
+ * thread reads. */
+static void renamed(void)
+{
+	static char big[300000];
+	pthread_t t;
+	void *sum;
+	int f = open("name", O_RDWR | O_CREAT, 0644);
+	CHECK(f >= 0 && write(f, "x", 1) == 1);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, f, 0) != MAP_FAILED);
+	CHECK(close(f) == 0 && unlink("name") == 0 && mkfifo("name", 0600) == 0);
+	int in = open("name", O_RDONLY | O_NONBLOCK), out = open("name", O_WRONLY);
+	CHECK(in >= 0 && out >= 0 && fcntl(in, F_SETFL, 0) == 0);
+	CHECK(pthread_create(&t, NULL, reader, &in) == 0);
+	CHECK(write(out, big, sizeof big) == sizeof big && close(out) == 0);
+	CHECK(pthread_join(t, &sum) == 0 && (size_t)sum == sizeof big);
+	CHECK(close(in) == 0 && unlink("name") == 0);
+	ok("a pipe of that name");
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -132,5 +200,7 @@ int main(int argc, char **argv)
 	awaited();
 	beside();
 	unreadable();
+	other_names();
+	renamed();
 	return 0;
 }
