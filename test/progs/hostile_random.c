@@ -184,6 +184,37 @@ static int narrow(const greg_t *g)
 	return g[REG_TRAPNO] == PROTECTION && (g[REG_ERR] & 0xffff) == USER32;
 }
 
+static int ours(unsigned long addr)
+{
+	return (addr >= DATA_AT && addr < DATA_AT + DATA_SIZE) || (addr >= CODE_AT && addr < CODE_AT + CODE_SIZE);
+}
+
+/*
+ * Whether the instruction is one of strings with two operands in memory, of which neither is
+ * there: which of them the fault is of, or of which kind, processors do not agree on, and a
+ * paravirtual KVM, which carries out again what has led to a protection fault, has an order of
+ * its own.
+ */
+static int two_faults(const greg_t *g)
+{
+	unsigned long at = (unsigned long)g[REG_RIP], si = (unsigned long)g[REG_RSI], di = (unsigned long)g[REG_RDI];
+	for (int i = 0; i < 15 && at >= CODE_AT && at < CODE_AT + CODE_SIZE; i++, at++) {
+		unsigned char byte = *(const unsigned char *)at;
+		switch (byte) {
+		case 0x67:
+			si = (unsigned int)si;
+			di = (unsigned int)di;
+			continue;
+		case 0x66: case 0xf0: case 0xf2: case 0xf3: case 0x26: case 0x2e: case 0x36: case 0x3e:
+			continue;
+		}
+		if ((byte & 0xf0) == 0x40)
+			continue;
+		return byte >= 0xa4 && byte <= 0xa7 && !ours(si) && !ours(di);
+	}
+	return 0;
+}
+
 /* Without the C library and its thread-local storage, which the code may have lost. */
 __attribute__((optimize("no-stack-protector"))) static void on_fault(int sig, siginfo_t *si, void *context)
 {
@@ -198,9 +229,11 @@ __attribute__((optimize("no-stack-protector"))) static void on_fault(int sig, si
 		raw3(SYS_exit_group, rounds, 0, 0);
 	}
 	note((unsigned long)sig);
-	note((unsigned long)si->si_code);
-	if (sig == SIGSEGV || sig == SIGBUS)
-		note((unsigned long)si->si_addr);
+	if (sig != SIGSEGV || !two_faults(g)) {
+		note((unsigned long)si->si_code);
+		if (sig == SIGSEGV || sig == SIGBUS)
+			note((unsigned long)si->si_addr);
+	}
 	for (size_t i = 0; i < sizeof order / sizeof *order; i++)
 		note((unsigned long)g[order[i]]);
 	if (++rounds == ROUNDS) {
