@@ -236,13 +236,14 @@ func (s *session) AgentApart(id frontend.Task) bool {
 }
 
 // AwaitAgents implements frontend.Agents. An agent says that it deals with a call before it
-// looks at its lease.
+// looks at its lease. One that sleeps where signals find it waits for others, and not for a
+// disk.
 func (s *session) AwaitAgents(calls func(nr int64) bool) {
 	deadline := time.Now().Add(agentsRest)
 	for _, l := range s.agents.lanes {
 		for t := l.leader; t != nil; {
 			nr, deals := t.blk.Agent().At()
-			if !deals || !calls(nr) || time.Now().After(deadline) {
+			if !deals || !calls(nr) || inState(t.id.Host, "S") || time.Now().After(deadline) {
 				break
 			}
 			time.Sleep(100 * time.Microsecond)
@@ -251,7 +252,7 @@ func (s *session) AwaitAgents(calls func(nr int64) bool) {
 }
 
 // agentsRest is for how long AwaitAgents waits.
-const agentsRest = 100 * time.Millisecond
+const agentsRest = 2 * time.Second
 
 // AgentLeft implements frontend.Agents.
 func (s *session) AgentLeft(id frontend.Task) (left frontend.AgentLeft, leader frontend.Call, read func(uint64, []byte) bool) {

@@ -101,13 +101,16 @@ func (s *session) superseded(t *task) bool {
 }
 
 // stopped says whether process pid is stopped by a signal.
-func stopped(pid int) bool {
-	b, err := os.ReadFile(procPath(pid, "stat"))
+func stopped(pid int) bool { return inState(pid, "T") }
+
+// inState says whether a task is in a state, which is a letter of proc(5)'s stat.
+func inState(id int, state string) bool {
+	b, err := os.ReadFile(procPath(id, "stat"))
 	if err != nil {
 		return false
 	}
 	_, rest, ok := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
-	return ok && strings.HasPrefix(rest, "T")
+	return ok && strings.HasPrefix(rest, state)
 }
 
 // exiting says whether t's thread has been killed and is on its way out, which may take
