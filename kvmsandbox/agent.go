@@ -236,8 +236,8 @@ func (s *session) AgentApart(id frontend.Task) bool {
 }
 
 // AwaitAgents implements frontend.Agents. An agent says that it deals with a call before it
-// looks at its lease. One that sleeps where signals find it waits for others, and not for a
-// disk.
+// looks at its lease, and looks again behind what it waits for. One that sleeps where signals
+// find it waits for others, and not for a disk.
 func (s *session) AwaitAgents(calls func(nr int64) bool) {
 	deadline := time.Now().Add(agentsRest)
 	for _, l := range s.agents.lanes {

@@ -64,7 +64,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (a->ring && h->flags & MV_HOT_WAITS)
 		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
-	x.ret = agent_make(b, a, h, q.nr, given);
+	/* The lease may have gone while it waited for room, or for the others. */
+	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, h, q.nr, given) : MV_NOT_EXECUTED;
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
 	if (x.ret == MV_NOT_EXECUTED || x.ret == -EPIPE) {

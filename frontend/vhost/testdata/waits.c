@@ -250,3 +250,37 @@ void test_agent_much(void)
 	}
 	CHECK(made == 2, "%d", made);
 }
+
+static u8 *ring_base;
+static u32 lease_then;
+
+/* The follower comes while the monitor may take the lease back. */
+static u32 follower_comes(struct ring *r)
+{
+	struct ring_reader *reader = ring_reader(ring_base, 0);
+
+	agent_of(block(0))->lease = lease_then;
+	__atomic_store_n(&reader->pos, r->told, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&reader->done, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+/* A call for which the leader has waited is the monitor's when the lease has gone meanwhile. */
+void test_agent_revoked(void)
+{
+	u32 lease;
+
+	for (lease = 0; lease < 2; lease++) {
+		struct agent *a = prepare(0);
+
+		table[SYS_getppid].flags = MV_HOT_CALL | MV_HOT_WAITS;
+		ring_base = make_ring(4096, 100, 1, 0, 0);
+		a->ring = (u64)ring_base;
+		CHECK(ring_attach_writer(&a->r, ring_base) == 0);
+		lease_then = lease;
+		patience_hook = follower_comes;
+		CHECK(deal_with(a, SYS_getppid, 0, 0, 0, NULL) == (int)lease, "lease %u", lease);
+		patience_hook = NULL;
+		CHECK(made == (int)lease && a->interval == lease && !a->r.failed, "lease %u: made %d, interval %u, %u", lease, made, a->interval, a->r.failed);
+	}
+}
