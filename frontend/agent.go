@@ -80,7 +80,8 @@ type AgentCall struct {
 	// Waits: the leader makes it when all followers have asked for the same.
 	Waits bool
 	// Blocks: it may sleep. Prompt: but not where all its descriptors do not block, or are of
-	// files whose file system does not sleep. Alone: it is made only when no other task waits for this one.
+	// files whose file system does not sleep. Alone: it is made only when no other task waits
+	// for this one.
 	Blocks, Prompt, Alone bool
 	// Lingers: it sleeps, but not where its descriptor is known not to.
 	Lingers bool

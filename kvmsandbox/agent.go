@@ -42,6 +42,9 @@ type lane struct {
 	// useless is true when there was no room for another ring, or the leader's address space
 	// is limited, of which the ring would take a part: leases are not used.
 	useless bool
+	// restless is true when its leader was once waited for in vain (AwaitAgents): it may be
+	// lying about what it does, to hold up the monitor, and is not waited for any more.
+	restless bool
 	// left is how many variants have had it and have it no more. One may leave before
 	// another has come.
 	left   int
@@ -241,11 +244,12 @@ func (s *session) AgentApart(id frontend.Task) bool {
 func (s *session) AwaitAgents(calls func(nr int64) bool) {
 	deadline := time.Now().Add(agentsRest)
 	for _, l := range s.agents.lanes {
-		for t := l.leader; t != nil; {
+		for t := l.leader; t != nil && !l.restless; {
 			nr, deals := t.blk.Agent().At()
-			if !deals || !calls(nr) || inState(t.id.Host, "S") || time.Now().After(deadline) {
+			if !deals || !calls(nr) || inState(t.id.Host, "S") {
 				break
 			}
+			l.restless = time.Now().After(deadline)
 			time.Sleep(100 * time.Microsecond)
 		}
 	}

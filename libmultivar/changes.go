@@ -25,7 +25,10 @@ import (
 func (e *Engine) changesOpened(th *thread, ev *record, fd int) (mapped bool) {
 	name, known := th.proc.fds.writable[fd]
 	mapped = known && (e.allMapped || e.mapped[undeleted(name)])
-	if !mapped && (len(e.twins) == 0 || !known && !e.opensFile(th, fd)) {
+	if !mapped && len(e.twins) == 0 {
+		return false
+	}
+	if ev.special = !known && !e.opensFile(th, fd); ev.special {
 		return false
 	}
 	// A descriptor that is none the kernel refuses.
@@ -52,18 +55,25 @@ func (e *Engine) opensFile(th *thread, fd int) bool {
 // beforeTwin has no agent change files unseen from now on: agents say nothing of such calls. The
 // call of ev may make a twin; until it has, and while there are twins, nobody gets a lease.
 func (e *Engine) beforeTwin(ev *record) {
-	if e.agents != nil && len(e.twins) == 0 {
-		e.revokeLeases(anyProcess)
-		e.makers = append(e.makers, ev)
+	if e.agents == nil || len(e.twins) > 0 {
+		return
 	}
+	e.revokeLeases(anyProcess)
+	e.forgetMakers()
+	e.makers = append(e.makers, ev)
 }
 
 // makesTwin reports whether a call is under way that may make a twin.
 func (e *Engine) makesTwin() bool {
+	e.forgetMakers()
+	return len(e.makers) > 0
+}
+
+// forgetMakers drops the calls that are over.
+func (e *Engine) forgetMakers() {
 	e.makers = slices.DeleteFunc(e.makers, func(ev *record) bool {
 		return ev.done || ev.thread.sides[frontend.Leader].stop == dead
 	})
-	return len(e.makers) > 0
 }
 
 // restAgents waits for what agents have begun to change before they had to leave it.

@@ -166,3 +166,24 @@ func TestLeasesEndWithMapping(t *testing.T) {
 		}
 	}
 }
+
+// What is remembered of calls that could have made a twin goes when they are over, whoever asks.
+func TestMakersAreForgotten(t *testing.T) {
+	b := newTwinBench(t)
+	b.e.agents = agents{}
+	var last *record
+	for range 100 {
+		if last != nil {
+			last.done = true
+		}
+		last = &record{thread: b.th, name: "mmap"}
+		b.e.beforeTwin(last)
+	}
+	if len(b.e.makers) != 1 || !b.e.makesTwin() {
+		t.Errorf("%d calls are remembered", len(b.e.makers))
+	}
+	last.done = true
+	if b.e.makesTwin() {
+		t.Error("a call that is over makes a twin")
+	}
+}

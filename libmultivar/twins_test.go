@@ -385,6 +385,20 @@ func (b *twinBench) call(th *thread, v int, name string, args ...uint64) (runs [
 	return runs
 }
 
+// mirrors ends a call of the leader's by which a file has changed, and checks what its twin has.
+func (b *twinBench) mirrors(t *testing.T, twin *twin, name string, args [6]uint64, ret int64, after string) {
+	t.Helper()
+	// By whatever descriptor.
+	b.th.proc.fds.forget(int(args[0]))
+	row, _ := sysabi.ByName(name)
+	ev := &record{thread: b.th, name: name, ret: ret, call: row.Resolve(args)}
+	ev.raw.Args = args
+	b.over(b.th, ev)
+	if got := string(b.content(twin)); got != after || twin.size != int64(len(after)) {
+		t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
+	}
+}
+
 // What a call writes followers have, wherever that is and however the file's size changes by
 // it.
 func TestMirrorWrite(t *testing.T) {
@@ -413,15 +427,7 @@ func TestMirrorWrite(t *testing.T) {
 			_, twin := b.mapped(b.th, fd, testAddr)
 			f.content = []byte(c.after)
 			c.args[0] = uint64(fd)
-			// By whatever descriptor.
-			b.th.proc.fds.forget(fd)
-			row, _ := sysabi.ByName(c.name)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
-			ev.raw.Args = c.args
-			b.over(b.th, ev)
-			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
-				t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
-			}
+			b.mirrors(t, twin, c.name, c.args, c.ret, c.after)
 		})
 	}
 }
@@ -488,15 +494,7 @@ func TestMirrorWriteOnly(t *testing.T) {
 			b.files.unreadable = true
 			f.resize(int64(c.size))
 			c.args[0] = uint64(fd)
-			// By whatever descriptor.
-			b.th.proc.fds.forget(fd)
-			row, _ := sysabi.ByName(c.name)
-			ev := &record{thread: b.th, name: c.name, ret: c.ret, call: row.Resolve(c.args)}
-			ev.raw.Args = c.args
-			b.over(b.th, ev)
-			if got := string(b.content(twin)); got != c.after || twin.size != int64(len(c.after)) {
-				t.Errorf("the copy has %q and counts as %d bytes", got, twin.size)
-			}
+			b.mirrors(t, twin, c.name, c.args, c.ret, c.after)
 		})
 	}
 }

@@ -18,6 +18,21 @@ func (b *bench) relative(host int) *process {
 	return p
 }
 
+// putOff has a thread kill a process of its own domain while another one has its turn there.
+func (b *bench) putOff(t *testing.T, th *thread, target *process) *domainSide {
+	t.Helper()
+	d := &th.sides[frontend.Leader].domain.sides[frontend.Leader]
+	d.runners = append(d.runners, b.relative(400).main)
+	c := frontend.Call{Nr: callNr("kill"), Args: [6]uint64{uint64(target.pid), sigKILL}}
+	for v := range th.sides {
+		b.e.OnSyscall(th.sides[v].task, c)
+	}
+	if len(d.strikes) != 1 {
+		t.Fatalf("%d calls put off, want 1", len(d.strikes))
+	}
+	return d
+}
+
 // A kill that is put off is made once, however many followers come to it meanwhile.
 func TestPutOffOnce(t *testing.T) {
 	b := newBench(t)
@@ -25,16 +40,8 @@ func TestPutOffOnce(t *testing.T) {
 	if b.e.cfg.Policy, err = policy.ByName("performance"); err != nil {
 		t.Fatal(err)
 	}
-	target, other := b.relative(200), b.relative(300)
-	d := &b.th.sides[frontend.Leader].domain.sides[frontend.Leader]
-	d.runners = append(d.runners, other.main)
-	c := frontend.Call{Nr: callNr("kill"), Args: [6]uint64{uint64(target.pid), sigKILL}}
-	for v := range b.th.sides {
-		b.e.OnSyscall(b.th.sides[v].task, c)
-	}
-	if len(d.strikes) != 1 {
-		t.Fatalf("%d calls put off, want 1", len(d.strikes))
-	}
+	target := b.relative(200)
+	d := b.putOff(t, b.th, target)
 	b.e.OnExit(target.main.sides[frontend.Leader].task, frontend.Status{Signal: 9})
 	b.e.advance(d.strikes[0])
 	if len(d.strikes) != 0 {
@@ -45,16 +52,8 @@ func TestPutOffOnce(t *testing.T) {
 // A call that is put off until others rest holds up nobody when its thread ends before.
 func TestPutOffForEver(t *testing.T) {
 	b := newBench(t)
-	target, caller, other := b.relative(200), b.relative(300), b.relative(400)
-	d := &b.th.sides[frontend.Leader].domain.sides[frontend.Leader]
-	d.runners = append(d.runners, other.main)
-	c := frontend.Call{Nr: callNr("kill"), Args: [6]uint64{uint64(target.pid), sigKILL}}
-	for v := range b.th.sides {
-		b.e.OnSyscall(caller.main.sides[v].task, c)
-	}
-	if len(d.strikes) != 1 {
-		t.Fatalf("%d calls put off, want 1", len(d.strikes))
-	}
+	target, caller := b.relative(200), b.relative(300)
+	d := b.putOff(t, caller.main, target)
 	b.e.OnExit(caller.main.sides[frontend.Leader].task, frontend.Status{Signal: 9})
 	if len(d.strikes) != 0 {
 		t.Error("the call of a thread that has ended is still put off")

@@ -3,10 +3,10 @@
  * Whether a call sleeps depends on the file. What a descriptor stands for is asked once in an
  * interval: calls by which that changes are the monitor's, or forget it. That a file is a
  * regular one says nothing: those of procfs and tracefs may have nothing to read for ever, and
- * who serves those of FUSE or of a network may not answer. So file systems are known by name. Only whether it blocks
- * another process may change at any time that has the same open file; so a call that is made
- * because its descriptor did not block is made in a form that does not sleep in any case,
- * and where that would have slept the question is asked again. */
+ * who serves those of FUSE or of a network may not answer. So file systems are known by name.
+ * Only whether it blocks another process may change at any time that has the same open file; so
+ * a call that is made because its descriptor did not block is made in a form that does not
+ * sleep in any case, and where that would have slept the question is asked again. */
 #include "agent_parts.h"
 
 /* What a descriptor stands for. */
