@@ -85,6 +85,10 @@ type AgentCall struct {
 	Blocks, Prompt, Alone bool
 	// Lingers: it sleeps, but not where its descriptor is known not to.
 	Lingers bool
+	// Own: it is made only where its task has the table of descriptors for itself.
+	Own bool
+	// Named is what agents do about a call with an argument of kind AgentName.
+	Named AgentNamed
 	// Forgets: after it a descriptor may block that did not, or the other way round.
 	Forgets bool
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
@@ -116,6 +120,19 @@ type AgentInstant struct {
 	// Unless.
 	Arg          int
 	Flag, Unless uint32
+}
+
+// AgentNamed is sysabi.Named, with a number: agents deal with a call whose flags, in argument
+// Flags, have all bits of Has and none but those and bits of Only.
+type AgentNamed struct {
+	// Opens: the call opens a file to read it. Agents deal with it when the host knows of the
+	// name that it leads to a file that does not sleep.
+	Opens bool
+	// Nr is the call that does the same where the name is empty, with the first and the third
+	// argument; -1 or 0 for none.
+	Nr        int
+	Flags     int
+	Has, Only uint32
 }
 
 // AgentArg is an argument of an AgentCall.
@@ -198,4 +215,7 @@ const (
 	AgentBuffer
 	// AgentVector: a pointer to an array of struct iovec. A call has one at most.
 	AgentVector
+	// AgentName: a pointer to a name that ends with a byte 0. A call has one at most, and reads
+	// no other memory; see AgentCall.Named.
+	AgentName
 )

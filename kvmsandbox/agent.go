@@ -32,6 +32,10 @@ type agents struct {
 	rings *vhost.Rings
 	lanes map[uint64]*lane
 	texts analyses
+	// names are those of files that agents may open, nil for none; asked is how often files
+	// were opened.
+	names *vhost.Names
+	asked map[asked]int
 }
 
 // lane is what the agents of one thread of the program have in common. ring is nil where
@@ -65,6 +69,9 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	}
 	s.agents.calls = calls
 	s.agents.lanes = map[uint64]*lane{}
+	if err := s.agents.startNames(); err != nil {
+		return err
+	}
 	if n := s.spec.Variants; n > 1 {
 		s.agents.rings, err = vhost.NewRings(vhost.RingConfig{
 			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: ringSpin, Rings: maxRings,
@@ -85,6 +92,9 @@ func (s *session) releaseAgents() {
 	}
 	if s.agents.rings != nil {
 		_ = s.agents.rings.Close()
+	}
+	if s.agents.names != nil {
+		_ = s.agents.names.Close()
 	}
 }
 
@@ -109,7 +119,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 	if t.lane.useless || t.outlived {
 		return nil
 	}
-	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax})
+	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared()})
 	return s.rewrite(t)
 }
 
@@ -142,6 +152,11 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	}
 	maps := []vhost.RingMapping{{FD: s.agents.table, Size: vhost.HotTableSize, At: 0}}
 	base := []uint64{vhost.HotTableAddr}
+	names := uint64(0)
+	if s.agents.knowsNames() && t.leads() {
+		names = vhost.NamesAddr
+		maps, base = append(maps, s.agents.names.Mapping()), append(base, names)
+	}
 	if ln.ring != nil {
 		at = ln.ring.Address()
 		for _, m := range ln.ring.Mappings(t.id.Variant) {
@@ -154,7 +169,7 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 		}
 	}
 	a := t.blk.Agent()
-	a.Join(at, vhost.HotTableAddr, number, s.hiddenBase)
+	a.Join(at, vhost.HotTableAddr, names, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
 	return nil
 }
@@ -373,6 +388,7 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 	type part struct {
 		at   uint64
 		data []byte
+		name bool
 	}
 	var parts []part
 	add := func(at, size uint64) []byte {
@@ -383,7 +399,7 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 			// The follower's memory is read without jumps, too.
 			s.unwritten(leader.id, at, p)
 		}
-		parts = append(parts, part{at, p})
+		parts = append(parts, part{at: at, data: p})
 		return p
 	}
 	if c := s.agentCall(nr, args); c != nil {
@@ -400,6 +416,10 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 				for ; len(vector) >= iovecSize; vector = vector[iovecSize:] {
 					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
 				}
+			case a.Kind == frontend.AgentName:
+				// It is all that there is.
+				add(args[k], uint64(len(data)))
+				parts[len(parts)-1].name = true
 			case a.Kind == frontend.AgentBuffer:
 				add(args[k], sizeBefore(&a, args))
 			}
@@ -409,6 +429,16 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		for _, x := range parts {
 			if addr >= x.at && addr-x.at < uint64(len(x.data)) && uint64(len(p)) <= uint64(len(x.data))-(addr-x.at) {
 				copy(p, x.data[addr-x.at:])
+				return true
+			}
+			if end := x.at + uint64(len(x.data)); x.name && addr < end && addr+uint64(len(p)) > x.at {
+				// Who reads a name asks for whole pages, and looks at nothing else in them.
+				clear(p)
+				if addr < x.at {
+					copy(p[x.at-addr:], x.data)
+				} else {
+					copy(p, x.data[addr-x.at:])
+				}
 				return true
 			}
 		}

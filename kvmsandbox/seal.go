@@ -24,6 +24,9 @@ func (s *session) sealIn(t *task) error {
 	place := seal.Place{
 		Start: vhost.Image, End: image.End, SlotEnd: vhost.SlotEnd,
 		Actions: []uint64{image.Handle, image.Default}, Hidden: uint32(s.hiddenBase),
+		Names: seal.Names{
+			Start: vhost.NamesAddr, End: vhost.NamesAddr + vhost.NamesSize, Mask: vhost.NameMask, Path: vhost.NamePath, How: vhost.NameHow,
+		},
 	}
 	x := t.scratch()
 	filter, err := place.Image(t.blk.Addr(vhost.Scratch))

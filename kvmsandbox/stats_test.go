@@ -31,15 +31,27 @@ int main(int argc, char **argv)
 // and returns what was counted.
 func countCalls(t *testing.T, program string, variants, calls int) kvmsandbox.Stats {
 	t.Helper()
+	return count(t, libmultivar.Config{Variants: variants}, program, strconv.Itoa(calls))
+}
+
+// countAgents runs the program as variants and returns how many calls agents dealt with.
+func countAgents(t *testing.T, program string, variants int, args ...string) uint64 {
+	t.Helper()
+	return count(t, libmultivar.Config{Variants: variants, Agents: true}, program, args...).AgentCalls
+}
+
+// count runs the program with arguments as variants and returns what was counted.
+func count(t *testing.T, cfg libmultivar.Config, program string, args ...string) kvmsandbox.Stats {
+	t.Helper()
 	var got []kvmsandbox.Stats
 	fe := kvmsandbox.New(kvmsandbox.WithStats(func(s kvmsandbox.Stats) { got = append(got, s) }))
 	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
 	defer cancel()
 	out, err := fe.Run(ctx, frontend.Spec{
-		Programs: []string{program}, Args: []string{program, strconv.Itoa(calls)}, Variants: variants,
+		Programs: []string{program}, Args: append([]string{program}, args...), Variants: cfg.Variants,
 		Files: []*os.File{nil, nil, os.Stderr},
 	}, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
-		return libmultivar.New(libmultivar.Config{Variants: variants}, h, caps)
+		return libmultivar.New(cfg, h, caps)
 	})
 	if err != nil || !out.Ended || out.Status != (frontend.Status{}) {
 		t.Fatalf("%+v, %v", out, err)

@@ -74,17 +74,30 @@ func commandArgs(t *sysabi.SubTable, command uint64) (args [6]uint64) {
 }
 
 // Beside says why agents leave a call of x86-64's to the monitor, under a configuration that
-// does not keep them from anything; empty for one that they deal with. Where a row has
-// commands it is about that one.
-func Beside(r *sysabi.Row, command uint64) string {
+// does not keep them from anything; empty for one that they deal with, and then only says with
+// which names, empty for any or where it has none. Where a row has commands it is about that one.
+func Beside(r *sysabi.Row, command uint64) (why, only string) {
 	var args [6]uint64
 	if r.Sub != nil {
 		args = commandArgs(r.Sub, command)
 	}
 	call := r.Resolve(args)
-	_, why := agentCall(&call, args, sysabi.AMD64, &Config{})
-	return why
+	_, why = agentCall(&call, args, sysabi.AMD64, &Config{})
+	switch {
+	case why != "":
+	case r.Named.Opens:
+		only = besideKnown
+	case r.Named.Call != "":
+		only = besideNameless
+	}
+	return why, only
 }
+
+// With which names agents deal, where a call has one.
+const (
+	besideKnown    = "known names"
+	besideNameless = "no name"
+)
 
 // Why agents leave a call to the monitor.
 const (
@@ -124,8 +137,16 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	switch {
 	case call.Exec != sysabi.Leader:
 		return c, whyVariants
+	case call.Named.Opens:
+		return agentOpen(call, args, arch, cfg)
+	case call.Named.Call != "":
+		if !agentNameless(call, &c, arch) {
+			return c, whyPower
+		}
 	case !tameCall(call, args):
 		return c, whyPower
+	}
+	switch {
 	case !agentHandlers[call.Handler]:
 		return c, whyEngine
 	case call.Ret != sysabi.RetInt && (call.Ret != sysabi.RetPid || cfg.Pids != PidsLeader):
@@ -154,19 +175,63 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	}
 	if call.Handler == sysabi.HandlerClose {
 		// Where tasks share descriptors numbers may belong to others for a while.
-		c.Alone, c.Forgets = true, true
+		c.Own, c.Forgets = true, true
 	}
-	c.Alone = c.Alone || call.Syncs
+	c.Alone = call.Syncs
+	why = agentWaits(call, args, &c, cfg)
+	return c, why
+}
+
+// agentWaits fills in whether a call waits, and says why that is not for agents to know.
+func agentWaits(call *sysabi.Call, args [6]uint64, c *frontend.AgentCall, cfg *Config) (why string) {
 	c.Waits = cfg.Variants > 1 && cfg.Policy.Waits(call, args, policy.Unknown)
 	if c.Waits {
 		// What waits by its descriptor is the engine's, which knows what that is.
 		for _, class := range []policy.Class{policy.Socket, policy.NonSocket} {
 			if !cfg.Policy.Waits(call, args, class) {
-				return c, whyEngine
+				return whyEngine
 			}
 		}
 	}
-	return c, ""
+	return ""
+}
+
+// agentOpen is agentCall for a call that opens a file. The engine remembers of a descriptor
+// what it can change, and whose content is different in each variant: nothing of a file that a
+// host knows not to be of procfs, and that is opened to be read.
+func agentOpen(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config) (c frontend.AgentCall, why string) {
+	c = frontend.AgentCall{Nr: call.Nr[arch], Own: true, Instant: frontend.AgentInstant{Nr: -1}, Named: agentNamed(call, -1)}
+	for i := range call.Args {
+		switch a := &call.Args[i]; a.Kind {
+		case sysabi.Path:
+			c.Args[i] = frontend.AgentArg{Kind: frontend.AgentName, In: true}
+		case sysabi.Flags, sysabi.DirFD:
+			c.Args[i].Kind = frontend.AgentHalf
+		case sysabi.Mode:
+			// Only who makes a file has one.
+		default:
+			return c, whyArgument
+		}
+	}
+	why = agentWaits(call, args, &c, cfg)
+	return c, why
+}
+
+// agentNameless fills in what agents do about a call that may have no name, and says whether
+// they can.
+func agentNameless(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) bool {
+	row, ok := sysabi.ByName(call.Named.Call)
+	if !ok || row.Nr[arch] == sysabi.Absent || row.Tame != sysabi.TameHere {
+		return false
+	}
+	c.Named = agentNamed(call, row.Nr[arch])
+	return true
+}
+
+// agentNamed returns what a call's row says about names; nr is that of the call without one.
+func agentNamed(call *sysabi.Call, nr int) frontend.AgentNamed {
+	n := &call.Named
+	return frontend.AgentNamed{Opens: n.Opens, Nr: nr, Flags: n.Flags, Has: n.Has, Only: n.Only}
 }
 
 // agentSleep says how agents keep a call from sleeping.
@@ -236,6 +301,9 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 			return true
 		}
 		return agentBuffer(call, a, to)
+	case sysabi.Path:
+		to.Kind = frontend.AgentName
+		return call.Named.Call != ""
 	case sysabi.Struct:
 		return agentBuffer(call, a, to) && agentRecord(a, to, c)
 	default:

@@ -30,6 +30,10 @@ var besides = []mutation{
 	{name: "room", kinds: []string{"argument", "data"}, call: "readv", argument: "iov"},
 	{name: "behind_code", kinds: []string{"argument", "data"}, call: "writev", argument: "iov"},
 	{name: "closed", kinds: []string{"argument"}, call: "close", argument: "fd"},
+	{name: "opened", kinds: []string{"argument", "data"}, call: "openat", argument: "pathname"},
+	{name: "open_flags", kinds: []string{"argument"}, call: "openat", argument: "flags"},
+	{name: "open_dir", kinds: []string{"argument"}, call: "openat", argument: "dirfd"},
+	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 
 // TestBeside has one follower ask for something else in each kind of call that may be dealt

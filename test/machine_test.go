@@ -3,6 +3,7 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,8 +236,8 @@ func (s *machineSet) build(t *testing.T, args ...string) string {
 	return out
 }
 
-// run boots the machine and checks what each of the steps does, within stepLimit by the
-// machine's clock, and within patience by this host's: there is no limit for all of them, of
+// run boots machines and checks what each of the steps does in one of them, within stepLimit by
+// the machine's clock, and within patience by this host's: there is no limit for all of them, of
 // which a busy host would need another one. It counts the steps; what is left out has not
 // passed.
 func (s *machineSet) run(t *testing.T, patience, stepLimit time.Duration) (passed, failed, skipped int) {
@@ -246,13 +249,13 @@ func (s *machineSet) run(t *testing.T, patience, stepLimit time.Duration) (passe
 		Init:       s.build(t, "build", "./internal/cmd/machine"),
 		Files:      s.files,
 		Processors: s.processors,
-		Commands:   commands(steps, stepLimit),
 		Patience:   patience,
 		Booted:     func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
-		// What hangs is the one after the last of these.
-		Done: func(i int, r machine.Result) { t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond)) },
 	}
-	results, err := machine.Run(t.Context(), cfg)
+	results, err := runIn(t.Context(), cfg, machinesFor(len(steps)), commands(steps, stepLimit), func(i int, r machine.Result) {
+		// What hangs is one after the last of these.
+		t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond))
+	})
 	if errors.Is(err, machine.ErrMissing) {
 		missing(t, err.Error())
 	}
@@ -263,10 +266,10 @@ func (s *machineSet) run(t *testing.T, patience, stepLimit time.Duration) (passe
 		left := false
 		ok := t.Run(st.name, func(t *testing.T) {
 			defer func() { left = t.Skipped() }()
-			if i >= len(results) {
+			if results[i] == nil {
 				t.Fatal("the machine did not come so far")
 			}
-			st.check(t, results[i])
+			st.check(t, *results[i])
 		})
 		switch {
 		case left:
@@ -278,4 +281,35 @@ func (s *machineSet) run(t *testing.T, patience, stepLimit time.Duration) (passe
 		}
 	}
 	return passed, failed, skipped
+}
+
+// machinesFor is how many machines run so many steps: one boots for each, so few steps are for
+// one.
+func machinesFor(steps int) int {
+	const worthTheBoot = 100
+	return max(1, min(runtime.NumCPU(), steps/worthTheBoot, 2))
+}
+
+// runIn runs commands in n machines at once, of which each gets every nth. done is told of each
+// that has ended, by its number; of those that have not the result is nil.
+func runIn(ctx context.Context, cfg machine.Config, n int, list []machine.Command, done func(int, machine.Result)) ([]*machine.Result, error) {
+	results := make([]*machine.Result, len(list))
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for k := range n {
+		own := cfg
+		for i := k; i < len(list); i += n {
+			own.Commands = append(own.Commands, list[i])
+		}
+		own.Done = func(i int, r machine.Result) { done(k+i*n, r) }
+		all.Go(func() {
+			var got []machine.Result
+			got, errs[k] = machine.Run(ctx, own)
+			for i := range got {
+				results[k+i*n] = &got[i]
+			}
+		})
+	}
+	all.Wait()
+	return results, errors.Join(errs...)
 }

@@ -174,6 +174,7 @@ var progs = []prog{
 	{name: "cmd_terminal", unprivileged: true},
 
 	{name: "beside", unprivileged: true},
+	{name: "file_known", unprivileged: true},
 	{name: "rewritten"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},

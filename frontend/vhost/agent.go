@@ -70,7 +70,9 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		return fmt.Errorf("%w: %d", errTable, c.Nr)
 	}
 	le.PutUint64(b[hotKey:], c.Command)
-	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers})|hotCall)
+	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{
+		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0,
+	})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {
 		le.PutUint16(b[hotInstantNr:], uint16(in.Nr))
@@ -78,13 +80,25 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		le.PutUint32(b[hotInstantFlag:], in.Flag)
 		le.PutUint32(b[hotUnless:], in.Unless)
 	}
-	vectors := 0
+	if n := &c.Named; n.Opens || n.Nr > 0 {
+		if n.Nr > math.MaxUint16 || !isArg(n.Flags) || c.Instant.Nr > 0 {
+			return fmt.Errorf("%w: %d with a name", errTable, c.Nr)
+		}
+		le.PutUint16(b[hotInstantNr:], uint16(max(n.Nr, 0)))
+		b[hotInstantArg] = uint8(n.Flags)
+		le.PutUint32(b[hotInstantFlag:], n.Has)
+		le.PutUint32(b[hotUnless:], ^(n.Has | n.Only))
+	}
+	vectors, named := 0, 0
 	for k := range c.Args {
 		a := &c.Args[k]
+		if a.Kind == frontend.AgentName {
+			named++
+		}
 		if a.Kind == frontend.AgentVector {
 			vectors++
 		}
-		if vectors > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
+		if vectors > 1 || named > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
 			return fmt.Errorf("%w: argument %d of %d", errTable, k, c.Nr)
 		}
 		if !isArg(a.Count) || a.Size < 0 || a.Size > hotMost || (a.Pieces[0][1] > 0 || a.Words || a.Descriptors) && a.Size > hotRecord {
@@ -139,11 +153,12 @@ func (b *Block) Agent() Agent { return Agent{b} }
 
 // Join makes the agent use a ring, which is mapped at ring, or none where that is 0; as
 // reader number, or as the writer where that is -1. table is where the table is mapped;
-// descriptors from fds on are not the program's.
-func (a Agent) Join(ring, table uint64, number, fds int) {
+// descriptors from fds on are not the program's. names is where Names are mapped, 0 for none.
+func (a Agent) Join(ring, table, names uint64, number, fds int) {
 	clear(a.b.mem[agent : agent+agentSize])
 	a.b.put64(agent+agentRing, ring)
 	a.b.put64(agent+agentTable, table)
+	a.b.put64(agent+agentNames, names)
 	a.b.put32(agent+agentFDs, uint32(fds))
 	if number >= 0 {
 		a.b.put32(agent+agentFollows, 1)
@@ -182,13 +197,15 @@ type Terms struct {
 	// Texts: descriptors may be of files that the monitor makes up. Lax: calls on sockets may
 	// wait for more than the first byte.
 	Texts, Lax bool
+	// Shared: other tasks have the same table of descriptors.
+	Shared bool
 }
 
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
-	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax})))
+	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared})))
 	a.SetLease(true)
 }
 

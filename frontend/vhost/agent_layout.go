@@ -50,12 +50,14 @@ const (
 	agentStart     = 168 + 2*528 + 80
 	agentClasses   = agentStart - 80 + 1144
 	agentAt        = agentClasses + agentKnown + 8
+	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
 )
 
-// Bits of the word agentTexts: Terms.Texts and Terms.Lax.
+// Bits of the word agentTexts: Terms.Texts, Terms.Lax and Terms.Shared.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
+	agentShared
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.
@@ -123,6 +125,11 @@ const (
 	hotPointed
 	// hotLingers: it sleeps only where its descriptor is not known not to.
 	hotLingers
+	// hotOwn: only where its task has the table of descriptors for itself.
+	hotOwn
+	// hotOpens: it opens a file by a name, hotNameless: it has none.
+	hotOpens
+	hotNameless
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )
@@ -143,6 +150,7 @@ const (
 	hotPointer = int64(frontend.AgentPointer)
 	hotBuffer  = int64(frontend.AgentBuffer)
 	hotVector  = int64(frontend.AgentVector)
+	hotName    = int64(frontend.AgentName)
 )
 
 // Directions of a buffer, as bits.

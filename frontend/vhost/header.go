@@ -135,6 +135,16 @@ func Header() string {
 		{"AGENT_AT", agentAt},
 		{"TEXTS", agentMakesUp},
 		{"LAX", agentLax},
+		{"SHARED", agentShared},
+		{"AGENT_NAMES", agentNames},
+		{"NAMES", names},
+		{"NAME_SIZE", nameSize},
+		{"NAME_ASKED", nameAsked},
+		{"NAME_LENGTH", nameLength},
+		{"NAME_PATH", namePath},
+		{"NAME_MOST", nameMost},
+		{"NAME_HOW", nameHow},
+		{"NAME_PROBES", nameProbes},
 		{"AGENT_KNOWN", agentKnown},
 		{"HOT_CALLS", hotCalls},
 		{"HOT_COMMANDS", hotCommands},
@@ -174,6 +184,9 @@ func Header() string {
 		{"HOT_FORGETS", hotForgets},
 		{"HOT_POINTED", hotPointed},
 		{"HOT_LINGERS", hotLingers},
+		{"HOT_OWN", hotOwn},
+		{"HOT_OPENS", hotOpens},
+		{"HOT_NAMELESS", hotNameless},
 		{"HOT_BY_COMMAND", hotByCommand},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},
@@ -185,6 +198,7 @@ func Header() string {
 		{"HOT_POINTER", hotPointer},
 		{"HOT_BUFFER", hotBuffer},
 		{"HOT_VECTOR", hotVector},
+		{"HOT_NAME", hotName},
 		{"HOT_IN", hotIn},
 		{"HOT_OUT", hotOut},
 		{"HOT_DESCRIPTORS", hotDescriptors},
@@ -237,6 +251,14 @@ func Header() string {
 	} {
 		fmt.Fprintf(&b, "#define MV_%s %s\n", d.name, literal(d.value))
 	}
+	b.WriteString("#define MV_LOCAL")
+	for i, magic := range localMagics() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, " %#x", magic)
+	}
+	b.WriteByte('\n')
 	return b.String()
 }
 

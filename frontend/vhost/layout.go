@@ -24,7 +24,9 @@ const (
 	Gate = SlotStart + 0x1001_0000
 	// HotTable is where the table of frequent calls is mapped, Rings where rings are.
 	HotTableAddr = SlotStart + 0x1100_0000
-	RingsAddr    = SlotStart + 0x80_0000_0000
+	// NamesAddr is where the names of files are mapped that agents may open.
+	NamesAddr = SlotStart + 0x1200_0000
+	RingsAddr = SlotStart + 0x80_0000_0000
 	// RingsRoom bounds the rings' address space.
 	RingsRoom = 0x70_0000_0000
 	// Tables is where a front-end maps what it shares with the process's virtual

@@ -150,5 +150,23 @@ func instantWrite(gathers bool) Instant {
 	return Instant{Call: "pwritev2", Gathers: gathers, Current: true, Arg: 5, Flag: rwfNoWait}
 }
 
+// Flags of calls with names, on x86-64 (include/uapi/linux/fcntl.h).
+const (
+	atEmptyPath       = 0x1000
+	atSymlinkNofollow = 0x100
+	atNoAutomount     = 0x800
+
+	openNonblock  = 0o4000
+	openNoCtty    = 0o400
+	openLargeFile = 0o100000
+	openNofollow  = 0o400000
+	openCloexec   = 0o2000000
+)
+
+// namesFile says that a call opens a file to read it when argument flags says no more.
+func namesFile(flags int) Named {
+	return Named{Opens: true, Flags: flags, Only: openNonblock | openNoCtty | openLargeFile | openNofollow | openCloexec}
+}
+
 // plain is a command that the leader executes and that does not sleep.
 func plain(name string, a ...Arg) SubCase { return SubCase{Name: name, Args: a} }

@@ -92,6 +92,20 @@ type Instant struct {
 	Flag, Unless uint32
 }
 
+// Named says what a call with a name is when its flags, in argument Flags, have all bits of Has
+// and none but those and bits of Only.
+type Named struct {
+	// Opens: it opens what has the name, to read it, and does nothing else.
+	Opens bool
+	// Call is the name of the call that does the same with the descriptor that the first
+	// argument is, where the name is empty; empty for none. It has no other arguments than
+	// that and, behind it, those that Call has in common with this one, in their order.
+	Call  string
+	Flags int
+	Has   uint32
+	Only  uint32
+}
+
 // Linger says for what kinds of files a call waits that programs do not expect to sleep.
 type Linger uint8
 
@@ -229,6 +243,9 @@ type Row struct {
 	// Instant is the form of the call that does at once what can be done at once, and fails
 	// with EAGAIN where this one would sleep; its zero value where there is none.
 	Instant Instant
+	// Named says which calls of the row name a file and do nothing but open it, or name none; its
+	// zero value where there are none.
+	Named   Named
 	Alone   Alone
 	Tame    Tame
 	Handler Handler

@@ -29,8 +29,8 @@ func fileRows() []Row {
 		{Name: "fadvise64", Args: args(fd("fd"), long("offset"), long("len"), i32("advice")), Tame: TameHere},
 		{Name: "cachestat", Args: args(fd("fd"), inRec("range", cachestatRangeLayout), outRec("cstat", cachestatLayout), flags("flags", nil))},
 
-		{Name: "open", Args: args(path("pathname"), flags("flags", openNames), mode("mode").when(1, openCreates)), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
-		{Name: "openat", Args: args(dirFD(), path("pathname"), flags("flags", openNames), mode("mode").when(2, openCreates)), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
+		{Name: "open", Args: args(path("pathname"), flags("flags", openNames), mode("mode").when(1, openCreates)), Ret: RetFD, Blocks: true, Handler: HandlerOpen, Named: namesFile(1)},
+		{Name: "openat", Args: args(dirFD(), path("pathname"), flags("flags", openNames), mode("mode").when(2, openCreates)), Ret: RetFD, Blocks: true, Handler: HandlerOpen, Named: namesFile(2)},
 		// struct open_how has neither padding nor pointers, whatever its size.
 		{Name: "openat2", Args: args(dirFD(), path("pathname"), in("how", lenArg(3)), long("size")), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
 		{Name: "creat", Args: args(path("pathname"), mode("mode")), Ret: RetFD, Blocks: true, Handler: HandlerOpen},
@@ -47,7 +47,7 @@ func fileRows() []Row {
 		{Name: "stat", Args: args(path("pathname"), outRec("statbuf", statLayout))},
 		{Name: "lstat", Args: args(path("pathname"), outRec("statbuf", statLayout))},
 		{Name: "fstat", Args: args(fd("fd"), outRec("statbuf", statLayout)), Tame: TameHere},
-		{Name: "newfstatat", Args: args(dirFD(), path("pathname"), outRec("statbuf", statLayout), flags("flags", atNames))},
+		{Name: "newfstatat", Args: args(dirFD(), path("pathname"), outRec("statbuf", statLayout), flags("flags", atNames)), Named: Named{Call: "fstat", Flags: 3, Has: atEmptyPath, Only: atSymlinkNofollow | atNoAutomount}},
 		{Name: "statx", Args: args(dirFD(), path("pathname"), flags("flags", atNames), flags("mask", statxNames), outRec("statxbuf", statxLayout))},
 		{Name: "access", Args: args(path("pathname"), flags("mode", accessNames))},
 		{Name: "faccessat", Args: args(dirFD(), path("pathname"), flags("mode", accessNames))},

@@ -39,6 +39,10 @@ enum mutation {
 	room,
 	behind_code,
 	closed,
+	opened,
+	open_flags,
+	open_dir,
+	stat_flags,
 };
 
 #ifndef MUT
@@ -251,6 +255,26 @@ static void changing(int sock, int peer, int file)
 	ok("changing");
 }
 
+/* A file is opened so often that agents may; see file_known.c. */
+static void opens(int file)
+{
+	char name[PATH_MAX];
+	CHECK(getcwd(name, sizeof name - 16));
+	strcat(name, "/letters");
+	struct stat st;
+	for (int i = 0; i < 8; i++) {
+		int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY, 0);
+		CHECK(fd >= 0 && close(fd) == 0);
+	}
+	if (is(opened))
+		name[strlen(name) - 1] = 'r';
+	int fd = (int)syscall(SYS_openat, is(open_dir) ? -1 : AT_FDCWD, name, is(open_flags) ? O_NONBLOCK : O_RDONLY, 0);
+	CHECK(fd >= 0);
+	CHECK(syscall(SYS_newfstatat, file, "", &st, is(stat_flags) ? AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) == 0 && st.st_size == 26);
+	CHECK(close(fd) == 0);
+	ok("opens");
+}
+
 int main(int argc, char **argv)
 {
 	begin_in(argc, argv);
@@ -270,6 +294,7 @@ int main(int argc, char **argv)
 	transfers(sock, peer, file);
 	waits(sock, peer);
 	times();
+	opens(file);
 	changing(sock, peer, file);
 	char where[PATH_MAX];
 	CHECK(syscall(SYS_getcwd, where, sizeof where) > 1);

@@ -39,6 +39,9 @@ struct hot_call {
 	uint16_t instant_nr; /* of the form that does not sleep, 0 for none */
 	u8 instant_arg, instant_how; /* where its flag goes; MV_HOT_GATHERS, MV_HOT_CURRENT */
 	u32 instant_flag, unless;
+	/* With MV_HOT_OPENS or MV_HOT_NAMELESS: which argument holds flags; those with which it is
+	 * nameless, and those with which it is neither. instant_nr is the call for the descriptor
+	 * then. */
 	struct hot_arg arg[6];
 };
 
@@ -97,6 +100,7 @@ struct agent {
 	struct part vector[MV_HOT_RANGES];
 	u32 parts; /* of the vector */
 	u32 held;  /* bytes of MV_LARGE that are copies of what the call at hand reads */
+	u64 names; /* of files that may be opened, 0 for none */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
@@ -148,6 +152,7 @@ _Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_
 _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
 _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
+_Static_assert(offsetof(struct agent, names) == MV_AGENT_NAMES, "names");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

@@ -86,6 +86,32 @@ static u64 hold(struct agent *a, u64 home, u64 n)
 	return at;
 }
 
+/* Copies a name of the program's, which ends in the page that it begins in or a later one. */
+static u64 hold_name(struct agent *a, u64 home, u64 *size)
+{
+	u64 at = (u64)a + MV_LARGE - MV_AGENT + a->held, n = 0, i;
+	char *to = (char *)at;
+
+	if (MV_LARGE_SIZE - a->held < MV_NAME_MOST)
+		return 0;
+	while (n < MV_NAME_MOST) {
+		u64 some = MV_PAGE - (home + n) % MV_PAGE;
+
+		if (some > MV_NAME_MOST - n)
+			some = MV_NAME_MOST - n;
+		if (!fits(home + n, some) || vhost_copy(to + n, (void *)(home + n), some))
+			return 0;
+		for (i = n; i < n + some; i++)
+			if (!to[i]) {
+				*size = i + 1;
+				a->held += MV_NAME_MOST;
+				return at;
+			}
+		n += some;
+	}
+	return 0;
+}
+
 static int hold_vector(struct agent *a, u64 home, u64 count)
 {
 	u64 n = count * sizeof(*a->vector);
@@ -202,6 +228,7 @@ static int read_buffer(struct agent *a, const struct hot_call *h, u32 i, const u
 int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given)
 {
 	struct ranges *g = &a->in;
+	u64 size;
 	u32 i;
 
 	g->count = 0;
@@ -224,6 +251,10 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 			if (a->parts)
 				given[i] = (u64)a->vector;
 			if (x->dir & MV_HOT_IN && !add_vector(a, g, i))
+				return 0;
+		} else if (x->kind == MV_HOT_NAME) {
+			given[i] = hold_name(a, arg[i], &size);
+			if (!given[i] || !add(g, i, given[i], arg[i], size))
 				return 0;
 		} else if (x->kind == MV_HOT_BUFFER && x->dir & MV_HOT_IN && !read_buffer(a, h, i, arg, given)) {
 			return 0;

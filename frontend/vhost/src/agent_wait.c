@@ -65,28 +65,10 @@ void agent_forget(struct agent *a)
 	a->classified = 0;
 }
 
-/* Whether files of a file system (include/uapi/linux/magic.h, and where it is defined) wait for
- * nothing but a disk. One that lies over others may lie over any; it counts because the roots
- * of containers are such, over a disk as a rule. */
+/* Whether files of a file system wait for nothing but a disk. */
 static int is_local(u64 type)
 {
-	static const u32 list[] = {
-		0x0000ef53, /* ext2, ext3, ext4 */
-		0x794c7630, /* overlayfs */
-		0x01021994, /* tmpfs, and files of memfd_create */
-		0x58465342, /* XFS */
-		0x9123683e, /* btrfs */
-		0x858458f6, /* ramfs */
-		0x958458f6, /* hugetlbfs */
-		0xf2f52010, /* F2FS */
-		0xca451a4e, /* bcachefs */
-		0x2fc12fc1, /* ZFS */
-		0x73717368, /* squashfs */
-		0xe0f5e1e2, /* EROFS */
-		0x00009660, /* ISO 9660 */
-		0x00004d44, /* FAT */
-		0x2011bab0, /* exFAT */
-	};
+	static const u32 list[] = { MV_LOCAL };
 	u32 i;
 
 	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
@@ -115,6 +97,14 @@ static u32 class_of(struct agent *a, u64 fd)
 	if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
 		return note(a, fd, CLASS_SLOW);
 	return note(a, fd, CLASS_FILE);
+}
+
+int agent_is_file(struct agent *a, u64 fd)
+{
+	/* What the number stood for before it does not any more. */
+	if ((u32)fd < MV_AGENT_KNOWN)
+		a->classes[(u32)fd] = 0;
+	return class_of(a, fd) == CLASS_FILE;
 }
 
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
@@ -340,6 +330,10 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	const struct made m = { b, a, h, nr, arg };
 	i64 ret;
 
+	if (h->flags & MV_HOT_OPENS)
+		return agent_open(a, h, arg);
+	if (h->flags & MV_HOT_NAMELESS)
+		return agent_nameless(a, h, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))
 		return call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)

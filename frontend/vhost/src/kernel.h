@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 enum {
+	SYS_close = 3,
 	SYS_fstat = 5,
 	SYS_poll = 7,
 	SYS_mmap = 9,
@@ -25,6 +26,7 @@ enum {
 	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
+	SYS_openat2 = 437,
 
 	SIG_SETMASK = 2,
 	SIG_UNBLOCK = 1,
@@ -34,6 +36,8 @@ enum {
 	SIGBUS = 7,
 	SIGSEGV = 11,
 	F_GETFL = 3,
+	F_SETFL = 4,
+	AT_FDCWD = -100,
 	O_NONBLOCK = 04000,
 	S_IFMT = 0170000,
 	S_IFDIR = 0040000,

@@ -1,5 +1,5 @@
 /* The program of the tests: "tests NAME" runs one, without arguments it names all.
- * "tests block FD", "tests words TEXT", "tests agent SIZE" and "tests ring ..." serve tests that are in Go. */
+ * "tests block FD", "tests words TEXT", "tests agent SIZE", "tests names" and "tests ring ..." serve tests that are in Go. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +14,7 @@
 void show_block(int fd);
 void show_words(const char *text);
 int agent_program(u64 table_size);
+int names_program(void);
 
 hook_fn *hook;
 hook_fn __wrap_vhost_call;
@@ -159,6 +160,10 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "agent")) {
 		map(MV_BLOCKS, BLOCKS * MV_BLOCK_SIZE);
 		return agent_program(strtoull(argv[2], NULL, 10));
+	}
+	if (argc == 2 && !strcmp(argv[1], "names")) {
+		map(MV_BLOCKS, BLOCKS * MV_BLOCK_SIZE);
+		return names_program();
 	}
 	if (argc > 2 && !strcmp(argv[1], "ring"))
 		return ring_program(argc - 2, argv + 2);

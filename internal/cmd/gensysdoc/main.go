@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -63,7 +64,9 @@ when neither the way in which a program uses its descriptors nor the policy is i
 that the leader executes are the monitor's: because of the *power* that they give (opening
 by name, new descriptors, tasks, rights, other processes: a filter keeps them until the monitor
 has confirmed each), because the *engine* has to know of them, or because an *argument*
-leads to more than bytes whose length is known before the call.
+leads to more than bytes whose length is known before the call. With *known names* they deal
+where files are opened to be read that were opened several times before, and with *no name*
+where it is empty and the call is about a descriptor.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
@@ -147,11 +150,11 @@ func summary(b *bytes.Buffer, rows []*sysabi.Row, tests map[string]string) {
 	}
 	calls, commands := 0, 0
 	for _, r := range rows {
-		if rowBeside(r) == "yes" {
+		if dealsWith(r, r.Exec, 0) && r.Sub == nil {
 			calls++
 		}
 		for _, c := range r.Commands() {
-			if beside(r, c.Exec, commandOf(&c)) == "yes" {
+			if dealsWith(r, c.Exec, commandOf(&c)) {
 				commands++
 			}
 		}
@@ -208,10 +211,14 @@ func beside(r *sysabi.Row, e sysabi.Exec, command uint64) string {
 	if e != sysabi.Leader || r.Nr[sysabi.AMD64] == sysabi.Absent {
 		return ""
 	}
-	if why := libmultivar.Beside(r, command); why != "" {
-		return why
-	}
-	return "yes"
+	why, only := libmultivar.Beside(r, command)
+	return cmp.Or(why, only, "yes")
+}
+
+// dealsWith says whether agents deal with a call that the leader executes.
+func dealsWith(r *sysabi.Row, e sysabi.Exec, command uint64) bool {
+	why, _ := libmultivar.Beside(r, command)
+	return e == sysabi.Leader && r.Nr[sysabi.AMD64] != sysabi.Absent && why == ""
 }
 
 // commandOf returns the value of a command, or one that stands for those without a case.

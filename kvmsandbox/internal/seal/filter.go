@@ -155,6 +155,10 @@ func (a *assembler) rule(p *Place, r *rule) {
 		a.jump(notify)
 		return
 	}
+	if r.names {
+		a.names(&p.Names, arg)
+		return
+	}
 	if r.commands != nil {
 		a.command(r)
 	}
@@ -179,6 +183,24 @@ func (a *assembler) rule(p *Place, r *rule) {
 		a.load(arg(1) + highHalf)
 		a.when(bpf.JumpNotEqual, 0, notify)
 	}
+	a.jump(allow)
+}
+
+// names looks whether a call has what n has.
+func (a *assembler) names(n *Names, arg func(int) uint32) {
+	for _, in := range []struct {
+		arg int
+		low uint32
+	}{{1, n.Path}, {2, 0}} {
+		a.load(arg(in.arg) + highHalf)
+		a.when(bpf.JumpNotEqual, uint32(n.Start>>32), notify)
+		a.load(arg(in.arg))
+		a.when(bpf.JumpLessThan, uint32(n.Start), notify)
+		a.when(bpf.JumpGreaterOrEqual, uint32(n.End), notify)
+		a.emit(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: n.Mask})
+		a.when(bpf.JumpNotEqual, in.low, notify)
+	}
+	a.unlessEqual(arg(3), uint64(n.How), notify)
 	a.jump(allow)
 }
 

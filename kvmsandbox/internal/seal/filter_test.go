@@ -16,6 +16,7 @@ import (
 var place = Place{
 	Start: 0x5200_0000_0000, End: 0x5200_0000_3000, SlotEnd: 0x5300_0000_0000,
 	Actions: []uint64{0x5200_0000_2010, 0x5200_0000_2030}, Hidden: 1024,
+	Names: Names{Start: 0x5200_1200_0000, End: 0x5200_1200_0000 + 8*512, Mask: 511, Path: 32, How: 24},
 }
 
 // inside is behind an instruction of the image.
@@ -131,6 +132,22 @@ func TestFilter(t *testing.T) {
 		{"munmap", auditX8664, inside, [6]uint64{0, slot + 1}, notify},
 		{"mremap", auditX8664, inside, [6]uint64{0x5000, 4096, 4096}, notify},
 
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start, 24}, allow},
+		{"openat2", auditX8664, inside, [6]uint64{minus, place.Names.End - 480, place.Names.End - 512, 24}, allow},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start + 512, 24}, allow},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 33, place.Names.Start, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start, place.Names.Start, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start + 32, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start, 32}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start, 1<<32 + 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.End + 32, place.Names.Start, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.End, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start - 480, place.Names.Start, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32 + 1<<32, place.Names.Start, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start - 1<<32, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, 0x1000 + 32, 0x1000, 24}, notify},
+		{"openat", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start, 24}, notify},
+
 		{"prctl", auditX8664, inside, [6]uint64{59, 1, slot, 0x3000}, allow},
 		{"prctl", auditX8664, inside, [6]uint64{59, 1, slot, 0x3000, 1}, notify},
 		{"prctl", auditX8664, inside, [6]uint64{59, 1, slot, 0x4000}, notify},
@@ -180,6 +197,7 @@ func TestFilterAgreesWithRules(t *testing.T) {
 	l := newLedger(place)
 	values := []uint64{
 		0, 1, 2, 3, 4, 7, 8, 59, 1023, 1024, 1030, 4095, 4096, 0x3000, 0x5401, place.Start - 1<<32, place.Start - 1<<33, place.Start, place.End,
+		24, place.Names.Start, place.Names.Start + 32, place.Names.End, place.Names.End - 480, place.Names.End - 512,
 		place.SlotEnd, place.SlotEnd - 1, place.Actions[0], place.Actions[1], 1<<32 - 1, 1 << 32, 1<<63 - 1, ^uint64(0),
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -199,6 +217,14 @@ func TestFilterAgreesWithRules(t *testing.T) {
 			args[0] = 3
 			args[1] = rapid.SampledFrom([]uint64{0, 1, 6, 41, 1<<32 | 1}).Draw(t, "level")
 			args[2] = rapid.Uint64Range(0, 45).Draw(t, "name")
+		}
+		if rapid.Bool().Draw(t, "known") {
+			nr = 437
+			near := rapid.Custom(func(t *rapid.T) uint64 {
+				return place.Names.Start + 512*rapid.Uint64Range(0, 8).Draw(t, "entry") + 32*rapid.Uint64Range(0, 2).Draw(t, "member")
+			})
+			args[1], args[2] = near.Draw(t, "name"), near.Draw(t, "how")
+			args[3] = rapid.Uint64Range(23, 25).Draw(t, "size")
 		}
 		got := f.decide(t, auditX8664, nr, inside, args) == unix.SeccompRetAllow
 		if want := l.tame(&Call{Nr: nr, Args: args}); got != want {

@@ -20,6 +20,24 @@ type Place struct {
 	Actions []uint64
 	// Hidden is the first descriptor that may be its own.
 	Hidden uint32
+	// Names are those of files that may be opened to be read.
+	Names Names
+}
+
+// Names is memory that the variant cannot write, in which each multiple of Mask and 1 is the
+// address of a struct open_how of How bytes, and has behind it, at Path, an absolute name. All
+// of it is in the same 4 GiB. There is none where End is 0.
+type Names struct {
+	Start, End      uint64
+	Mask, Path, How uint32
+}
+
+// allows says whether a call of openat2(2) with these arguments has what is there.
+func (n *Names) allows(args *[6]uint64) bool {
+	in := func(at uint64, low uint32) bool {
+		return at >= n.Start && at < n.End && uint32(at)&n.Mask == low
+	}
+	return in(args[1], n.Path) && in(args[2], 0) && args[3] == uint64(n.How)
 }
 
 // protExec is PROT_EXEC.
@@ -41,6 +59,8 @@ type rule struct {
 	command, upper int
 	// patterns are the arguments with which alone the call is tame, if there are any.
 	patterns []pattern
+	// names says that the call is tame with what Place.Names has, and else is not.
+	names bool
 }
 
 // pattern is a list of arguments, the first of which may be any where free is true.
@@ -82,7 +102,8 @@ func (p *Place) rules() []rule {
 		if row.Tame == sysabi.NotTame {
 			r.patterns = patterns[row.Name]
 			r.commands = tameCommands(row)
-			if len(r.patterns)+len(r.commands) == 0 {
+			r.names = row.Name == "openat2" && p.Names.End != 0
+			if len(r.patterns)+len(r.commands) == 0 && !r.names {
 				continue
 			}
 		}
@@ -143,6 +164,9 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 		return slices.ContainsFunc(r.patterns, func(o pattern) bool {
 			return (o.free || args[0] == o.args[0]) && slices.Equal(args[1:], o.args[1:])
 		})
+	}
+	if r.names {
+		return p.Names.allows(args)
 	}
 	if r.commands != nil && !slices.Contains(r.commands, r.commandOf(args)) {
 		return false

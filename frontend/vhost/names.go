@@ -1,0 +1,175 @@
+//go:build linux
+
+package vhost
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// A name that agents may open is an entry of nameSize bytes: struct known_name in
+// src/agent_name.c.
+const (
+	names    = 1024
+	nameSize = 512
+
+	nameFlags   = 0
+	nameResolve = 16
+	nameHow     = 24
+	nameAsked   = 24
+	nameLength  = 28
+	namePath    = 32
+	nameMost    = nameSize - namePath
+	// nameProbes is in how many entries, from the one that its hash says, a name may be.
+	nameProbes = 8
+)
+
+// NamesSize is the size of the memory for names in bytes.
+const NamesSize = names * nameSize
+
+// NamePath and NameMask are where in an entry the name is, whose address has these low bits.
+const (
+	NamePath = namePath
+	NameMask = nameSize - 1
+	// NameHow is the size of what an entry begins with, struct open_how.
+	NameHow = nameHow
+)
+
+// resolveNoSymlinks is RESOLVE_NO_SYMLINKS of openat2(2), openNonblock O_NONBLOCK.
+const (
+	resolveNoSymlinks = 4
+	openNonblock      = 0x800
+)
+
+// fileSystem is one whose files wait for nothing but a disk, by the name that proc(5) has for
+// it and by what fstatfs(2) says (include/uapi/linux/magic.h, and where it is defined).
+type fileSystem struct {
+	name  string
+	magic uint32
+}
+
+// localFileSystems returns them. One that lies over others may lie over any; overlayfs counts
+// because the roots of containers are such, over a disk as a rule.
+func localFileSystems() []fileSystem {
+	return []fileSystem{
+		{"ext2", 0xef53},
+		{"ext3", 0xef53},
+		{"ext4", 0xef53},
+		{"overlay", 0x794c7630},
+		{"tmpfs", 0x01021994},
+		{"xfs", 0x58465342},
+		{"btrfs", 0x9123683e},
+		{"ramfs", 0x858458f6},
+		{"hugetlbfs", 0x958458f6},
+		{"f2fs", 0xf2f52010},
+		{"bcachefs", 0xca451a4e},
+		{"zfs", 0x2fc12fc1},
+		{"squashfs", 0x73717368},
+		{"erofs", 0xe0f5e1e2},
+		{"iso9660", 0x9660},
+		{"msdos", 0x4d44},
+		{"vfat", 0x4d44},
+		{"exfat", 0x2011bab0},
+	}
+}
+
+// localMagics returns their numbers, each once.
+func localMagics() []uint32 {
+	var list []uint32
+	for _, fs := range localFileSystems() {
+		if !slices.Contains(list, fs.magic) {
+			list = append(list, fs.magic)
+		}
+	}
+	return list
+}
+
+// LocalFileSystem says whether files of a file system, by the name that proc(5) has for it,
+// wait for nothing but a disk.
+func LocalFileSystem(name string) bool {
+	return slices.ContainsFunc(localFileSystems(), func(fs fileSystem) bool { return fs.name == name })
+}
+
+// Names are those of files that agents may open to read them, without asking: memory of the
+// monitor's that variants can read. None is ever taken out, so that what an agent has found
+// stays what it is. It belongs to the session's goroutine.
+type Names struct {
+	rw, ro int
+	mem    []byte
+}
+
+// NewNames returns memory for names. The caller closes it.
+func NewNames() (*Names, error) {
+	n := &Names{rw: -1, ro: -1}
+	var err error
+	if n.rw, err = unix.FixedFile(FilePrefix+"names", NamesSize); err == nil {
+		if n.ro, err = unix.ReopenToRead(n.rw); err == nil {
+			n.mem, err = unix.MapShared(n.rw, 0, NamesSize)
+		}
+	}
+	if err != nil {
+		_ = n.Close()
+		return nil, fmt.Errorf("names of files: %w", limited(NamesSize, err))
+	}
+	return n, nil
+}
+
+// Close releases the memory.
+func (n *Names) Close() error {
+	var errs []error
+	if n.mem != nil {
+		errs = append(errs, unix.Unmap(n.mem))
+	}
+	for _, fd := range []int{n.rw, n.ro} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Mapping is how processes map it.
+func (n *Names) Mapping() RingMapping { return RingMapping{FD: n.ro, Size: NamesSize} }
+
+// Add has agents open the file with a name, an absolute one, when the program gives these
+// flags. It says whether they can: a name may be too long, or not have found room.
+func (n *Names) Add(name string, flags uint32) bool {
+	if !strings.HasPrefix(name, "/") || len(name) >= nameMost || strings.IndexByte(name, 0) >= 0 {
+		return false
+	}
+	h := nameHash(name, flags)
+	for i := range uint32(nameProbes) {
+		e := n.mem[(h+i)%names*nameSize:][:nameSize]
+		size := unix.Word(e, nameLength)
+		if at := e[namePath:]; *size == uint32(len(name)+1) && binary.LittleEndian.Uint32(e[nameAsked:]) == flags &&
+			string(at[:len(name)]) == name {
+			return true
+		}
+		if *size != 0 {
+			continue
+		}
+		copy(e[namePath:], name)
+		binary.LittleEndian.PutUint64(e[nameFlags:], uint64(flags|openNonblock))
+		binary.LittleEndian.PutUint64(e[nameResolve:], resolveNoSymlinks)
+		binary.LittleEndian.PutUint32(e[nameAsked:], flags)
+		atomic.StoreUint32(size, uint32(len(name)+1))
+		return true
+	}
+	return false
+}
+
+// nameHash is FNV-1a over the name and the byte 0 behind it, as agents compute it.
+func nameHash(name string, flags uint32) uint32 {
+	const offset, prime = 0x811c9dc5, 0x01000193
+	h := offset ^ flags
+	for _, c := range []byte(name) {
+		h = (h ^ uint32(c)) * prime
+	}
+	return h * prime
+}

@@ -1,0 +1,140 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
+)
+
+// A name is known to agents when the leader has opened the same file by it several times, a
+// regular one with no symbolic link on the way, on a file system whose files wait for nothing but
+// a disk. It is the monitor that allows to open by name; so it says for which names it need not
+// be asked again, in memory that variants cannot write.
+
+// asked is a name with which a file was opened, and the flags.
+type asked struct {
+	name  string
+	flags uint32
+}
+
+const (
+	// openedOften is how often a file is opened before agents may.
+	openedOften = 4
+	// maxAsked bounds how many names are counted.
+	maxAsked = 4096
+)
+
+// knowsNames says whether agents may deal with calls that open files.
+func (a *agents) knowsNames() bool { return a.names != nil }
+
+// startNames makes room for names if agents may deal with calls that open files.
+func (a *agents) startNames() (err error) {
+	for i := range a.calls {
+		if a.calls[i].Named.Opens {
+			a.asked = map[asked]int{}
+			a.names, err = vhost.NewNames()
+			return err
+		}
+	}
+	return nil
+}
+
+// noteOpened counts how often the leader's t has opened the file of its call, which is at path
+// in /proc and which the kernel calls link. Those that are opened often agents may open.
+func (s *session) noteOpened(t *task, path, link string) {
+	a := &s.agents
+	if !a.knowsNames() || !t.leads() || t.lane == nil {
+		return
+	}
+	c := s.agentCall(t.call.ranNr, t.call.ranArgs)
+	if c == nil || !c.Named.Opens {
+		return
+	}
+	flags := uint32(t.call.ranArgs[c.Named.Flags])
+	at := t.nameOf(c)
+	if flags&^c.Named.Only != 0 || at == 0 {
+		return
+	}
+	// Where the kernel's name is another one there are links, or another root.
+	name, err := s.text(t, at, maxPath, 0)
+	if err != nil || string(name) != link {
+		return
+	}
+	key := asked{link, flags}
+	n, known := a.asked[key]
+	if n >= openedOften || !known && len(a.asked) == maxAsked {
+		return
+	}
+	if a.asked[key] = n + 1; n+1 == openedOften && isLocal(t, path) {
+		a.names.Add(link, flags)
+	}
+}
+
+// nameOf returns where the name is that the call has which t's process has made.
+func (t *task) nameOf(c *frontend.AgentCall) uint64 {
+	for i := range c.Args {
+		if c.Args[i].Kind == frontend.AgentName {
+			return t.call.ranArgs[i]
+		}
+	}
+	return 0
+}
+
+// isLocal says whether the open file at path in /proc, of t, is a regular one that waits for
+// nothing but a disk. One of another file system is not asked: that might take its time.
+func isLocal(t *task, path string) bool {
+	dir, fd, ok := strings.Cut(path, "/fd/")
+	if !ok {
+		return false
+	}
+	text, err := os.ReadFile(dir + "/fdinfo/" + fd)
+	if err != nil {
+		return false
+	}
+	mount, ok := mountOf(string(text))
+	if !ok {
+		return false
+	}
+	if text, err = os.ReadFile(procPath(t.id.Host, "mountinfo")); err != nil {
+		return false
+	}
+	if !vhost.LocalFileSystem(fileSystemOf(string(text), mount)) {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// mountOf returns the number of the mount in a text of /proc/PID/fdinfo (proc(5)).
+func mountOf(text string) (n int, ok bool) {
+	for line := range strings.Lines(text) {
+		if rest, found := strings.CutPrefix(line, "mnt_id:"); found {
+			n, err := strconv.Atoi(strings.TrimSpace(rest))
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// fileSystemOf returns what a text of /proc/PID/mountinfo (proc(5)) says that the mount has,
+// empty when it is not there.
+func fileSystemOf(text string, mount int) string {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] != strconv.Itoa(mount) {
+			continue
+		}
+		if _, rest, ok := strings.Cut(line, " - "); ok {
+			if more := strings.Fields(rest); len(more) > 0 {
+				return more[0]
+			}
+		}
+		return ""
+	}
+	return ""
+}
