@@ -89,6 +89,8 @@ type AgentCall struct {
 	Own bool
 	// Named is what agents do about a call with an argument of kind AgentName.
 	Named AgentNamed
+	// Closes: after it its first argument is no descriptor.
+	Closes bool
 	// Forgets: after it a descriptor may block that did not, or the other way round.
 	Forgets bool
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or

@@ -149,6 +149,10 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	switch {
 	case !agentHandlers[call.Handler]:
 		return c, whyEngine
+	case call.Ret == sysabi.RetFD && call.Handler == sysabi.HandlerNone && call.Sub == nil:
+		// No duplicate, of which the engine has to know what it can change. The engine would forget what it knew of the number, which it does for none that is
+		// closed beside it.
+		c.Own = true
 	case call.Ret != sysabi.RetInt && (call.Ret != sysabi.RetPid || cfg.Pids != PidsLeader):
 		return c, whyResult
 	}
@@ -175,7 +179,7 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	}
 	if call.Handler == sysabi.HandlerClose {
 		// Where tasks share descriptors numbers may belong to others for a while.
-		c.Own, c.Forgets = true, true
+		c.Own, c.Closes = true, true
 	}
 	c.Alone = call.Syncs
 	why = agentWaits(call, args, &c, cfg)
@@ -245,7 +249,7 @@ func agentSleep(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) {
 			c.Timeout, c.Pointed = i, a.Kind == sysabi.Struct
 		}
 	}
-	c.Prompt = call.Blocks && len(call.Args) > 0 && call.Args[0].Kind == sysabi.FD && (call.Moves != 0 || vector)
+	c.Prompt = call.Blocks && len(call.Args) > 0 && call.Args[0].Kind == sysabi.FD && (call.Moves != 0 || vector || call.Ret == sysabi.RetFD)
 	in := call.Instant
 	if row, ok := sysabi.ByName(in.Call); ok && row.Nr[arch] != sysabi.Absent {
 		c.Instant = frontend.AgentInstant{

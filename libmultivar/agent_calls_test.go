@@ -15,7 +15,7 @@ import (
 // besides are calls that agents deal with, with their commands where they have some. The list
 // may only grow: a call that falls out of it has become slow.
 var besides = []string{
-	"clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_ctl EPOLL_CTL_DEL", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fadvise64",
+	"accept", "accept4", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_ctl EPOLL_CTL_DEL", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fadvise64",
 	"fcntl F_GETFD", "fcntl F_GETFL", "fcntl F_GETPIPE_SZ", "fcntl F_OFD_SETLK", "fcntl F_SETFD", "fcntl F_SETFL", "fcntl F_SETLK",
 	"fdatasync", "flock", "fstat", "fstatfs", "fsync", "getcpu", "getcwd", "getdents", "getdents64", "getegid", "geteuid", "getgid", "getgroups", "getitimer",
 	"getpeername", "getpgid", "getpgrp", "getpid", "getppid", "getrandom", "getresgid", "getresuid", "getrusage", "getsid", "getsockname",
@@ -33,7 +33,7 @@ var besides = []string{
 // mustNot are calls that agents must leave to the engine, with the reason.
 var mustNot = map[string]string{
 	"openat2": "power", "creat": "power", "stat": "power", "statx": "power", "readlink": "power", "access": "power",
-	"socket": "power", "accept4": "power", "connect": "power", "bind": "power", "pipe2": "power", "eventfd2": "power", "dup": "power", "dup2": "power",
+	"socket": "power", "connect": "power", "bind": "power", "pipe2": "power", "eventfd2": "power", "dup": "power", "dup2": "power",
 	"epoll_create1": "power", "sendmsg": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
 	"fcntl F_SETOWN": "power", "ioctl TIOCSCTTY": "power", "setsockopt SO_PASSCRED": "power", "getsockopt SO_PEERPIDFD": "power", "ioctl FICLONE": "power",
 	"fcntl F_DUPFD": "result", "fcntl F_DUPFD_CLOEXEC": "result",
@@ -171,7 +171,7 @@ func TestAgentArguments(t *testing.T) {
 	if in := calls["write"].Instant; in.Nr != int(nr("pwritev2")) || !in.Gathers || !in.Current || in.Arg != 5 || in.Flag != 8 {
 		t.Errorf("write at once is %+v", in)
 	}
-	if calls["flock"].Prompt || !calls["flock"].Blocks || !calls["read"].Prompt || !calls["sched_yield"].Alone || !calls["close"].Forgets {
+	if calls["flock"].Prompt || !calls["flock"].Blocks || !calls["read"].Prompt || !calls["sched_yield"].Alone || !calls["close"].Closes {
 		t.Error("flock, read, sched_yield or close may sleep where it must not")
 	}
 	for name, lingers := range map[string]bool{"close": true, "getdents64": true, "fsync": false, "fdatasync": false} {

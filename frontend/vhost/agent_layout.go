@@ -130,6 +130,8 @@ const (
 	// hotOpens: it opens a file by a name, hotNameless: it has none.
 	hotOpens
 	hotNameless
+	// hotCloses: what is known of its first argument, a descriptor, is not true any more.
+	hotCloses
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )

@@ -187,6 +187,7 @@ func Header() string {
 		{"HOT_OWN", hotOwn},
 		{"HOT_OPENS", hotOpens},
 		{"HOT_NAMELESS", hotNameless},
+		{"HOT_CLOSES", hotCloses},
 		{"HOT_BY_COMMAND", hotByCommand},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},

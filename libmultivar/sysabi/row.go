@@ -129,8 +129,8 @@ const (
 	// host, or stop the caller from being watched.
 	NotTame Tame = iota
 	// TameHere: it moves data through descriptors that are open, waits, tells the time, or
-	// asks who the caller is, or what of its own is like. With the address of a socket
-	// (Sockaddr, In) it is not tame.
+	// asks who the caller is, or what of its own is like, or takes the next peer of a socket
+	// that listens. With the address of a socket (Sockaddr, In) it is not tame.
 	TameHere
 	// TameRange: it changes what is mapped from the first argument on, as many bytes as the
 	// second says. That is tame where the range is nobody else's and, in calls with a reason

@@ -101,6 +101,7 @@ struct agent {
 	u32 parts; /* of the vector */
 	u32 held;  /* bytes of MV_LARGE that are copies of what the call at hand reads */
 	u64 names; /* of files that may be opened, 0 for none */
+	u64 local; /* a device whose files wait for nothing but a disk, 0 for none */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");

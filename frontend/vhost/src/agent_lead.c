@@ -69,6 +69,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, h, q.nr, given) : MV_NOT_EXECUTED;
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
+	if (h->flags & MV_HOT_CLOSES)
+		agent_forget_one(a, q.arg[0]);
 	if (x.ret == MV_NOT_EXECUTED || x.ret == -EPIPE) {
 		if (a->ring && !(h->flags & MV_HOT_WAITS))
 			ring_drop(&a->r);

@@ -62,7 +62,7 @@ static i64 look(struct agent *a, i64 fd, u32 flags)
 	if ((u64)fd < a->fds && agent_is_file(a, (u64)fd) &&
 	    (flags & O_NONBLOCK || !vhost_call(SYS_fcntl, (u64)fd, F_SETFL, 0, 0, 0, 0)))
 		return fd;
-	agent_forget(a);
+	agent_forget_one(a, (u64)fd);
 	vhost_call(SYS_close, (u64)fd, 0, 0, 0, 0, 0);
 	return MV_NOT_EXECUTED;
 }

@@ -64,8 +64,9 @@ i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 n
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
 /* Whether a new descriptor is of a file that waits for nothing but its disk. */
 int agent_is_file(struct agent *a, u64 fd);
-/* Forgets what descriptors are. */
+/* Forgets what descriptors are, or what one is. */
 void agent_forget(struct agent *a);
+void agent_forget_one(struct agent *a, u64 fd);
 
 /* agent_name.c: calls with a name, of which there is a copy. MV_NOT_EXECUTED as above. */
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg);

@@ -58,11 +58,18 @@ void agent_forget(struct agent *a)
 	u64 *word = (u64 *)a->classes;
 	u32 i;
 
+	a->local = 0;
 	if (!a->classified)
 		return;
 	for (i = 0; i < MV_AGENT_KNOWN / 8; i++)
 		word[i] = 0;
 	a->classified = 0;
+}
+
+void agent_forget_one(struct agent *a, u64 fd)
+{
+	if ((u32)fd < MV_AGENT_KNOWN)
+		a->classes[(u32)fd] = 0;
 }
 
 /* Whether files of a file system wait for nothing but a disk. */
@@ -94,16 +101,19 @@ static u32 class_of(struct agent *a, u64 fd)
 		return note(a, fd, CLASS_PIPE);
 	if ((st.mode & S_IFMT) != S_IFREG && (st.mode & S_IFMT) != S_IFDIR)
 		return note(a, fd, CLASS_OTHER);
-	if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
-		return note(a, fd, CLASS_SLOW);
+	/* Files of one device are of one file system. 0 is none. */
+	if (!st.dev || a->local != st.dev) {
+		if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
+			return note(a, fd, CLASS_SLOW);
+		a->local = st.dev;
+	}
 	return note(a, fd, CLASS_FILE);
 }
 
 int agent_is_file(struct agent *a, u64 fd)
 {
 	/* What the number stood for before it does not any more. */
-	if ((u32)fd < MV_AGENT_KNOWN)
-		a->classes[(u32)fd] = 0;
+	agent_forget_one(a, fd);
 	return class_of(a, fd) == CLASS_FILE;
 }
 
@@ -254,7 +264,7 @@ static i64 transfer(const struct made *m)
  * not asked any more what it is. */
 static i64 linger(const struct made *m)
 {
-	u32 class = m->h->flags & MV_HOT_FORGETS ? known(m->a, m->arg[0]) : class_of(m->a, m->arg[0]);
+	u32 class = m->h->flags & MV_HOT_CLOSES ? known(m->a, m->arg[0]) : class_of(m->a, m->arg[0]);
 
 	return class == CLASS_FILE || class == CLASS_PIPE ? call6(m->nr, m->arg) : sleep(m);
 }

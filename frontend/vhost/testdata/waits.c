@@ -19,6 +19,7 @@ enum { THE_FD = 7, TIMED_CALL = 301 };
 static struct hot_call table[MV_HOT_CALLS];
 static int made, asked;
 static u32 file_mode;
+static u64 file_device;
 static i64 file_system, file_flags;
 static i64 answer;
 
@@ -28,6 +29,7 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	case SYS_fstat:
 		memset((void *)b, 0, sizeof(struct stat));
 		((struct stat *)b)->st_mode = file_mode;
+		((struct stat *)b)->st_dev = file_device;
 		((struct stat *)b)->st_nlink = 1;
 		return 0;
 	case SYS_fstatfs:
@@ -61,6 +63,7 @@ static struct agent *prepare(int i)
 	made = asked = 0;
 	answer = 0;
 	file_mode = S_IFREG;
+	file_device = 0;
 	file_flags = 0;
 	hook = kernel;
 	return a;
@@ -151,7 +154,7 @@ void test_agent_lingers(void)
 	a = prepare(0);
 	a->alone = 1;
 	table[SYS_close] = (struct hot_call){
-		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_ALONE | MV_HOT_FORGETS, .arg = { fd }
+		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_ALONE | MV_HOT_CLOSES, .arg = { fd }
 	};
 	table[SYS_fsync] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS, .arg = { fd } };
 	table[SYS_getdents64] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS, .arg = { fd } };
@@ -180,6 +183,38 @@ void test_agent_lingers(void)
 	CHECK(!deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
 	file_system = 0x65735546;
 	CHECK(!deal_with(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+}
+
+/* Of what is closed nothing is known any more, and all that is known of others stays. Which file
+ * system a device has is known until the monitor's next call. */
+void test_agent_closes(void)
+{
+	static const struct hot_arg fd = { .kind = MV_HOT_FD };
+	struct agent *a = prepare(0);
+	char buf[4];
+
+	set_read();
+	table[SYS_close] = (struct hot_call){
+		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_CLOSES, .arg = { fd }
+	};
+	file_system = 0xef53;
+	CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 1, "%d", asked);
+	CHECK(deal_with(a, SYS_read, THE_FD + 1, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
+	CHECK(deal_with(a, SYS_close, THE_FD + 1, 0, 0, NULL), "the monitor's");
+	CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
+	CHECK(!deal_with(a, SYS_close, THE_FD + 1, 0, 0, NULL), "what it is now nobody knows");
+	CHECK(deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 3, "%d", asked);
+	file_device = 5;
+	CHECK(deal_with(a, SYS_read, THE_FD + 2, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	CHECK(deal_with(a, SYS_read, THE_FD + 3, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	file_device = 6;
+	file_system = 0x65735546;
+	CHECK(!deal_with(a, SYS_read, THE_FD + 4, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	file_device = 5;
+	CHECK(deal_with(a, SYS_read, THE_FD + 5, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	a->grant = 1;
+	agent_resumes(block(0));
+	CHECK(!deal_with(a, SYS_read, THE_FD + 6, (u64)buf, 4, NULL) && asked == 6, "%d", asked);
 }
 
 /* What native.c does about a fault in a copy. */

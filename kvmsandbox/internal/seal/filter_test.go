@@ -99,6 +99,8 @@ func TestFilter(t *testing.T) {
 		{"close", auditX8664, inside, [6]uint64{1<<32 + 1024}, notify},
 		{"close", auditX8664, inside, [6]uint64{minus}, allow},
 		{"write", auditX8664, inside, [6]uint64{4000}, notify},
+		{"accept4", auditX8664, inside, [6]uint64{3}, allow},
+		{"accept4", auditX8664, inside, [6]uint64{1024}, notify},
 		{"sendto", auditX8664, inside, [6]uint64{3, 0x1000, 1, 0, 0, 0}, allow},
 		{"sendto", auditX8664, inside, [6]uint64{3, 0x1000, 1, 0, 1 << 32, 0}, notify},
 		{"fcntl", auditX8664, inside, [6]uint64{3, 4, 0}, allow},
@@ -173,7 +175,7 @@ func TestPowerfulCallsAreNotified(t *testing.T) {
 	f := newFilter(t)
 	for _, name := range []string{
 		"execve", "execveat", "fork", "vfork", "clone", "clone3",
-		"open", "openat", "openat2", "creat", "open_by_handle_at", "memfd_create", "socket", "connect", "bind", "accept4",
+		"open", "openat", "openat2", "creat", "open_by_handle_at", "memfd_create", "socket", "connect", "bind", "listen",
 		"recvmsg", "sendmsg", "pidfd_open", "pidfd_getfd", "dup", "dup2", "dup3", "signalfd4", "userfaultfd", "io_uring_setup",
 		"mremap", "shmat", "remap_file_pages", "process_vm_readv", "process_vm_writev", "process_madvise",
 		"ptrace", "prctl", "arch_prctl", "seccomp", "bpf", "perf_event_open", "kcmp", "personality", "modify_ldt", "rseq",
