@@ -100,6 +100,11 @@ parity: deps-test build ## write docs/parity.md from the tests on all front-ends
 test-svm: deps-svm build ## run static programs in an emulated machine that has SVM
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags svm -timeout $(SVM_TIMEOUT) -run SVM $(TESTFLAGS) ./test
 
+# As test-svm, for the front-end that depends on the kernel: the machine's is Linux 6.1.
+.PHONY: test-floor
+test-floor: deps-svm build ## run static programs in their processes on an old kernel
+	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags svm -timeout $(SVM_TIMEOUT) -run Floor $(TESTFLAGS) ./test
+
 # Five minutes on processors that do little else, twenty on busy ones, which matters to no
 # limit. TESTFLAGS=-short runs the small set, two minutes; MV_STEPS='sig_|conformance' runs, here and in
 # test-svm, what has such a name.

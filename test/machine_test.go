@@ -252,7 +252,7 @@ func (s *machineSet) run(t *testing.T, patience, stepLimit time.Duration) (passe
 		Patience:   patience,
 		Booted:     func(d time.Duration) { t.Logf("booted in %v", d.Round(time.Millisecond)) },
 	}
-	results, err := runIn(t.Context(), cfg, machinesFor(len(steps)), commands(steps, stepLimit), func(i int, r machine.Result) {
+	results, err := runIn(t.Context(), cfg, deal(steps, machinesFor(len(steps))), commands(steps, stepLimit), func(i int, r machine.Result) {
 		// What hangs is one after the last of these.
 		t.Logf("%s took %v", steps[i].name, r.Took.Round(time.Millisecond))
 	})
@@ -290,23 +290,41 @@ func machinesFor(steps int) int {
 	return max(1, min(runtime.NumCPU(), steps/worthTheBoot, 2))
 }
 
-// runIn runs commands in n machines at once, of which each gets every nth. done is told of each
-// that has ended, by its number; of those that have not the result is nil.
-func runIn(ctx context.Context, cfg machine.Config, n int, list []machine.Command, done func(int, machine.Result)) ([]*machine.Result, error) {
+// deal deals steps, by their numbers, to n machines. Those of one program are for one machine:
+// it has the same memory for all of them, of which limits depend.
+func deal(steps []machineStep, n int) [][]int {
+	hands := make([][]int, n)
+	to := map[string]int{}
+	for i, st := range steps {
+		_, name, _ := strings.Cut(st.name, "/")
+		name, _, _ = strings.Cut(name, "/N=")
+		k, known := to[name]
+		if !known {
+			k = len(to) % n
+			to[name] = k
+		}
+		hands[k] = append(hands[k], i)
+	}
+	return hands
+}
+
+// runIn runs commands in as many machines at once as there are hands, each those of one hand.
+// done is told of each that has ended, by its number; of those that have not the result is nil.
+func runIn(ctx context.Context, cfg machine.Config, hands [][]int, list []machine.Command, done func(int, machine.Result)) ([]*machine.Result, error) {
 	results := make([]*machine.Result, len(list))
-	errs := make([]error, n)
+	errs := make([]error, len(hands))
 	var all sync.WaitGroup
-	for k := range n {
+	for k, hand := range hands {
 		own := cfg
-		for i := k; i < len(list); i += n {
+		for _, i := range hand {
 			own.Commands = append(own.Commands, list[i])
 		}
-		own.Done = func(i int, r machine.Result) { done(k+i*n, r) }
+		own.Done = func(i int, r machine.Result) { done(hand[i], r) }
 		all.Go(func() {
 			var got []machine.Result
 			got, errs[k] = machine.Run(ctx, own)
 			for i := range got {
-				results[k+i*n] = &got[i]
+				results[hand[i]] = &got[i]
 			}
 		})
 	}

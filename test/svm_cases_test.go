@@ -24,6 +24,9 @@ var svmThree = []string{
 	"mv_fork", "mv_rdtsc", "file_rw", "ipc_pipe", "mmap_fork", "sig_fault", "sig_child", "exec_script", "wait_kill", "thread_join",
 }
 
+// svmInProcess are programs about what only the in-process front-end does.
+var svmInProcess = []string{"rewritten"}
+
 // addPrograms adds the self-checking programs: natively, and as variants.
 func (s *machineSet) addPrograms(t *testing.T) {
 	t.Helper()
@@ -31,7 +34,13 @@ func (s *machineSet) addPrograms(t *testing.T) {
 		if testing.Short() && !slices.Contains(svmSmall, p.name) {
 			continue
 		}
+		if slices.Contains(svmInProcess, p.name) && !slices.Contains(s.frontEnds, "inproc") {
+			continue
+		}
 		s.add(t, p.name)
+		if args, ok := svmArgs[p.name]; ok {
+			p.args = args
+		}
 		variants := []int{2}
 		if !testing.Short() && slices.Contains(svmThree, p.name) {
 			variants = append(variants, 3)
@@ -58,6 +67,14 @@ var svmNotNative = map[string]string{
 	"hostile_segments": "QEMU lets ring 3 enter virtual-8086 mode, and the kernel takes its faults for those of ring 0",
 }
 
+// svmLong are the hostile programs that are not run a second time, with a follower that differs
+// in the end: each takes as long as all of the smaller ones. That is tested on this host's KVM.
+var svmLong = []string{"hostile_host", "hostile_numbers", "hostile_stack"}
+
+// svmArgs are arguments of other programs. Threads that come one after the other do the same again
+// and again.
+var svmArgs = map[string][]string{"thread_many": {"DIR", "40"}}
+
 // svmHostileArgs are arguments of hostile programs behind the scratch directory.
 var svmHostileArgs = map[string][]string{
 	// Before and behind these seeds there is a far return with a stack that is not
@@ -80,21 +97,32 @@ func (s *machineSet) addHostile(t *testing.T) {
 		at := s.add(t, name)
 		p := prog{name: name}
 		more, on := svmHostileArgs[name], s.dependent()
+		if slices.Contains(reachesHost, name) {
+			on = withoutInproc(on)
+		}
 		if more != nil {
 			p.args = append([]string{"DIR"}, more...)
 		}
 		if reason, ok := svmNotNative[name]; ok {
 			t.Logf("%s is run in machines only: %s", name, reason)
 			// In-process a program runs as it does natively.
-			on = slices.DeleteFunc(on, func(name string) bool { return name == "inproc" })
+			on = withoutInproc(on)
 			r := run(t, Run{Args: []string{s.files[at], scratch(t)}})
 			s.steps = append(s.steps, s.variantSteps(p, &observed{end: r.end(), stdout: r.Stdout, stderr: r.Stderr}, on, []int{2})...)
 		} else {
 			s.steps = append(s.steps, s.programSteps(p, on, []int{2})...)
 		}
+		if slices.Contains(svmLong, name) {
+			continue
+		}
 		m := mutation{kinds: []string{"data", "argument"}, call: "write", argument: "buf"}
 		s.addCaught(on, "caught/"+name, m, at, s.add(t, name, "MUT=1"), more...)
 	}
+}
+
+// withoutInproc returns front-ends without the one that has the variant host in a program's reach.
+func withoutInproc(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return name == "inproc" })
 }
 
 // addMutants adds followers that differ in one thing.

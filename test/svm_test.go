@@ -33,13 +33,27 @@ var svmMasks = map[string]comparator{
 	"exec_errno": masked(`open for writing: -1 \w+`),
 }
 
-// TestSVM runs static programs in a machine that has SVM: natively, and as variants.
-// One boot serves all.
+// TestSVM runs static programs in a machine that has SVM: natively, and as variants of those
+// front-ends that depend on the kind of processor. The small set also has the others, against
+// which a failure there can be held.
 func TestSVM(t *testing.T) {
+	testInSVM(t, func(frontEnd string) bool { return frontEnd == "kvm" || testing.Short() })
+}
+
+// TestFloor does the same with the front-end that depends on the kernel, which is older there than
+// on most hosts.
+func TestFloor(t *testing.T) {
+	testInSVM(t, func(frontEnd string) bool { return frontEnd == "inproc" })
+}
+
+// testInSVM runs static programs in machines that have SVM, as variants of the front-ends that
+// with says. A boot serves many.
+func testInSVM(t *testing.T, with func(frontEnd string) bool) {
+	t.Helper()
 	self := sandbox(t)
 	set := &machineSet{
 		kind: machine.SVM(), flavour: static, lacks: svmLacks, masks: svmMasks,
-		frontEnds: svmFrontEnds(t, self),
+		frontEnds: svmFrontEnds(t, self, with),
 		files:     map[string]string{"/bin/kvmsandbox": self},
 		steps: []machineStep{{
 			name:    "doctor",
@@ -101,14 +115,13 @@ func svmDoctorText(t *testing.T, r machine.Result) {
 	}
 }
 
-// svmFrontEnds returns the front-ends to test in the machine: those that the
-// kvmsandbox under test has and that may depend on the kind of processor. The small
-// set also has ptrace, against which a failure there can be held.
-func svmFrontEnds(t *testing.T, self string) []string {
+// svmFrontEnds returns the front-ends to test in the machine: those that the kvmsandbox under
+// test has, and that with says.
+func svmFrontEnds(t *testing.T, self string, with func(frontEnd string) bool) []string {
 	t.Helper()
 	var names []string
 	for _, f := range diagnosed(t, run(t, Run{Args: []string{self, "doctor", "--json"}}).Stdout).FrontEnds {
-		if f.Built && (f.Name != "ptrace" || testing.Short()) {
+		if f.Built && with(f.Name) {
 			names = append(names, f.Name)
 		}
 	}

@@ -57,8 +57,10 @@ type command struct {
 	held  *report.Divergence
 
 	opts options
-	log  *slog.Logger
-	out  *outputs
+	// agents: frequent calls are dealt with beside the programs.
+	agents bool
+	log    *slog.Logger
+	out    *outputs
 	// observer is nil when nobody wants to know what happens.
 	observer *observer
 	// progress is nil when there is no terminal to show it.
@@ -115,10 +117,11 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 		c.progress = startProgress(c.stderr, progressDelay, "looking at what this host offers")
 		defer c.progress.end()
 	}
-	fe, err := c.methods.open(ctx, opts.frontEnd, setup{log: c.log, free: opts.free})
+	fe, fast, err := c.methods.open(ctx, opts.frontEnd, setup{log: c.log, free: opts.free, holds: opts.hold})
 	if err != nil {
 		return c.fail(statusFailed, c.explain(err))
 	}
+	c.agents = opts.fast.on(fast)
 	spec, err := c.spec(env)
 	if err != nil {
 		return c.fail(programStatus(err), err)
@@ -299,7 +302,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		Logger:      c.log,
 		HangTimeout: c.opts.hangTimeout,
 		MaxAhead:    c.opts.ahead,
-		Agents:      c.opts.fast,
+		Agents:      c.agents,
 		OnStart:     leader.set,
 	}
 	if c.link != nil {

@@ -18,6 +18,9 @@ type method struct {
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
+	// fast: frequent calls are dealt with beside the variants unless the user says otherwise.
+	// holds: it can leave variants that diverge.
+	fast, holds bool
 	// only is the instruction set that the front-end is for, when this program is built
 	// for another.
 	only string
@@ -28,6 +31,8 @@ type setup struct {
 	log *slog.Logger
 	// free leaves to the kernel where the monitor and variants run.
 	free bool
+	// holds: variants that diverge are to be left to a debugger.
+	holds bool
 }
 
 // verdict is what a host offers to a front-end.
@@ -46,7 +51,8 @@ type methods []method
 // newPtrace is the method that each architecture has.
 func newPtrace() method {
 	return method{
-		name: "ptrace",
+		name:  "ptrace",
+		holds: true,
 		new: func(s setup) frontend.FrontEnd {
 			return ptracefe.New(ptracefe.WithLogger(s.log), ptracefe.WithPlacement(!s.free), ptracefe.WithoutTimeStamps())
 		},
@@ -62,10 +68,14 @@ func testPtrace(ctx context.Context) (verdict, error) {
 // autoName is the front-end that is the best one for the host.
 const autoName = "auto"
 
-// open returns the front-end that users call by this name.
-func (ms methods) open(ctx context.Context, name string, with setup) (frontend.FrontEnd, error) {
+// open returns the front-end that users call by this name, and whether it is to deal with
+// frequent calls beside the variants.
+func (ms methods) open(ctx context.Context, name string, with setup) (fe frontend.FrontEnd, fast bool, err error) {
 	if name == autoName {
 		m := ms.auto(func(m method) verdict {
+			if with.holds && !m.holds {
+				return verdict{}
+			}
 			v, err := m.test(ctx)
 			if err != nil {
 				with.log.Warn("front-end cannot be tested", "name", m.name, "error", err)
@@ -73,23 +83,23 @@ func (ms methods) open(ctx context.Context, name string, with setup) (frontend.F
 			return v
 		})
 		with.log.Info("front-end chosen", "name", m.name)
-		return m.new(with), nil
+		return m.new(with), m.fast, nil
 	}
 	for _, m := range ms {
 		switch {
 		case m.name != name:
 			continue
 		case m.only != "":
-			return nil, fmt.Errorf("--frontend %s is for %s only; there are %s", name, m.only, ms.names())
+			return nil, false, fmt.Errorf("--frontend %s is for %s only; there are %s", name, m.only, ms.names())
 		case m.new == nil:
-			return nil, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
+			return nil, false, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
 		}
 		if err := ms.check(ctx, m); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return m.new(with), nil
+		return m.new(with), m.fast, nil
 	}
-	return nil, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
+	return nil, false, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
 }
 
 // auto returns the front-end that auto takes: the first one that is built in and

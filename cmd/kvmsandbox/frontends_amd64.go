@@ -19,6 +19,7 @@ func frontEnds() methods {
 		},
 		{
 			name: "inproc",
+			fast: true,
 			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
 			test: testInproc,
 		},
@@ -31,9 +32,7 @@ func testKVM(ctx context.Context) (verdict, error) {
 	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
 }
 
-// testInproc never prefers the front-end: auto takes one that contains what it runs, and
-// ptrace does on every host.
 func testInproc(ctx context.Context) (verdict, error) {
 	features, err := inprocfe.Probe(ctx)
-	return verdict{features: features}, err
+	return verdict{features: features, preferred: features.Usable()}, err
 }

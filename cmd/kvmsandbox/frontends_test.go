@@ -45,27 +45,30 @@ func TestChoice(t *testing.T) {
 		built bool
 		test  func(context.Context) (verdict, error)
 		ask   string
+		// holds: it is to leave variants.
+		holds bool
 		// want is the front-end, or error words.
 		want string
 		err  string
 	}{
-		{"auto on hardware", true, best, "auto", "kvm", ""},
-		{"auto on pvm", true, slow, "auto", "ptrace", ""},
-		{"auto without kvm", true, none, "auto", "ptrace", ""},
-		{"auto with a hanging kvm", true, broken, "auto", "ptrace", ""},
-		{"auto, kvm not built", false, best, "auto", "ptrace", ""},
-		{"kvm on hardware", true, best, "kvm", "kvm", ""},
-		{"kvm on pvm", true, slow, "kvm", "kvm", ""},
-		{"kvm without kvm", true, none, "kvm", "", "--frontend kvm: lack: none found; sudo get it"},
-		{"kvm with a hanging kvm", true, broken, "kvm", "", "--frontend kvm: the test hangs"},
-		{"kvm not built", false, best, "kvm", "", "--frontend kvm: not built into this kvmsandbox; there are auto, ptrace"},
-		{"ptrace", true, best, "ptrace", "ptrace", ""},
-		{"later", true, best, "inproc", "", "not built into this kvmsandbox; there are auto, kvm, ptrace"},
-		{"unknown", true, best, "xen", "", `unknown front-end "xen"; there are auto, kvm, ptrace`},
-		{"empty", true, best, "", "", `unknown front-end ""`},
+		{"auto on hardware", true, best, "auto", false, "kvm", ""},
+		{"auto on pvm", true, slow, "auto", false, "ptrace", ""},
+		{"auto that leaves variants", true, best, "auto", true, "ptrace", ""},
+		{"auto without kvm", true, none, "auto", false, "ptrace", ""},
+		{"auto with a hanging kvm", true, broken, "auto", false, "ptrace", ""},
+		{"auto, kvm not built", false, best, "auto", false, "ptrace", ""},
+		{"kvm on hardware", true, best, "kvm", false, "kvm", ""},
+		{"kvm on pvm", true, slow, "kvm", false, "kvm", ""},
+		{"kvm without kvm", true, none, "kvm", false, "", "--frontend kvm: lack: none found; sudo get it"},
+		{"kvm with a hanging kvm", true, broken, "kvm", false, "", "--frontend kvm: the test hangs"},
+		{"kvm not built", false, best, "kvm", false, "", "--frontend kvm: not built into this kvmsandbox; there are auto, ptrace"},
+		{"ptrace", true, best, "ptrace", false, "ptrace", ""},
+		{"later", true, best, "inproc", false, "", "not built into this kvmsandbox; there are auto, kvm, ptrace"},
+		{"unknown", true, best, "xen", false, "", `unknown front-end "xen"; there are auto, kvm, ptrace`},
+		{"empty", true, best, "", false, "", `unknown front-end ""`},
 	} {
 		ms := methods{
-			{name: "kvm", test: c.test},
+			{name: "kvm", test: c.test, fast: true},
 			{name: "inproc"},
 			{name: "ptrace", new: builtIn("ptrace"), test: func(context.Context) (verdict, error) {
 				t.Errorf("%s: ptrace is tested", c.name)
@@ -75,7 +78,7 @@ func TestChoice(t *testing.T) {
 		if c.built {
 			ms[0].new = builtIn("kvm")
 		}
-		fe, err := ms.open(t.Context(), c.ask, setup{log: slog.New(slog.DiscardHandler)})
+		fe, fast, err := ms.open(t.Context(), c.ask, setup{log: slog.New(slog.DiscardHandler), holds: c.holds})
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
@@ -85,6 +88,8 @@ func TestChoice(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case fe.Name() != c.want:
 			t.Errorf("%s: got %s, want %s", c.name, fe.Name(), c.want)
+		case fast != (c.want == "kvm"):
+			t.Errorf("%s: fast %v", c.name, fast)
 		}
 	}
 }
@@ -97,7 +102,7 @@ func TestOtherMachine(t *testing.T) {
 		{name: "ptrace", new: builtIn("ptrace"), test: answers(verdict{features: frontend.Features{have}, preferred: true}, nil)},
 	}
 	const want = "--frontend kvm is for x86-64 only; there are auto, ptrace"
-	if _, err := ms.open(t.Context(), "kvm", setup{log: slog.New(slog.DiscardHandler)}); err == nil || err.Error() != want {
+	if _, _, err := ms.open(t.Context(), "kvm", setup{log: slog.New(slog.DiscardHandler)}); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %q", err, want)
 	}
 	d := ms.diagnose(t.Context())

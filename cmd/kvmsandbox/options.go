@@ -50,8 +50,8 @@ type options struct {
 	pids       libmultivar.PidMode
 	layout     libmultivar.LayoutMode
 	threads    libmultivar.ThreadMode
-	// fast: frequent calls are dealt with beside the programs.
-	fast        bool
+	// fast says whether frequent calls are dealt with beside the programs.
+	fast        fastMode
 	hangTimeout time.Duration
 	verbose     bool
 	// cpus are the processors to run on, nil for all, and followerCPUs those of followers
@@ -69,6 +69,20 @@ type options struct {
 }
 
 const defaultVariants = 2
+
+// fastMode is what --fast says.
+type fastMode uint8
+
+const (
+	// fastAuto leaves it to the front-end.
+	fastAuto fastMode = iota
+	fastOn
+	fastOff
+)
+
+// on says whether frequent calls are dealt with beside the programs, by a front-end that does
+// so unless the user says otherwise, or does not.
+func (m fastMode) on(byDefault bool) bool { return m == fastOn || m == fastAuto && byDefault }
 
 // textOptions are values of flags that stand for something else.
 type textOptions struct{ policy, rules, pids, layout, threads, fast string }
@@ -93,7 +107,7 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.pids, "pids", "leader", "")
 	fs.StringVar(&text.layout, "layout", "code", "")
 	fs.StringVar(&text.threads, "threads", "serial", "")
-	fs.StringVar(&text.fast, "fast", "off", "")
+	fs.StringVar(&text.fast, "fast", "auto", "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.Func("cpus", "", o.setCPUs)
 	fs.BoolVar(&o.lowLatency, "low-latency", false, "")
@@ -177,11 +191,13 @@ func parseOptions(args, env []string) (options, error) {
 		return o, fmt.Errorf("--threads: there is no mode %q; there are serial, parallel", text.threads)
 	}
 	switch text.fast {
+	case "auto":
 	case "on":
-		o.fast = true
+		o.fast = fastOn
 	case "off":
+		o.fast = fastOff
 	default:
-		return o, fmt.Errorf("--fast: there is no mode %q; there are on, off", text.fast)
+		return o, fmt.Errorf("--fast: there is no mode %q; there are auto, on, off", text.fast)
 	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {

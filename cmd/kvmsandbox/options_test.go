@@ -49,6 +49,9 @@ func TestParseOptions(t *testing.T) {
 		{"ls", []string{"MV_NUM_PROC=4", "MV_DONT_DETACH=1"}, with(func(o *options) { o.variants = 4 })},
 		{"ls", []string{"MV_NUM_PROC="}, with(func(*options) {})},
 		{"ls", []string{"MV_OUT_TO_FILE=1"}, with(func(o *options) { o.perVariant = true })},
+		{"--fast auto ls", nil, with(func(*options) {})},
+		{"--fast on ls", nil, with(func(o *options) { o.fast = fastOn })},
+		{"--fast off ls", nil, with(func(o *options) { o.fast = fastOff })},
 		{"--frontend ptrace --policy leak -v ls", nil, with(func(o *options) {
 			o.frontEnd, o.policy, o.verbose = "ptrace", mustPolicy(t, "leak"), true
 		})},

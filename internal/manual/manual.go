@@ -91,9 +91,10 @@ func flags() []Flag {
 		},
 		{
 			Name: "frontend", Value: "NAME", Default: "auto", Words: []string{"auto", "kvm", "inproc", "ptrace"},
-			Text: "how calls are caught: kvm, inproc, ptrace, or auto: kvm where the processor has VMX or SVM, else ptrace",
+			Text: "how calls are caught: kvm, inproc, ptrace, or auto: kvm where the processor has VMX or SVM, else inproc, else ptrace",
 			More: "kvmsandbox doctor says what each of them lacks here. inproc runs programs in their processes, untraced: " +
-				"it detects attacks but does not contain programs that are written to get around it.",
+				"it detects attacks but does not contain programs that are written to get around it; take ptrace or kvm for programs that nobody trusts. " +
+				"With --on-divergence stop auto is ptrace.",
 		},
 		{
 			Name: "policy", Value: "NAME", Default: "exec, or MV_SEC_POL", Words: policy.Names(),
@@ -159,9 +160,9 @@ func flags() []Flag {
 				"parallel (all of them; programs diverge whose threads make other calls when they meet in another order)",
 		},
 		{
-			Name: "fast", Value: "HOW", Default: "off", Words: []string{"on", "off"},
-			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's",
-			More: "On is new, and not everything that runs with off has been seen to run with it. Calls are always the monitor's with --log, --stats, --trace, --metrics, --rules and --threads parallel.",
+			Name: "fast", Value: "HOW", Default: "auto", Words: []string{"auto", "on", "off"},
+			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's; auto: on with inproc",
+			More: "Calls are always the monitor's with --log, --stats, --trace, --metrics, --rules and --threads parallel.",
 		},
 		{
 			Name: "hang-timeout", Value: "TIME", Default: "60s",
