@@ -53,6 +53,9 @@ type lane struct {
 	// another has come.
 	left   int
 	leader *task
+	// ripe is the interval from which on code is rewritten in the processes of all variants, 0
+	// while its leader has not made enough calls for that.
+	ripe uint64
 }
 
 // SetAgentCalls implements frontend.Agents.
@@ -120,6 +123,9 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 		return nil
 	}
 	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared()})
+	if !s.ripens(t, l.Interval) {
+		return nil
+	}
 	return s.rewrite(t)
 }
 

@@ -94,6 +94,37 @@ func (a *analyses) find(text []byte, wanted func(nr int) bool) []sites.Site {
 	return list
 }
 
+// Rewriting costs what thousands of calls cost, of a text that has not been looked at tens of
+// thousands. So code is ripe for it when the thread has had so many events, or its agent has dealt
+// with so many calls.
+const (
+	ripeEvents = 1000
+	ripeCalls  = 2000
+)
+
+// ripens says whether code is rewritten in t's process, which gets a lease of the interval. Its
+// leader has got one before, and decides for all.
+func (s *session) ripens(t *task, interval uint64) bool {
+	ln := t.lane
+	if ln.ripe == 0 && t.leads() && (interval >= ripeEvents || t.blk.Agent().Calls() >= ripeCalls || len(t.proc.mm.rewriting.parts) > 0) {
+		ln.ripe = interval
+	}
+	return ln.ripe != 0 && interval >= ln.ripe
+}
+
+// ripen has leaders come to the monitor whose agents have dealt with enough calls that their code
+// is to be rewritten, which is done with a lease. They might make no other call for long.
+func (s *session) ripen() {
+	if !s.native() {
+		return
+	}
+	for _, l := range s.agents.lanes {
+		if t := l.leader; t != nil && l.ripe == 0 && t.blk.Agent().Calls() >= ripeCalls {
+			t.blk.Agent().SetLease(false)
+		}
+	}
+}
+
 // wantsCall says whether it is worth it to rewrite calls with a number: they may be the
 // agent's. -1 stands for any.
 func (s *session) wantsCall(nr int) bool {

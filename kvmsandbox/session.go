@@ -163,6 +163,7 @@ func (s *session) loop() {
 		}
 		if now := time.Now(); now.Sub(s.lastTick) >= s.tick || !s.alarm.IsZero() && !now.Before(s.alarm) {
 			s.lastTick, s.alarm = now, time.Time{}
+			s.ripen()
 			s.tryAgain()
 			if s.spec.Stopped != nil && jobStopped(s.root.pid) {
 				s.spec.Stopped()

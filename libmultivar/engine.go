@@ -61,7 +61,7 @@ const DefaultHangTimeout = 60 * time.Second
 const DefaultMaxAhead = 256
 
 // DefaultLeaseAfter is how many events a thread has before agents may act for it.
-const DefaultLeaseAfter = 32
+const DefaultLeaseAfter = 128
 
 // Config is what an Engine needs to know.
 type Config struct {

@@ -58,7 +58,7 @@ _kvmsandbox_value() {
 	--pids) COMPREPLY=($(compgen -W 'leader 1 1000' -- "$cur")) ;;
 	--layout) COMPREPLY=($(compgen -W 'code disjoint' -- "$cur")) ;;
 	--threads) COMPREPLY=($(compgen -W 'serial parallel' -- "$cur")) ;;
-	--fast) COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;
+	--fast) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
 	esac
 }
 

@@ -233,8 +233,8 @@ func (a Agent) At() (nr int64, ok bool) {
 	return int64(at) - 1, at != 0
 }
 
-// Calls is how many calls the agent has dealt with.
-func (a Agent) Calls() uint64 { return a.b.long(agent + agentCalls) }
+// Calls is how many calls the agent has dealt with. It may be asked at any time.
+func (a Agent) Calls() uint64 { return atomic.LoadUint64(unix.Long(a.b.mem, agent+agentCalls)) }
 
 // Difference is what an agent has found to be different.
 type Difference uint8

@@ -57,7 +57,7 @@ static int is(enum mutation m) { return mutation == m; }
  * that follow is the first of its interval. */
 static void warm(void)
 {
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < 150; i++)
 		umask(022);
 	(void)!getppid();
 }

@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 	strcat(name, "/known");
 	make(name, "first");
 	/* Before the engine has seen some calls of a thread they are all its own. */
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < 150; i++)
 		umask(022);
 	flags(name);
 	others(name);
