@@ -5,6 +5,8 @@ BIN           := bin
 TOOLS         := .tools/bin
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# gVisor's runsc of the version whose packages are built in, which make bench compares with.
+RUNSC := $(TOOLS)/runsc
 # Kernels of the emulated machines, with what belongs to them.
 SVM_KERNEL    := .tools/svm
 ARM64_KERNEL  := .tools/arm64
@@ -130,8 +132,8 @@ model: deps-test ## check the models of turns, signals and rings for deadlocks
 	docs/model/check.sh
 
 .PHONY: bench
-bench: deps-test build ## measure the cost per system call
-	$(GO) run ./internal/cmd/bench
+bench: deps-test build $(RUNSC) ## measure the cost per system call
+	$(GO) run ./internal/cmd/bench -runsc $(RUNSC)
 
 .PHONY: lint
 lint: go $(GOLANGCI_LINT) ## check style, and which package imports which
@@ -165,6 +167,13 @@ deps-svm:
 deps-arm64:
 	@internal/deps/deps.sh arm64
 	@internal/deps/kernel.sh arm64 $(ARM64_KERNEL)
+
+$(RUNSC): go.mod | go
+	@mkdir -p $(TOOLS)
+	@echo 'building runsc, some minutes' >&2
+	@version=$$(awk '$$1 == "gvisor.dev/gvisor" { print $$2 }' go.mod) && \
+		cd / && GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 $(GO) install gvisor.dev/gvisor/runsc@$$version
+	@touch $@
 
 $(GOLANGCI_LINT): | go
 	@mkdir -p $(TOOLS)

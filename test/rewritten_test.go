@@ -16,7 +16,7 @@ func TestRewritten(t *testing.T) {
 			prog := program(t, "rewritten", f)
 			for _, n := range []int{0, 1, 2, 3} {
 				want := "call call\n"
-				if n > 0 && frontEnd == "inproc" && slices.Contains(moreFlags, "on") {
+				if n > 0 && frontEnd == "inproc" && !slices.Contains(moreFlags, "off") {
 					want = "jump jump\n"
 				}
 				if got := run(t, Run{Args: []string{prog, "look"}, N: n}); got.Status != 0 || got.Stdout != want {

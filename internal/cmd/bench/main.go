@@ -83,6 +83,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	fs.DurationVar(&contest.slice, "slice", time.Second, "length of a slice")
 	fs.StringVar(&contest.only, "server", "", "measure only this server")
 	fs.BoolVar(&contest.place, "place", true, "give the clients of servers a processor of their own, and the servers the others")
+	fs.StringVar(&contest.runsc, "runsc", "", "gVisor's runsc, to compare servers with")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -120,8 +121,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	inproc, err := inprocfe.Probe(ctx)
 	if err == nil && inproc.Usable() {
-		contenders = append(contenders, variants(sandbox, "inproc", 1), variants(sandbox, "inproc", 2),
-			variants(sandbox, "inproc", 2, "--fast", "on"))
+		contenders = append(contenders, variants(sandbox, "inproc", 1, "--fast", "off"), variants(sandbox, "inproc", 2, "--fast", "off"),
+			variants(sandbox, "inproc", 1), variants(sandbox, "inproc", 2))
 	} else {
 		fmt.Fprintf(progress, "bench: without inproc: kvmsandbox doctor says why (%v)\n", err)
 	}

@@ -23,6 +23,8 @@ type serverContest struct {
 	only string
 	// place is whether the clients have a processor of their own.
 	place bool
+	// runsc is gVisor's program, empty where it is not to be compared with.
+	runsc string
 }
 
 // strace is the contender's index that others are compared with besides native.
@@ -36,7 +38,7 @@ type places struct{ servers, clients string }
 
 // serverContenders returns who runs servers. Front-ends of which there is nothing here are
 // left out.
-func serverContenders(sandbox, strace string, has hostHas, at places) []servers.Contender {
+func serverContenders(sandbox, strace, runsc string, has hostHas, at places) []servers.Contender {
 	prefix := func(argv ...string) []string {
 		if at.servers == "" {
 			return argv
@@ -47,10 +49,13 @@ func serverContenders(sandbox, strace string, has hostHas, at places) []servers.
 		{Name: "native", Prefix: prefix()},
 		{Name: "strace -f -c", Prefix: prefix(strace, "-f", "-c", "-o", "/dev/null")},
 	}
+	if runsc != "" {
+		contenders = append(contenders, servers.Contender{Name: "runsc", Prefix: prefix(runscCommand(runsc)...)})
+	}
 	add := func(frontEnd string, n int, flags ...string) {
 		argv := append([]string{sandbox, "--frontend", frontEnd, "-n", strconv.Itoa(n)}, flags...)
 		name := strings.Join(append([]string{frontEnd}, append(flags, fmt.Sprintf("N=%d", n))...), " ")
-		if at.servers != "" && n > 1 && slices.Contains(flags, "--fast") {
+		if at.servers != "" && n > 1 && hasAgents(frontEnd, flags) {
 			// Who waits for another one on its own processor waits for the scheduler.
 			contenders = append(contenders, servers.Contender{Name: name, Prefix: append(argv, "--cpus", at.servers+"/"+at.clients)})
 			return
@@ -60,11 +65,11 @@ func serverContenders(sandbox, strace string, has hostHas, at places) []servers.
 	add("ptrace", 1)
 	add("ptrace", 2)
 	if has.inproc {
+		add("inproc", 2, "--fast", "off")
+		add("inproc", 1)
 		add("inproc", 2)
-		add("inproc", 1, "--fast", "on")
-		add("inproc", 2, "--fast", "on")
-		add("inproc", 3, "--fast", "on")
-		add("inproc", 2, "--fast", "on", "--policy", "full")
+		add("inproc", 3)
+		add("inproc", 2, "--policy", "full")
 	}
 	if has.kvm {
 		add("kvm", 2)
@@ -72,6 +77,17 @@ func serverContenders(sandbox, strace string, has hostHas, at places) []servers.
 		add("kvm", 2, "--fast", "on")
 	}
 	return contenders
+}
+
+// hasAgents says whether frequent calls are dealt with beside the variants.
+func hasAgents(frontEnd string, flags []string) bool {
+	return slices.Contains(flags, "on") || frontEnd == "inproc" && !slices.Contains(flags, "off")
+}
+
+// runscCommand is how gVisor runs a program with the files and the network of the host, caught by
+// seccomp and signals (systrap) as it is where there is no KVM.
+func runscCommand(runsc string) []string {
+	return []string{runsc, "--platform=systrap", "--network=host", "--ignore-cgroups", "do", "--force-overlay=false"}
 }
 
 // compareServers measures servers and writes the table.
@@ -94,9 +110,9 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 			return err
 		}
 		at = places{servers: unix.FormatCPUs(&others), clients: unix.FormatCPUs(&clients)}
-		placement = fmt.Sprintf("clients on processor %s, with the followers where there is --fast on; servers with what runs them on %s", at.clients, at.servers)
+		placement = fmt.Sprintf("clients on processor %s, with the followers where calls are dealt with beside them; servers with what runs them on %s", at.clients, at.servers)
 	}
-	contenders := serverContenders(sandbox, strace, has, at)
+	contenders := serverContenders(sandbox, strace, c.runsc, has, at)
 	var chosen []servers.Server
 	for _, s := range servers.All() {
 		if c.only == "" || c.only == s.Name {
