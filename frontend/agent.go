@@ -12,6 +12,12 @@ type Agents interface {
 	// them the leader's agent may be ahead of the slowest follower's in each thread: with 0
 	// that is the host's to choose. It is called once, before the first lease.
 	SetAgentCalls(calls []AgentCall, ahead int) error
+	// CountAgentCalls has the leader's agents count the calls with which they deal. It is called
+	// before the first lease, if at all.
+	CountAgentCalls() error
+	// AgentCounts returns what they have counted so far, without what is 0. It is what the
+	// variant says of itself.
+	AgentCounts() []AgentTally
 	// AgentAwaits says whether t's agent waits for that of another variant in the same
 	// thread, and for which. progress changes when one of them has gone on. What it says
 	// may be over by then, and is what the variants say of themselves. progress is known where
@@ -33,6 +39,16 @@ type Agents interface {
 	// that the leader's agent has dealt with: t may be stopped, but to the monitor only when
 	// it has come to them. It is what the variants say of themselves, too.
 	AgentBehind(t Task) bool
+}
+
+// AgentTally is how often the leader's agents have dealt with a call.
+type AgentTally struct {
+	Nr int
+	// Command is that of AgentCall.Command where the call has such, by which it is told apart.
+	Command uint64
+	// Calls is how many there were, Errors how many of them failed, and Waited how many were
+	// made when all variants had asked for them. Bytes is what was compared and handed over.
+	Calls, Errors, Waited, Bytes uint64
 }
 
 // AgentLeft is what agents have to do with a stop of a follower.
@@ -89,6 +105,8 @@ type AgentCall struct {
 	Own bool
 	// Named is what agents do about a call with an argument of kind AgentName.
 	Named AgentNamed
+	// Makes: its result is a new descriptor.
+	Makes bool
 	// Closes: after it its first argument is no descriptor.
 	Closes bool
 	// Forgets: after it a descriptor may block that did not, or the other way round.
@@ -131,7 +149,7 @@ type AgentNamed struct {
 	// name that it leads to a file that does not sleep.
 	Opens bool
 	// Nr is the call that does the same where the name is empty, with the first and the third
-	// argument; -1 or 0 for none.
+	// argument; 0 for none.
 	Nr        int
 	Flags     int
 	Has, Only uint32

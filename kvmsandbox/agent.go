@@ -36,6 +36,8 @@ type agents struct {
 	// were opened.
 	names *vhost.Names
 	asked map[asked]int
+	// tally is what the leader's agents have dealt with, nil where nobody counts.
+	tally *vhost.Tally
 }
 
 // lane is what the agents of one thread of the program have in common. ring is nil where
@@ -55,7 +57,8 @@ type lane struct {
 	leader *task
 	// ripe is the interval from which on code is rewritten in the processes of all variants, 0
 	// while its leader has not made enough calls for that.
-	ripe uint64
+	// first is the first interval that was leased.
+	ripe, first uint64
 }
 
 // SetAgentCalls implements frontend.Agents.
@@ -83,6 +86,20 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	return err
 }
 
+// CountAgentCalls implements frontend.Agents.
+func (s *session) CountAgentCalls() (err error) {
+	s.agents.tally, err = vhost.NewTally()
+	return err
+}
+
+// AgentCounts implements frontend.Agents.
+func (s *session) AgentCounts() []frontend.AgentTally {
+	if s.agents.tally == nil {
+		return nil
+	}
+	return s.agents.tally.Counts(s.agents.calls)
+}
+
 // releaseAgents gives back what agents have in common.
 func (s *session) releaseAgents() {
 	if s.agents.table >= 0 {
@@ -98,6 +115,9 @@ func (s *session) releaseAgents() {
 	}
 	if s.agents.names != nil {
 		_ = s.agents.names.Close()
+	}
+	if s.agents.tally != nil {
+		_ = s.agents.tally.Close()
 	}
 }
 
@@ -139,7 +159,7 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	s.part(t)
 	ln := s.agents.lanes[l.Lane]
 	if ln == nil {
-		ln = &lane{number: l.Lane}
+		ln = &lane{number: l.Lane, first: l.Interval}
 		if ln.useless = address != infinite; s.agents.rings != nil && !ln.useless {
 			ln.ring, err = s.agents.rings.New()
 			if ln.useless = errors.Is(err, vhost.ErrFull); err != nil && !ln.useless {
@@ -158,10 +178,14 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	}
 	maps := []vhost.RingMapping{{FD: s.agents.table, Size: vhost.HotTableSize, At: 0}}
 	base := []uint64{vhost.HotTableAddr}
-	names := uint64(0)
+	var names, tally uint64
 	if s.agents.knowsNames() && t.leads() {
 		names = vhost.NamesAddr
 		maps, base = append(maps, s.agents.names.Mapping()), append(base, names)
+	}
+	if s.agents.tally != nil && t.leads() {
+		tally = vhost.TallyAddr
+		maps, base = append(maps, s.agents.tally.Mapping()), append(base, tally)
 	}
 	if ln.ring != nil {
 		at = ln.ring.Address()
@@ -175,7 +199,7 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 		}
 	}
 	a := t.blk.Agent()
-	a.Join(at, vhost.HotTableAddr, names, number, s.hiddenBase)
+	a.Join(at, vhost.HotTableAddr, names, tally, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
 	return nil
 }

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -67,8 +68,15 @@ func (s *session) noteOpened(t *task, path, link string) {
 	}
 	key := asked{link, flags}
 	n, known := a.asked[key]
-	if n >= openedOften || !known && len(a.asked) == maxAsked {
+	if n >= openedOften {
 		return
+	}
+	if !known && len(a.asked) == maxAsked {
+		// Others may be opened more often.
+		maps.DeleteFunc(a.asked, func(_ asked, n int) bool { return n < openedOften })
+		if len(a.asked) == maxAsked {
+			return
+		}
 	}
 	if a.asked[key] = n + 1; n+1 == openedOften && isLocal(t, path) {
 		a.names.Add(link, flags)

@@ -95,8 +95,8 @@ func (a *analyses) find(text []byte, wanted func(nr int) bool) []sites.Site {
 }
 
 // Rewriting costs what thousands of calls cost, of a text that has not been looked at tens of
-// thousands. So code is ripe for it when the thread has had so many events, or its agent has dealt
-// with so many calls.
+// thousands. So code is ripe for it when the thread has had so many events since its first lease,
+// or its agent has dealt with so many calls.
 const (
 	ripeEvents = 1000
 	ripeCalls  = 2000
@@ -106,7 +106,7 @@ const (
 // leader has got one before, and decides for all.
 func (s *session) ripens(t *task, interval uint64) bool {
 	ln := t.lane
-	if ln.ripe == 0 && t.leads() && (interval >= ripeEvents || t.blk.Agent().Calls() >= ripeCalls || len(t.proc.mm.rewriting.parts) > 0) {
+	if ln.ripe == 0 && t.leads() && (interval-ln.first >= ripeEvents || t.blk.Agent().Calls() >= ripeCalls || len(t.proc.mm.rewriting.parts) > 0) {
 		ln.ripe = interval
 	}
 	return ln.ripe != 0 && interval >= ln.ripe

@@ -31,7 +31,8 @@ type grant struct{ interval, lane uint64 }
 // of each call there are none.
 func (e *Engine) startAgents() error {
 	cfg := &e.cfg
-	if !e.caps.Agents || !cfg.Agents || cfg.OnCall != nil || cfg.Observer != nil || cfg.Hooks.OnCall != nil || cfg.Hooks.OnResult != nil ||
+	_, counts := cfg.Observer.(BesideObserver)
+	if !e.caps.Agents || !cfg.Agents || cfg.OnCall != nil || cfg.Observer != nil && !counts || cfg.Hooks.OnCall != nil || cfg.Hooks.OnResult != nil ||
 		cfg.Rules != nil || cfg.Threads != ThreadsSerial {
 		return nil
 	}
@@ -42,6 +43,11 @@ func (e *Engine) startAgents() error {
 	calls := agentCalls(e.caps.Arch, cfg)
 	if err := host.SetAgentCalls(calls, e.agentsAhead); err != nil {
 		return err
+	}
+	if counts {
+		if err := host.CountAgentCalls(); err != nil {
+			return err
+		}
 	}
 	e.agents, e.agentWaits = host, make(map[int64]bool)
 	for _, c := range calls {
@@ -133,8 +139,8 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 			return false
 		}
 	}
-	for _, name := range th.proc.fds.writable {
-		if e.allMapped || e.mapped[undeleted(name)] {
+	for fd, name := range th.proc.fds.writable {
+		if (e.allMapped || e.mapped[undeleted(name)]) && e.opensAs(th, fd, name) {
 			return false
 		}
 	}

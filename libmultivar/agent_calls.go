@@ -150,9 +150,9 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	case !agentHandlers[call.Handler]:
 		return c, whyEngine
 	case call.Ret == sysabi.RetFD && call.Handler == sysabi.HandlerNone && call.Sub == nil:
-		// No duplicate, of which the engine has to know what it can change. The engine would forget what it knew of the number, which it does for none that is
-		// closed beside it.
-		c.Own = true
+		// No duplicate, of which the engine has to know what it can change. Otherwise it would
+		// forget what it knew of the number, which it does for none that is closed beside it.
+		c.Own, c.Makes = true, true
 	case call.Ret != sysabi.RetInt && (call.Ret != sysabi.RetPid || cfg.Pids != PidsLeader):
 		return c, whyResult
 	}
@@ -204,7 +204,7 @@ func agentWaits(call *sysabi.Call, args [6]uint64, c *frontend.AgentCall, cfg *C
 // what it can change, and whose content is different in each variant: nothing of a file that a
 // host knows not to be of procfs, and that is opened to be read.
 func agentOpen(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config) (c frontend.AgentCall, why string) {
-	c = frontend.AgentCall{Nr: call.Nr[arch], Own: true, Instant: frontend.AgentInstant{Nr: -1}, Named: agentNamed(call, -1)}
+	c = frontend.AgentCall{Nr: call.Nr[arch], Own: true, Instant: frontend.AgentInstant{Nr: -1}, Named: agentNamed(call, 0)}
 	for i := range call.Args {
 		switch a := &call.Args[i]; a.Kind {
 		case sysabi.Path:
@@ -261,7 +261,8 @@ func agentSleep(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) {
 // agentArg fills in argument i of c and says whether agents know what to do with it.
 func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool {
 	a, to := &call.Args[i], &c.Args[i]
-	if a.If.Mask != 0 || a.Most != 0 || a.Len.Head != 0 {
+	// Where its condition does not hold a length is of no address: that is the monitor's.
+	if a.If.Mask != 0 && a.Kind != sysabi.SockLen || a.Most != 0 || a.Len.Head != 0 {
 		return false
 	}
 	to.In, to.Out, to.OnErr = a.Dir&sysabi.In != 0, a.Dir&sysabi.Out != 0, a.OnErr

@@ -28,14 +28,25 @@ type agentHost struct {
 	// left, when set, is AgentLeft, with a call that has read nothing.
 	left func(frontend.Task) (frontend.AgentLeft, frontend.Call)
 	frontend.Host
-	calls []frontend.AgentCall
-	ahead int
+	calls    []frontend.AgentCall
+	ahead    int
+	counting bool
+	counts   []frontend.AgentTally
 }
 
 func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	h.calls, h.ahead = calls, ahead
 	return nil
 }
+
+// CountAgentCalls implements frontend.Agents.
+func (h *agentHost) CountAgentCalls() error {
+	h.counting = true
+	return nil
+}
+
+// AgentCounts implements frontend.Agents.
+func (h *agentHost) AgentCounts() []frontend.AgentTally { return h.counts }
 
 // AgentAwaits implements frontend.Agents.
 func (h *agentHost) AgentAwaits(t frontend.Task) (variant int, progress uint64, waits bool) {

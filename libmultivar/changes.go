@@ -24,6 +24,7 @@ import (
 // domain has read.
 func (e *Engine) changesOpened(th *thread, ev *record, fd int) (mapped bool) {
 	name, known := th.proc.fds.writable[fd]
+	known = known && e.opensAs(th, fd, name)
 	mapped = known && (e.allMapped || e.mapped[undeleted(name)])
 	if !mapped && len(e.twins) == 0 {
 		return false

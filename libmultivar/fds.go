@@ -18,6 +18,8 @@ import (
 // kernel is the authority on them; here are only those whose content is
 // different in each variant, files of /proc that show addresses, those
 // through which files can be changed, and those by which they were mapped.
+// Of what agents close and open the engine hears nothing: a number may stand for something else
+// by now, and who decides by it asks (opensAs).
 type fdTable struct {
 	addresses map[int]procFile
 	// writable holds the names of files that are open for writing.
@@ -227,6 +229,16 @@ func (e *Engine) fdName(th *thread, fd int) string {
 		return ""
 	}
 	return name
+}
+
+// opensAs reports whether the leader's descriptor fd still is what was noted as open to write with
+// that name, and forgets it otherwise.
+func (e *Engine) opensAs(th *thread, fd int, name string) bool {
+	if e.agents == nil || undeleted(e.fdName(th, fd)) == undeleted(name) {
+		return true
+	}
+	delete(th.proc.fds.writable, fd)
+	return false
 }
 
 // noteOpened looks at what a call of the leader has opened. Memory of processes,

@@ -29,6 +29,9 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	s.status = st
 	e.finished(th, t.Variant, nil, 0)
 	e.observe(th, t.Variant, Observation{Kind: TaskEnded})
+	if t.Variant == frontend.Leader {
+		e.tellBeside()
+	}
 	exits := s.exits || th.proc.executing(th, t.Variant)
 	e.leave(th, t.Variant)
 	switch {

@@ -16,6 +16,23 @@ type Observer interface {
 	Observe(o *Observation)
 }
 
+// BesideObserver is an Observer that can do without being told of each call with which agents
+// deal (Config.Agents), and is told how many those were. Others have all calls be the engine's.
+type BesideObserver interface {
+	Observer
+	// ObserveBeside is told all that agents have counted since the session began. It is called
+	// when a task of the leader's has ended, and when variants diverge, and returns at once.
+	ObserveBeside(counts []BesideCount)
+}
+
+// BesideCount is how often agents have dealt with a call.
+type BesideCount struct {
+	// Call is its name.
+	Call string
+	// Calls, Errors, Waited and Bytes are those of frontend.AgentTally, of the leader's.
+	Calls, Errors, Waited, Bytes uint64
+}
+
 // ObservationKind says what has happened.
 type ObservationKind uint8
 
@@ -93,6 +110,30 @@ func (e *Engine) observe(th *thread, v int, o Observation) {
 	told.Variant, told.ID = v, th.id
 	told.Process, told.Thread, told.Command = th.proc.pid, th.tid, th.proc.comm
 	e.cfg.Observer.Observe(&told)
+}
+
+// tellBeside tells how many calls agents have dealt with. All commands of a call have its name.
+func (e *Engine) tellBeside() {
+	o, ok := e.cfg.Observer.(BesideObserver)
+	if !ok || e.agents == nil {
+		return
+	}
+	var list []BesideCount
+	for _, c := range e.agents.AgentCounts() {
+		name := unknownCall
+		if row, ok := sysabi.Lookup(e.caps.Arch, c.Nr); ok {
+			name = row.Name
+		}
+		if n := len(list); n == 0 || list[n-1].Call != name {
+			list = append(list, BesideCount{Call: name})
+		}
+		sum := &list[len(list)-1]
+		sum.Calls += c.Calls
+		sum.Errors += c.Errors
+		sum.Waited += c.Waited
+		sum.Bytes += c.Bytes
+	}
+	o.ObserveBeside(list)
 }
 
 // began tells that v's task of th stands at a call that it has not stood at before.

@@ -24,6 +24,8 @@ func TestAgentsSpareTheMonitor(t *testing.T) {
 		makes, most int // by each variant
 	}{
 		{[]string{tool(t, "dd"), "if=/dev/zero", "of=/dev/null", "bs=100", "count=" + strconv.Itoa(blocks)}, 2 * blocks, blocks / 6},
+		// What is opened again and again, whoever lets it.
+		{[]string{program(t, "opens", dynamic), tool(t, "dd"), "2000"}, 6000, 600},
 		// Half of its vectors are too long.
 		{[]string{program(t, "many_vectors", dynamic)}, 4000, 2500},
 	} {

@@ -34,10 +34,10 @@ func TestStats(t *testing.T) {
 			rows[f[0]] = f[1:]
 		}
 	}
-	if w := rows["write"]; len(w) != 8 || w[0] != "2" {
+	if w := rows["write"]; len(w) != 9 || w[0] != "2" {
 		t.Errorf("write: %q, want 2 calls", w)
 	}
-	if e := rows["exit_group"]; len(e) != 8 || e[0] != "1" || e[2] != "1" {
+	if e := rows["exit_group"]; len(e) != 9 || e[0] != "1" || e[3] != "1" {
 		t.Errorf("exit_group: %q, want 1 call that waited", e)
 	}
 	for v := 1; v < 3; v++ {
@@ -48,6 +48,44 @@ func TestStats(t *testing.T) {
 	}
 	if end := contents(t, file); !strings.Contains(end, "\ndivergences: 0; threads: 1; ") {
 		t.Errorf("table %s", end)
+	}
+}
+
+// Who makes the calls changes nothing about how many there are, how many fail, and how many wait.
+func TestStatsBeside(t *testing.T) {
+	if frontEnd == "ptrace" {
+		t.Skip("there is nobody beside the variants with ptrace")
+	}
+	t.Parallel()
+	prog := program(t, "opens", dynamic)
+	for _, policy := range []string{"exec", "comprehensive"} {
+		want := map[string][]string{}
+		for _, fast := range []string{"off", "on"} {
+			file := filepath.Join(scratch(t), "stats")
+			r := run(t, Run{N: 2, Flags: []string{"--stats=" + file, "--fast", fast, "--policy", policy}, Args: []string{prog, prog, "1000"}})
+			if r.Status != 0 || r.Stderr != "" {
+				t.Fatalf("%s", r)
+			}
+			for line := range strings.Lines(contents(t, file)) {
+				f := strings.Fields(line)
+				if len(f) < 5 || f[0] != "openat" && f[0] != "newfstatat" && f[0] != "close" {
+					continue
+				}
+				beside, err := strconv.Atoi(f[2])
+				if err != nil || fast == "off" && beside != 0 || fast == "on" && beside < 500 {
+					t.Errorf("%s, --fast %s: %s calls of %s beside the variants", policy, fast, f[2], f[0])
+				}
+				got := []string{f[1], f[3], f[4]}
+				if fast == "off" {
+					want[f[0]] = got
+				} else if !slices.Equal(got, want[f[0]]) {
+					t.Errorf("%s, %s: %q, without agents %q", policy, f[0], got, want[f[0]])
+				}
+			}
+		}
+		if len(want) != 3 {
+			t.Errorf("%s: only %v", policy, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +95,36 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// Where there is no VMX or SVM auto takes the front-end that is the fastest there, if it can run and
+// does what it is to do.
+func TestAutoInProcess(t *testing.T) {
+	good := answers(verdict{features: frontend.Features{have}, preferred: true}, nil)
+	slow := answers(verdict{kind: "pvm", features: frontend.Features{have, want}}, nil)
+	none := answers(verdict{features: frontend.Features{lack}}, nil)
+	for _, c := range []struct {
+		name        string
+		kvm, inproc func(context.Context) (verdict, error)
+		holds       bool
+		want        string
+		fast        bool
+	}{
+		{"hardware", good, good, false, "kvm", false},
+		{"pvm", slow, good, false, "inproc", true},
+		{"nothing", none, none, false, "ptrace", false},
+		{"to leave variants", slow, good, true, "ptrace", false},
+	} {
+		ms := methods{
+			{name: "kvm", test: c.kvm, new: builtIn("kvm")},
+			{name: "inproc", test: c.inproc, new: builtIn("inproc"), fast: true},
+			{name: "ptrace", new: builtIn("ptrace"), holds: true},
+		}
+		fe, fast, err := ms.open(t.Context(), "auto", setup{log: slog.New(slog.DiscardHandler), holds: c.holds})
+		if err != nil || fe.Name() != c.want || fast != c.fast {
+			t.Errorf("%s: %v, fast %v, %v; want %s, fast %v", c.name, fe, fast, err, c.want, c.fast)
+		}
+	}
+}
+
 // A front-end for another processor is told apart from one that is merely not there, by the
 // doctor too.
 func TestOtherMachine(t *testing.T) {
@@ -117,6 +148,12 @@ func TestOtherMachine(t *testing.T) {
 // The real front-ends can be listed, and auto always finds one.
 func TestFrontEnds(t *testing.T) {
 	ms := frontEnds()
+	if i := slices.IndexFunc(ms, func(m method) bool { return m.name == "inproc" }); i >= 0 && ms[i].test != nil {
+		v, err := ms[i].test(t.Context())
+		if err != nil || v.preferred != v.features.Usable() || !ms[i].fast {
+			t.Errorf("inproc: %+v, %v, fast %v", v, err, ms[i].fast)
+		}
+	}
 	if m := ms.auto(func(method) verdict { return verdict{} }); m.name != "ptrace" {
 		t.Errorf("auto falls back to %s", m.name)
 	}

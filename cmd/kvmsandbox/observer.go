@@ -74,12 +74,25 @@ func (o *observer) close() {
 	}
 }
 
-// attach makes the engine tell.
+// attach makes the engine tell. Only the table can do without being told of each call.
 func (o *observer) attach(cfg *libmultivar.Config) {
-	if o != nil {
+	switch {
+	case o == nil:
+	case o.trace == nil && o.metrics == nil:
+		cfg.Observer = tableObserver{o.tracker, o.table}
+	default:
 		cfg.Observer = o.tracker
 	}
 }
+
+// tableObserver has only the table told.
+type tableObserver struct {
+	*timing.Tracker
+	table *stats.Table
+}
+
+// ObserveBeside implements libmultivar.BesideObserver.
+func (o tableObserver) ObserveBeside(counts []libmultivar.BesideCount) { o.table.Beside(counts) }
 
 // finish writes what there is to write when the session has ended, and closes the files.
 func (o *observer) finish(stderr io.Writer) error {

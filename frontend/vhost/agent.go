@@ -71,7 +71,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 	}
 	le.PutUint64(b[hotKey:], c.Command)
 	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{
-		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes,
+		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes, c.Makes,
 	})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {
@@ -81,10 +81,10 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		le.PutUint32(b[hotUnless:], in.Unless)
 	}
 	if n := &c.Named; n.Opens || n.Nr > 0 {
-		if n.Nr > math.MaxUint16 || !isArg(n.Flags) || c.Instant.Nr > 0 {
+		if n.Nr < 0 || n.Nr > math.MaxUint16 || !isArg(n.Flags) || c.Instant.Nr > 0 {
 			return fmt.Errorf("%w: %d with a name", errTable, c.Nr)
 		}
-		le.PutUint16(b[hotInstantNr:], uint16(max(n.Nr, 0)))
+		le.PutUint16(b[hotInstantNr:], uint16(n.Nr))
 		b[hotInstantArg] = uint8(n.Flags)
 		le.PutUint32(b[hotInstantFlag:], n.Has)
 		le.PutUint32(b[hotUnless:], ^(n.Has | n.Only))
@@ -153,12 +153,14 @@ func (b *Block) Agent() Agent { return Agent{b} }
 
 // Join makes the agent use a ring, which is mapped at ring, or none where that is 0; as
 // reader number, or as the writer where that is -1. table is where the table is mapped;
-// descriptors from fds on are not the program's. names is where Names are mapped, 0 for none.
-func (a Agent) Join(ring, table, names uint64, number, fds int) {
+// descriptors from fds on are not the program's. names is where Names are mapped, and tally
+// where a Tally is, 0 for none.
+func (a Agent) Join(ring, table, names, tally uint64, number, fds int) {
 	clear(a.b.mem[agent : agent+agentSize])
 	a.b.put64(agent+agentRing, ring)
 	a.b.put64(agent+agentTable, table)
 	a.b.put64(agent+agentNames, names)
+	a.b.put64(agent+agentTally, tally)
 	a.b.put32(agent+agentFDs, uint32(fds))
 	if number >= 0 {
 		a.b.put32(agent+agentFollows, 1)

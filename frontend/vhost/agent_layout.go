@@ -51,6 +51,7 @@ const (
 	agentClasses   = agentStart - 80 + 1144
 	agentAt        = agentClasses + agentKnown + 8
 	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
+	agentTally     = agentNames + 24
 )
 
 // Bits of the word agentTexts: Terms.Texts, Terms.Lax and Terms.Shared.
@@ -95,6 +96,15 @@ const (
 	hotUnless      = 28
 )
 
+// What is counted of each entry of the table.
+const (
+	tallyCalls  = 0
+	tallyErrors = 8
+	tallyWaited = 16
+	tallyBytes  = 24
+	tallySize   = 32
+)
+
 // Members of its arguments.
 const (
 	argKind   = 0
@@ -132,6 +142,8 @@ const (
 	hotNameless
 	// hotCloses: what is known of its first argument, a descriptor, is not true any more.
 	hotCloses
+	// hotMakes: its result is a new descriptor.
+	hotMakes
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )

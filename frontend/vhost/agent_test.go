@@ -112,7 +112,7 @@ func TestAgentIntervals(t *testing.T) {
 	} {
 		b := newBlock(t, newArena(t))
 		a := b.Agent()
-		a.Join(RingsAddr, HotTableAddr, NamesAddr, tc.number, 1000)
+		a.Join(RingsAddr, HotTableAddr, NamesAddr, TallyAddr, tc.number, 1000)
 		if tc.granted {
 			a.Grant(Terms{Alone: true})
 		}

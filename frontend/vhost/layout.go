@@ -24,6 +24,8 @@ const (
 	Gate = SlotStart + 0x1001_0000
 	// HotTable is where the table of frequent calls is mapped, Rings where rings are.
 	HotTableAddr = SlotStart + 0x1100_0000
+	// TallyAddr is where leaders count what their agents deal with.
+	TallyAddr = SlotStart + 0x1300_0000
 	// NamesAddr is where the names of files are mapped that agents may open.
 	NamesAddr = SlotStart + 0x1200_0000
 	RingsAddr = SlotStart + 0x80_0000_0000

@@ -26,6 +26,8 @@ const (
 	nameLength  = 28
 	namePath    = 32
 	nameMost    = nameSize - namePath
+	// nameBegin is how much of a name is written at once.
+	nameBegin = 8
 	// nameProbes is in how many entries, from the one that its hash says, a name may be.
 	nameProbes = 8
 )
@@ -113,6 +115,11 @@ func NewNames() (*Names, error) {
 			n.mem, err = unix.MapShared(n.rw, 0, NamesSize)
 		}
 	}
+	// Whoever is led to an entry without a name opens nothing by symbolic links, either.
+	for at := 0; at < len(n.mem); at += nameSize {
+		binary.LittleEndian.PutUint64(n.mem[at+nameFlags:], openNonblock)
+		binary.LittleEndian.PutUint64(n.mem[at+nameResolve:], resolveNoSymlinks)
+	}
 	if err != nil {
 		_ = n.Close()
 		return nil, fmt.Errorf("names of files: %w", limited(NamesSize, err))
@@ -154,10 +161,13 @@ func (n *Names) Add(name string, flags uint32) bool {
 		if *size != 0 {
 			continue
 		}
-		copy(e[namePath:], name)
 		binary.LittleEndian.PutUint64(e[nameFlags:], uint64(flags|openNonblock))
-		binary.LittleEndian.PutUint64(e[nameResolve:], resolveNoSymlinks)
 		binary.LittleEndian.PutUint32(e[nameAsked:], flags)
+		// Until the name begins it is empty, and the kernel refuses it.
+		copy(e[namePath+nameBegin:], name[min(nameBegin, len(name)):])
+		var begin [nameBegin]byte
+		copy(begin[:], name)
+		atomic.StoreUint64(unix.Long(e, namePath), binary.LittleEndian.Uint64(begin[:]))
 		atomic.StoreUint32(size, uint32(len(name)+1))
 		return true
 	}

@@ -131,7 +131,8 @@ func flags() []Flag {
 		{
 			Name: "stats", Value: "FILE", Optional: true, Of: File,
 			Text: "at the end, write how often calls were made and for how long they waited, to FILE or to standard error",
-			More: "leader waits is for how long the leader's calls stood at the engine before they ran, followers wait the same of " +
+			More: "beside is how many calls were dealt with beside the variants (--fast); of these no times are known. " +
+				"leader waits is for how long the leader's calls stood at the engine before they ran, followers wait the same of " +
 				"all followers together, most of it for the leader's results; a call that sleeps makes followers wait. p50 and p99 are of " +
 				"the whole call in the leader, without the stop that catches it; they are at most an eighth too large. " +
 				"With --detach the table of what went on in the background goes to FILE only.",
@@ -162,7 +163,7 @@ func flags() []Flag {
 		{
 			Name: "fast", Value: "HOW", Default: "auto", Words: []string{"auto", "on", "off"},
 			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's; auto: on with inproc",
-			More: "Calls are always the monitor's with --log, --stats, --trace, --metrics, --rules and --threads parallel.",
+			More: "Calls are always the monitor's with --log, --trace, --metrics, --rules and --threads parallel.",
 		},
 		{
 			Name: "hang-timeout", Value: "TIME", Default: "60s",

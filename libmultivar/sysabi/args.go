@@ -74,6 +74,9 @@ func sigset(name string) Arg { return in(name, fixed(sigsetSize)) }
 // sigsetSize is the size of the kernel's sigset_t in bytes.
 const sigsetSize = 8
 
+// anyBit is the mask of an argument that counts when another one is not zero.
+const anyBit = ^uint64(0)
+
 // when returns a restricted to calls whose argument arg has bits of mask set.
 func (a Arg) when(arg int, mask uint64) Arg {
 	a.If = Cond{Arg: arg, Mask: mask}

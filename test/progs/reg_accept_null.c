@@ -1,4 +1,5 @@
-/* accept without an address, recvfrom with one, without, and with a short one. */
+/* accept without an address, recvfrom with one, without, and with a short one; lengths of addresses
+ * that cannot be written. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -83,10 +84,47 @@ static void receives(void)
 	ok("recvfrom");
 }
 
+/* A peer whose address has nowhere to go is lost, and its descriptor with it. Where there is no
+ * address the length of it does not matter. */
+static void constants(void)
+{
+	struct sockaddr_in a, b, from;
+	int listener = bound(SOCK_STREAM, &a), s = bound(SOCK_DGRAM, &b), c = socket(AF_INET, SOCK_DGRAM, 0);
+	char buf[8];
+	socklen_t *len = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(len != MAP_FAILED && listen(listener, 4) == 0);
+	*len = sizeof from;
+	CHECK(mprotect(len, PAGE, PROT_READ) == 0);
+	for (int i = 0; i < 3; i++) {
+		int peer = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK(connect(peer, (struct sockaddr *)&a, sizeof a) == 0);
+		CHECK_ERR(accept(listener, (struct sockaddr *)&from, len), EFAULT);
+		int next = dup(peer);
+		CHECK(next == peer + 1 && close(next) == 0);
+		CHECK(read(peer, buf, 1) <= 0 && close(peer) == 0);
+		peer = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK(connect(peer, (struct sockaddr *)&a, sizeof a) == 0);
+		int got = accept(listener, NULL, len);
+		CHECK(got == peer + 1 && close(got) == 0 && close(peer) == 0);
+		CHECK(sendto(c, "hello", 5, 0, (struct sockaddr *)&b, sizeof b) == 5);
+		CHECK(recvfrom(s, buf, sizeof buf, 0, NULL, len) == 5);
+		CHECK_ERR(getsockname(s, NULL, len), EFAULT);
+	}
+	CHECK(close(listener) == 0 && close(s) == 0 && close(c) == 0 && munmap(len, PAGE) == 0);
+	ok("constants");
+}
+
 int main(void)
 {
 	begin();
-	accepts();
-	receives();
+	for (int i = 0; i < 2; i++) {
+		accepts();
+		receives();
+		constants();
+		/* Then it may be others than the engine that make the calls. */
+		for (int k = 0; k < 150; k++)
+			umask(022);
+	}
 	return 0;
 }

@@ -45,6 +45,17 @@ struct hot_call {
 	struct hot_arg arg[6];
 };
 
+/* What is counted of an entry's calls. All processes of the leader's add to it. */
+struct tally {
+	u64 calls, errors, waited, bytes;
+};
+
+_Static_assert(sizeof(struct tally) == MV_TALLY_SIZE, "tally");
+_Static_assert(offsetof(struct tally, calls) == MV_TALLY_CALLS, "tally.calls");
+_Static_assert(offsetof(struct tally, errors) == MV_TALLY_ERRORS, "tally.errors");
+_Static_assert(offsetof(struct tally, waited) == MV_TALLY_WAITED, "tally.waited");
+_Static_assert(offsetof(struct tally, bytes) == MV_TALLY_BYTES, "tally.bytes");
+
 /* A range of memory that a call reads or writes, and the argument that it is of. */
 struct range {
 	u64 at;	  /* where the kernel finds it: the program's memory, or a copy in the block */
@@ -102,6 +113,8 @@ struct agent {
 	u32 held;  /* bytes of MV_LARGE that are copies of what the call at hand reads */
 	u64 names; /* of files that may be opened, 0 for none */
 	u64 local; /* a device whose files wait for nothing but a disk, 0 for none */
+	u64 found; /* the name of the call at hand */
+	u64 tally; /* where calls are counted, 0 for nowhere */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
@@ -154,6 +167,7 @@ _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AG
 _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
 _Static_assert(offsetof(struct agent, names) == MV_AGENT_NAMES, "names");
+_Static_assert(offsetof(struct agent, tally) == MV_AGENT_TALLY, "tally");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

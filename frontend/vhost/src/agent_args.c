@@ -243,8 +243,12 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 			return 0;
 		if (x->kind == MV_HOT_NULL && arg[i])
 			return 0;
-		if (!arg[i])
+		if (!arg[i]) {
+			/* Some calls heed the length of no address, and some do not. */
+			if (x->kind == MV_HOT_BUFFER && x->length == MV_SIZE_AT && arg[x->count % 6])
+				return 0;
 			continue;
+		}
 		if (x->kind == MV_HOT_VECTOR) {
 			if (!hold_vector(a, arg[i], arg[x->count % 6]))
 				return 0;

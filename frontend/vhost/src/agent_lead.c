@@ -33,11 +33,24 @@ static void answer(struct agent *a, const struct hot_call *h, struct result *x, 
 	x->length = agent_length_at(h, given);
 	agent_cut(h, x, out);
 	if (!agent_give_back(h, out)) {
+		/* As the kernel would have done. */
+		if (h->flags & MV_HOT_MAKES && x->ret >= 0)
+			vhost_call(SYS_close, (u64)x->ret, 0, 0, 0, 0, 0);
 		x->ret = -EFAULT;
 		agent_cut(h, x, out);
 	}
 	if (a->ring)
 		tell(a, x, out);
+}
+
+static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes)
+{
+	struct tally *t = (struct tally *)a->tally + (h - (const struct hot_call *)a->table);
+
+	__atomic_fetch_add(&t->calls, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->errors, ret < 0 && ret >= -4095, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->waited, !!(h->flags & MV_HOT_WAITS), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->bytes, bytes, __ATOMIC_RELAXED);
 }
 
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
@@ -56,6 +69,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
 		return 0;
 	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
+		return 0;
+	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS) && !agent_named(a, h, q.arg))
 		return 0;
 	q.bytes = agent_asks(a);
 	a->waited = 0;
@@ -79,6 +94,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (a->ring && !(h->flags & MV_HOT_WAITS))
 		ring_end(&a->r);
 	answer(a, h, &x, given);
+	if (a->tally)
+		count(a, h, x.ret, q.bytes + a->out.bytes);
 	u->rax = (u64)x.ret;
 	return 1;
 }

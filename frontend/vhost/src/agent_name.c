@@ -59,7 +59,7 @@ static const struct known_name *find(const struct agent *a, const char *p, u64 s
 /* What has been opened, if it is what the monitor has seen there: it may be another file now. */
 static i64 look(struct agent *a, i64 fd, u32 flags)
 {
-	if ((u64)fd < a->fds && agent_is_file(a, (u64)fd) &&
+	if ((u64)fd < a->fds && agent_is_regular(a, (u64)fd) &&
 	    (flags & O_NONBLOCK || !vhost_call(SYS_fcntl, (u64)fd, F_SETFL, 0, 0, 0, 0)))
 		return fd;
 	agent_forget_one(a, (u64)fd);
@@ -67,32 +67,28 @@ static i64 look(struct agent *a, i64 fd, u32 flags)
 	return MV_NOT_EXECUTED;
 }
 
+int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg)
+{
+	const struct range *name = &a->in.of[0];
+	u32 flags = (u32)arg[h->instant_arg % 6];
+
+	a->found = 0;
+	if (a->in.count != 1 || flags & h->unless)
+		return 0;
+	/* Without a descriptor a call without a name is about the working directory. */
+	if (h->flags & MV_HOT_NAMELESS)
+		return name->size == 1 && (flags & h->instant_flag) == h->instant_flag && (u32)arg[0] < a->fds;
+	a->found = (u64)find(a, (const char *)name->at, name->size, flags);
+	return a->found != 0;
+}
+
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
 {
-	const struct range *name = &a->in.of[0];
-	const struct known_name *n;
-	u32 flags = (u32)arg[h->instant_arg % 6];
-	i64 fd;
-
-	if (a->in.count != 1 || flags & h->unless)
-		return MV_NOT_EXECUTED;
-	n = find(a, (const char *)name->at, name->size, flags);
-	if (!n)
-		return MV_NOT_EXECUTED;
+	const struct known_name *n = (const struct known_name *)a->found;
 	/* It does not wait for who has a lease on the file (fcntl(2)), nor for who writes a pipe. */
-	fd = vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)n->path, (u64)n, MV_NAME_HOW, 0, 0);
-	return fd < 0 ? MV_NOT_EXECUTED : look(a, fd, flags);
+	i64 fd = vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)n->path, (u64)n, MV_NAME_HOW, 0, 0);
+
+	return fd < 0 ? MV_NOT_EXECUTED : look(a, fd, (u32)arg[h->instant_arg % 6]);
 }
 
-i64 agent_nameless(struct agent *a, const struct hot_call *h, const u64 *arg)
-{
-	const struct range *name = &a->in.of[0];
-	u32 flags = (u32)arg[h->instant_arg % 6];
-
-	if (a->in.count != 1 || name->size != 1 || flags & h->unless || (flags & h->instant_flag) != h->instant_flag)
-		return MV_NOT_EXECUTED;
-	/* No descriptor: the working directory. */
-	if ((u32)arg[0] >= a->fds)
-		return MV_NOT_EXECUTED;
-	return vhost_call(h->instant_nr, arg[0], arg[2], 0, 0, 0, 0);
-}
+i64 agent_nameless(const struct hot_call *h, const u64 *arg) { return vhost_call(h->instant_nr, arg[0], arg[2], 0, 0, 0, 0); }

@@ -62,15 +62,17 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
 i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
 /* Whether a descriptor among the arguments is of a file that the monitor makes up. */
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
-/* Whether a new descriptor is of a file that waits for nothing but its disk. */
-int agent_is_file(struct agent *a, u64 fd);
+/* Whether a new descriptor is of a regular file that waits for nothing but its disk. */
+int agent_is_regular(struct agent *a, u64 fd);
 /* Forgets what descriptors are, or what one is. */
 void agent_forget(struct agent *a);
 void agent_forget_one(struct agent *a, u64 fd);
 
-/* agent_name.c: calls with a name, of which there is a copy. MV_NOT_EXECUTED as above. */
+/* agent_name.c: calls with a name, of which there is a copy. agent_named says whether one is for
+ * the agent, and comes first. MV_NOT_EXECUTED as above. */
+int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg);
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg);
-i64 agent_nameless(struct agent *a, const struct hot_call *h, const u64 *arg);
+i64 agent_nameless(const struct hot_call *h, const u64 *arg);
 
 /* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
 int agent_follow(struct agent *a, struct ucontext *u);

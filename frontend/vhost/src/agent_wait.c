@@ -84,37 +84,57 @@ static int is_local(u64 type)
 	return 0;
 }
 
+/* Whether a device's number stays what it is as long as it is there. Those without a driver
+ * (major 0) get the number of one that has just gone: tmpfs today, FUSE tomorrow. */
+static int lasts(u64 dev) { return (dev >> 8 & 0xfff) || dev >> 44; }
+
+/* Whether a file's calls wait for nothing but a disk. */
+static int is_prompt(struct agent *a, u64 fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	/* Files of one device are of one file system. */
+	if (a->local && a->local == st->dev)
+		return 1;
+	if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
+		return 0;
+	a->local = lasts(st->dev) ? st->dev : 0;
+	return 1;
+}
+
+/* Finds out what a descriptor stands for. */
+static u32 classify(struct agent *a, u64 fd, struct stat *st)
+{
+	u32 type;
+
+	st->mode = 0;
+	if (vhost_call(SYS_fstat, fd, (u64)st, 0, 0, 0, 0))
+		return CLASS_OTHER;
+	type = st->mode & S_IFMT;
+	/* The monitor's texts are in files without a name. Its listings are directories. */
+	if (a->texts & MV_TEXTS && (type == S_IFDIR || (type == S_IFREG && !st->nlink)))
+		return note(a, fd, CLASS_MADE_UP);
+	if (type == S_IFIFO)
+		return note(a, fd, CLASS_PIPE);
+	if (type != S_IFREG && type != S_IFDIR)
+		return note(a, fd, CLASS_OTHER);
+	return note(a, fd, is_prompt(a, fd, st) ? CLASS_FILE : CLASS_SLOW);
+}
+
 static u32 class_of(struct agent *a, u64 fd)
 {
 	u32 class = known(a, fd);
-	struct statfs fs;
 	struct stat st;
 
-	if (class)
-		return class;
-	if (vhost_call(SYS_fstat, fd, (u64)&st, 0, 0, 0, 0))
-		return CLASS_OTHER;
-	/* The monitor's texts are in files without a name. Its listings are directories. */
-	if (a->texts & MV_TEXTS && ((st.mode & S_IFMT) == S_IFDIR || ((st.mode & S_IFMT) == S_IFREG && !st.nlink)))
-		return note(a, fd, CLASS_MADE_UP);
-	if ((st.mode & S_IFMT) == S_IFIFO)
-		return note(a, fd, CLASS_PIPE);
-	if ((st.mode & S_IFMT) != S_IFREG && (st.mode & S_IFMT) != S_IFDIR)
-		return note(a, fd, CLASS_OTHER);
-	/* Files of one device are of one file system. 0 is none. */
-	if (!st.dev || a->local != st.dev) {
-		if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
-			return note(a, fd, CLASS_SLOW);
-		a->local = st.dev;
-	}
-	return note(a, fd, CLASS_FILE);
+	return class ? class : classify(a, fd, &st);
 }
 
-int agent_is_file(struct agent *a, u64 fd)
+int agent_is_regular(struct agent *a, u64 fd)
 {
+	struct stat st;
+
 	/* What the number stood for before it does not any more. */
-	agent_forget_one(a, fd);
-	return class_of(a, fd) == CLASS_FILE;
+	return classify(a, fd, &st) == CLASS_FILE && (st.mode & S_IFMT) == S_IFREG;
 }
 
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
@@ -122,7 +142,7 @@ int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
 	u32 i;
 
 	for (i = 0; i < 6; i++)
-		if (h->arg[i].kind == MV_HOT_FD && class_of(a, arg[i]) == CLASS_MADE_UP)
+		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !i)) && class_of(a, arg[i]) == CLASS_MADE_UP)
 			return 1;
 	return 0;
 }
@@ -343,7 +363,7 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	if (h->flags & MV_HOT_OPENS)
 		return agent_open(a, h, arg);
 	if (h->flags & MV_HOT_NAMELESS)
-		return agent_nameless(a, h, arg);
+		return agent_nameless(h, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))
 		return call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)

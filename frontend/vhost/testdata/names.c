@@ -23,7 +23,7 @@ static struct hot_call hot[MV_HOT_CALLS];
 static u8 *names;
 static i64 opened, at;
 static int closed, cleared;
-static u32 file_mode;
+static u32 file_mode, file_links;
 static i64 file_system;
 
 static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
@@ -36,8 +36,8 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	case SYS_fstat:
 		memset((void *)b, 0, sizeof(struct stat));
 		((struct stat *)b)->st_mode = file_mode;
-		((struct stat *)b)->st_nlink = 1;
-		return a == 1000000 ? -EBADF : 0;
+		((struct stat *)b)->st_nlink = file_links;
+		return 0;
 	case SYS_fstatfs:
 		((struct statfs *)b)->f_type = file_system;
 		return 0;
@@ -74,6 +74,7 @@ static void prepare(void)
 	a->fds = 1000;
 	opened = NEW_FD;
 	file_mode = S_IFREG;
+	file_links = 1;
 	file_system = 0xef53;
 	closed = cleared = 0;
 	hook = kernel;
@@ -161,9 +162,11 @@ void test_agent_opens(void)
 	opened = NEW_FD;
 	file_mode = S_IFIFO;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 2, "a pipe");
+	file_mode = S_IFDIR;
+	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 3, "a directory");
 	file_mode = S_IFREG;
 	file_system = 0x9fa0;
-	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 3, "procfs");
+	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 4, "procfs");
 	file_system = 0xef53;
 	agent_of(block(0))->texts = MV_SHARED;
 	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "only calls with MV_HOT_OWN heed it");
@@ -196,6 +199,10 @@ void test_agent_nameless(void)
 	CHECK(!deal(STAT_CALL, NULL, 3, (u64)&st, AT, &ret), "with none at all");
 	CHECK(!deal(STAT_CALL, "", (u64)AT_FDCWD, (u64)&st, AT, &ret), "the working directory");
 	CHECK(!deal(STAT_CALL, "", 1000, (u64)&st, AT, &ret), "a descriptor of the variant host's");
+	agent_of(block(0))->texts = MV_TEXTS;
+	CHECK(deal(STAT_CALL, "", 3, (u64)&st, AT, &ret), "%ld", ret);
+	file_links = 0;
+	CHECK(!deal(STAT_CALL, "", 4, (u64)&st, AT, &ret), "a text of the monitor's");
 }
 
 /* A name ends where it ends, and not behind what can be read. */

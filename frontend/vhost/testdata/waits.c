@@ -204,13 +204,18 @@ void test_agent_closes(void)
 	CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
 	CHECK(!deal_with(a, SYS_close, THE_FD + 1, 0, 0, NULL), "what it is now nobody knows");
 	CHECK(deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 3, "%d", asked);
+	/* Numbers without a driver go to others at once. */
 	file_device = 5;
+	CHECK(deal_with(a, SYS_read, THE_FD + 7, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	CHECK(deal_with(a, SYS_read, THE_FD + 8, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	asked = 3;
+	file_device = 0x805;
 	CHECK(deal_with(a, SYS_read, THE_FD + 2, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
 	CHECK(deal_with(a, SYS_read, THE_FD + 3, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
-	file_device = 6;
+	file_device = 0x806;
 	file_system = 0x65735546;
 	CHECK(!deal_with(a, SYS_read, THE_FD + 4, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
-	file_device = 5;
+	file_device = 0x805;
 	CHECK(deal_with(a, SYS_read, THE_FD + 5, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	a->grant = 1;
 	agent_resumes(block(0));

@@ -17,7 +17,9 @@ import (
 
 // Table is the sum of what happened. It is a timing.Sink, and not safe for concurrent use.
 type Table struct {
-	calls    map[string]*call
+	calls map[string]*call
+	// beside are the calls that were dealt with beside the variants.
+	beside   []libmultivar.BesideCount
 	variants []variant
 	// turns is how long the leader's threads have waited for their turns.
 	turns      time.Duration
@@ -132,10 +134,44 @@ func (t *Table) finished(v *variant, s *timing.Step) {
 	c.took.add(s.Took())
 }
 
+// Beside says how many calls agents have dealt with since the session began.
+func (t *Table) Beside(counts []libmultivar.BesideCount) { t.beside = slices.Clone(counts) }
+
+// line is what there is to write about the calls of one name: the engine's and the agents'.
+type line struct {
+	call
+	beside uint64
+}
+
+// lines returns them, those first in which variants waited longest.
+func (t *Table) lines() []*line {
+	all := make(map[string]*line)
+	for name, c := range t.calls {
+		all[name] = &line{call: *c}
+	}
+	for _, b := range t.beside {
+		l := all[b.Call]
+		if l == nil {
+			l = &line{call: call{name: b.Call}}
+			all[b.Call] = l
+		}
+		l.beside = b.Calls
+		l.count += b.Calls
+		l.errors += b.Errors
+		l.waited += b.Waited
+		l.bytes += b.Bytes
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b *line) int {
+		return cmp.Or(-cmp.Compare(a.leader+a.followers, b.leader+b.followers), -cmp.Compare(a.beside, b.beside), cmp.Compare(a.name, b.name))
+	})
+}
+
 // Summary are the figures of the whole session.
 type Summary struct {
-	// Calls, Waited and Bytes are the leader's.
+	// Calls, Waited and Bytes are the leader's, Beside how many of the calls were dealt with
+	// beside the variants.
 	Calls, Waited, Bytes uint64
+	Beside               uint64
 	Signals, Preempted   uint64
 	Diverged             bool
 }
@@ -143,29 +179,28 @@ type Summary struct {
 // Summary returns the figures of the whole session.
 func (t *Table) Summary() Summary {
 	s := Summary{Preempted: t.preempted, Diverged: t.diverged > 0, Signals: t.variants[frontend.Leader].signals}
-	for _, c := range t.calls {
-		s.Calls += c.count
-		s.Waited += c.waited
-		s.Bytes += c.bytes
+	for _, l := range t.lines() {
+		s.Calls += l.count
+		s.Waited += l.waited
+		s.Bytes += l.bytes
+		s.Beside += l.beside
 	}
 	return s
 }
 
 // WriteText writes the table for people: a line per call, those first in which variants
-// waited longest, then a line per variant and one about the rest.
+// waited longest, then a line per variant and one about the rest. Nobody knows how long calls took
+// that were dealt with beside the variants.
 func (t *Table) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "call\tcount\terrors\twaited\tbytes\tleader waits\tfollowers wait\tp50\tp99\t")
-	rows := slices.SortedFunc(maps.Values(t.calls), func(a, b *call) int {
-		return cmp.Or(-cmp.Compare(a.leader+a.followers, b.leader+b.followers), cmp.Compare(a.name, b.name))
-	})
-	for _, c := range rows {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t\n", c.name, c.count, c.errors, c.waited, c.bytes,
+	fmt.Fprintln(tw, "call\tcount\tbeside\terrors\twaited\tbytes\tleader waits\tfollowers wait\tp50\tp99\t")
+	for _, c := range t.lines() {
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t\n", c.name, c.count, c.beside, c.errors, c.waited, c.bytes,
 			show(c.leader), show(c.followers), show(c.took.quantile(0.5)), show(c.took.quantile(0.99)))
 	}
 	sum := t.Summary()
-	fmt.Fprintf(tw, "total\t%d\t\t%d\t%d\t\t\t\t\t\n\n", sum.Calls, sum.Waited, sum.Bytes)
+	fmt.Fprintf(tw, "total\t%d\t%d\t\t%d\t%d\t\t\t\t\t\n\n", sum.Calls, sum.Beside, sum.Waited, sum.Bytes)
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -176,7 +211,7 @@ func (t *Table) WriteText(w io.Writer) error {
 		for _, u := range v.used {
 			used += u
 		}
-		fmt.Fprintf(tw, "%d\t%d\t%d\t%s\t%s\t\n", i, v.calls, v.signals, show(v.waited), show(used))
+		fmt.Fprintf(tw, "%d\t%d\t%d\t%s\t%s\t\n", i, v.calls+sum.Beside, v.signals, show(v.waited), show(used))
 	}
 	if err := tw.Flush(); err != nil {
 		return err

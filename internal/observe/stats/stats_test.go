@@ -54,6 +54,9 @@ func TestTable(t *testing.T) {
 		step(libmultivar.ProcessorTimeRead, func(s *timing.Step) { s.Variant, s.Process, s.ProcessorTime = 1, 7, used })
 	}
 	step(libmultivar.Diverged, nil)
+	// What counts is the last word.
+	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 1}})
+	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 5, Errors: 2, Bytes: 50}, {Call: "write", Calls: 7, Waited: 1, Bytes: 8}, {Call: "poll", Calls: 1}})
 
 	var b strings.Builder
 	if err := table.WriteText(&b); err != nil {
@@ -66,12 +69,13 @@ func TestTable(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"write": "3 0 3 300 6.00ms 21.00ms 5.24ms 5.24ms",
-		"open":  "1 1 0 0 0ns 0ns 1.05ms 1.05ms",
-		"read":  "0 0 0 0 0ns 0ns 0ns 0ns",
-		"total": "4 3 300",
-		"0":     "4 1 6.00ms 0ns",
-		"1":     "3 0 21.00ms 1.00s",
+		"write": "10 7 0 4 308 6.00ms 21.00ms 5.24ms 5.24ms",
+		"open":  "1 0 1 0 0 0ns 0ns 1.05ms 1.05ms",
+		"read":  "5 5 2 0 50 0ns 0ns 0ns 0ns",
+		"poll":  "1 1 0 0 0 0ns 0ns 0ns 0ns",
+		"total": "17 13 4 358",
+		"0":     "17 1 6.00ms 0ns",
+		"1":     "16 0 21.00ms 1.00s",
 	} {
 		if got := strings.Join(lines[name], " "); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -81,7 +85,7 @@ func TestTable(t *testing.T) {
 	if !strings.HasSuffix(b.String(), "\n\n"+rest) {
 		t.Errorf("no %q at the end of\n%s", rest, b.String())
 	}
-	if got, want := table.Summary(), (stats.Summary{Calls: 4, Waited: 3, Bytes: 300, Signals: 1, Preempted: 1, Diverged: true}); got != want {
+	if got, want := table.Summary(), (stats.Summary{Calls: 17, Waited: 4, Bytes: 358, Beside: 13, Signals: 1, Preempted: 1, Diverged: true}); got != want {
 		t.Errorf("summary %+v, want %+v", got, want)
 	}
 }

@@ -188,18 +188,19 @@ func (a *assembler) rule(p *Place, r *rule) {
 
 // names looks whether a call has what n has.
 func (a *assembler) names(n *Names, arg func(int) uint32) {
-	for _, in := range []struct {
-		arg int
-		low uint32
-	}{{1, n.Path}, {2, 0}} {
-		a.load(arg(in.arg) + highHalf)
+	for _, i := range []int{1, 2} {
+		a.load(arg(i) + highHalf)
 		a.when(bpf.JumpNotEqual, uint32(n.Start>>32), notify)
-		a.load(arg(in.arg))
-		a.when(bpf.JumpLessThan, uint32(n.Start), notify)
-		a.when(bpf.JumpGreaterOrEqual, uint32(n.End), notify)
-		a.emit(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: n.Mask})
-		a.when(bpf.JumpNotEqual, in.low, notify)
 	}
+	a.load(arg(2))
+	a.when(bpf.JumpLessThan, uint32(n.Start), notify)
+	a.when(bpf.JumpGreaterOrEqual, uint32(n.End), notify)
+	a.when(bpf.JumpBitsSet, n.Mask, notify)
+	a.emit(bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: n.Path})
+	a.emit(bpf.TAX{})
+	a.load(arg(1))
+	a.emit(bpf.JumpIfX{Cond: bpf.JumpEqual, SkipTrue: 1})
+	a.jump(notify)
 	a.unlessEqual(arg(3), uint64(n.How), notify)
 	a.jump(allow)
 }

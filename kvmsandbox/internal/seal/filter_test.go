@@ -136,7 +136,8 @@ func TestFilter(t *testing.T) {
 
 		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start, 24}, allow},
 		{"openat2", auditX8664, inside, [6]uint64{minus, place.Names.End - 480, place.Names.End - 512, 24}, allow},
-		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start + 512, 24}, allow},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start + 512, 24}, notify},
+		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32 + 512, place.Names.Start + 512, 24}, allow},
 		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 33, place.Names.Start, 24}, notify},
 		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start, place.Names.Start, 24}, notify},
 		{"openat2", auditX8664, inside, [6]uint64{0, place.Names.Start + 32, place.Names.Start + 32, 24}, notify},
@@ -226,6 +227,9 @@ func TestFilterAgreesWithRules(t *testing.T) {
 				return place.Names.Start + 512*rapid.Uint64Range(0, 8).Draw(t, "entry") + 32*rapid.Uint64Range(0, 2).Draw(t, "member")
 			})
 			args[1], args[2] = near.Draw(t, "name"), near.Draw(t, "how")
+			if rapid.Bool().Draw(t, "matched") {
+				args[1] = args[2] + 32
+			}
 			args[3] = rapid.Uint64Range(23, 25).Draw(t, "size")
 		}
 		got := f.decide(t, auditX8664, nr, inside, args) == unix.SeccompRetAllow

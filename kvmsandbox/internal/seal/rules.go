@@ -25,19 +25,18 @@ type Place struct {
 }
 
 // Names is memory that the variant cannot write, in which each multiple of Mask and 1 is the
-// address of a struct open_how of How bytes, and has behind it, at Path, an absolute name. All
-// of it is in the same 4 GiB. There is none where End is 0.
+// address of a struct open_how of How bytes, and has behind it, at Path, the name that it is for:
+// an absolute one, or none. All of it is in the same 4 GiB. There is no such memory where End is 0.
 type Names struct {
 	Start, End      uint64
 	Mask, Path, How uint32
 }
 
-// allows says whether a call of openat2(2) with these arguments has what is there.
+// allows says whether a call of openat2(2) with these arguments has a name that is there, with
+// what belongs to it.
 func (n *Names) allows(args *[6]uint64) bool {
-	in := func(at uint64, low uint32) bool {
-		return at >= n.Start && at < n.End && uint32(at)&n.Mask == low
-	}
-	return in(args[1], n.Path) && in(args[2], 0) && args[3] == uint64(n.How)
+	how := args[2]
+	return how >= n.Start && how < n.End && uint32(how)&n.Mask == 0 && args[1] == how+uint64(n.Path) && args[3] == uint64(n.How)
 }
 
 // protExec is PROT_EXEC.
