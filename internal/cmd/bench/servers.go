@@ -85,9 +85,10 @@ func hasAgents(frontEnd string, flags []string) bool {
 }
 
 // runscCommand is how gVisor runs a program with the files and the network of the host, caught by
-// seccomp and signals (systrap) as it is where there is no KVM.
+// seccomp and signals (systrap) as it is where there is no KVM. Only without root's rights does it
+// leave the network alone.
 func runscCommand(runsc string) []string {
-	return []string{runsc, "--platform=systrap", "--network=host", "--ignore-cgroups", "do", "--force-overlay=false"}
+	return []string{runsc, "--rootless", "--platform=systrap", "--network=host", "--ignore-cgroups", "do", "--force-overlay=false"}
 }
 
 // compareServers measures servers and writes the table.
