@@ -32,10 +32,10 @@ type agents struct {
 	rings *vhost.Rings
 	lanes map[uint64]*lane
 	texts analyses
-	// names are those of files that agents may open, nil for none; asked is how often files
+	// names are those of files that agents may open, nil for none; opened is how often files
 	// were opened.
-	names *vhost.Names
-	asked map[asked]int
+	names  *vhost.Names
+	opened map[openedAs]int
 	// tally is what the leader's agents have dealt with, nil where nobody counts.
 	tally *vhost.Tally
 }

@@ -202,7 +202,7 @@ func (s *session) opened(t *task) {
 		t.dump(int(fd))
 		fd, err = -int64(syscall.EACCES), nil
 	default:
-		s.noteOpened(t, name, link)
+		s.noteOpened(t, fd, link)
 		err = s.exchange(t, int(fd), link)
 	}
 	if err == nil {

@@ -17,8 +17,8 @@ import (
 // a disk. It is the monitor that allows to open by name; so it says for which names it need not
 // be asked again, in memory that variants cannot write.
 
-// asked is a name with which a file was opened, and the flags.
-type asked struct {
+// openedAs is a name with which a file was opened, and the flags.
+type openedAs struct {
 	name  string
 	flags uint32
 }
@@ -37,7 +37,7 @@ func (a *agents) knowsNames() bool { return a.names != nil }
 func (a *agents) startNames() (err error) {
 	for i := range a.calls {
 		if a.calls[i].Named.Opens {
-			a.asked = map[asked]int{}
+			a.opened = map[openedAs]int{}
 			a.names, err = vhost.NewNames()
 			return err
 		}
@@ -45,9 +45,9 @@ func (a *agents) startNames() (err error) {
 	return nil
 }
 
-// noteOpened counts how often the leader's t has opened the file of its call, which is at path
-// in /proc and which the kernel calls link. Those that are opened often agents may open.
-func (s *session) noteOpened(t *task, path, link string) {
+// noteOpened counts how often the leader's t has opened the file of its call, which is descriptor
+// fd and which the kernel calls link. Those that are opened often agents may open.
+func (s *session) noteOpened(t *task, fd int64, link string) {
 	a := &s.agents
 	if !a.knowsNames() || !t.leads() || t.lane == nil {
 		return
@@ -66,20 +66,21 @@ func (s *session) noteOpened(t *task, path, link string) {
 	if err != nil || string(name) != link {
 		return
 	}
-	key := asked{link, flags}
-	n, known := a.asked[key]
+	key := openedAs{link, flags}
+	n, known := a.opened[key]
 	if n >= openedOften {
 		return
 	}
-	if !known && len(a.asked) == maxAsked {
+	if !known && len(a.opened) == maxAsked {
 		// Others may be opened more often.
-		maps.DeleteFunc(a.asked, func(_ asked, n int) bool { return n < openedOften })
-		if len(a.asked) == maxAsked {
+		maps.DeleteFunc(a.opened, func(_ openedAs, n int) bool { return n < openedOften })
+		if len(a.opened) == maxAsked {
 			return
 		}
 	}
-	if a.asked[key] = n + 1; n+1 == openedOften && isLocal(t, path) {
-		a.names.Add(link, flags)
+	if a.opened[key] = n + 1; n+1 == openedOften && isLocal(t, strconv.FormatInt(fd, 10)) {
+		// Where there is no room for it it stays the monitor's.
+		_ = a.names.Add(link, flags)
 	}
 }
 
@@ -93,14 +94,10 @@ func (t *task) nameOf(c *frontend.AgentCall) uint64 {
 	return 0
 }
 
-// isLocal says whether the open file at path in /proc, of t, is a regular one that waits for
-// nothing but a disk. One of another file system is not asked: that might take its time.
-func isLocal(t *task, path string) bool {
-	dir, fd, ok := strings.Cut(path, "/fd/")
-	if !ok {
-		return false
-	}
-	text, err := os.ReadFile(dir + "/fdinfo/" + fd)
+// isLocal says whether descriptor fd of t's is of a regular file that waits for nothing but a
+// disk. One of another file system is not asked: that might take its time.
+func isLocal(t *task, fd string) bool {
+	text, err := os.ReadFile(procPath(t.id.Host, "fdinfo/"+fd))
 	if err != nil {
 		return false
 	}
@@ -114,7 +111,7 @@ func isLocal(t *task, path string) bool {
 	if !vhost.LocalFileSystem(fileSystemOf(string(text), mount)) {
 		return false
 	}
-	info, err := os.Stat(path)
+	info, err := os.Stat(procPath(t.id.Host, "fd/"+fd))
 	return err == nil && info.Mode().IsRegular()
 }
 
