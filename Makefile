@@ -114,8 +114,8 @@ test-floor: deps-svm build ## run static programs in their processes on an old k
 test-arm64: deps-arm64 ## run static programs in an emulated arm64 machine
 	MV_REQUIRE_ALL=1 $(GO) test -count=1 -tags emulated_arm64 -timeout $(ARM64_TIMEOUT) -run ARM64 $(TESTFLAGS) ./test
 
-# Three quarters of an hour on two processors that do nothing else. More programs than processors
-# run at once, all of them beside the load, so what hangs has more time to end.
+# An hour on two processors that do nothing else. Front-ends take turns, round for round, unless
+# MV_TEST_FRONTEND names one. More programs than processors run at once, all of them beside the load, so what hangs has more time to end.
 # Without the name of a package go test shows lines as they come.
 .PHONY: soak
 soak: deps-test build ## run the long tests

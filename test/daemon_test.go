@@ -508,10 +508,7 @@ func TestDaemonPkill(t *testing.T) {
 func TestDetachHangup(t *testing.T) {
 	dir := scratch(t)
 	program := program(t, "daemon", dynamic)
-	command := fmt.Sprintf("%s --detach -n 2", sandbox(t))
-	if frontEnd != "" {
-		command += " --frontend " + frontEnd
-	}
+	command := fmt.Sprintf("%s --detach -n 2 --frontend %s", sandbox(t), frontEnd)
 	tty := startTerminal(t, Run{Dir: dir, Args: []string{tool(t, "bash"), "--norc", "--noprofile", "-i"}, Env: []string{"PS1=" + prompt, "HISTFILE=/dev/null"}})
 	tty.expect(t, prompt)
 	tty.send(t, fmt.Sprintf("%s %s %s/pid %s/address\n", command, program, dir, dir))

@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -28,8 +29,8 @@ func watchdogFromEnv() time.Duration {
 	return 120 * time.Second
 }
 
-// frontEnd is the front-end that all runs use, the command's choice when empty.
-var frontEnd = os.Getenv("MV_TEST_FRONTEND")
+// frontEnd is the front-end that all runs use; what the command would choose depends on the host.
+var frontEnd = cmp.Or(os.Getenv("MV_TEST_FRONTEND"), "ptrace")
 
 // moreFlags are given to kvmsandbox in all runs.
 var moreFlags = strings.Fields(os.Getenv("MV_TEST_FLAGS"))
@@ -136,10 +137,7 @@ func start(t *testing.T, r Run) *process {
 	}
 	argv := slices.Clone(r.Wrap)
 	if r.N > 0 {
-		argv = append(argv, sandbox(t), "-n", strconv.Itoa(r.N))
-		if frontEnd != "" {
-			argv = append(argv, "--frontend", frontEnd)
-		}
+		argv = append(argv, sandbox(t), "-n", strconv.Itoa(r.N), "--frontend", frontEnd)
 		argv = append(argv, moreFlags...)
 		argv = append(argv, r.Flags...)
 	}

@@ -312,10 +312,7 @@ func TestSwitches(t *testing.T) {
 func TestSwitchesWithoutFlags(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	args := []string{sandbox(t), "-v"}
-	if frontEnd != "" {
-		args = append(args, "--frontend", frontEnd)
-	}
+	args := []string{sandbox(t), "-v", "--frontend", frontEnd}
 	r := run(t, Run{Dir: dir, Args: append(args, "sh", "-c", "echo a"), Env: []string{
 		"MV_NUM_PROC=3", "MV_OUT_TO_FILE=1", "MV_SYSCALL_ORDERING=0", "MV_RINGBUFFER_SLEEP=0", "MV_VARN_OPEN_RO=1", "MV_UMEM=1", "MV_SLAB_MAX=1", "MV_SLAB_PAD=1",
 	}})

@@ -57,7 +57,7 @@ var sealed = []struct{ what, call string }{
 // variant host in their memory.
 func onlyInProcess(t *testing.T) {
 	t.Helper()
-	if frontEnd != "" && frontEnd != "inproc" {
+	if frontEnd != "inproc" {
 		t.Skip("programs of this front-end's do not reach the variant host")
 	}
 }

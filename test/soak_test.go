@@ -89,6 +89,23 @@ func say(t *testing.T, format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format(time.TimeOnly), t.Name(), fmt.Sprintf(format, args...))
 }
 
+// soakFrontEnds are those whose turn it is in each round, unless the environment says which.
+func soakFrontEnds(t *testing.T) []string {
+	t.Helper()
+	if named := os.Getenv("MV_TEST_FRONTEND"); named != "" {
+		return []string{named}
+	}
+	var names []string
+	for _, f := range diagnosed(t, run(t, Run{Args: []string{sandbox(t), "doctor", "--json"}}).Stdout).FrontEnds {
+		if f.Built && f.Usable {
+			names = append(names, f.Name)
+		} else {
+			say(t, "SKIPPED: %s is not usable here", f.Name)
+		}
+	}
+	return names
+}
+
 // soak runs the rounds on a machine whose processors have other things to do. In
 // each, round starts subtests, which run in parallel and are noted; it gets their number.
 func soak(t *testing.T, what string, round func(t *testing.T, s *soaking, number int)) {
@@ -96,14 +113,17 @@ func soak(t *testing.T, what string, round func(t *testing.T, s *soaking, number
 	began := time.Now()
 	var s soaking
 	runs, failures := 0, 0
+	frontEnds, before := soakFrontEnds(t), frontEnd
+	defer func() { frontEnd = before }()
 	for i := range soakRounds {
+		frontEnd = frontEnds[i%len(frontEnds)]
 		at, nice := time.Now(), loadNice[i%len(loadNice)]
 		load := busy(t, nice)
 		t.Run(fmt.Sprintf("round=%d", i+1), func(t *testing.T) { round(t, &s, i) })
 		share := load.end(t)
 		n, failed := s.count(failures)
-		say(t, "round %d of %d: %d runs, %d failed, %v; the load of nice %d got %.0f%% of %d processors",
-			i+1, soakRounds, n-runs, len(failed), time.Since(at).Round(time.Second), nice, 100*share, runtime.NumCPU())
+		say(t, "round %d of %d, %s: %d runs, %d failed, %v; the load of nice %d got %.0f%% of %d processors",
+			i+1, soakRounds, frontEnd, n-runs, len(failed), time.Since(at).Round(time.Second), nice, 100*share, runtime.NumCPU())
 		for _, name := range failed {
 			say(t, "failed: %s", name)
 		}

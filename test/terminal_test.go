@@ -244,9 +244,7 @@ func TestJob(t *testing.T) {
 			if how != "" {
 				run += " --" + how
 			}
-			if frontEnd != "" {
-				run += " --frontend " + frontEnd
-			}
+			run += " --frontend " + frontEnd
 			got := converse(t, Run{Env: []string{"RUN=" + run}}, steps, endOfFile)
 			if got.end() != want.end() {
 				t.Errorf("%s, natively %s", got.end(), want.end())
