@@ -12,19 +12,20 @@ import (
 
 func main() {
 	out := flag.String("o", "docs/parity.md", "file to write or to check")
+	keep := flag.Bool("keep", false, "keep what the file says of front-ends without results")
 	check := flag.Bool("check", false, "verify that no scenario was lost")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: parity [-check] [-o FILE] FRONTEND=RESULTS...")
+		fmt.Fprintln(os.Stderr, "usage: parity [-check | -keep] [-o FILE] FRONTEND=RESULTS...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(*out, *check, flag.Args()); err != nil {
+	if err := run(*out, *check, *keep, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "parity:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, check bool, args []string) error {
+func run(out string, check, keep bool, args []string) error {
 	t := newTable()
 	for _, a := range args {
 		name, file, ok := strings.Cut(a, "=")
@@ -43,6 +44,13 @@ func run(out string, check bool, args []string) error {
 	}
 	if len(t.frontEnds) == 0 {
 		return fmt.Errorf("no results given")
+	}
+	if keep {
+		b, err := os.ReadFile(out)
+		if err != nil {
+			return err
+		}
+		t.keep(string(b))
 	}
 	if !check {
 		return os.WriteFile(out, []byte(t.markdown()), 0o644)

@@ -32,7 +32,7 @@ func TestThreeFrontEnds(t *testing.T) {
 		write("kvm", strings.ReplaceAll(results, "fail", "pass")),
 		write("inproc", results+`{"Action":"pass","Test":"TestSeal/a"}`+"\n"),
 	}
-	if err := run(page, false, args); err != nil {
+	if err := run(page, false, false, args); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(page)
@@ -53,7 +53,7 @@ func TestThreeFrontEnds(t *testing.T) {
 	}
 	// What failed before may fail, each front-end by itself.
 	for _, arg := range args {
-		if err := run(page, true, []string{arg}); err != nil {
+		if err := run(page, true, false, []string{arg}); err != nil {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
@@ -64,16 +64,16 @@ func TestThreeFrontEnds(t *testing.T) {
 		{"inproc", "is not FRONTEND=RESULTS"},
 		{"inproc=" + filepath.Join(dir, "none"), "none"},
 	} {
-		if err := run(page, true, []string{c.arg}); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := run(page, true, false, []string{c.arg}); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", c.arg, err, c.says)
 		}
 	}
 	// Two that were broken off are two.
 	args = []string{write("kvm", broken), write("inproc", broken)}
-	if err := run(page, true, args); err == nil || !strings.HasPrefix(err.Error(), "2 scenarios fail") {
+	if err := run(page, true, false, args); err == nil || !strings.HasPrefix(err.Error(), "2 scenarios fail") {
 		t.Errorf("%v", err)
 	}
-	if run(page, true, nil) == nil {
+	if run(page, true, false, nil) == nil {
 		t.Error("no results are enough")
 	}
 }

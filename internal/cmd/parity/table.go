@@ -153,14 +153,10 @@ func (t *table) count(frontEnd string) string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", n[passed], n[failed], n[skipped])
 }
 
-// lost returns what worked according to a table that was written before and does
-// not now. Scenarios that were not run this time are not lost, and those that the
-// table does not have must not fail.
-func (t *table) lost(before string) []failure {
-	var lost []failure
-	known := map[failure]string{}
-	var columns []string
-	for line := range strings.Lines(before) {
+// parse reads a table that was written before: its front-ends, and the words in it.
+func parse(text string) (frontEnds []string, known map[failure]string) {
+	known = map[failure]string{}
+	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") {
 			continue
 		}
@@ -168,14 +164,40 @@ func (t *table) lost(before string) []failure {
 		for i := range cells {
 			cells[i] = strings.TrimSpace(cells[i])
 		}
-		if columns == nil {
-			columns = cells
+		if frontEnds == nil {
+			frontEnds = cells[1:]
 			continue
 		}
-		for i := 1; i < len(cells) && i < len(columns); i++ {
-			known[failure{cells[0], columns[i]}] = cells[i]
+		for i := 1; i < len(cells) && i <= len(frontEnds); i++ {
+			known[failure{cells[0], frontEnds[i-1]}] = cells[i]
 		}
 	}
+	return frontEnds, known
+}
+
+// keep takes over, from a table that was written before, the columns of front-ends that have
+// no results now. They stay in front.
+func (t *table) keep(before string) {
+	words := map[string]result{skipped.String(): skipped, passed.String(): passed, failed.String(): failed}
+	frontEnds, known := parse(before)
+	kept := slices.DeleteFunc(slices.Clone(frontEnds), func(f string) bool { return slices.Contains(t.frontEnds, f) })
+	for at, word := range known {
+		if how := words[word]; how != absent && slices.Contains(kept, at.frontEnd) {
+			if t.results[at.scenario] == nil {
+				t.results[at.scenario] = map[string]result{}
+			}
+			t.results[at.scenario][at.frontEnd] = how
+		}
+	}
+	t.frontEnds = append(kept, t.frontEnds...)
+}
+
+// lost returns what worked according to a table that was written before and does
+// not now. Scenarios that were not run this time are not lost, and those that the
+// table does not have must not fail.
+func (t *table) lost(before string) []failure {
+	var lost []failure
+	_, known := parse(before)
 	for _, name := range slices.Sorted(maps.Keys(t.results)) {
 		for _, f := range t.frontEnds {
 			key := failure{name, f}

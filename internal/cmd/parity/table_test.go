@@ -42,6 +42,30 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// What a front-end without new results did stays, and what one with results did before goes.
+func TestKeep(t *testing.T) {
+	tab := newTable()
+	if err := tab.add("kvm", strings.NewReader(results)); err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.add("inproc", strings.NewReader(`{"Action":"pass","Test":"TestAlone"}`)); err != nil {
+		t.Fatal(err)
+	}
+	tab.keep(head + "\n| scenario | ptrace | kvm |\n|---|---|---|\n| Alone | no | no |\n| Gone | yes | yes |\n| Progs/c | - |  |\n")
+	want := head + `
+| scenario | ptrace | kvm | inproc |
+|---|---|---|---|
+| Alone | no | yes | yes |
+| Gone | yes |  |  |
+| Progs/a |  | yes |  |
+| Progs/b |  | no |  |
+| Progs/c | - | - |  |
+`
+	if d := cmp.Diff(want, tab.markdown()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestLost(t *testing.T) {
 	tab := newTable()
 	if err := tab.add("ptrace", strings.NewReader(results)); err != nil {
