@@ -140,7 +140,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 		}
 	}
 	for fd, name := range th.proc.fds.writable {
-		if (e.allMapped || e.mapped[undeleted(name)]) && e.opensAs(th, fd, name) {
+		if (e.allMapped || e.mapped[undeleted(name)]) && e.stillWrites(th, fd) {
 			return false
 		}
 	}

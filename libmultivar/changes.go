@@ -24,10 +24,13 @@ import (
 // domain has read.
 func (e *Engine) changesOpened(th *thread, ev *record, fd int) (mapped bool) {
 	name, known := th.proc.fds.writable[fd]
-	known = known && e.opensAs(th, fd, name)
 	mapped = known && (e.allMapped || e.mapped[undeleted(name)])
 	if !mapped && len(e.twins) == 0 {
 		return false
+	}
+	if known && e.agents != nil && !e.opensFile(th, fd) {
+		delete(th.proc.fds.writable, fd)
+		mapped, known = false, false
 	}
 	if ev.special = !known && !e.opensFile(th, fd); ev.special {
 		return false

@@ -18,8 +18,8 @@ import (
 // kernel is the authority on them; here are only those whose content is
 // different in each variant, files of /proc that show addresses, those
 // through which files can be changed, and those by which they were mapped.
-// Of what agents close and open the engine hears nothing: a number may stand for something else
-// by now, and who decides by it asks (opensAs).
+// Of what agents close, open and accept the engine hears nothing: a number may stand for something
+// else by now, and who decides by it asks (changesOpened, stillWrites).
 type fdTable struct {
 	addresses map[int]procFile
 	// writable holds the names of files that are open for writing.
@@ -231,14 +231,21 @@ func (e *Engine) fdName(th *thread, fd int) string {
 	return name
 }
 
-// opensAs reports whether the leader's descriptor fd still is what was noted as open to write with
-// that name, and forgets it otherwise.
-func (e *Engine) opensAs(th *thread, fd int, name string) bool {
-	if e.agents == nil || undeleted(e.fdName(th, fd)) == undeleted(name) {
-		return true
+// stillWrites reports whether the leader's descriptor fd, which was noted as open to write, is one
+// of a file that can be written by it, and forgets it otherwise. The file may have got another name.
+func (e *Engine) stillWrites(th *thread, fd int) bool {
+	writes := e.opensFile(th, fd)
+	if writes {
+		// What cannot be asked stays what it was.
+		_ = e.leaderFile(th, fd, func(_ frontend.Twins, _ frontend.File, info frontend.FileInfo) error {
+			writes = info.Writable
+			return nil
+		})
 	}
-	delete(th.proc.fds.writable, fd)
-	return false
+	if !writes {
+		delete(th.proc.fds.writable, fd)
+	}
+	return writes
 }
 
 // noteOpened looks at what a call of the leader has opened. Memory of processes,

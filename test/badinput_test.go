@@ -65,11 +65,11 @@ var badInputs = []badInput{
 	{name: "no segments", args: []string{"DIR/hollow"}, status: statusCannotRun, says: []string{"hollow"}},
 	{name: "interpreter not there", args: []string{"DIR/script"}, status: statusNotFound, says: []string{"script"}},
 
-	{name: "ptrace refused", args: []string{"true"}, status: statusFailed, says: []string{"ptrace"}, wrap: func(t *testing.T) []string {
+	{name: "ptrace refused", args: []string{"--frontend", "ptrace", "true"}, status: statusFailed, says: []string{"ptrace"}, wrap: func(t *testing.T) []string {
 		// A filter refuses with the errno by which Yama would.
 		return []string{program(t, "noptrace", dynamic)}
 	}},
-	{name: "inside strace", args: []string{"true"}, status: statusFailed, says: []string{"ptrace"}, wrap: func(t *testing.T) []string {
+	{name: "inside strace", args: []string{"--frontend", "ptrace", "true"}, status: statusFailed, says: []string{"ptrace"}, wrap: func(t *testing.T) []string {
 		return []string{tool(t, "strace"), "-f", "-o", "/dev/null"}
 	}},
 }
