@@ -302,7 +302,7 @@ func TestSwitches(t *testing.T) {
 		if c.waited == "" {
 			continue
 		}
-		if got := regexp.MustCompile(`(?m)^ *write +1 +0 +([0-9]+) `).FindStringSubmatch(r.Stderr); len(got) != 2 || got[1] != c.waited {
+		if got := regexp.MustCompile(`(?m)^ *write +1 +[01] +0 +([0-9]+) `).FindStringSubmatch(r.Stderr); len(got) != 2 || got[1] != c.waited {
 			t.Errorf("%q: %q of 1 write waited, want %s\n%s", c.env, got, c.waited, r)
 		}
 	}
