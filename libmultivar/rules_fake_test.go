@@ -381,7 +381,7 @@ func TestExtraCallsInFamilies(t *testing.T) {
 		s.followed(rt)
 		tasks = max(tasks, m.tasks)
 	})
-	if tasks < 4 {
+	if tasks < 3 {
 		t.Errorf("at most %d tasks in one program", tasks)
 	}
 }

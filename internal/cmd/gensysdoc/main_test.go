@@ -50,7 +50,7 @@ func TestPage(t *testing.T) {
 	text := string(page(sysabi.Rows(), map[string]string{"read": "yes", "mmap": partly, "ioctl TCGETS": "yes"}))
 	for _, line := range []string{
 		"| `read` | 0 | 63 | leader | yes | yes |  | yes | fd, out buf, count |",
-		"| `open` | 2 | - | leader | power | yes |  |  | pathname, flags, mode |",
+		"| `open` | 2 | - | leader | known names | yes |  |  | pathname, flags, mode |",
 		"| `mmap` | 9 | 222 | all |  |  | map-exec | partly | addr, length, prot, flags, fd, offset |",
 		"| `exit` | 60 | 93 | all |  |  | always |  | status |",
 		"| `ppoll` | 271 | 73 | leader | yes | yes |  |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
