@@ -94,6 +94,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if contest.runsc != "" {
+		if contest.runsc, err = filepath.Abs(contest.runsc); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Stat(sandbox); err != nil {
 		return fmt.Errorf("%w; build it with make build or name it with -kvmsandbox", err)
 	}

@@ -117,6 +117,8 @@ int main(int argc, char **argv) {
 	need(file >= 0, "mkstemp");
 	need(unlink(name) == 0, "unlink");
 	need(pwrite(file, buffer, sizeof buffer, 0) == (ssize_t)sizeof buffer, "pwrite");
+	/* What is measured is what calls cost in a program that has made many. */
+	measure(measurements[0].run, measurements[0].size, budget);
 	for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
 		printf("%s %.1f\n", measurements[i].name, measure(measurements[i].run, measurements[i].size, budget));
 		fflush(stdout);
