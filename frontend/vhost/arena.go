@@ -31,13 +31,8 @@ type BellPage struct {
 
 // NewBell returns a bell. The caller closes it.
 func NewBell() (*BellPage, error) {
-	fd, err := unix.FixedFile(FilePrefix+"bell", PageSize)
+	fd, mem, err := sharedFile("bell", PageSize, PageSize)
 	if err != nil {
-		return nil, fmt.Errorf("bell: %w", err)
-	}
-	mem, err := unix.MapShared(fd, 0, PageSize)
-	if err != nil {
-		_ = unix.Close(fd)
 		return nil, fmt.Errorf("bell: %w", err)
 	}
 	return &BellPage{fd: fd, mem: mem}, nil
@@ -92,16 +87,24 @@ func NewArena(regionSize int64) (*Arena, error) {
 		return nil, fmt.Errorf("arena: regions of %d bytes: must be a multiple of %d", regionSize, PageSize)
 	}
 	size := blocksSize + MaxBlocks*regionSize
-	fd, err := unix.FixedFile(FilePrefix+"arena", size)
+	fd, mem, err := sharedFile("arena", size, blocksSize)
 	if err != nil {
-		return nil, fmt.Errorf("memory to talk with variants: %w", limited(size, err))
-	}
-	mem, err := unix.MapShared(fd, 0, blocksSize)
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("memory to talk with variants: %w", limited(blocksSize, err))
+		return nil, fmt.Errorf("memory to talk with variants: %w", err)
 	}
 	return &Arena{fd: fd, mem: mem, region: regionSize}, nil
+}
+
+// sharedFile returns an anonymous file of size bytes whose name ends so, and its beginning in the
+// monitor's memory. The error says which limit may be the reason.
+func sharedFile(name string, size int64, mapped int) (fd int, mem []byte, err error) {
+	if fd, err = unix.FixedFile(FilePrefix+name, size); err != nil {
+		return -1, nil, limited(size, err)
+	}
+	if mem, err = unix.MapShared(fd, 0, mapped); err != nil {
+		_ = unix.Close(fd)
+		return -1, nil, limited(int64(mapped), err)
+	}
+	return fd, mem, nil
 }
 
 // limited adds to the error of a file of size bytes, or of its mapping, which limit may be

@@ -108,37 +108,22 @@ type Names struct {
 
 // NewNames returns memory for names. The caller closes it.
 func NewNames() (*Names, error) {
-	n := &Names{rw: -1, ro: -1}
-	var err error
-	if n.rw, err = unix.FixedFile(FilePrefix+"names", NamesSize); err == nil {
-		if n.ro, err = unix.ReopenToRead(n.rw); err == nil {
-			n.mem, err = unix.MapShared(n.rw, 0, NamesSize)
-		}
-	}
-	// Whoever is led to an entry without a name opens nothing by symbolic links, either.
-	for at := 0; at < len(n.mem); at += nameSize {
-		binary.LittleEndian.PutUint64(n.mem[at+nameFlags:], openNonblock)
-		binary.LittleEndian.PutUint64(n.mem[at+nameResolve:], resolveNoSymlinks)
-	}
+	fd, mem, err := sharedFile("names", NamesSize, NamesSize)
 	if err != nil {
-		_ = n.Close()
-		return nil, fmt.Errorf("names of files: %w", limited(NamesSize, err))
+		return nil, fmt.Errorf("names of files: %w", err)
 	}
-	return n, nil
+	ro, err := unix.ReopenToRead(fd)
+	if err != nil {
+		_ = unix.Unmap(mem)
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("names of files: %w", err)
+	}
+	return &Names{rw: fd, ro: ro, mem: mem}, nil
 }
 
 // Close releases the memory.
 func (n *Names) Close() error {
-	var errs []error
-	if n.mem != nil {
-		errs = append(errs, unix.Unmap(n.mem))
-	}
-	for _, fd := range []int{n.rw, n.ro} {
-		if fd >= 0 {
-			errs = append(errs, unix.Close(fd))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(unix.Unmap(n.mem), unix.Close(n.rw), unix.Close(n.ro))
 }
 
 // Mapping is how processes map it.
@@ -161,9 +146,11 @@ func (n *Names) Add(name string, flags uint32) bool {
 		if *size != 0 {
 			continue
 		}
+		// Until the name begins it is empty, and the kernel refuses it whatever the flags. So
+		// nobody ever opens it without them, by symbolic links, say.
 		binary.LittleEndian.PutUint64(e[nameFlags:], uint64(flags|openNonblock))
+		binary.LittleEndian.PutUint64(e[nameResolve:], resolveNoSymlinks)
 		binary.LittleEndian.PutUint32(e[nameAsked:], flags)
-		// Until the name begins it is empty, and the kernel refuses it.
 		copy(e[namePath+nameBegin:], name[min(nameBegin, len(name)):])
 		var begin [nameBegin]byte
 		copy(begin[:], name)

@@ -23,14 +23,9 @@ type Tally struct {
 
 // NewTally returns memory to count in. The caller closes it.
 func NewTally() (*Tally, error) {
-	fd, err := unix.FixedFile(FilePrefix+"tally", TallySize)
+	fd, mem, err := sharedFile("tally", TallySize, TallySize)
 	if err != nil {
-		return nil, fmt.Errorf("counts of calls: %w", limited(TallySize, err))
-	}
-	mem, err := unix.MapShared(fd, 0, TallySize)
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("counts of calls: %w", limited(TallySize, err))
+		return nil, fmt.Errorf("counts of calls: %w", err)
 	}
 	return &Tally{fd: fd, mem: mem}, nil
 }

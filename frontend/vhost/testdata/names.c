@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -84,19 +83,7 @@ static void prepare(void)
 
 static int deal(i64 nr, const char *name, u64 arg0, u64 arg2, u64 arg3, i64 *ret)
 {
-	ucontext_t u;
-	int done;
-
-	memset(&u, 0, sizeof(u));
-	u.uc_mcontext.gregs[REG_RAX] = nr;
-	u.uc_mcontext.gregs[REG_RDI] = (greg_t)arg0;
-	u.uc_mcontext.gregs[REG_RSI] = (greg_t)name;
-	u.uc_mcontext.gregs[REG_RDX] = (greg_t)arg2;
-	u.uc_mcontext.gregs[REG_R10] = (greg_t)arg3;
-	agent_of(block(0))->lease = agent_of(block(0))->interval = 1;
-	done = agent_call(block(0), (struct ucontext *)&u);
-	*ret = u.uc_mcontext.gregs[REG_RAX];
-	return done;
+	return deal_with(agent_of(block(0)), nr, (u64[4]){ arg0, (u64)name, arg2, arg3 }, ret);
 }
 
 static int get(void *to, size_t n)

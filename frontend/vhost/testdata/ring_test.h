@@ -33,6 +33,11 @@ void random_pause(struct random *r);
 /* Ends the test, which fails, after so many seconds. */
 void limit_time(unsigned seconds);
 
+/* waits.c: has an agent deal with a call whose first arguments these are, and says whether it has;
+ * ret may be 0. */
+struct agent;
+int deal_with(struct agent *a, i64 nr, const u64 arg[4], i64 *ret);
+
 /* "tests ring ...": ring_program.c */
 int ring_program(int argc, char **argv);
 

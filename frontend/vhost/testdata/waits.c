@@ -69,7 +69,7 @@ static struct agent *prepare(int i)
 	return a;
 }
 
-static int deal_with(struct agent *a, i64 nr, u64 arg0, u64 arg1, u64 arg2, i64 *ret)
+int deal_with(struct agent *a, i64 nr, const u64 arg[4], i64 *ret)
 {
 	struct block *b = (struct block *)((u8 *)a - MV_AGENT);
 	ucontext_t u;
@@ -77,14 +77,20 @@ static int deal_with(struct agent *a, i64 nr, u64 arg0, u64 arg1, u64 arg2, i64 
 
 	memset(&u, 0, sizeof(u));
 	u.uc_mcontext.gregs[REG_RAX] = nr;
-	u.uc_mcontext.gregs[REG_RDI] = (greg_t)arg0;
-	u.uc_mcontext.gregs[REG_RSI] = (greg_t)arg1;
-	u.uc_mcontext.gregs[REG_RDX] = (greg_t)arg2;
+	u.uc_mcontext.gregs[REG_RDI] = (greg_t)arg[0];
+	u.uc_mcontext.gregs[REG_RSI] = (greg_t)arg[1];
+	u.uc_mcontext.gregs[REG_RDX] = (greg_t)arg[2];
+	u.uc_mcontext.gregs[REG_R10] = (greg_t)arg[3];
 	a->lease = a->interval = 1;
 	done = agent_call(b, (struct ucontext *)&u);
 	if (ret)
 		*ret = u.uc_mcontext.gregs[REG_RAX];
 	return done;
+}
+
+static int deal(struct agent *a, i64 nr, u64 arg0, u64 arg1, u64 arg2, i64 *ret)
+{
+	return deal_with(a, nr, (u64[4]){ arg0, arg1, arg2 }, ret);
 }
 
 static void set_read(void)
@@ -120,25 +126,25 @@ void test_agent_files(void)
 		set_read();
 		file_system = list[i].type;
 		for (k = 0; k < 2; k++)
-			CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
+			CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
 		CHECK(made == 2 * list[i].local && asked == 1, "%lx: made %d, asked %d", list[i].type, made, asked);
 		/* That it does not block a file of an unknown kind does not heed. */
 		file_flags = O_NONBLOCK;
-		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
+		CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local, "%lx", list[i].type);
 		/* Who may sleep is interrupted by a signal, here by one that has come already. */
 		a = prepare(0);
 		set_read();
 		a->alone = 1;
 		block(0)->signalled = 1;
-		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local && made == list[i].local, "%lx", list[i].type);
+		CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) == list[i].local && made == list[i].local, "%lx", list[i].type);
 		block(0)->signalled = 0;
-		CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL), "%lx", list[i].type);
+		CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL), "%lx", list[i].type);
 	}
 	/* The kernel that is asked about a pipe is not asked for its file system. */
 	prepare(0);
 	set_read();
 	file_mode = S_IFIFO;
-	deal_with(agent_of(block(0)), SYS_read, THE_FD, (u64)buf, 4, NULL);
+	deal(agent_of(block(0)), SYS_read, THE_FD, (u64)buf, 4, NULL);
 	CHECK(!asked, "%d", asked);
 }
 
@@ -161,28 +167,28 @@ void test_agent_lingers(void)
 	set_read();
 	/* A signal has come: the call is the monitor's. */
 	block(0)->signalled = 1;
-	CHECK(!deal_with(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
-	CHECK(!deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
 	CHECK(!made && fcntl(pair[0], F_GETFD) >= 0, "closed");
 	/* Nobody may sleep while others wait for their turn. */
 	block(0)->signalled = 0;
 	a->alone = 0;
-	CHECK(!deal_with(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
-	CHECK(!deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal(a, SYS_close, (u64)pair[0], 0, 0, NULL), "made");
+	CHECK(!deal(a, SYS_fsync, (u64)pair[0], 0, 0, NULL), "made");
 	CHECK(!made && fcntl(pair[0], F_GETFD) >= 0, "closed");
 	a->alone = 1;
-	CHECK(deal_with(a, SYS_fsync, (u64)pair[0], 0, 0, &ret) && ret == -EINVAL, "%ld", ret);
-	CHECK(deal_with(a, SYS_close, (u64)pair[0], 0, 0, &ret) && !ret, "%ld", ret);
+	CHECK(deal(a, SYS_fsync, (u64)pair[0], 0, 0, &ret) && ret == -EINVAL, "%ld", ret);
+	CHECK(deal(a, SYS_close, (u64)pair[0], 0, 0, &ret) && !ret, "%ld", ret);
 	CHECK(!made && fcntl(pair[0], F_GETFD) < 0, "still there");
 	/* What is known of a descriptor saves the signals' masks. */
 	block(0)->signalled = 1;
 	file_system = 0xef53;
-	CHECK(deal_with(a, SYS_read, THE_FD, (u64)pair, 4, NULL) && made == 1, "%d", made);
-	CHECK(deal_with(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 2, "%d", made);
-	CHECK(deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
-	CHECK(!deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	CHECK(deal(a, SYS_read, THE_FD, (u64)pair, 4, NULL) && made == 1, "%d", made);
+	CHECK(deal(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 2, "%d", made);
+	CHECK(deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
 	file_system = 0x65735546;
-	CHECK(!deal_with(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	CHECK(!deal(a, SYS_getdents64, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
 }
 
 /* Of what is closed nothing is known any more, and all that is known of others stays. Which file
@@ -198,28 +204,28 @@ void test_agent_closes(void)
 		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_CLOSES, .arg = { fd }
 	};
 	file_system = 0xef53;
-	CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 1, "%d", asked);
-	CHECK(deal_with(a, SYS_read, THE_FD + 1, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
-	CHECK(deal_with(a, SYS_close, THE_FD + 1, 0, 0, NULL), "the monitor's");
-	CHECK(deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
-	CHECK(!deal_with(a, SYS_close, THE_FD + 1, 0, 0, NULL), "what it is now nobody knows");
-	CHECK(deal_with(a, SYS_close, THE_FD, 0, 0, NULL) && deal_with(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 3, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 1, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 1, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
+	CHECK(deal(a, SYS_close, THE_FD + 1, 0, 0, NULL), "the monitor's");
+	CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 2, "%d", asked);
+	CHECK(!deal(a, SYS_close, THE_FD + 1, 0, 0, NULL), "what it is now nobody knows");
+	CHECK(deal(a, SYS_close, THE_FD, 0, 0, NULL) && deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && asked == 3, "%d", asked);
 	/* Numbers without a driver go to others at once. */
 	file_device = 5;
-	CHECK(deal_with(a, SYS_read, THE_FD + 7, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
-	CHECK(deal_with(a, SYS_read, THE_FD + 8, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 7, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 8, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	asked = 3;
 	file_device = 0x805;
-	CHECK(deal_with(a, SYS_read, THE_FD + 2, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
-	CHECK(deal_with(a, SYS_read, THE_FD + 3, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 2, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 3, (u64)buf, 4, NULL) && asked == 4, "%d", asked);
 	file_device = 0x806;
 	file_system = 0x65735546;
-	CHECK(!deal_with(a, SYS_read, THE_FD + 4, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	CHECK(!deal(a, SYS_read, THE_FD + 4, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	file_device = 0x805;
-	CHECK(deal_with(a, SYS_read, THE_FD + 5, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	CHECK(deal(a, SYS_read, THE_FD + 5, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	a->grant = 1;
 	agent_resumes(block(0));
-	CHECK(!deal_with(a, SYS_read, THE_FD + 6, (u64)buf, 4, NULL) && asked == 6, "%d", asked);
+	CHECK(!deal(a, SYS_read, THE_FD + 6, (u64)buf, 4, NULL) && asked == 6, "%d", asked);
 }
 
 /* What native.c does about a fault in a copy. */
@@ -260,8 +266,8 @@ void test_agent_constants(void)
 			.arg = { { 0 }, { 0 }, { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN | MV_HOT_OUT, .unit = 16 } },
 		};
 		answer = 3;
-		CHECK(deal_with(lead, TIMED_CALL, 0, 0, (u64)constant, &ret[0]), "differs %u", lead->differs);
-		CHECK(deal_with(follow, TIMED_CALL, 0, 0, (u64)constant, &ret[1]), "differs %u", follow->differs);
+		CHECK(deal(lead, TIMED_CALL, 0, 0, (u64)constant, &ret[0]), "differs %u", lead->differs);
+		CHECK(deal(follow, TIMED_CALL, 0, 0, (u64)constant, &ret[1]), "differs %u", follow->differs);
 		for (i = 0; i < 2; i++)
 			CHECK(ret[i] == (time ? 3 : -EFAULT), "variant %u: %ld", i, ret[i]);
 	}
@@ -283,9 +289,9 @@ void test_agent_much(void)
 	};
 	for (n = most - 1; n <= most + 1; n++) {
 		p[n - 1].fd = 999;
-		CHECK(deal_with(a, SYS_poll, (u64)p, n, 0, NULL) == (n <= most), "%lu", n);
+		CHECK(deal(a, SYS_poll, (u64)p, n, 0, NULL) == (n <= most), "%lu", n);
 		p[n - 1].fd = 1000;
-		CHECK(!deal_with(a, SYS_poll, (u64)p, n, 0, NULL), "%lu", n);
+		CHECK(!deal(a, SYS_poll, (u64)p, n, 0, NULL), "%lu", n);
 		p[n - 1].fd = -1;
 	}
 	CHECK(made == 2, "%d", made);
@@ -319,7 +325,7 @@ void test_agent_revoked(void)
 		CHECK(ring_attach_writer(&a->r, ring_base) == 0);
 		lease_then = lease;
 		patience_hook = follower_comes;
-		CHECK(deal_with(a, SYS_getppid, 0, 0, 0, NULL) == (int)lease, "lease %u", lease);
+		CHECK(deal(a, SYS_getppid, 0, 0, 0, NULL) == (int)lease, "lease %u", lease);
 		patience_hook = NULL;
 		CHECK(made == (int)lease && a->interval == lease && !a->r.failed, "lease %u: made %d, interval %u, %u", lease, made, a->interval, a->r.failed);
 	}
