@@ -51,7 +51,7 @@ PARALLEL := $(shell echo $$(($$(nproc) + 1)))
 test: deps-test build ## run all tests, those of programs on each front-end
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
-	@$(MAKE) --no-print-directory test-kvm
+	@$(MAKE) --no-print-directory test-kvm TESTFLAGS='-short $(TESTFLAGS)'
 	@$(MAKE) --no-print-directory test-inproc-short
 	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
@@ -64,6 +64,7 @@ run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -parallel
 test-ptrace: deps-test build ## run the tests of programs under ptrace
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./test
 
+# TESTFLAGS=-short, as in `make test`, leaves out what ptrace and fewer variants have shown.
 .PHONY: test-kvm
 test-kvm: deps-test build ## run the tests of programs on virtual machines
 	@mkdir -p $(RESULTS)

@@ -17,8 +17,8 @@ const fuzzSeeds = 200
 const fuzzSeed = "MV_FUZZ_SEED"
 
 // fuzzTime is how long the fuzzer runs, that of MV_FUZZ_TIME if it is set: a minute
-// where the processor's exceptions pass through the front-end, less where the kernel
-// handles them as it does natively.
+// where the processor's exceptions pass through the front-end, less in short and where the
+// kernel handles them as it does natively.
 func fuzzTime(t *testing.T) time.Duration {
 	t.Helper()
 	if text := os.Getenv("MV_FUZZ_TIME"); text != "" {
@@ -28,7 +28,7 @@ func fuzzTime(t *testing.T) time.Duration {
 		}
 		return d
 	}
-	if frontEnd == "kvm" {
+	if frontEnd == "kvm" && !testing.Short() {
 		return time.Minute
 	}
 	return 5 * time.Second

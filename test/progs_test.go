@@ -270,17 +270,20 @@ func TestProgsNative(t *testing.T) {
 // runName names a subtest.
 func runName(f flavour, n int) string { return fmt.Sprintf("%s/N=%d", f, n) }
 
-// TestProgs runs every program as variants: as 1, 2, 3 and 4 in the flavour that
-// most programs have, as 2 in the others.
+// TestProgs runs every program as variants: as 1, 2 and 3 in the flavour that most
+// programs have, and make soak has four, as 2 in the others. In short, as 2 in that one and
+// one of the others.
 func TestProgs(t *testing.T) {
-	for _, p := range progs {
+	for i, p := range progs {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			for _, f := range flavours {
+				if testing.Short() && f != dynamic && f != flavours[1+i%(len(flavours)-1)] {
+					continue
+				}
 				t.Run(string(f), func(t *testing.T) {
 					if f == dynamic {
-						// make soak has four.
-						p.of(t, f).same(t, p.run(t), 1, 2, 3)
+						p.of(t, f).same(t, p.run(t), unlessShort(1, 2, 3)...)
 					} else {
 						p.of(t, f).same(t, p.run(t), 2)
 					}
@@ -288,6 +291,15 @@ func TestProgs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unlessShort is the numbers of variants as which something runs: all of these, or two in
+// short.
+func unlessShort(numbers ...int) []int {
+	if testing.Short() {
+		return []int{2}
+	}
+	return numbers
 }
 
 // nobody is the ordinary user as whom root's tests run programs.

@@ -46,6 +46,10 @@ func cat(text string) input {
 // catchesStop is a command that says something before it stops.
 const catchesStop = `perl -e '$| = 1; $SIG{TSTP} = sub { print "stopping\n"; kill STOP, $$; print "again\n" }; print "rea" . "dy\n"; sleep 1 while 1'`
 
+// countsUsr1 is a command that says how often it has got SIGUSR1, and tries once more.
+const countsUsr1 = `perl -e '$| = 1; $SIG{USR1} = sub { $n++ }; print "rea" . "dy\n"; ` +
+	`select undef, undef, undef, 0.1 until $n; select undef, undef, undef, 0.1 for 1..10; print "$n\n"'`
+
 // conversations are what is typed into shells. Where a program has to be there before
 // the next key, it says so. What a shell says of jobs by itself comes at some time
 // before its next prompt; so there nothing else is shown.
@@ -234,6 +238,14 @@ func TestJob(t *testing.T) {
 		line("jobs"),
 		job("fg", `again\r\n`), {text: interrupt},
 		line("echo $?"),
+		// One that stops itself, without a key.
+		line("$RUN sh -c 'kill -STOP $$; echo again; exit 4'"),
+		line("fg; echo $?"),
+		line("$RUN perl -MPOSIX -e 'raise(SIGTSTP); print qq(again\\n)'"),
+		line("jobs; fg"),
+		// A signal to the whole job comes once.
+		job("$RUN "+countsUsr1, `ready\r\n`), {text: suspend},
+		line("bg; kill -USR1 %1; wait %1; echo $?"),
 	}
 	t.Parallel()
 	want := converse(t, Run{Env: []string{"RUN=env"}}, steps, endOfFile)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -199,7 +198,7 @@ func (c *command) spec(env []string) (frontend.Spec, error) {
 func (c *command) session(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec) status {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var leader leaderPid
+	var leader first
 	if c.forwardSignals {
 		defer c.forwardTo(&leader, cancel, &spec)()
 	}
@@ -273,25 +272,31 @@ func (c *command) tableOut(detached bool) io.Writer {
 // forwardTo gives the signals that are sent for the program to the leader, until the
 // function that it returns is called. What the monitor of --detach is sent itself it drops
 // while there is a foreground: that is sent the same, or passes it on.
-func (c *command) forwardTo(leader *leaderPid, cancel context.CancelCauseFunc, spec *frontend.Spec) (stop func()) {
-	deliver := func(s syscall.Signal) { passOn(s, leader, cancel) }
+func (c *command) forwardTo(leader *first, cancel context.CancelCauseFunc, spec *frontend.Spec) (stop func()) {
+	deliver, end := passOn(leader, cancel)
+	var unforward func()
 	if c.link == nil {
-		stopped := make(chan struct{}, 1)
-		spec.Stopped = func() { notify(stopped) }
-		return forward(deliver, stopped)
+		stopped := make(chan bool, 1)
+		spec.Stopped = func() { notify(stopped, leader.stoppedItself()) }
+		unforward = forward(deliver, stopped)
+	} else {
+		spec.Stopped = func() { notify(c.link.stopped, leader.stoppedItself()) }
+		spec.Ended = c.link.firstHasEnded
+		c.link.serve(deliver)
+		unforward = forward(func(s syscall.Signal) {
+			if c.link.isDetached() {
+				deliver(s)
+			}
+		}, nil)
 	}
-	spec.Stopped = func() { notify(c.link.stopped) }
-	spec.Ended = c.link.firstHasEnded
-	c.link.serve(deliver)
-	return forward(func(s syscall.Signal) {
-		if c.link.isDetached() {
-			deliver(s)
-		}
-	}, nil)
+	return func() {
+		unforward()
+		end()
+	}
 }
 
 // start runs one session. The engine is nil when the session did not come so far.
-func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec, leader *leaderPid) (engine, frontend.Outcome, error) {
+func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec, leader *first) (engine, frontend.Outcome, error) {
 	cfg := libmultivar.Config{
 		Variants:    c.opts.variants,
 		Policy:      c.opts.policy,
@@ -408,10 +413,3 @@ func version() string {
 	}
 	return strings.Join(append(words, info.GoVersion), " ")
 }
-
-// leaderPid is the id of the leader's first process while it lives, 0 otherwise.
-type leaderPid struct{ pid atomic.Int64 }
-
-func (l *leaderPid) set(pid int) { l.pid.Store(int64(pid)) }
-
-func (l *leaderPid) load() int { return int(l.pid.Load()) }

@@ -42,7 +42,8 @@ type message [3]byte
 
 // Kinds of messages.
 const (
-	// leaderStopped: a signal has stopped the leader's first process.
+	// leaderStopped: a signal has stopped the leader's first process. The status is not 0
+	// when that stopped itself.
 	leaderStopped = 's'
 	// firstEnded: the first process has ended with the status, others live on.
 	firstEnded = 'e'
@@ -61,7 +62,7 @@ func (c *command) foreground(args, env []string) status {
 	if err != nil {
 		return c.fail(statusFailed, fmt.Errorf("--detach: start the monitor: %w", err))
 	}
-	stopped := make(chan struct{}, 1)
+	stopped := make(chan bool, 1)
 	defer forward(func(s syscall.Signal) {
 		// A monitor that is gone has ended everything.
 		_, _ = ours.Write([]byte{byte(s)})
@@ -74,7 +75,7 @@ func (c *command) foreground(args, env []string) status {
 		if m[0] == firstEnded {
 			return status{code: int(m[1]), signal: syscall.Signal(m[2])}
 		}
-		notify(stopped)
+		notify(stopped, m[1] != 0)
 	}
 	end, err := monitor.Wait()
 	if err != nil {
@@ -142,7 +143,7 @@ type link struct {
 	// session is what Spec.Session shall be.
 	session *frontend.Session
 
-	stopped chan struct{}
+	stopped chan bool
 	ended   chan message
 	// status is how the leader's first process ended, once it has. alone is true once it
 	// has in all variants while others live on.
@@ -167,7 +168,7 @@ func inheritedLink(files []*os.File, env []string) (*link, []*os.File, []string,
 	if err != nil || fd < 3 || fd != len(files)-1 || !isSocket(files[fd]) {
 		return nil, nil, nil, fmt.Errorf("%s is for kvmsandbox's own use; unset it", env[0])
 	}
-	l := &link{socket: files[fd], stopped: make(chan struct{}, 1), ended: make(chan message, 1)}
+	l := &link{socket: files[fd], stopped: make(chan bool, 1), ended: make(chan message, 1)}
 	syscall.CloseOnExec(fd)
 	files = files[:fd]
 	for len(files) > 0 && files[len(files)-1] == nil {
@@ -215,8 +216,11 @@ func (l *link) serve(deliver func(syscall.Signal)) {
 			var m message
 			select {
 			case m = <-l.ended:
-			case <-l.stopped:
+			case itself := <-l.stopped:
 				m[0] = leaderStopped
+				if itself {
+					m[1] = 1
+				}
 			}
 			if _, err := l.socket.Write(m[:]); err != nil || m[0] == firstEnded {
 				return

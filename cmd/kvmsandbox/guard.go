@@ -15,7 +15,7 @@ import (
 // the leader's first process.
 type guard struct {
 	engine
-	leader *leaderPid
+	leader *first
 	// progress ends with the first call of a program.
 	progress *progress
 	log      *slog.Logger
@@ -49,6 +49,7 @@ func (g *guard) protect(f func() []frontend.Action) (actions []frontend.Action) 
 // The methods of frontend.Monitor.
 
 func (g *guard) OnThreadStart(t frontend.Task) []frontend.Action {
+	g.leader.started(t)
 	return g.protect(func() []frontend.Action { return g.engine.OnThreadStart(t) })
 }
 
@@ -57,6 +58,7 @@ func (g *guard) OnFork(parent, child frontend.Task, kind frontend.ForkKind) []fr
 }
 
 func (g *guard) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
+	g.leader.started(t)
 	return g.protect(func() []frontend.Action { return g.engine.OnExec(t, old, img) })
 }
 
@@ -65,6 +67,7 @@ func (g *guard) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 		g.progress.end()
 		g.progress = nil
 	}
+	g.leader.calls(t, c)
 	return g.protect(func() []frontend.Action { return g.engine.OnSyscall(t, c) })
 }
 
@@ -77,13 +80,12 @@ func (g *guard) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Actio
 }
 
 func (g *guard) OnSignal(t frontend.Task, s *frontend.Signal) []frontend.Action {
+	g.leader.isSent(t, s)
 	return g.protect(func() []frontend.Action { return g.engine.OnSignal(t, s) })
 }
 
 func (g *guard) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
-	if t.Variant == frontend.Leader && t.Host == g.leader.load() {
-		g.leader.set(0)
-	}
+	g.leader.ended(t, st)
 	return g.protect(func() []frontend.Action { return g.engine.OnExit(t, st) })
 }
 

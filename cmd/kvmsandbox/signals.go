@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // signalError is the cause with which a session is cancelled when a signal comes
@@ -25,10 +26,13 @@ func (e *signalError) Error() string { return fmt.Sprintf("ended by signal: %v",
 //
 // A terminal stops a whole group, too, by SIGTSTP. What the program does about that needs
 // this process, which stops only when stopped tells that the leader has. So whoever waits
-// for this process takes it for the program.
-func forward(deliver func(syscall.Signal), stopped <-chan struct{}) (stop func()) {
+// for this process takes it for the program. It stops as well when the leader has stopped
+// itself, of which stopped tells by true.
+func forward(deliver func(syscall.Signal), stopped <-chan bool) (stop func()) {
 	caught := make(chan os.Signal, 16)
-	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGUSR1, syscall.SIGUSR2} {
+	for _, s := range []os.Signal{
+		syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGUSR2,
+	} {
 		if !signal.Ignored(s) {
 			signal.Notify(caught, s)
 		}
@@ -43,8 +47,8 @@ func forward(deliver func(syscall.Signal), stopped <-chan struct{}) (stop func()
 			select {
 			case <-done:
 				return
-			case <-stopped:
-				if follows {
+			case itself := <-stopped:
+				if follows || itself {
 					follows = false
 					_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
 				}
@@ -68,22 +72,59 @@ func fromTerminal(s syscall.Signal) bool {
 }
 
 // notify makes stopped tell, unless it does already.
-func notify(stopped chan<- struct{}) {
+func notify(stopped chan<- bool, itself bool) {
 	select {
-	case stopped <- struct{}{}:
+	case stopped <- itself:
 	default:
 	}
 }
 
-// passOn gives a signal to the leader's first process. While there is none it ends the
-// session.
-func passOn(s syscall.Signal, leader *leaderPid, cancel context.CancelCauseFunc) {
-	pid := leader.load()
-	if pid <= 0 {
-		cancel(&signalError{s})
-		return
+// What is sent to the whole process group reaches the leader by itself, and this process
+// a moment later. By then the front-end may not have said so yet.
+const (
+	// groupSettles is how long a signal is held back for that.
+	groupSettles = 50 * time.Millisecond
+	// groupWindow is how long ago at most the leader's has come.
+	groupWindow = 200 * time.Millisecond
+)
+
+// passOn returns what gives a signal to the leader's first process, and in order, unless
+// that one has got it from the same sender: who signals a process group means each of its
+// processes once. While there is none it ends the session. The other function ends both.
+func passOn(leader *first, cancel context.CancelCauseFunc) (deliver func(syscall.Signal), end func()) {
+	type passed struct {
+		signal syscall.Signal
+		pid    int
+		at     time.Time
 	}
-	if err := syscall.Kill(pid, s); err != nil {
-		cancel(&signalError{s})
+	queue, done := make(chan passed, 64), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case p := <-queue:
+				time.Sleep(time.Until(p.at.Add(groupSettles)))
+				if leader.had(p.signal, p.at.Add(-groupWindow)) {
+					continue
+				}
+				// One that has ended meanwhile would not have got it alone either.
+				_ = syscall.Kill(p.pid, p.signal)
+			}
+		}
+	}()
+	deliver = func(s syscall.Signal) {
+		p := passed{s, leader.load(), time.Now()}
+		if p.pid <= 0 {
+			if s != syscall.SIGCONT && !leader.had(s, p.at.Add(-groupWindow)) {
+				cancel(&signalError{s})
+			}
+			return
+		}
+		select {
+		case queue <- p:
+		case <-done:
+		}
 	}
+	return deliver, func() { close(done) }
 }
