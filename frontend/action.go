@@ -43,7 +43,8 @@ const (
 	OpExec
 	// OpPlace (exec): arrange the new address space as Place says.
 	OpPlace
-	// OpTimeStamp (rdtsc): the instruction yields TimeStamp.
+	// OpTimeStamp (rdtsc): the instruction yields TimeStamp. (signal): so does the one that raised
+	// it, a TimeStamp.Random, which is over with that.
 	OpTimeStamp
 	// OpKill (any stop, or running): kill the task's whole process at once. No
 	// further report of the task but OnExit.

@@ -42,17 +42,49 @@ type Call struct {
 	IP, SP uint64
 }
 
-// TimeStamp is a read of the processor's time stamp counter.
+// TimeStamp is a read of the processor's time stamp counter, or of a random number.
 type TimeStamp struct {
 	// Cycles is the counter's value, read by the front-end when it caught the
-	// instruction.
+	// instruction, or the number.
 	Cycles uint64
 	// Processor is the value that rdtscp puts into its third register.
 	Processor uint32
 	// WithProcessor is true for rdtscp.
 	WithProcessor bool
+	// Random is the instruction where it reads a random number. Front-ends do not report those:
+	// the monitor does with the signal that an instruction changed by PatchCode raises.
+	Random RandomNumber
 	// IP is the address of the instruction.
 	IP uint64
+}
+
+// RandomNumber is RDRAND or RDSEED (Intel SDM, vol. 2), of which there is none where Size is 0.
+type RandomNumber struct {
+	// Seed is true for RDSEED.
+	Seed bool
+	// Size is the number's in bytes, 2, 4 or 8, and Register what gets it, as instructions number
+	// them: 0 is RAX, 4 RSP, 15 R15. Of one that gets 4 bytes the upper half becomes 0.
+	Size, Register uint8
+	// Length is the instruction's in bytes.
+	Length uint8
+}
+
+// Into returns what a register with the value old has when the instruction has got the number.
+func (r *RandomNumber) Into(old, number uint64) uint64 {
+	switch r.Size {
+	case 2:
+		return old&^0xffff | number&0xffff
+	case 4:
+		return number & 0xffff_ffff
+	}
+	return number
+}
+
+// Flags returns RFLAGS behind the instruction, which has got a number: of the arithmetic ones only
+// that for carries is set.
+func (r *RandomNumber) Flags(old uint64) uint64 {
+	const carry, parity, adjust, zero, sign, overflow = 1, 4, 0x10, 0x40, 0x80, 0x800
+	return old&^(parity|adjust|zero|sign|overflow) | carry
 }
 
 // Signal is a signal that the kernel is about to deliver to a task.
@@ -231,6 +263,13 @@ type Onlooker interface {
 	PeekMappings(t Task) ([]Mapping, error)
 }
 
+// Patcher is what a Host with Capabilities.Patches offers as well: to change a program's code.
+type Patcher interface {
+	// PatchCode writes p at addr of t's memory, whether the program itself may write there or
+	// not; only t's process sees it. An error that is not ErrGone says that nothing was written.
+	PatchCode(t Task, addr uint64, p []byte) error
+}
+
 // Releaser is what a Host with Capabilities.Releases offers as well: to leave tasks to
 // debuggers.
 type Releaser interface {
@@ -365,6 +404,8 @@ type Capabilities struct {
 	Executables bool
 	// Onlooker is true when the Host implements Onlooker.
 	Onlooker bool
+	// Patches is true when the Host implements Patcher.
+	Patches bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
 	// Areas is true when OpRun can make memory (Action.Area).

@@ -73,7 +73,7 @@ func (s *session) act(a *frontend.Action) error {
 		return s.deliver(t, a)
 	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
 		return s.place(t, a.Place)
-	case a.Op == frontend.OpTimeStamp && t.state == atTimeStamp:
+	case a.Op == frontend.OpTimeStamp && (t.state == atTimeStamp || t.state == atSignal && a.TimeStamp.Random.Size != 0):
 		t.setTimeStamp(a.TimeStamp)
 		return s.resume(t)
 	}
@@ -106,6 +106,16 @@ func (t *task) setResult(ret int64) {
 }
 
 func (t *task) setTimeStamp(ts frontend.TimeStamp) {
+	r := &t.regs
+	if n := &ts.Random; n.Size != 0 {
+		general := [...]*uint64{&r.RAX, &r.RCX, &r.RDX, &r.RBX, &r.RSP, &r.RBP, &r.RSI, &r.RDI,
+			&r.R8, &r.R9, &r.R10, &r.R11, &r.R12, &r.R13, &r.R14, &r.R15}
+		to := general[n.Register&15]
+		*to, r.RFLAGS = n.Into(*to, ts.Cycles), n.Flags(r.RFLAGS)
+		r.RIP += uint64(n.Length)
+		t.dirty = true
+		return
+	}
 	t.regs.RAX, t.regs.RDX = ts.Cycles&0xffffffff, ts.Cycles>>32
 	if t.tscSize == 3 {
 		t.regs.RCX = uint64(ts.Processor)

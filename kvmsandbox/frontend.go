@@ -107,6 +107,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Twins:       true,
 		Executables: true,
 		Onlooker:    true,
+		Patches:     true,
 		Threads:     true,
 		Areas:       true,
 		Agents:      true,

@@ -81,6 +81,17 @@ func (s *session) WriteVariantMem(id frontend.Task, addr uint64, p []byte) (int,
 	return s.transfer(unix.WriteMemory, nil, id, addr, p)
 }
 
+// PatchCode implements frontend.Patcher.
+func (s *session) PatchCode(id frontend.Task, addr uint64, p []byte) error {
+	if programPart(addr, len(p)) < len(p) {
+		return frontend.ErrFault
+	}
+	if err := unix.PatchMemory(id.Host, addr, p); err != nil {
+		return fmt.Errorf("change code of %v: %w", id, err)
+	}
+	return nil
+}
+
 // programPart returns how many of size bytes at addr are before the end of the
 // user address space and outside of the variant host's slot.
 func programPart(addr uint64, size int) int {

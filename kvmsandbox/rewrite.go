@@ -13,8 +13,8 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/sites"
 	"github.com/multivar/multivar/internal/unix"
-	"github.com/multivar/multivar/kvmsandbox/internal/sites"
 )
 
 // A native program's calls come as signals. Where it has agents, which deal with most calls

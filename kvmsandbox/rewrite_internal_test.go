@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/multivar/multivar/frontend/vhost"
-	"github.com/multivar/multivar/kvmsandbox/internal/sites"
+	"github.com/multivar/multivar/internal/sites"
 	"golang.org/x/arch/x86/x86asm"
 	"pgregory.net/rapid"
 )

@@ -4,7 +4,7 @@ package kvmsandbox
 
 import (
 	"github.com/multivar/multivar/frontend/vhost"
-	"github.com/multivar/multivar/kvmsandbox/internal/sites"
+	"github.com/multivar/multivar/internal/sites"
 )
 
 // jump returns the jump from one address to another.

@@ -285,7 +285,7 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	} else {
 		c.fds = p.fds.clone()
 	}
-	c.space, c.lane, c.late = p.space, p.lane, p.late
+	c.space, c.code, c.lane, c.late = p.space, p.code, p.lane, p.late
 	if b.flags&cloneVM == 0 && p.space != nil {
 		c.space, c.lane = p.space.Clone(), e.newLane()
 		c.late = p.areas().clone(c.space, p.threads)

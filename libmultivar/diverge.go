@@ -69,8 +69,8 @@ func (e *Engine) divergeKind(th *thread, v int, ev *record) {
 		d.VariantCall = "signal"
 		d.Other.Text = string(calllog.AppendSignal(nil, 0, s.signal.Number, s.signal.Code()))
 	case atTimeStamp:
-		d.VariantCall = "rdtsc"
-		d.Other.Text = "rdtsc"
+		d.VariantCall = timeStampName(s.stamp)
+		d.Other.Text = d.VariantCall
 	default:
 		call := e.row(&s.call).Resolve(s.call.Args)
 		d.VariantCall = call.Name
@@ -109,7 +109,7 @@ func (e *Engine) divergeField(th *thread, v int, ev *record, i int) {
 			d.Argument = [...]string{"signo", "si_code", "si_addr"}[min(f.Arg, 2)]
 			d.ArgumentIndex = int(f.Arg)
 		case event.TimeStamp:
-			d.Argument = "rdtscp"
+			d.Argument = ev.name
 		default:
 			d.Argument = calllog.FieldName(&ev.call, f)
 			if f.Arg != event.ArgResult {

@@ -145,6 +145,8 @@ type Engine struct {
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
 	hooks    hooks
+	// texts are where known texts read random numbers.
+	texts map[textKey][]int
 
 	// tasks finds the thread of a living task. Threads whose follower twins have
 	// not been created yet are in it with the tasks that exist.
@@ -426,6 +428,7 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	if th == nil {
 		return e.take()
 	}
+	e.patchNew(th, t.Variant)
 	s.arrive(atEntry, e.now)
 	s.call = c
 	s.request = nil
@@ -483,6 +486,7 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 		return e.take()
 	}
 	s.stop = atExit
+	e.patchMapped(th, t.Variant, ret)
 	switch {
 	case s.meets:
 		e.parted(th, t.Variant, ret)
@@ -507,6 +511,7 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 	if th == nil {
 		return e.take()
 	}
+	e.patchNew(th, t.Variant)
 	s.arrive(atTimeStamp, e.now)
 	s.stamp = ts
 	if t.Variant == frontend.Leader {
@@ -521,6 +526,9 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 
 // OnSignal implements frontend.Monitor.
 func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Action {
+	if ts, ok := e.randomNumber(t, sig); ok {
+		return e.OnRdtsc(t, ts)
+	}
 	if e.arrived(t, atSignal, func(s *side) { s.signal = sig }) {
 		return e.take()
 	}
@@ -550,19 +558,42 @@ func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
 	ev := e.newRecord(th, event.TimeStamp)
 	ev.name = timeStampName(ts)
 	e.began(th, frontend.Leader)
-	e.builder.Reset(event.TimeStamp, timeStampNr)
-	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(ts.WithProcessor))
-	ev.request = e.builder.Record()
+	ev.request = e.timeStampRequest(ts)
 	ev.stamp = e.timeStamp(th, ts)
 	e.published(th, ev)
 }
 
 // timeStampName is the instruction that reads the counter.
 func timeStampName(ts frontend.TimeStamp) string {
-	if ts.WithProcessor {
+	switch {
+	case ts.Random.Size != 0 && ts.Random.Seed:
+		return "rdseed"
+	case ts.Random.Size != 0:
+		return "rdrand"
+	case ts.WithProcessor:
 		return "rdtscp"
 	}
 	return "rdtsc"
+}
+
+// Bits of what is compared of a time stamp read; below them is the size of a random number.
+const (
+	stampProcessor = 0x100
+	stampSeed      = 0x200
+)
+
+// timeStampRequest encodes what a read asks for.
+func (e *Engine) timeStampRequest(ts frontend.TimeStamp) []byte {
+	what := uint64(ts.Random.Size)
+	if ts.WithProcessor {
+		what |= stampProcessor
+	}
+	if ts.Random.Seed {
+		what |= stampSeed
+	}
+	e.builder.Reset(event.TimeStamp, timeStampNr)
+	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, what)
+	return e.builder.Record()
 }
 
 func bit(b bool) uint64 {

@@ -80,6 +80,7 @@ func (e *Engine) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Ac
 	s := &th.sides[t.Variant]
 	s.stop = atExec
 	s.image = img
+	s.unpatched = true
 	s.robust = 0
 	if t.Variant == frontend.Leader {
 		th.lease.lane = 0
@@ -125,7 +126,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	e.leaveRoom(frontend.Leader, place, space)
 	p := th.proc
 	old := p.space
-	p.space, p.lane = space, e.newLane()
+	p.space, p.lane, p.code = space, e.newLane(), &code{}
 	e.unmapsAll(old)
 	p.comm = img.Comm
 	p.sameImage = true

@@ -146,9 +146,7 @@ func (e *Engine) compareRequest(th *thread, v int, ev *record) (i int, ok bool) 
 	s := &th.sides[v]
 	switch ev.kind {
 	case event.TimeStamp:
-		e.builder.Reset(event.TimeStamp, timeStampNr)
-		e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, bit(s.stamp.WithProcessor))
-		s.request = e.builder.Record()
+		s.request = e.timeStampRequest(s.stamp)
 	case event.Signal:
 		s.request = e.signalRequest(th, v, s.signal)
 	default:
@@ -262,7 +260,10 @@ func (e *Engine) followerGo(th *thread, v int) {
 		return
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
-		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: ev.stamp})
+		stamp := ev.stamp
+		// Another build may have it in another register.
+		stamp.Random = s.stamp.Random
+		e.goOn(th, frontend.Action{Op: frontend.OpTimeStamp, Task: s.task, TimeStamp: stamp})
 		return
 	case ev.anywhere:
 		e.followerHalted(th, v, ev)

@@ -204,7 +204,7 @@ func (e *Engine) resulted(ev *record) {
 
 // timeStamp returns what the leader's read of the time stamp counter yields.
 func (e *Engine) timeStamp(th *thread, ts frontend.TimeStamp) frontend.TimeStamp {
-	if e.hooks.OnRdtsc == nil {
+	if e.hooks.OnRdtsc == nil || ts.Random.Size != 0 {
 		return ts
 	}
 	own := e.hooks.OnRdtsc(th.sides[frontend.Leader].task, ts)

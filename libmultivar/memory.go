@@ -66,8 +66,20 @@ func (e *Engine) place(nr int64, args [6]uint64, at map[int]addrspace.Address) f
 // hintReach is how far from what is mapped in a variant's slot the hint of a new mapping
 // may be to be followed. Farther off it is hardly an address that the program has worked
 // out from another one, but a plain number, as Go's random heap bases are: it is the same
-// in all variants, and only one of them could follow it.
+// in all variants, and only one of them could follow it. One that is not as far may be a plain
+// number, too, which shows in what the followers ask for.
 const hintReach = 1 << 30
+
+// plainHint reports whether the hint of a call that all followers have come to, an address in the
+// leader's slot, is the same number in one of theirs.
+func plainHint(ev *record, arg int) bool {
+	for v := range ev.thread.sides {
+		if s := &ev.thread.sides[v]; v != frontend.Leader && s.met == ev && s.call.Args[arg] == ev.raw.Args[arg] {
+			return true
+		}
+	}
+	return false
+}
 
 // hintWord has an address where memory would be welcome compared as what it is: a
 // number that nothing has to come of.
@@ -95,6 +107,8 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 	fixed := flags&(mapFixed|mapNoReplace) != 0
 	hint := e.layout.Canonical(frontend.Leader, args[0])
 	var at addrspace.Address
+	// instead is where the mapping goes if the hint turns out to be a plain number.
+	var instead *addrspace.Address
 	switch {
 	case fixed && !e.fits(hint, length):
 		e.notice("band", "a mapping at a fixed address inside the monitor's range was refused with ENOMEM")
@@ -112,6 +126,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		hint = hint.PageDown()
 		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) && (!hint.Relative() || space.Near(hint, length, hintReach)) {
 			at = hint
+			if other, ok := e.findFree(th, length, args[2], flags); ok && hint.Relative() && e.followers > 0 {
+				instead, ev.wait = &other, true
+			}
 			break
 		}
 		if at, ok = e.findFree(th, length, args[2], flags); !ok {
@@ -155,8 +172,20 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		e.note(space.Map(at, length, addrspace.Attrs{Kind: addrspace.Reserved}))
 	}
 	ev.touch(at, length)
+	if instead != nil {
+		e.note(space.Map(*instead, length, addrspace.Attrs{Kind: addrspace.Reserved}))
+		ev.touch(*instead, length)
+	}
 	nr := ev.raw.Nr
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
+		if instead != nil {
+			other := *instead
+			if plainHint(ev, 0) {
+				at, other = other, at
+			}
+			e.note(space.Unmap(other, length))
+			instead = nil
+		}
 		a := lead
 		if v != frontend.Leader {
 			a = follower

@@ -106,7 +106,7 @@ func (o *onlooker) call(out *report.View, v int) {
 		out.Text = string(calllog.AppendSignal(nil, 0, s.signal.Number, s.signal.Code()))
 		o.signal(out, s.signal)
 	case s.stop == atTimeStamp:
-		out.Text = "rdtsc"
+		out.Text = timeStampName(s.stamp)
 	case s.stop == atEntry || s.inCall != nil || s.met != nil && s.met.kind == event.Call:
 		own = &s.call
 	}

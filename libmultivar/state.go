@@ -50,6 +50,8 @@ type side struct {
 	begun  string
 	signal *frontend.Signal
 	stamp  frontend.TimeStamp
+	// unpatched is true while the task has a new program that nobody has looked at.
+	unpatched bool
 	// request is the encoded request of the stop at hand, made when needed.
 	request []byte
 	// meets is true while the kernel runs the task for a call that is no event (see
@@ -196,6 +198,7 @@ type process struct {
 	main      *thread
 	threads   map[uint32]*thread
 	space     *addrspace.Space
+	code      *code
 	lane      *lane
 	// late are areas for output that comes late.
 	late     *areas
@@ -327,6 +330,8 @@ type record struct {
 	status frontend.Status
 	exec   *execState
 	stamp  frontend.TimeStamp
+	// mapped is what the leader has mapped to be executed, of size 0 for nothing.
+	mapped textKey
 	// signal is what was delivered with the event, then what followed before the
 	// first handler's first instruction.
 	signal *frontend.Signal

@@ -65,7 +65,7 @@ func (s *session) act(a *frontend.Action) error {
 		return s.signal(t, a)
 	case a.Op == frontend.OpPlace && t.state == atExec && a.Place != nil:
 		return s.place(t, a.Place)
-	case a.Op == frontend.OpTimeStamp && t.state == atTimeStamp:
+	case a.Op == frontend.OpTimeStamp && (t.state == atTimeStamp || t.state == atSignal && a.TimeStamp.Random.Size != 0):
 		t.last.valid = false
 		return t.setTimeStamp(a.TimeStamp)
 	}

@@ -111,6 +111,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Areas:       true,
 		Executables: true,
 		Onlooker:    true,
+		Patches:     true,
 		Releases:    true,
 	}
 }

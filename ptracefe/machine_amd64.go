@@ -203,6 +203,14 @@ func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64, error) {
 
 // passTimeStamp gives a thread the result of its instruction, which has size bytes.
 func passTimeStamp(r *unix.Regs, size uint64, ts frontend.TimeStamp) {
+	if n := &ts.Random; n.Size != 0 {
+		general := [...]*uint64{&r.Rax, &r.Rcx, &r.Rdx, &r.Rbx, &r.Rsp, &r.Rbp, &r.Rsi, &r.Rdi,
+			&r.R8, &r.R9, &r.R10, &r.R11, &r.R12, &r.R13, &r.R14, &r.R15}
+		to := general[n.Register&15]
+		*to, r.Eflags = n.Into(*to, ts.Cycles), n.Flags(r.Eflags)
+		r.Rip += uint64(n.Length)
+		return
+	}
 	r.Rax, r.Rdx = ts.Cycles&0xffffffff, ts.Cycles>>32
 	if size == 3 {
 		r.Rcx = uint64(ts.Processor)

@@ -72,6 +72,14 @@ func (s *session) WriteVariantMem(t frontend.Task, addr uint64, p []byte) (int, 
 	return transfer(unix.WriteMemory, nil, t, addr, p)
 }
 
+// PatchCode implements frontend.Patcher.
+func (s *session) PatchCode(t frontend.Task, addr uint64, p []byte) error {
+	if err := unix.PatchMemory(t.Host, addr, p); err != nil {
+		return taskError("change code", err)
+	}
+	return nil
+}
+
 // transfer copies until everything is done or the kernel refuses a byte. A
 // stack does not grow by these copies (Linux 6.5, mm/gup.c), although it would
 // if the program or its own call touched it; a read through ptrace grows it. What

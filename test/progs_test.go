@@ -81,6 +81,7 @@ var progs = []prog{
 	{name: "mem_brk"},
 	{name: "mem_mremap"},
 	{name: "mem_map", unprivileged: true},
+	{name: "mem_hint"},
 	{name: "mem_stack"},
 	{name: "mem_protect"},
 
@@ -105,6 +106,7 @@ var progs = []prog{
 	{name: "id_ids", unprivileged: true},
 	{name: "id_usage", stdout: masked(`(?m)^(faults|times|uptime|cpu) .*`)},
 	{name: "sched_affinity"},
+	{name: "cpu_random", unprivileged: true},
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
 	{name: "sig_fault", unprivileged: true},
