@@ -66,7 +66,7 @@ func TestPassOn(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
+	defer func() { _ = cmd.Process.Kill() }()
 	line := make([]byte, 64)
 	if _, err := out.Read(line); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestStoppedItself(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer child.Process.Kill()
+	defer func() { _ = child.Process.Kill() }()
 	pid := uint64(os.Getpid())
 	for _, c := range []struct {
 		name  string
