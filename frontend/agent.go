@@ -85,6 +85,9 @@ type Lease struct {
 	Granted bool
 	// Alone is true when no other task waits for this one: its calls may sleep.
 	Alone bool
+	// Quiet is true when the other tasks that share its memory sleep, and have for long: its
+	// calls may sleep for a moment.
+	Quiet bool
 	// Words from Start up to End that the kernel gives back to the program are addresses
 	// in the leader's slot; a follower's are Delta above.
 	Start, End, Delta uint64

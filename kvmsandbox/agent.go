@@ -13,6 +13,7 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 var _ frontend.Agents = (*session)(nil)
@@ -127,6 +128,9 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 		return nil
 	}
 	a := t.blk.Agent()
+	if s.keepsDescriptors(t) {
+		a.Keep()
+	}
 	if l.Interval != t.interval && t.lane != nil {
 		a.Begin()
 	}
@@ -142,11 +146,36 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 	if t.lane.useless || t.outlived {
 		return nil
 	}
-	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared()})
+	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared(), Quiet: l.Quiet})
 	if !s.ripens(t, l.Interval) {
 		return nil
 	}
 	return s.rewrite(t)
+}
+
+// keepsDescriptors says whether t's descriptors are what they were when t last ran: nobody else
+// with the same table has gone on since, and the call at which t stands leaves them as they are.
+func (s *session) keepsDescriptors(t *task) bool {
+	last := t.files.last
+	t.files.last = t
+	if last != t || t.state != atEntry && t.state != atExit {
+		return false
+	}
+	return keepsFiles(t.call.nr) && keepsFiles(t.call.ranNr)
+}
+
+// keepsFiles says of frequent calls whether they leave all descriptors as they are.
+func keepsFiles(nr int64) bool {
+	row, ok := sysabi.Lookup(sysabi.AMD64, int(nr))
+	if !ok {
+		return false
+	}
+	switch row.Name {
+	case "epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "futex", "read", "write", "sendto", "recvfrom",
+		"clock_gettime", "gettimeofday", "nanosleep", "clock_nanosleep", "rt_sigprocmask":
+		return true
+	}
+	return false
 }
 
 // join gives t's agent the ring of its lane.

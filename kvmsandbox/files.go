@@ -14,6 +14,8 @@ import (
 // be they threads of one process or not.
 type files struct {
 	users int // tasks
+	// last is the task with the table that has gone on last with its program, nil for none.
+	last *task
 	// vcpus are the virtual processors of which the table has the descriptors: those
 	// that were made by a task with the table or, before, with one that it is a copy
 	// of.

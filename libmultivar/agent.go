@@ -91,9 +91,26 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	th.forgetLeases()
 	d := &s.domain.sides[v]
 	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = lane, interval, d.live <= 1
+	if v == frontend.Leader && a.Lease.Granted {
+		a.Lease.Quiet = d.live > 1 && e.othersRest(th)
+	}
 	a.Lease.Start = e.layout.Base(frontend.Leader)
 	a.Lease.End = a.Lease.Start + e.layout.Size()
 	a.Lease.Delta = e.layout.Base(v) - a.Lease.Start
+}
+
+// restsAfter is how long a thread has slept that will hardly wake up just now.
+const restsAfter = 100 * time.Millisecond
+
+// othersRest reports whether all that share memory with the leader's th sleep in the kernel, and
+// have for long.
+func (e *Engine) othersRest(th *thread) bool {
+	for _, other := range th.proc.threads {
+		if s := &other.sides[frontend.Leader]; other != th && !s.ended && s.stop != dead && e.now-s.resumed < restsAfter {
+			return false
+		}
+	}
+	return th.othersSleep()
 }
 
 // forgetLeases drops the intervals to which all followers have come.

@@ -201,15 +201,21 @@ type Terms struct {
 	Texts, Lax bool
 	// Shared: other tasks have the same table of descriptors.
 	Shared bool
+	// Quiet: the other tasks that might want to run instead of this one have slept for long.
+	Quiet bool
 }
 
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
-	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared})))
+	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet})))
 	a.SetLease(true)
 }
+
+// Keep says that by what the monitor has done since the program last ran none of its descriptors
+// has become another. It holds for the next time that the program goes on.
+func (a Agent) Keep() { a.b.put32(agent+agentKeeps, 1) }
 
 // SetLease gives the lease to the agent or takes it away. It may be called at any time.
 func (a Agent) SetLease(on bool) {

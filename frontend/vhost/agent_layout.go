@@ -48,17 +48,20 @@ const (
 	agentLeadIP    = 152
 	agentLeadBytes = 160
 	agentStart     = 168 + 2*528 + 80
-	agentClasses   = agentStart - 80 + 1144
+	agentClasses   = agentStart - 80 + 1392
 	agentAt        = agentClasses + agentKnown + 8
 	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
 	agentTally     = agentNames + 24
+	agentKeeps     = agentTally + 8
 )
 
-// Bits of the word agentTexts: Terms.Texts, Terms.Lax and Terms.Shared.
+// Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared and
+// Terms.Quiet.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
 	agentShared
+	agentQuiet
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.

@@ -85,7 +85,9 @@ void agent_resumes(struct block *b)
 	if (a->closes)
 		end_interval(a);
 	/* The monitor has made a call, by which descriptors may have become others. */
-	agent_forget(a);
+	if (!a->keeps)
+		agent_forget(a);
+	a->keeps = 0;
 	if (a->grant)
 		a->interval = 1;
 	a->grant = 0;

@@ -87,7 +87,7 @@ struct agent {
 	u32 closes;   /* an interval is over of which the task knows nothing yet */
 	u32 late;     /* signals that came while the variant host could not report them, as a set */
 	u32 fds;      /* descriptors from here on are not the program's */
-	u32 texts;    /* MV_TEXTS, MV_LAX */
+	u32 texts;    /* MV_TEXTS, MV_LAX, MV_SHARED, MV_QUIET */
 	u64 table, ring;
 	/* What a number that the kernel gives back is in a follower where it lies in the
 	 * leader's slot: more by delta. */
@@ -101,8 +101,8 @@ struct agent {
 	u64 lead_bytes; /* of what the leader's call reads */
 	struct ranges in, out; /* of the call at hand */
 	struct ring r;
-	/* What the leader's has found its descriptors to be since the monitor's last call:
-	 * CLASS_* of agent_wait.c, 0 for nothing. */
+	/* What the leader's has found its descriptors to be since the monitor last made a call by
+	 * which that may have changed: CLASS_* of agent_wait.c, 0 for nothing. */
 	u8 classes[MV_AGENT_KNOWN];
 	u32 classified; /* there is something in classes */
 	u32 waited; /* tenths of a second for which the leader's has waited for the others */
@@ -115,6 +115,7 @@ struct agent {
 	u64 local; /* a device whose files wait for nothing but a disk, 0 for none */
 	u64 found; /* the name of the call at hand */
 	u64 tally; /* where calls are counted, 0 for nowhere */
+	u32 keeps; /* what is known of descriptors is so still when the program goes on */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
@@ -168,6 +169,7 @@ _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
 _Static_assert(offsetof(struct agent, names) == MV_AGENT_NAMES, "names");
 _Static_assert(offsetof(struct agent, tally) == MV_AGENT_TALLY, "tally");
+_Static_assert(offsetof(struct agent, keeps) == MV_AGENT_KEEPS, "keeps");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

@@ -1,7 +1,7 @@
 /* Making the leader's calls so that none sleeps while others of the program's could run.
  *
- * Whether a call sleeps depends on the file. What a descriptor stands for is asked once in an
- * interval: calls by which that changes are the monitor's, or forget it. That a file is a
+ * Whether a call sleeps depends on the file. What a descriptor stands for is asked once: calls by
+ * which that changes are the monitor's, which says so, or forget it. That a file is a
  * regular one says nothing: those of procfs and tracefs may have nothing to read for ever, and
  * who serves those of FUSE or of a network may not answer. So file systems are known by name.
  * Only whether it blocks another process may change at any time that has the same open file; so
@@ -289,6 +289,18 @@ static i64 linger(const struct made *m)
 	return class == CLASS_FILE || class == CLASS_PIPE ? call6(m->nr, m->arg) : sleep(m);
 }
 
+enum { BRIEF_MS = 1, LONG_MS = 10 };
+
+/* Whether the program would sleep for much longer than what is brief. */
+static int has_long(const struct made *m)
+{
+	u64 at = m->arg[m->h->time % 6], limit[2];
+
+	if (!(m->h->flags & MV_HOT_POINTED))
+		return (int32_t)at < 0 || (int32_t)at >= LONG_MS;
+	return !at || (!vhost_copy(limit, (void *)at, sizeof(limit)) && (limit[0] || limit[1] >= LONG_MS * 1000000ULL));
+}
+
 /* Whether the program has given no time to sleep. What cannot be read the kernel refuses. */
 static int no_time(const struct made *m)
 {
@@ -321,11 +333,11 @@ static int keep(const struct made *m, u8 *saved, int back)
 	return 1;
 }
 
-/* Asks without waiting first. 0: there is nothing yet. */
-static i64 ask(const struct made *m)
+/* Asks, and waits for so long at most. 0: there is nothing yet. */
+static i64 ask(const struct made *m, u64 ms)
 {
 	u8 saved[MOST_SETS];
-	u64 now[6], none[2] = { 0, 0 };
+	u64 now[6], limit[2] = { 0, ms * 1000000 };
 	i64 ret;
 	u32 i;
 
@@ -333,7 +345,7 @@ static i64 ask(const struct made *m)
 		return 0;
 	for (i = 0; i < 6; i++)
 		now[i] = m->arg[i];
-	now[m->h->time % 6] = m->h->flags & MV_HOT_POINTED ? (u64)none : 0;
+	now[m->h->time % 6] = m->h->flags & MV_HOT_POINTED ? (u64)limit : ms;
 	ret = call6(m->nr, now);
 	if (!ret)
 		keep(m, saved, 1);
@@ -373,9 +385,15 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	if (h->time && !sleeps_at_once(&m)) {
 		if (no_time(&m))
 			return call6(nr, arg);
-		ret = ask(&m);
+		ret = ask(&m, 0);
 		if (ret)
 			return ret;
+		/* The others have slept for long, and hardly wake up in this moment. */
+		if (!a->alone && a->texts & MV_QUIET && has_long(&m)) {
+			ret = ask(&m, BRIEF_MS);
+			if (ret)
+				return ret == -EINTR ? MV_NOT_EXECUTED : ret;
+		}
 	}
 	return sleep(&m);
 }

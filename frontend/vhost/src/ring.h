@@ -102,6 +102,7 @@ struct ring {
 	struct {
 		u64 pos, done;
 	} seen[MV_RING_READERS];
+	u32 woken[MV_RING_READERS]; /* 1 and how many records readers were done with when last woken from a doze */
 	u32 hurry; /* a reader's: of how many records on the writer may wait for each */
 	u32 open;  /* there is a record that is not ended */
 	u32 failed;

@@ -1,10 +1,17 @@
 /* The writer of a ring. */
 #include "ring_parts.h"
 
-/* Whether a reader that dozes has so much to read that it had better begin. */
-static int behind(const struct ring *r, const struct ring_reader *reader)
+/* Whether a reader that dozes is to be woken: it has so much to read that it had better begin.
+ * One that has been woken may be long in coming, when others have its processor. If it has come
+ * and gone again without reading, it wakes up by itself. */
+static int is_due(struct ring *r, u32 i, int urges)
 {
-	return r->pos - load64(&reader->pos) >= r->size / 4 || r->seq - load64(&reader->done) >= r->ahead / 4;
+	u64 pos = load64(&reader_of(r, i)->pos), done = load64(&reader_of(r, i)->done);
+
+	if (r->woken[i] == (u32)done + 1 || (!urges && r->pos - pos < r->size / 4 && r->seq - done < r->ahead / 4))
+		return 0;
+	r->woken[i] = (u32)done + 1;
+	return 1;
 }
 
 static void tell_readers(struct ring *r, int urges)
@@ -17,7 +24,7 @@ static void tell_readers(struct ring *r, int urges)
 	__atomic_store_n(&w->pos, r->pos, __ATOMIC_SEQ_CST);
 	for (i = 0; i < r->readers; i++) {
 		asleep = load32(&reader_of(r, i)->asleep);
-		wakes |= asleep == RING_SLEEPS || (asleep && (urges || behind(r, reader_of(r, i))));
+		wakes |= asleep == RING_SLEEPS || (asleep && is_due(r, i, urges));
 		if (load32(&reader_of(r, i)->failed))
 			ring_give_up(r, RING_PEER, LEADER + 1 + i);
 	}

@@ -82,6 +82,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	fs.IntVar(&contest.clients, "clients", 50, "clients of a server at once")
 	fs.DurationVar(&contest.slice, "slice", time.Second, "length of a slice")
 	fs.StringVar(&contest.only, "server", "", "measure only this server")
+	fs.StringVar(&contest.among, "contenders", "", "measure, beside native and strace, only those of servers with one of these `names`, separated by commas")
 	fs.BoolVar(&contest.place, "place", true, "give the clients of servers a processor of their own, and the servers the others")
 	fs.StringVar(&contest.runsc, "runsc", "", "gVisor's runsc, to compare servers with")
 	if err := fs.Parse(args); err != nil {

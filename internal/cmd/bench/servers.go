@@ -21,6 +21,8 @@ type serverContest struct {
 	slice           time.Duration
 	// only is the name of the one server to measure, empty for all.
 	only string
+	// among are the names of the contenders to measure, empty for all.
+	among string
 	// place is whether the clients have a processor of their own.
 	place bool
 	// runsc is gVisor's program, empty where it is not to be compared with.
@@ -114,6 +116,11 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 		placement = fmt.Sprintf("clients on processor %s, with the followers where calls are dealt with beside them; servers with what runs them on %s", at.clients, at.servers)
 	}
 	contenders := serverContenders(sandbox, strace, c.runsc, has, at)
+	if among := strings.Split(c.among, ","); c.among != "" {
+		contenders = append(contenders[:straceIndex+1], slices.DeleteFunc(contenders[straceIndex+1:], func(k servers.Contender) bool {
+			return !slices.Contains(among, k.Name)
+		})...)
+	}
 	var chosen []servers.Server
 	for _, s := range servers.All() {
 		if c.only == "" || c.only == s.Name {
