@@ -268,6 +268,10 @@ type Patcher interface {
 	// PatchCode writes p at addr of t's memory, whether the program itself may write there or
 	// not; only t's process sees it. An error that is not ErrGone says that nothing was written.
 	PatchCode(t Task, addr uint64, p []byte) error
+	// LocalFile says whether content of a file waits for nothing but a disk, as far as can be told
+	// without asking who has it: of that which descriptor fd of t's stands for or, where fd is
+	// negative, of that which t's mappings have as path.
+	LocalFile(t Task, fd int, path string) bool
 }
 
 // Releaser is what a Host with Capabilities.Releases offers as well: to leave tasks to

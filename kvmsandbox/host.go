@@ -13,6 +13,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/mounts"
 	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
@@ -90,6 +91,14 @@ func (s *session) PatchCode(id frontend.Task, addr uint64, p []byte) error {
 		return fmt.Errorf("change code of %v: %w", id, err)
 	}
 	return nil
+}
+
+// LocalFile implements frontend.Patcher.
+func (s *session) LocalFile(id frontend.Task, fd int, path string) bool {
+	if fd >= 0 {
+		return mounts.LocalFD(id.Host, fd)
+	}
+	return mounts.LocalPath(id.Host, path)
 }
 
 // programPart returns how many of size bytes at addr are before the end of the

@@ -6,10 +6,10 @@ import (
 	"maps"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/mounts"
 )
 
 // A name is known to agents when the leader has opened the same file by it several times, a
@@ -78,7 +78,7 @@ func (s *session) noteOpened(t *task, fd int64, link string) {
 			return
 		}
 	}
-	if a.opened[key] = n + 1; n+1 == openedOften && isLocal(t, strconv.FormatInt(fd, 10)) {
+	if a.opened[key] = n + 1; n+1 == openedOften && isLocal(t, int(fd)) {
 		// Where there is no room for it it stays the monitor's.
 		_ = a.names.Add(link, flags)
 	}
@@ -96,50 +96,10 @@ func (t *task) nameOf(c *frontend.AgentCall) uint64 {
 
 // isLocal says whether descriptor fd of t's is of a regular file that waits for nothing but a
 // disk. One of another file system is not asked: that might take its time.
-func isLocal(t *task, fd string) bool {
-	text, err := os.ReadFile(procPath(t.id.Host, "fdinfo/"+fd))
-	if err != nil {
+func isLocal(t *task, fd int) bool {
+	if !mounts.LocalFD(t.id.Host, fd) {
 		return false
 	}
-	mount, ok := mountOf(string(text))
-	if !ok {
-		return false
-	}
-	if text, err = os.ReadFile(procPath(t.id.Host, "mountinfo")); err != nil {
-		return false
-	}
-	if !vhost.LocalFileSystem(fileSystemOf(string(text), mount)) {
-		return false
-	}
-	info, err := os.Stat(procPath(t.id.Host, "fd/"+fd))
+	info, err := os.Stat(procPath(t.id.Host, "fd/"+strconv.Itoa(fd)))
 	return err == nil && info.Mode().IsRegular()
-}
-
-// mountOf returns the number of the mount in a text of /proc/PID/fdinfo (proc(5)).
-func mountOf(text string) (n int, ok bool) {
-	for line := range strings.Lines(text) {
-		if rest, found := strings.CutPrefix(line, "mnt_id:"); found {
-			n, err := strconv.Atoi(strings.TrimSpace(rest))
-			return n, err == nil
-		}
-	}
-	return 0, false
-}
-
-// fileSystemOf returns what a text of /proc/PID/mountinfo (proc(5)) says that the mount has,
-// empty when it is not there.
-func fileSystemOf(text string, mount int) string {
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) == 0 || words[0] != strconv.Itoa(mount) {
-			continue
-		}
-		if _, rest, ok := strings.Cut(line, " - "); ok {
-			if more := strings.Fields(rest); len(more) > 0 {
-				return more[0]
-			}
-		}
-		return ""
-	}
-	return ""
 }

@@ -230,6 +230,7 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 		e.attach(ev.child, child)
 		e.writeIDs(ev, parent.Variant, s, child)
 	}
+	ev.child.proc.code[parent.Variant] = th.proc.code[parent.Variant]
 	e.act(frontend.Action{Op: frontend.OpResume, Task: parent})
 	e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
 	twin := &ev.child.sides[parent.Variant]
@@ -285,7 +286,7 @@ func (e *Engine) newChild(th *thread, b *birth, host int) *thread {
 	} else {
 		c.fds = p.fds.clone()
 	}
-	c.space, c.code, c.lane, c.late = p.space, p.code, p.lane, p.late
+	c.space, c.lane, c.late = p.space, p.lane, p.late
 	if b.flags&cloneVM == 0 && p.space != nil {
 		c.space, c.lane = p.space.Clone(), e.newLane()
 		c.late = p.areas().clone(c.space, p.threads)

@@ -145,8 +145,7 @@ type Engine struct {
 	// handlers are the code for each kind of calls, nil for those that rows describe.
 	handlers []handler
 	hooks    hooks
-	// texts are where known texts read random numbers.
-	texts map[textKey][]int
+	texts    texts
 
 	// tasks finds the thread of a living task. Threads whose follower twins have
 	// not been created yet are in it with the tasks that exist.

@@ -126,7 +126,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	e.leaveRoom(frontend.Leader, place, space)
 	p := th.proc
 	old := p.space
-	p.space, p.lane, p.code = space, e.newLane(), &code{}
+	p.space, p.lane, p.code[frontend.Leader] = space, e.newLane(), code{}
 	e.unmapsAll(old)
 	p.comm = img.Comm
 	p.sameImage = true
@@ -177,6 +177,7 @@ func (e *Engine) followerExec(th *thread, v int) {
 	img := s.image
 	s.image = nil
 	x := ev.exec
+	th.proc.code[v] = code{}
 	place, space, err := addrspace.Plan(e.layout, v, x.offsets, img, x.start)
 	if err != nil {
 		e.fail(fmt.Errorf("placing %s: %w", programPath(img), err))

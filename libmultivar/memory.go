@@ -107,8 +107,9 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 	fixed := flags&(mapFixed|mapNoReplace) != 0
 	hint := e.layout.Canonical(frontend.Leader, args[0])
 	var at addrspace.Address
-	// instead is where the mapping goes if the hint turns out to be a plain number.
-	var instead *addrspace.Address
+	// near is true while the hint may turn out to be a plain number; instead is where the mapping
+	// goes then.
+	near, instead := false, addrspace.Address{}
 	switch {
 	case fixed && !e.fits(hint, length):
 		e.notice("band", "a mapping at a fixed address inside the monitor's range was refused with ENOMEM")
@@ -126,9 +127,7 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		hint = hint.PageDown()
 		if args[0] >= 0x10000 && e.fits(hint, length) && space.Free(hint, length) && (!hint.Relative() || space.Near(hint, length, hintReach)) {
 			at = hint
-			if other, ok := e.findFree(th, length, args[2], flags); ok && hint.Relative() && e.followers > 0 {
-				instead, ev.wait = &other, true
-			}
+			near = hint.Relative() && e.followers > 0
 			break
 		}
 		if at, ok = e.findFree(th, length, args[2], flags); !ok {
@@ -172,19 +171,24 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 		e.note(space.Map(at, length, addrspace.Attrs{Kind: addrspace.Reserved}))
 	}
 	ev.touch(at, length)
-	if instead != nil {
-		e.note(space.Map(*instead, length, addrspace.Attrs{Kind: addrspace.Reserved}))
-		ev.touch(*instead, length)
+	if near {
+		if instead, near = e.findFree(th, length, args[2], flags); near {
+			ev.wait = true
+			e.note(space.Map(instead, length, addrspace.Attrs{Kind: addrspace.Reserved}))
+			ev.touch(instead, length)
+		}
 	}
 	nr := ev.raw.Nr
 	ev.run = func(v int, _ *frontend.Call) (int64, [6]uint64) {
-		if instead != nil {
-			other := *instead
+		if near {
+			near = false
 			if plainHint(ev, 0) {
-				at, other = other, at
+				at, instead = instead, at
 			}
-			e.note(space.Unmap(other, length))
-			instead = nil
+			// Another thread may have mapped something there meanwhile.
+			if r, ok := space.At(instead); ok && r.Kind == addrspace.Reserved {
+				e.note(space.Unmap(instead, length))
+			}
 		}
 		a := lead
 		if v != frontend.Leader {

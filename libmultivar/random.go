@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/sites"
@@ -13,28 +14,38 @@ import (
 
 // A processor gives each variant random numbers of its own, by instructions that nothing can make
 // fault. So the engine looks for them in what is mapped to be executed, a program and its
-// libraries, and changes them to such that raise SIGILL: all variants get the same number then, as
+// libraries, before its next call, and changes them to such that raise SIGILL: all variants get the same number then, as
 // they do of the time stamp counter. Code that a program makes itself keeps them.
 
-// code is what was changed in the code of an address space, and of those that were forked from it.
-type code struct {
-	// changed are the addresses of changed instructions, in whichever variant. It depends on the
-	// memory there what is at one.
-	changed map[addrspace.Address]bool
-}
+// code is what was changed in the code of a variant's address space, and of those that were forked
+// from it: the addresses of changed instructions. It depends on the memory there what is at one.
+type code map[uint64]bool
 
-// textKey is a file's part that was mapped to be executed, and textSites where in it instructions
-// read random numbers. What is there is looked at before it is changed: so it does no harm if
-// the file is another one by now.
+// textKey is a file's part that was mapped to be executed. What is there is looked at again before
+// it is changed: so it does no harm if the file is another one by now.
 type textKey struct {
 	path                        string
 	device, inode, offset, size uint64
 }
 
-// maxText bounds what is looked at of one mapping, maxTexts how many are remembered.
+// texts are where in texts instructions read random numbers. The zero value knows none.
+type texts struct {
+	known map[textKey][]int
+	// sites is how many there are in all, looked how many bytes have been looked at.
+	sites  int
+	looked uint64
+}
+
+// Bounds: of what is looked at in a session, so that a program that maps ever more code does not
+// keep the monitor busy, of what is remembered, and of what is read at once, with as much in front
+// as tells where instructions begin and as much behind as the longest one with what follows it.
 const (
-	maxText  = 64 << 20
-	maxTexts = 4096
+	maxLooked   = 16 << 30
+	maxTexts    = 4096
+	maxSites    = 1 << 18
+	textPiece   = 1 << 20
+	textLead    = 128
+	textTrailer = 64
 )
 
 // patches reports whether random numbers are the same in all variants by changing code.
@@ -61,7 +72,7 @@ func (e *Engine) patchNew(th *thread, v int) {
 		m := &list[i]
 		if m.Inode != 0 && !m.Shared && m.Prot&(protRead|protWrite|protExec) == protRead|protExec {
 			key := textKey{path: m.Path, inode: m.Inode, offset: m.Offset, size: m.End - m.Start}
-			e.patchText(th, v, m.Start, key)
+			e.patchText(th, v, m.Start, key, -1)
 		}
 	}
 }
@@ -83,7 +94,12 @@ func (e *Engine) patchMapped(th *thread, v int, ret int64) {
 		ev.mapped = e.mappedText(s.task, int(int32(args[4])), args[5], length)
 	}
 	if ev.mapped.size != 0 {
-		e.patchText(th, v, uint64(ret), ev.mapped)
+		fd := int(int32(args[4]))
+		if v != frontend.Leader {
+			// It has none, and the leader has looked.
+			fd = -1
+		}
+		e.patchText(th, v, uint64(ret), ev.mapped, fd)
 	}
 }
 
@@ -105,34 +121,64 @@ func (e *Engine) mappedText(t frontend.Task, fd int, offset, size uint64) textKe
 	return textKey{device: info.Device, inode: info.Inode, offset: offset, size: size}
 }
 
-// patchText changes the instructions in what v's task of th has mapped at start.
-func (e *Engine) patchText(th *thread, v int, start uint64, key textKey) {
-	t := th.sides[v].task
-	for _, off := range e.textSites(t, start, key) {
+// patchText changes the instructions in what v's task of th has mapped at start, of its descriptor
+// fd or, where that is negative, of the file that key says.
+func (e *Engine) patchText(th *thread, v int, start uint64, key textKey, fd int) {
+	for _, off := range e.textSites(th.sides[v].task, start, key, fd) {
 		e.patch(th, v, start+uint64(off))
 	}
 }
 
 // textSites returns where in a text instructions read random numbers.
-func (e *Engine) textSites(t frontend.Task, start uint64, key textKey) []int {
-	if list, ok := e.texts[key]; ok {
+func (e *Engine) textSites(t frontend.Task, start uint64, key textKey, fd int) []int {
+	x := &e.texts
+	if list, ok := x.known[key]; ok {
 		return list
 	}
-	if key.size > maxText {
+	patcher, ok := e.host.(frontend.Patcher)
+	if !ok || key.size > maxLooked-x.looked {
+		e.notice("code", "the program has mapped so much code that the rest is not looked at: RDRAND and RDSEED in it give each variant another number")
 		return nil
 	}
-	text := make([]byte, key.size)
-	// Behind the end of a file there is nothing.
-	n, _ := e.host.ReadVariantMem(t, start, text)
-	list := sites.FindRandom(text[:n])
-	if len(e.texts) == maxTexts {
-		clear(e.texts)
+	var list []int
+	// Who serves another file may never answer.
+	if patcher.LocalFile(t, fd, key.path) {
+		if list, ok = e.findSites(t, start, key.size); !ok {
+			return nil
+		}
+		x.looked += key.size
 	}
-	if e.texts == nil {
-		e.texts = map[textKey][]int{}
+	if len(x.known) == maxTexts || x.sites+len(list) > maxSites {
+		x.known, x.sites = nil, 0
 	}
-	e.texts[key] = list
+	if x.known == nil {
+		x.known = map[textKey][]int{}
+	}
+	x.known[key], x.sites = list, x.sites+len(list)
 	return list
+}
+
+// findSites looks at size bytes of a task's memory, and says whether they were there.
+func (e *Engine) findSites(t frontend.Task, start, size uint64) (list []int, ok bool) {
+	piece := make([]byte, textLead+textPiece+textTrailer)
+	for at := uint64(0); at < size; at += textPiece {
+		from := at - min(at, textLead)
+		p := piece[:min(at+textPiece+textTrailer, size)-from]
+		// Behind the end of a file there is nothing.
+		n, err := e.host.ReadVariantMem(t, start+from, p)
+		if err != nil && !errors.Is(err, frontend.ErrFault) {
+			return nil, false
+		}
+		for _, off := range sites.FindRandom(p[:n]) {
+			if o := from + uint64(off); o >= at && o < at+textPiece {
+				list = append(list, int(o))
+			}
+		}
+		if n < len(p) {
+			break
+		}
+	}
+	return list, true
 }
 
 // patch changes the instruction at an address, if it reads a random number.
@@ -140,17 +186,21 @@ func (e *Engine) patch(th *thread, v int, at uint64) {
 	p, t := th.proc, th.sides[v].task
 	var b [sites.RandomMost]byte
 	n, _ := e.host.ReadVariantMem(t, at, b[:])
-	if !sites.TrapRandom(b[:n]) {
+	i, ok := sites.TrapRandom(b[:n])
+	if !ok || len(p.code[v]) >= maxRemembered {
 		return
 	}
 	patcher, ok := e.host.(frontend.Patcher)
-	if !ok || p.code == nil || patcher.PatchCode(t, at, b[:n]) != nil {
+	if !ok {
 		return
 	}
-	if p.code.changed == nil {
-		p.code.changed = map[addrspace.Address]bool{}
+	if err := patcher.PatchCode(t, at+uint64(i), b[i:i+1]); err != nil {
+		if !errors.Is(err, frontend.ErrGone) {
+			e.notice("patch", fmt.Sprintf("code cannot be changed: RDRAND and RDSEED give each variant another number: %v", err))
+		}
+		return
 	}
-	p.code.changed[e.layout.Canonical(v, at)] = true
+	p.code[v][at] = true
 }
 
 // sigILL is SIGILL.
@@ -159,8 +209,7 @@ const sigILL = 4
 // randomNumber returns the read of a random number that is what a signal is about, if it is.
 func (e *Engine) randomNumber(t frontend.Task, sig *frontend.Signal) (ts frontend.TimeStamp, ok bool) {
 	th := e.tasks[t]
-	if sig.Number != sigILL || !sig.Synchronous || th == nil || th.proc.code == nil ||
-		!th.proc.code.changed[e.layout.Canonical(t.Variant, sig.IP)] {
+	if sig.Number != sigILL || !sig.Synchronous || th == nil || !th.proc.code[t.Variant][sig.IP] {
 		return ts, false
 	}
 	var b [sites.RandomMost]byte

@@ -198,8 +198,9 @@ type process struct {
 	main      *thread
 	threads   map[uint32]*thread
 	space     *addrspace.Space
-	code      *code
-	lane      *lane
+	// code is what was changed in each variant's.
+	code []code
+	lane *lane
 	// late are areas for output that comes late.
 	late     *areas
 	handlers *handlerTable
@@ -389,6 +390,7 @@ func (e *Engine) newProcess(parent *process, hostPid int, d *domain) *process {
 		handlers:  &handlerTable{},
 		fds:       &fdTable{},
 		sameImage: true, exitSignal: sigCHLD,
+		code: make([]code, e.cfg.Variants),
 	}
 	p.main = e.newThread(p, p.pid, d)
 	e.pids[p.pid] = p

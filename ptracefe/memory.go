@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/mounts"
 	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 )
@@ -78,6 +79,14 @@ func (s *session) PatchCode(t frontend.Task, addr uint64, p []byte) error {
 		return taskError("change code", err)
 	}
 	return nil
+}
+
+// LocalFile implements frontend.Patcher.
+func (s *session) LocalFile(t frontend.Task, fd int, path string) bool {
+	if fd >= 0 {
+		return mounts.LocalFD(t.Host, fd)
+	}
+	return mounts.LocalPath(t.Host, path)
 }
 
 // transfer copies until everything is done or the kernel refuses a byte. A

@@ -5,6 +5,7 @@ package test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,5 +64,16 @@ func TestBeside(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Random numbers of the processor's are the same whatever followers wait for, and also where
+// threads run at the same time.
+func TestRandomNumbers(t *testing.T) {
+	for _, flags := range [][]string{{"--policy", "performance"}, {"--policy", "leak"}, {"--policy", "comprehensive"}, {"--threads", "parallel"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
+			Case{Args: []string{program(t, "cpu_random", dynamic)}}.same(t, Run{Flags: flags}, 2, 3)
+		})
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -263,5 +265,23 @@ func TestJob(t *testing.T) {
 			}
 			differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
 		})
+	}
+}
+
+// TestStopsForAChild has a program stop itself that another of its processes lets go on: who waits
+// for it is not stopped then, and is passed what it is sent meanwhile, also by programs that signal
+// themselves.
+func TestStopsForAChild(t *testing.T) {
+	c := Case{Args: []string{tool(t, "perl"), "-e", `if (!fork) { sleep 1; kill CONT, getppid; exit } kill STOP, $$; wait; print "end\n"`}}
+	c.same(t, Run{}, 2)
+	p := start(t, Run{N: 2, Args: []string{tool(t, "perl"), "-e",
+		`$| = 1; $SIG{HUP} = sub { $n++; print "$n\n" }; $SIG{USR1} = sub { $own++ }; print "ready\n"; until ($n == 3) { kill USR1, $$; select undef, undef, undef, 0.05 }`}})
+	p.waitForLine(t, "ready")
+	for i := range 3 {
+		send(t, p.pid(), syscall.SIGHUP)
+		p.waitForLine(t, strconv.Itoa(i+1))
+	}
+	if r := p.wait(t); r.Status != 0 || r.Stdout != "ready\n1\n2\n3\n" {
+		t.Errorf("%s", r)
 	}
 }

@@ -23,11 +23,22 @@ type first struct {
 	tasks map[int]bool
 	// stops is how many more calls a signal may come after by which it has stopped itself.
 	stops int
+	// toGroup is when the program last sent a signal to a whole group itself, by number.
+	toGroup [signals]time.Time
 
-	// mu guards got: when it last got a signal that another process has sent, by number.
-	mu  sync.Mutex
-	got [65]time.Time
+	// mu guards got, when it got signals that others than this process have sent, of which some
+	// may have gone to the whole group, and passed, when it was last passed one, by number.
+	mu     sync.Mutex
+	got    [signals][]time.Time
+	passed [signals]time.Time
 }
+
+// signals is how many numbers of signals there are, with 0; mostGot is how many are remembered of
+// one number.
+const (
+	signals = 65
+	mostGot = 16
+)
 
 // maskedCalls is how many calls C libraries make at most between a process's signal to
 // itself and its arrival: they block signals around it.
@@ -38,23 +49,41 @@ func (f *first) set(pid int) { f.pid.Store(int64(pid)) }
 // load returns its id, 0 when there is none. Anybody may call it.
 func (f *first) load() int { return int(f.pid.Load()) }
 
-// had reports whether it has got a signal since then from another process, and forgets
-// that. Anybody may call it.
+// had reports whether it has got a signal since then that may have gone to the whole group, and
+// forgets that one. Anybody may call it.
 func (f *first) had(s syscall.Signal, since time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s <= 0 || int(s) >= len(f.got) || f.got[s].Before(since) {
+	if s <= 0 || s >= signals {
 		return false
 	}
-	f.got[s] = time.Time{}
-	return true
+	got := f.got[s]
+	for len(got) > 0 {
+		at := got[0]
+		got = got[1:]
+		if !at.Before(since) {
+			f.got[s] = got
+			return true
+		}
+	}
+	f.got[s] = nil
+	return false
+}
+
+// passes notes that it is about to be passed a signal. Anybody may call it.
+func (f *first) passes(s syscall.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s > 0 && s < signals {
+		f.passed[s] = time.Now()
+	}
 }
 
 func (f *first) gets(signal int) {
-	if signal > 0 && signal < len(f.got) {
-		f.mu.Lock()
-		f.got[signal] = time.Now()
-		f.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if signal > 0 && signal < signals && len(f.got[signal]) < mostGot {
+		f.got[signal] = append(f.got[signal], time.Now())
 	}
 }
 
@@ -81,24 +110,41 @@ func (f *first) started(t frontend.Task) {
 	f.tasks[t.Host] = true
 }
 
+// becomes notes that a task executes a program, as old or in place of that one.
+func (f *first) becomes(t, old frontend.Task) {
+	if t.Variant == frontend.Leader && t != old {
+		delete(f.tasks, old.Host)
+	}
+	f.started(t)
+}
+
 func (f *first) ended(t frontend.Task, st frontend.Status) {
 	if t.Variant != frontend.Leader {
 		return
 	}
 	delete(f.tasks, t.Host)
 	if t.Host == f.load() {
-		f.gets(st.Signal)
+		f.mu.Lock()
+		passed := st.Signal > 0 && st.Signal < signals && time.Since(f.passed[st.Signal]) < groupWindow
+		f.mu.Unlock()
+		if !passed {
+			f.gets(st.Signal)
+		}
 		f.set(0)
 	}
 }
 
-// isSent notes a signal that reaches a task.
+// isSent notes a signal that reaches a task. Whether others have got it as well cannot be told,
+// but of the program's own: it says so.
 func (f *first) isSent(t frontend.Task, s *frontend.Signal) {
 	const siUser, pidAt = 0, 16
-	if t.Variant != frontend.Leader || s.Code() != siUser || !f.isThread(t.Host) {
+	if t.Variant != frontend.Leader || s.Code() != siUser || s.Number <= 0 || s.Number >= signals || !f.isThread(t.Host) {
 		return
 	}
-	if int(binary.NativeEndian.Uint32(s.Info[pidAt:])) != syscall.Getpid() {
+	switch sender := int(binary.NativeEndian.Uint32(s.Info[pidAt:])); {
+	case sender == syscall.Getpid():
+	case f.tasks[sender] && time.Since(f.toGroup[s.Number]) >= groupWindow:
+	default:
 		f.gets(s.Number)
 	}
 }
@@ -119,6 +165,9 @@ func (f *first) calls(t frontend.Task, c frontend.Call) {
 	switch row.Name {
 	case "kill", "tkill", "rt_sigqueueinfo":
 		signal = c.Args[1]
+		if number := uint32(signal); row.Name == "kill" && int32(c.Args[0]) <= 0 && number < signals {
+			f.toGroup[number] = time.Now()
+		}
 	case "tgkill", "rt_tgsigqueueinfo":
 		signal = c.Args[2]
 	}

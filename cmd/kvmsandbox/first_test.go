@@ -47,13 +47,40 @@ func TestFirstHasGotSignals(t *testing.T) {
 	if f.had(syscall.SIGUSR2, before) || f.had(syscall.SIGUSR1, time.Now().Add(time.Second)) {
 		t.Error("it has got another signal, or an old one")
 	}
+	f.isSent(task, sent(syscall.SIGUSR1, 1))
 	if !f.had(syscall.SIGUSR1, before) || f.had(syscall.SIGUSR1, before) {
 		t.Error("it has not got the signal, or twice")
+	}
+	// What the program sends itself nobody else gets, but a group.
+	child := frontend.Task{Variant: frontend.Leader, Host: 1 << 30}
+	f.started(child)
+	f.isSent(task, sent(syscall.SIGUSR2, child.Host))
+	if f.had(syscall.SIGUSR2, before) {
+		t.Error("a signal of its own counts as one to the group")
+	}
+	f.calls(child, callOf(t, "kill", 0, uint64(syscall.SIGUSR2)))
+	f.isSent(task, sent(syscall.SIGUSR2, child.Host))
+	f.isSent(task, sent(syscall.SIGUSR2, child.Host))
+	for i, want := range []bool{true, true, false} {
+		if f.had(syscall.SIGUSR2, before) != want {
+			t.Errorf("of two of its signals to the group number %d counts: %t", i+1, !want)
+		}
 	}
 	f.ended(task, frontend.Status{Signal: int(syscall.SIGTERM)})
 	if f.load() != 0 || !f.had(syscall.SIGTERM, before) {
 		t.Error("it has not got the signal that killed it")
 	}
+}
+
+func callOf(t *testing.T, name string, args ...uint64) frontend.Call {
+	t.Helper()
+	row, ok := sysabi.ByName(name)
+	if !ok {
+		t.Fatal(name)
+	}
+	c := frontend.Call{Arch: sysabi.AMD64, Nr: int64(row.Nr[sysabi.AMD64])}
+	copy(c.Args[:], args)
+	return c
 }
 
 // What the leader has got by itself is not passed on, the rest is, and in order.
@@ -97,15 +124,7 @@ func TestPassOn(t *testing.T) {
 
 // It has stopped itself when its own call did, and nobody else is there to let it go on.
 func TestStoppedItself(t *testing.T) {
-	call := func(name string, args ...uint64) frontend.Call {
-		row, ok := sysabi.ByName(name)
-		if !ok {
-			t.Fatal(name)
-		}
-		c := frontend.Call{Arch: sysabi.AMD64, Nr: int64(row.Nr[sysabi.AMD64])}
-		copy(c.Args[:], args)
-		return c
-	}
+	call := func(name string, args ...uint64) frontend.Call { return callOf(t, name, args...) }
 	child := exec.Command("sleep", "1000")
 	if err := child.Start(); err != nil {
 		t.Fatal(err)

@@ -54,11 +54,12 @@ func (g *guard) OnThreadStart(t frontend.Task) []frontend.Action {
 }
 
 func (g *guard) OnFork(parent, child frontend.Task, kind frontend.ForkKind) []frontend.Action {
+	g.leader.started(child)
 	return g.protect(func() []frontend.Action { return g.engine.OnFork(parent, child, kind) })
 }
 
 func (g *guard) OnExec(t, old frontend.Task, img *frontend.Image) []frontend.Action {
-	g.leader.started(t)
+	g.leader.becomes(t, old)
 	return g.protect(func() []frontend.Action { return g.engine.OnExec(t, old, img) })
 }
 

@@ -72,10 +72,18 @@ func fromTerminal(s syscall.Signal) bool {
 }
 
 // notify makes stopped tell, unless it does already.
-func notify(stopped chan<- bool, itself bool) {
-	select {
-	case stopped <- itself:
-	default:
+func notify(stopped chan bool, itself bool) {
+	for {
+		select {
+		case stopped <- itself:
+			return
+		default:
+		}
+		select {
+		case told := <-stopped:
+			itself = itself || told
+		default:
+		}
 	}
 }
 
@@ -85,12 +93,12 @@ const (
 	// groupSettles is how long a signal is held back for that.
 	groupSettles = 50 * time.Millisecond
 	// groupWindow is how long ago at most the leader's has come.
-	groupWindow = 200 * time.Millisecond
+	groupWindow = 100 * time.Millisecond
 )
 
-// passOn returns what gives a signal to the leader's first process, and in order, unless
-// that one has got it from the same sender: who signals a process group means each of its
-// processes once. While there is none it ends the session. The other function ends both.
+// passOn returns what gives signals to the leader's first process, in order, unless that one has
+// just got the same without this process: who signals a process group means each of its processes
+// once. While there is none it ends the session. The other function ends both.
 func passOn(leader *first, cancel context.CancelCauseFunc) (deliver func(syscall.Signal), end func()) {
 	type passed struct {
 		signal syscall.Signal
@@ -98,18 +106,28 @@ func passOn(leader *first, cancel context.CancelCauseFunc) (deliver func(syscall
 		at     time.Time
 	}
 	queue, done := make(chan passed, 64), make(chan struct{})
+	pass := func(p passed) {
+		settled := time.NewTimer(time.Until(p.at.Add(groupSettles)))
+		defer settled.Stop()
+		select {
+		case <-done:
+			return
+		case <-settled.C:
+		}
+		// One that has ended meanwhile had it coming, and its id may be another's.
+		if leader.had(p.signal, p.at.Add(-groupWindow)) || leader.load() != p.pid {
+			return
+		}
+		leader.passes(p.signal)
+		_ = syscall.Kill(p.pid, p.signal)
+	}
 	go func() {
 		for {
 			select {
 			case <-done:
 				return
 			case p := <-queue:
-				time.Sleep(time.Until(p.at.Add(groupSettles)))
-				if leader.had(p.signal, p.at.Add(-groupWindow)) {
-					continue
-				}
-				// One that has ended meanwhile would not have got it alone either.
-				_ = syscall.Kill(p.pid, p.signal)
+				pass(p)
 			}
 		}
 	}()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/multivar/multivar/internal/mounts"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -49,53 +50,16 @@ const (
 	openNonblock      = 0x800
 )
 
-// fileSystem is one whose files wait for nothing but a disk, by the name that proc(5) has for
-// it and by what fstatfs(2) says (include/uapi/linux/magic.h, and where it is defined).
-type fileSystem struct {
-	name  string
-	magic uint32
-}
-
-// localFileSystems returns them. One that lies over others may lie over any; overlayfs counts
-// because the roots of containers are such, over a disk as a rule.
-func localFileSystems() []fileSystem {
-	return []fileSystem{
-		{"ext2", 0xef53},
-		{"ext3", 0xef53},
-		{"ext4", 0xef53},
-		{"overlay", 0x794c7630},
-		{"tmpfs", 0x01021994},
-		{"xfs", 0x58465342},
-		{"btrfs", 0x9123683e},
-		{"ramfs", 0x858458f6},
-		{"hugetlbfs", 0x958458f6},
-		{"f2fs", 0xf2f52010},
-		{"bcachefs", 0xca451a4e},
-		{"zfs", 0x2fc12fc1},
-		{"squashfs", 0x73717368},
-		{"erofs", 0xe0f5e1e2},
-		{"iso9660", 0x9660},
-		{"msdos", 0x4d44},
-		{"vfat", 0x4d44},
-		{"exfat", 0x2011bab0},
-	}
-}
-
-// localMagics returns their numbers, each once.
+// localMagics returns the numbers of file systems whose files wait for nothing but a disk, each
+// once.
 func localMagics() []uint32 {
 	var list []uint32
-	for _, fs := range localFileSystems() {
-		if !slices.Contains(list, fs.magic) {
-			list = append(list, fs.magic)
+	for _, fs := range mounts.Local() {
+		if !slices.Contains(list, fs.Magic) {
+			list = append(list, fs.Magic)
 		}
 	}
 	return list
-}
-
-// LocalFileSystem says whether files of a file system, by the name that proc(5) has for it,
-// wait for nothing but a disk.
-func LocalFileSystem(name string) bool {
-	return slices.ContainsFunc(localFileSystems(), func(fs fileSystem) bool { return fs.name == name })
 }
 
 // Names are those of files that agents may open to read them, without asking: memory of the

@@ -1,6 +1,10 @@
 package sites
 
-import "bytes"
+import (
+	"bytes"
+
+	"golang.org/x/arch/x86/x86asm"
+)
 
 // Random is an instruction that reads a random number, RDRAND or RDSEED.
 type Random struct {
@@ -23,7 +27,8 @@ const (
 )
 
 // FindRandom returns where in text there are instructions that read a random number, in ascending
-// order, of those that are surely such: what is decoded from places in front of it gets there.
+// order, of those that are surely such: what is decoded from places in front of it gets there, and
+// what is behind asks whether there was a number.
 func FindRandom(text []byte) []int {
 	var list []int
 	looked := 0
@@ -41,8 +46,12 @@ func FindRandom(text []byte) []int {
 		if start > 0 && text[start-1] == 0x66 {
 			start--
 		}
-		// With F3 in front it is another one.
-		if text[at+2] < 0xf0 || start > 0 && text[start-1]|1 == 0xf3 {
+		if text[at+2] < 0xf0 {
+			continue
+		}
+		looked++
+		// With F3 in front, if that begins an instruction, it is another one.
+		if start > 0 && text[start-1]|1 == 0xf3 && begins(text, start-1) || !asked(text[at+3:]) {
 			continue
 		}
 		for ; start <= at; start++ {
@@ -55,14 +64,35 @@ func FindRandom(text []byte) []int {
 	}
 }
 
+// asked says whether code looks at once at the flag that says whether there was a number. What
+// only looks like the instruction, in data among code, has hardly such behind it.
+func asked(code []byte) bool {
+	const near = 4
+	for range near {
+		in, err := x86asm.Decode(code, 64)
+		if err != nil {
+			return false
+		}
+		switch in.Op {
+		case x86asm.JB, x86asm.JAE, x86asm.SETB, x86asm.SETAE, x86asm.CMOVB, x86asm.CMOVAE, x86asm.ADC, x86asm.SBB:
+			return true
+		case x86asm.RET, x86asm.JMP, x86asm.CALL:
+			return false
+		}
+		code = code[in.Len:]
+	}
+	return false
+}
+
 // TrapRandom changes code that begins with an instruction that reads a random number, so that it
-// raises the exception of an invalid instruction, and says whether code does.
-func TrapRandom(code []byte) bool {
-	_, at, ok := decodeRandom(code, opRandom)
+// raises the exception of an invalid instruction. It returns which byte it has changed, and whether
+// code does begin so.
+func TrapRandom(code []byte) (at int, ok bool) {
+	_, at, ok = decodeRandom(code, opRandom)
 	if ok {
 		code[at] = opTrap
 	}
-	return ok
+	return at, ok
 }
 
 // Trapped returns the instruction that TrapRandom has changed at the beginning of code.

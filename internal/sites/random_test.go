@@ -24,13 +24,17 @@ func TestRandom(t *testing.T) {
 		{"rdrand r9w", []byte{0x66, 0x41, 0x0f, 0xc7, 0xf1}, 0, Random{Size: 2, Register: 9, Length: 5}, true},
 		{"rdseed rsi", []byte{0x48, 0x0f, 0xc7, 0xfe}, 0, Random{Seed: true, Size: 8, Register: 6, Length: 4}, true},
 		{"behind another", []byte{0x31, 0xc0, 0x0f, 0xc7, 0xf0, 0x73, 0xfb}, 2, Random{Size: 4, Length: 3}, true},
+		// mov %rsi, %rdx; rdrand %eax, and mov %rsi, %rbx; rdrand %rax.
+		{"behind f2", []byte{0x48, 0x89, 0xf2, 0x0f, 0xc7, 0xf0}, 3, Random{Size: 4, Length: 3}, true},
+		{"behind f3", []byte{0x48, 0x89, 0xf3, 0x48, 0x0f, 0xc7, 0xf0}, 3, Random{Size: 8, Length: 4}, true},
 		{"rdpid", []byte{0xf3, 0x0f, 0xc7, 0xf8}, 0, Random{}, false},
 		{"cmpxchg8b", []byte{0x0f, 0xc7, 0x0f}, 0, Random{}, false},
 		// mov $0xf0c70f, %eax: what looks like one is an immediate.
 		{"in an immediate", []byte{0xb8, 0x0f, 0xc7, 0xf0, 0x00}, 0, Random{}, false},
 		{"cut off", []byte{0x0f, 0xc7}, 0, Random{}, false},
 	} {
-		text, at := padded(tc.code...)
+		// jae behind it, where nothing else is.
+		text, at := padded(append(slices.Clone(tc.code), 0x73, 0)...)
 		if tc.name == "cut off" {
 			text = text[:at+2]
 		}
@@ -49,7 +53,8 @@ func TestRandom(t *testing.T) {
 		if _, ok := Trapped(text[at:]); ok {
 			t.Errorf("%s: changed already", tc.name)
 		}
-		if !TrapRandom(text[at:]) || TrapRandom(text[at:]) {
+		_, ok := TrapRandom(text[at:])
+		if _, again := TrapRandom(text[at:]); !ok || again {
 			t.Errorf("%s: not changed, or twice", tc.name)
 		}
 		if got, ok := Trapped(text[at:]); !ok || got != tc.want {
@@ -62,7 +67,7 @@ func TestRandom(t *testing.T) {
 // changed change.
 func TestRandomHostile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		bits := rapid.SliceOfN(rapid.SampledFrom([]byte{0x0f, 0xc7, 0x0b, 0xf0, 0xff, 0x48, 0x4f, 0x66, 0xf3, 0x90, 0x00, 0xb8}), 0, 300)
+		bits := rapid.SliceOfN(rapid.SampledFrom([]byte{0x0f, 0xc7, 0x0b, 0xf0, 0xff, 0x48, 0x4f, 0x66, 0xf3, 0x90, 0x00, 0xb8, 0x72, 0x73}), 0, 300)
 		text := bits.Draw(t, "text")
 		before := bytes.Clone(text)
 		list := FindRandom(text)
@@ -70,7 +75,7 @@ func TestRandomHostile(t *testing.T) {
 			t.Fatalf("%v is not in order", list)
 		}
 		for _, at := range list {
-			if !TrapRandom(text[at:]) {
+			if _, ok := TrapRandom(text[at:]); !ok {
 				t.Fatalf("at %d there is none", at)
 			}
 			if r, ok := Trapped(text[at:]); !ok || r.Length > RandomMost || r.Register > 15 {
@@ -94,12 +99,22 @@ func TestRandomHostile(t *testing.T) {
 
 // A text that is made of nothing else does not keep who looks busy for long.
 func TestBounded(t *testing.T) {
-	one := []byte{0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x48, 0x0f, 0xc7, 0xf0}
+	one := []byte{0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x48, 0x0f, 0xc7, 0xf0, 0x73, 0}
 	text := bytes.Repeat(one, 8<<20/len(one))
 	if list := Find(text, anyCall); list != nil {
 		t.Errorf("%d calls", len(list))
 	}
 	if n := len(FindRandom(text)); n == 0 || n > maxLooked {
 		t.Errorf("%d reads of random numbers", n)
+	}
+}
+
+// Nobody asks whether there was a number.
+func TestRandomUnasked(t *testing.T) {
+	for _, behind := range [][]byte{{0x90, 0x90, 0x90, 0x90, 0x73, 0}, {0xc3, 0x73, 0}, {0xff, 0xff}} {
+		text, _ := padded(append([]byte{0x0f, 0xc7, 0xf0}, behind...)...)
+		if list := FindRandom(text); len(list) != 0 {
+			t.Errorf("before % x: found at %v", behind, list)
+		}
 	}
 }

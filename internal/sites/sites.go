@@ -118,7 +118,7 @@ const (
 )
 
 // maxLooked is how many places in a text are looked at so. Who has more of them has made them, to
-// keep who looks busy: what is left is left alone.
+// keep who looks busy: none or no more of them are found.
 const maxLooked = 1 << 12
 
 // begins says whether an instruction begins at text[at:].

@@ -89,7 +89,7 @@ static void invalid(void)
 		__asm__ volatile(".byte 0x48, 0x0f, 0x0b, 0xf8");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_sigaction = on_ill, .sa_flags = SA_SIGINFO};
 	pthread_t thread;
@@ -97,6 +97,10 @@ int main(void)
 	int i;
 
 	begin();
+	if (argc > 1 && !strcmp(argv[1], "executed")) {
+		ok("executed");
+		return 0;
+	}
 	nowhere = open("/dev/null", O_WRONLY);
 	CHECK(nowhere >= 0);
 	all_sizes();
@@ -121,5 +125,8 @@ int main(void)
 	for (i = 0; i < 2000; i++)
 		tell(RANDOM("rdrand %%rax", "rax", 0));
 	ok("two thousand");
-	return 0;
+	/* Followers may be far behind. */
+	fflush(stdout);
+	execl(argv[0], argv[0], "executed", NULL);
+	return 1;
 }
