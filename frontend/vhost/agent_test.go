@@ -127,6 +127,10 @@ func TestAgentIntervals(t *testing.T) {
 			t.Errorf("%s: the old interval is still granted", tc.name)
 		}
 		if tc.granted2 {
+			a.Grant(Terms{Shared: true, Quiet: true})
+			if b.word(agent+agentTexts) != agentShared|agentQuiet {
+				t.Errorf("%s: terms %#x", tc.name, b.word(agent+agentTexts))
+			}
 			a.Grant(Terms{Texts: true, Lax: true})
 			if !a.Open() || b.word(agent+agentAlone) != 0 || b.word(agent+agentLease) != 1 || b.word(agent+agentTexts) != agentMakesUp|agentLax {
 				t.Errorf("%s: the new interval is not granted", tc.name)

@@ -2,13 +2,13 @@
 #include "ring_parts.h"
 
 /* Whether a reader that dozes is to be woken: it has so much to read that it had better begin.
- * One that has been woken may be long in coming, when others have its processor. If it has come
- * and gone again without reading, it wakes up by itself. */
+ * One that has been woken may be long in coming, when others have its processor, and is woken
+ * again only by who waits for it. */
 static int is_due(struct ring *r, u32 i, int urges)
 {
 	u64 pos = load64(&reader_of(r, i)->pos), done = load64(&reader_of(r, i)->done);
 
-	if (r->woken[i] == (u32)done + 1 || (!urges && r->pos - pos < r->size / 4 && r->seq - done < r->ahead / 4))
+	if (!urges && (r->woken[i] == (u32)done + 1 || (r->pos - pos < r->size / 4 && r->seq - done < r->ahead / 4)))
 		return 0;
 	r->woken[i] = (u32)done + 1;
 	return 1;

@@ -223,9 +223,60 @@ void test_agent_closes(void)
 	CHECK(!deal(a, SYS_read, THE_FD + 4, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	file_device = 0x805;
 	CHECK(deal(a, SYS_read, THE_FD + 5, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
+	/* The monitor says that its call has left descriptors alone, for that time. */
+	a->grant = a->keeps = 1;
+	agent_resumes(block(0));
+	CHECK(deal(a, SYS_read, THE_FD + 6, (u64)buf, 4, NULL) && asked == 5, "%d", asked);
 	a->grant = 1;
 	agent_resumes(block(0));
 	CHECK(!deal(a, SYS_read, THE_FD + 6, (u64)buf, 4, NULL) && asked == 6, "%d", asked);
+}
+
+static int waited[4];
+static i64 after;
+
+/* A kernel that notes for how long it is asked to wait, and has nothing before it has been asked to
+ * wait at all. */
+static i64 patient(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	if (nr != SYS_poll)
+		return kernel(nr, a, b, c, d, e, f);
+	waited[made++ % 4] = (int)c;
+	return c ? after : 0;
+}
+
+/* While others that share the turn rest, who waits does so for a moment before the monitor is asked,
+ * unless its program wants to wait for hardly longer, or a signal comes. */
+void test_agent_brief(void)
+{
+	static const struct {
+		int quiet, limit;
+		i64 after;
+		int done, made;
+	} list[] = {
+		{ 1, -1, 2, 1, 2 }, { 1, 10, 2, 1, 2 }, { 1, -1, 0, 0, 2 }, { 1, -1, -EINTR, 0, 2 },
+		{ 1, 9, 2, 0, 1 }, { 1, 1, 2, 0, 1 }, { 0, -1, 2, 0, 1 }, { 1, 0, 2, 1, 1 },
+	};
+	struct pollfd p = { .fd = THE_FD };
+	u32 i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct agent *a = prepare(0);
+		i64 ret = 0;
+
+		hook = patient;
+		after = list[i].after;
+		a->texts = list[i].quiet ? MV_QUIET : 0;
+		table[SYS_poll] = (struct hot_call){
+			.flags = MV_HOT_CALL | MV_HOT_BLOCKS, .time = 2,
+			.arg = { { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN | MV_HOT_OUT, .length = MV_SIZE_UINT, .count = 1,
+				   .unit = sizeof(p), .flags = MV_HOT_DESCRIPTORS, .piece = { { 0, 6 } } },
+				 { .kind = MV_HOT_HALF }, { .kind = MV_HOT_HALF } },
+		};
+		CHECK(deal(a, SYS_poll, (u64)&p, 1, (u64)(i64)list[i].limit, &ret) == list[i].done, "%u", i);
+		CHECK(made == list[i].made && (!list[i].done || ret == (list[i].limit ? 2 : 0)), "%u: made %d, %ld", i, made, ret);
+		CHECK(!waited[0] && (made < 2 || waited[1] == 1), "%u: %d, %d", i, waited[0], waited[1]);
+	}
 }
 
 /* What native.c does about a fault in a copy. */
