@@ -46,7 +46,8 @@ static uint64_t draw(void)
 	uint64_t v;
 	unsigned char good;
 	do
-		__asm__ volatile("rdrand %0; setc %1" : "=r"(v), "=q"(good) : : "cc");
+		/* Written as no compiler does: of those that are all variants get the same. */
+		__asm__ volatile("rdrand %0; nop; nop; nop; nop; setc %1" : "=r"(v), "=q"(good) : : "cc");
 	while (!good);
 	return v;
 }
