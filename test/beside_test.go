@@ -46,6 +46,9 @@ func TestBeside(t *testing.T) {
 	}
 	for _, m := range besides {
 		for _, c := range []struct{ n, variant int }{{2, 1}, {3, 2}} {
+			if testing.Short() && c.n != 2 {
+				continue
+			}
 			for _, policy := range []string{"exec", "comprehensive"} {
 				t.Run(fmt.Sprintf("%s/N=%d/%s", m.name, c.n, policy), func(t *testing.T) {
 					t.Parallel()
