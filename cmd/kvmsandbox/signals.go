@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/multivar/multivar/internal/unix"
 )
 
 // signalError is the cause with which a session is cancelled when a signal comes
@@ -64,6 +66,12 @@ func forward(deliver func(syscall.Signal), stopped <-chan bool) (stop func()) {
 		signal.Stop(caught)
 		close(done)
 	}
+}
+
+// stands reports whether a signal has stopped a process.
+func stands(pid int) bool {
+	s, err := unix.StandingOf(pid)
+	return err == nil && (s.State == 'T' || s.State == 't')
 }
 
 // fromTerminal reports whether a signal is one that the whole group has got.
@@ -133,8 +141,15 @@ func passOn(leader *first, cancel context.CancelCauseFunc) (deliver func(syscall
 	}()
 	deliver = func(s syscall.Signal) {
 		p := passed{s, leader.load(), time.Now()}
+		if s == syscall.SIGCONT {
+			// One that is held back would let go on who has stopped itself again meanwhile.
+			if p.pid > 0 && stands(p.pid) && !leader.had(s, p.at.Add(-groupWindow)) {
+				_ = syscall.Kill(p.pid, s)
+			}
+			return
+		}
 		if p.pid <= 0 {
-			if s != syscall.SIGCONT && !leader.had(s, p.at.Add(-groupWindow)) {
+			if !leader.had(s, p.at.Add(-groupWindow)) {
 				cancel(&signalError{s})
 			}
 			return
