@@ -117,7 +117,8 @@ type AgentCall struct {
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
 	// with Pointed a pointer to two words of 64 bits, or null for no limit.
 	Timeout int
-	Pointed bool
+	// With Micro the second one is microseconds, else nanoseconds.
+	Pointed, Micro bool
 	// Word is the offset in records of arguments with Words.
 	Word int
 	// Instant is the form of the call that does not sleep, if there is one.

@@ -247,6 +247,7 @@ func agentSleep(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) {
 			vector = true
 		case a.Name == "timeout" && call.AwaitsEvents:
 			c.Timeout, c.Pointed = i, a.Kind == sysabi.Struct
+			c.Micro = c.Pointed && a.Struct.Name == "timeval"
 		}
 	}
 	c.Prompt = call.Blocks && len(call.Args) > 0 && call.Args[0].Kind == sysabi.FD && (call.Moves != 0 || vector || call.Ret == sysabi.RetFD)

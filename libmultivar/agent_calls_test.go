@@ -171,6 +171,9 @@ func TestAgentArguments(t *testing.T) {
 	if in := calls["write"].Instant; in.Nr != int(nr("pwritev2")) || !in.Gathers || !in.Current || in.Arg != 5 || in.Flag != 8 {
 		t.Errorf("write at once is %+v", in)
 	}
+	if s, p := calls["select"], calls["ppoll"]; !s.Pointed || !s.Micro || !p.Pointed || p.Micro || calls["poll"].Pointed {
+		t.Error("limits of time: select points to microseconds, ppoll to nanoseconds, poll has milliseconds")
+	}
 	if calls["flock"].Prompt || !calls["flock"].Blocks || !calls["read"].Prompt || !calls["sched_yield"].Alone || !calls["close"].Closes {
 		t.Error("flock, read, sched_yield or close may sleep where it must not")
 	}

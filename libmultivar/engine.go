@@ -13,7 +13,6 @@ import (
 	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/report"
 	"github.com/multivar/multivar/libmultivar/rule"
-	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // PidMode says which process ids the program sees.
@@ -501,28 +500,6 @@ func (e *Engine) OnSyscallExit(t frontend.Task, ret int64) []frontend.Action {
 	return e.take()
 }
 
-// OnRdtsc implements frontend.Monitor.
-func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
-	if e.arrived(t, atTimeStamp, func(s *side) { s.stamp = ts }) {
-		return e.take()
-	}
-	th, s := e.find(t)
-	if th == nil {
-		return e.take()
-	}
-	e.patchNew(th, t.Variant)
-	s.arrive(atTimeStamp, e.now)
-	s.stamp = ts
-	if t.Variant == frontend.Leader {
-		e.settle(th)
-		e.abandon(th)
-		e.leaderTimeStamp(th, ts)
-	} else {
-		e.followerArrives(th, t.Variant)
-	}
-	return e.take()
-}
-
 // OnSignal implements frontend.Monitor.
 func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Action {
 	if ts, ok := e.randomNumber(t, sig); ok {
@@ -548,51 +525,6 @@ func (e *Engine) OnSignal(t frontend.Task, sig *frontend.Signal) []frontend.Acti
 	}
 	e.pumpAll(th, t.Variant)
 	return e.take()
-}
-
-// timeStampNr is the number under which time stamp reads are recorded.
-const timeStampNr = -2
-
-func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
-	ev := e.newRecord(th, event.TimeStamp)
-	ev.name = timeStampName(ts)
-	e.began(th, frontend.Leader)
-	ev.request = e.timeStampRequest(ts)
-	ev.stamp = e.timeStamp(th, ts)
-	e.published(th, ev)
-}
-
-// timeStampName is the instruction that reads the counter.
-func timeStampName(ts frontend.TimeStamp) string {
-	switch {
-	case ts.Random.Size != 0 && ts.Random.Seed:
-		return "rdseed"
-	case ts.Random.Size != 0:
-		return "rdrand"
-	case ts.WithProcessor:
-		return "rdtscp"
-	}
-	return "rdtsc"
-}
-
-// Bits of what is compared of a time stamp read; below them is the size of a random number.
-const (
-	stampProcessor = 0x100
-	stampSeed      = 0x200
-)
-
-// timeStampRequest encodes what a read asks for.
-func (e *Engine) timeStampRequest(ts frontend.TimeStamp) []byte {
-	what := uint64(ts.Random.Size)
-	if ts.WithProcessor {
-		what |= stampProcessor
-	}
-	if ts.Random.Seed {
-		what |= stampSeed
-	}
-	e.builder.Reset(event.TimeStamp, timeStampNr)
-	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, what)
-	return e.builder.Record()
 }
 
 func bit(b bool) uint64 {

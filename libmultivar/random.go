@@ -31,16 +31,20 @@ type textKey struct {
 // texts are where in texts instructions read random numbers. The zero value knows none.
 type texts struct {
 	known map[textKey][]int
-	// sites is how many there are in all, looked how many bytes have been looked at.
-	sites  int
-	looked uint64
+	// sites is how many there are in all, looked how many bytes have been looked at, and doubts
+	// how often what looks like an instruction was looked at closely.
+	sites, doubts int
+	looked        uint64
 }
 
-// Bounds: of what is looked at in a session, so that a program that maps ever more code does not
-// keep the monitor busy, of what is remembered, and of what is read at once, with as much in front
-// as tells where instructions begin and as much behind as the longest one with what follows it.
+// Bounds: of one text and of what is looked at in a session, so that a program that maps ever more
+// code, or code made for it, does not keep the monitor busy, of what is remembered, and of what is
+// read at once, with as much in front as tells where instructions begin and as much behind as the
+// longest one with what follows it.
 const (
-	maxLooked   = 16 << 30
+	maxText     = 256 << 20
+	maxLooked   = 4 << 30
+	maxDoubts   = 1 << 16
 	maxTexts    = 4096
 	maxSites    = 1 << 18
 	textPiece   = 1 << 20
@@ -72,7 +76,7 @@ func (e *Engine) patchNew(th *thread, v int) {
 		m := &list[i]
 		if m.Inode != 0 && !m.Shared && m.Prot&(protRead|protWrite|protExec) == protRead|protExec {
 			key := textKey{path: m.Path, inode: m.Inode, offset: m.Offset, size: m.End - m.Start}
-			e.patchText(th, v, m.Start, key, -1)
+			e.patchAll(th, v, m.Start, e.textSites(s.task, m.Start, key, -1))
 		}
 	}
 }
@@ -90,17 +94,13 @@ func (e *Engine) patchMapped(th *thread, v int, ret int64) {
 	if !ok || args[2]&(protRead|protWrite|protExec) != protRead|protExec || args[3]&mapAnon != 0 || args[3]&mapType != mapPrivate {
 		return
 	}
-	if v == frontend.Leader {
-		ev.mapped = e.mappedText(s.task, int(int32(args[4])), args[5], length)
-	}
-	if ev.mapped.size != 0 {
-		fd := int(int32(args[4]))
-		if v != frontend.Leader {
-			// It has none, and the leader has looked.
-			fd = -1
+	// Followers map the leader's file.
+	if fd := int(int32(args[4])); v == frontend.Leader {
+		if key := e.mappedText(s.task, fd, args[5], length); key.size != 0 {
+			ev.sites = e.textSites(s.task, uint64(ret), key, fd)
 		}
-		e.patchText(th, v, uint64(ret), ev.mapped, fd)
 	}
+	e.patchAll(th, v, uint64(ret), ev.sites)
 }
 
 // mappedText identifies what a task has mapped of a descriptor; its size is 0 when that cannot be
@@ -121,22 +121,22 @@ func (e *Engine) mappedText(t frontend.Task, fd int, offset, size uint64) textKe
 	return textKey{device: info.Device, inode: info.Inode, offset: offset, size: size}
 }
 
-// patchText changes the instructions in what v's task of th has mapped at start, of its descriptor
-// fd or, where that is negative, of the file that key says.
-func (e *Engine) patchText(th *thread, v int, start uint64, key textKey, fd int) {
-	for _, off := range e.textSites(th.sides[v].task, start, key, fd) {
+// patchAll changes the instructions at offsets from start in the memory of v's task of th.
+func (e *Engine) patchAll(th *thread, v int, start uint64, offsets []int) {
+	for _, off := range offsets {
 		e.patch(th, v, start+uint64(off))
 	}
 }
 
-// textSites returns where in a text instructions read random numbers.
+// textSites returns where in a text, which a task has mapped at start, instructions read random
+// numbers: a text of its descriptor fd or, where that is negative, of the file that key says.
 func (e *Engine) textSites(t frontend.Task, start uint64, key textKey, fd int) []int {
 	x := &e.texts
 	if list, ok := x.known[key]; ok {
 		return list
 	}
 	patcher, ok := e.host.(frontend.Patcher)
-	if !ok || key.size > maxLooked-x.looked {
+	if !ok || key.size > maxText || key.size > maxLooked-x.looked || x.doubts >= maxDoubts {
 		e.notice("code", "the program has mapped so much code that the rest is not looked at: RDRAND and RDSEED in it give each variant another number")
 		return nil
 	}
@@ -169,7 +169,9 @@ func (e *Engine) findSites(t frontend.Task, start, size uint64) (list []int, ok 
 		if err != nil && !errors.Is(err, frontend.ErrFault) {
 			return nil, false
 		}
-		for _, off := range sites.FindRandom(p[:n]) {
+		found, doubts := sites.FindRandom(p[:n], maxDoubts-e.texts.doubts)
+		e.texts.doubts += doubts
+		for _, off := range found {
 			if o := from + uint64(off); o >= at && o < at+textPiece {
 				list = append(list, int(o))
 			}

@@ -331,8 +331,8 @@ type record struct {
 	status frontend.Status
 	exec   *execState
 	stamp  frontend.TimeStamp
-	// mapped is what the leader has mapped to be executed, of size 0 for nothing.
-	mapped textKey
+	// sites are where in what the leader has mapped instructions read random numbers.
+	sites []int
 	// signal is what was delivered with the event, then what followed before the
 	// first handler's first instruction.
 	signal *frontend.Signal

@@ -147,6 +147,8 @@ const (
 	hotCloses
 	// hotMakes: its result is a new descriptor.
 	hotMakes
+	// hotMicro: the limit that is pointed to has microseconds.
+	hotMicro
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )

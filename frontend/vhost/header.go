@@ -191,6 +191,7 @@ func Header() string {
 		{"HOT_ALONE", hotAlone},
 		{"HOT_FORGETS", hotForgets},
 		{"HOT_POINTED", hotPointed},
+		{"HOT_MICRO", hotMicro},
 		{"HOT_LINGERS", hotLingers},
 		{"HOT_OWN", hotOwn},
 		{"HOT_OPENS", hotOpens},

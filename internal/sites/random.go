@@ -28,14 +28,13 @@ const (
 
 // FindRandom returns where in text there are instructions that read a random number, in ascending
 // order, of those that are surely such: what is decoded from places in front of it gets there, and
-// what is behind asks whether there was a number.
-func FindRandom(text []byte) []int {
-	var list []int
-	looked := 0
+// what is behind asks whether there was a number. It looks closely at most times at what looks like
+// one, and says how often it has.
+func FindRandom(text []byte, most int) (list []int, looked int) {
 	for at := 0; ; at++ {
 		i := bytes.Index(text[at:], []byte{0x0f, opRandom})
-		if i < 0 || at+i+2 >= len(text) || looked >= maxLooked {
-			return list
+		if i < 0 || at+i+2 >= len(text) || looked >= most {
+			return list, looked
 		}
 		at += i
 		start := at

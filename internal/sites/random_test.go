@@ -38,7 +38,7 @@ func TestRandom(t *testing.T) {
 		if tc.name == "cut off" {
 			text = text[:at+2]
 		}
-		list := FindRandom(text)
+		list, _ := FindRandom(text, maxLooked)
 		if !tc.found {
 			if len(list) != 0 {
 				t.Errorf("%s: found at %v", tc.name, list)
@@ -70,7 +70,7 @@ func TestRandomHostile(t *testing.T) {
 		bits := rapid.SliceOfN(rapid.SampledFrom([]byte{0x0f, 0xc7, 0x0b, 0xf0, 0xff, 0x48, 0x4f, 0x66, 0xf3, 0x90, 0x00, 0xb8, 0x72, 0x73}), 0, 300)
 		text := bits.Draw(t, "text")
 		before := bytes.Clone(text)
-		list := FindRandom(text)
+		list, _ := FindRandom(text, maxLooked)
 		if !slices.IsSorted(list) {
 			t.Fatalf("%v is not in order", list)
 		}
@@ -104,8 +104,12 @@ func TestBounded(t *testing.T) {
 	if list := Find(text, anyCall); list != nil {
 		t.Errorf("%d calls", len(list))
 	}
-	if n := len(FindRandom(text)); n == 0 || n > maxLooked {
-		t.Errorf("%d reads of random numbers", n)
+	const most = 1000
+	if list, looked := FindRandom(text, most); len(list) == 0 || looked < most || looked > most+RandomMost {
+		t.Errorf("%d reads of random numbers, after %d looks", len(list), looked)
+	}
+	if list, looked := FindRandom(text, 0); len(list) != 0 || looked != 0 {
+		t.Errorf("%d reads of random numbers, after %d looks instead of none", len(list), looked)
 	}
 }
 
@@ -113,7 +117,7 @@ func TestBounded(t *testing.T) {
 func TestRandomUnasked(t *testing.T) {
 	for _, behind := range [][]byte{{0x90, 0x90, 0x90, 0x90, 0x73, 0}, {0xc3, 0x73, 0}, {0xff, 0xff}} {
 		text, _ := padded(append([]byte{0x0f, 0xc7, 0xf0}, behind...)...)
-		if list := FindRandom(text); len(list) != 0 {
+		if list, _ := FindRandom(text, maxLooked); len(list) != 0 {
 			t.Errorf("before % x: found at %v", behind, list)
 		}
 	}

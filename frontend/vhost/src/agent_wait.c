@@ -291,6 +291,9 @@ static i64 linger(const struct made *m)
 
 enum { BRIEF_MS = 1, LONG_MS = 10 };
 
+/* The second word of a limit that is pointed to. */
+static u64 fraction(const struct made *m, u64 ms) { return ms * (m->h->flags & MV_HOT_MICRO ? 1000 : 1000000); }
+
 /* Whether the program would sleep for much longer than what is brief. */
 static int has_long(const struct made *m)
 {
@@ -298,7 +301,7 @@ static int has_long(const struct made *m)
 
 	if (!(m->h->flags & MV_HOT_POINTED))
 		return (int32_t)at < 0 || (int32_t)at >= LONG_MS;
-	return !at || (!vhost_copy(limit, (void *)at, sizeof(limit)) && (limit[0] || limit[1] >= LONG_MS * 1000000ULL));
+	return !at || (!vhost_copy(limit, (void *)at, sizeof(limit)) && (limit[0] || limit[1] >= fraction(m, LONG_MS)));
 }
 
 /* Whether the program has given no time to sleep. What cannot be read the kernel refuses. */
@@ -337,7 +340,7 @@ static int keep(const struct made *m, u8 *saved, int back)
 static i64 ask(const struct made *m, u64 ms)
 {
 	u8 saved[MOST_SETS];
-	u64 now[6], limit[2] = { 0, ms * 1000000 };
+	u64 now[6], limit[2] = { 0, fraction(m, ms) };
 	i64 ret;
 	u32 i;
 

@@ -245,6 +245,42 @@ static i64 patient(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	return c ? after : 0;
 }
 
+static u64 limits[4][2];
+
+static i64 pointed(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	if (nr != TIMED_CALL)
+		return kernel(nr, a, b, c, d, e, f);
+	memcpy(limits[made++ % 4], (void *)c, sizeof(limits[0]));
+	return 0;
+}
+
+/* A limit that is pointed to has nanoseconds or microseconds. */
+static void brief_pointed(void)
+{
+	u64 limit[2] = { 0, 0 };
+	u32 micro;
+
+	for (micro = 0; micro < 2; micro++) {
+		u64 unit = micro ? 1000 : 1000000, ms;
+
+		for (ms = 9; ms <= 10; ms++) {
+			struct agent *a = prepare(0);
+
+			hook = pointed;
+			a->texts = MV_QUIET;
+			table[TIMED_CALL] = (struct hot_call){
+				.flags = (uint16_t)(MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_POINTED | (micro ? MV_HOT_MICRO : 0)), .time = 2,
+				.arg = { { 0 }, { 0 }, { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN, .unit = sizeof(limit) } },
+			};
+			limit[1] = ms * unit;
+			CHECK(!deal(a, TIMED_CALL, 0, 0, (u64)limit, NULL), "dealt with");
+			CHECK(made == (ms < 10 ? 1 : 2) && !limits[0][1], "%u, %lu ms: made %d", micro, ms, made);
+			CHECK(made == 1 || (!limits[1][0] && limits[1][1] == unit), "%u: %lu", micro, limits[1][1]);
+		}
+	}
+}
+
 /* While others that share the turn rest, who waits does so for a moment before the monitor is asked,
  * unless its program wants to wait for hardly longer, or a signal comes. */
 void test_agent_brief(void)
@@ -277,6 +313,7 @@ void test_agent_brief(void)
 		CHECK(made == list[i].made && (!list[i].done || ret == (list[i].limit ? 2 : 0)), "%u: made %d, %ld", i, made, ret);
 		CHECK(!waited[0] && (made < 2 || waited[1] == 1), "%u: %d, %d", i, waited[0], waited[1]);
 	}
+	brief_pointed();
 }
 
 /* What native.c does about a fault in a copy. */
