@@ -105,12 +105,15 @@ const restsAfter = 100 * time.Millisecond
 // othersRest reports whether all that share memory with the leader's th sleep in the kernel, and
 // have for long.
 func (e *Engine) othersRest(th *thread) bool {
+	if !th.othersSleep() {
+		return false
+	}
 	for _, other := range th.proc.threads {
 		if s := &other.sides[frontend.Leader]; other != th && !s.ended && s.stop != dead && e.now-s.resumed < restsAfter {
 			return false
 		}
 	}
-	return th.othersSleep()
+	return true
 }
 
 // forgetLeases drops the intervals to which all followers have come.

@@ -189,7 +189,7 @@ func (e *Engine) patch(th *thread, v int, at uint64) {
 	var b [sites.RandomMost]byte
 	n, _ := e.host.ReadVariantMem(t, at, b[:])
 	i, ok := sites.TrapRandom(b[:n])
-	if !ok || len(p.code[v]) >= maxRemembered {
+	if !ok || p.code[v] == nil || len(p.code[v]) >= maxRemembered {
 		return
 	}
 	patcher, ok := e.host.(frontend.Patcher)
