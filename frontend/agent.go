@@ -108,6 +108,10 @@ type AgentCall struct {
 	Own bool
 	// Named is what agents do about a call with an argument of kind AgentName.
 	Named AgentNamed
+	// Bare is the call by which agents make one with an argument of kind AgentMessage: its
+	// second and third arguments are a buffer with all bytes and its length, its fourth one is the
+	// third of this one, and those behind are 0.
+	Bare int
 	// Makes: its result is a new descriptor.
 	Makes bool
 	// Closes: after it its first argument is no descriptor.
@@ -242,4 +246,8 @@ const (
 	// AgentName: a pointer to a name that ends with a byte 0. A call has one at most, and reads
 	// no other memory; see AgentCall.Named.
 	AgentName
+	// AgentMessage: a pointer to a struct msghdr, the second argument of a call with
+	// AgentCall.Bare, which it reads. Its buffers are compared as those of an AgentVector, of which
+	// the call has none. With a name or with control data the call is the monitor's.
+	AgentMessage
 )

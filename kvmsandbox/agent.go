@@ -475,6 +475,11 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 				for ; len(vector) >= iovecSize; vector = vector[iovecSize:] {
 					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
 				}
+			case a.Kind == frontend.AgentMessage:
+				// The message itself is where it was, and says nothing about the data.
+				for _, p := range buffersOf(&data) {
+					add(p[0], p[1])
+				}
 			case a.Kind == frontend.AgentName:
 				// It is all that there is.
 				add(args[k], uint64(len(data)))
@@ -508,6 +513,24 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		_, err := s.ReadVariantMem(leader.id, addr, p)
 		return err == nil
 	}
+}
+
+// buffersOf cuts a vector from the beginning of data, behind which are the bytes of its parts and
+// nothing else, and returns it: where each part is, and how many bytes there are.
+func buffersOf(data *[]byte) (parts [][2]uint64) {
+	for used := uint64(0); uint64(len(parts)*iovecSize)+used < uint64(len(*data)) && len(parts) < vhost.HotRanges; {
+		next := (*data)[len(parts)*iovecSize:]
+		if len(next) < iovecSize {
+			break
+		}
+		p := [2]uint64{binary.LittleEndian.Uint64(next), binary.LittleEndian.Uint64(next[8:])}
+		if p[1] > uint64(len(*data)) {
+			break
+		}
+		parts, used = append(parts, p), used+p[1]
+	}
+	*data = (*data)[len(parts)*iovecSize:]
+	return parts
 }
 
 // agentCall returns what agents do about a call, nil when they leave it to the monitor.

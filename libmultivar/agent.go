@@ -14,9 +14,11 @@ import (
 type lease struct {
 	// lane is the number under which the host knows the thread, 0 for none.
 	lane uint64
-	// last is the interval that was leased last, 0 for none; granted are those that were
-	// and that some follower has yet to come to, in ascending order.
+	// last is the interval that was leased last, 0 for none; quiet says that its calls may sleep
+	// for a moment. granted are those that were leased and that some follower has yet to come
+	// to, in ascending order.
 	last    uint64
+	quiet   bool
 	granted []grant
 	// progress is that of its agents, since when it last changed.
 	progress uint64
@@ -93,6 +95,7 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = lane, interval, d.live <= 1
 	if v == frontend.Leader && a.Lease.Granted {
 		a.Lease.Quiet = d.live > 1 && e.othersRest(th)
+		th.lease.quiet = a.Lease.Quiet
 	}
 	a.Lease.Start = e.layout.Base(frontend.Leader)
 	a.Lease.End = a.Lease.Start + e.layout.Size()
@@ -149,7 +152,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	switch {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
-		d.wanted(),
+		d.wanted() && (len(d.strikes) > 0 || e.overstays(d)),
 		len(e.twins) > 0 || e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
@@ -180,13 +183,25 @@ func (e *Engine) ambiguous(ev *record) bool {
 	})
 }
 
-// revoke takes back the leases of threads of d because others want to run.
-func (e *Engine) revoke(d *domain) {
+// overstays reports whether the thread that had the leader's last turn, whose agent deals with its
+// calls, has had enough time while others wait.
+func (e *Engine) overstays(s *domainSide) bool {
+	return e.agents != nil && e.now-s.waited >= turnLimit
+}
+
+// limitTurn takes back the leases of threads of d because others want to run: when they have
+// used their time, or at once where a call may sleep or nobody is to run until another one is made.
+func (e *Engine) limitTurn(d *domain) {
 	if e.agents == nil {
 		return
 	}
-	for _, th := range d.sides[frontend.Leader].runners {
-		e.revokeFrom(th)
+	s := &d.sides[frontend.Leader]
+	for _, th := range s.runners {
+		if len(s.strikes) > 0 || th.lease.quiet || e.overstays(s) {
+			e.revokeFrom(th)
+		} else if th.lease.last == th.sides[frontend.Leader].interval {
+			e.host.TimerWithin(turnLimit - (e.now - s.waited))
+		}
 	}
 }
 

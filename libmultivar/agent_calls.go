@@ -75,7 +75,7 @@ func commandArgs(t *sysabi.SubTable, command uint64) (args [6]uint64) {
 
 // Beside says why agents leave a call of x86-64's to the monitor, under a configuration that
 // does not keep them from anything; empty for one that they deal with, and then only says with
-// which names, empty for any or where it has none. Where a row has commands it is about that one.
+// which names or messages, empty for any or where it has none. Where a row has commands it is about that one.
 func Beside(r *sysabi.Row, command uint64) (why, only string) {
 	var args [6]uint64
 	if r.Sub != nil {
@@ -89,14 +89,17 @@ func Beside(r *sysabi.Row, command uint64) (why, only string) {
 		only = besideKnown
 	case r.Named.Call != "":
 		only = besideNameless
+	case r.Bare != "":
+		only = besideBare
 	}
 	return why, only
 }
 
-// With which names agents deal, where a call has one.
+// With which names agents deal, where a call has one, or with which messages.
 const (
 	besideKnown    = "known names"
 	besideNameless = "no name"
+	besideBare     = "data only"
 )
 
 // Why agents leave a call to the monitor.
@@ -141,6 +144,10 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 		return agentOpen(call, args, arch, cfg)
 	case call.Named.Call != "":
 		if !agentNameless(call, &c, arch) {
+			return c, whyPower
+		}
+	case call.Bare != "":
+		if c.Bare = tameRow(call.Bare, arch); c.Bare == sysabi.Absent {
 			return c, whyPower
 		}
 	case !tameCall(call, args):
@@ -224,12 +231,17 @@ func agentOpen(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 // agentNameless fills in what agents do about a call that may have no name, and says whether
 // they can.
 func agentNameless(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) bool {
-	row, ok := sysabi.ByName(call.Named.Call)
-	if !ok || row.Nr[arch] == sysabi.Absent || row.Tame != sysabi.TameHere {
-		return false
+	nr := tameRow(call.Named.Call, arch)
+	c.Named = agentNamed(call, nr)
+	return nr != sysabi.Absent
+}
+
+// tameRow returns the number of a call that the filter lets pass, Absent for any other.
+func tameRow(name string, arch sysabi.Arch) int {
+	if row, ok := sysabi.ByName(name); ok && row.Tame == sysabi.TameHere {
+		return row.Nr[arch]
 	}
-	c.Named = agentNamed(call, row.Nr[arch])
-	return true
+	return sysabi.Absent
 }
 
 // agentNamed returns what a call's row says about names; nr is that of the call without one.
@@ -310,6 +322,9 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 	case sysabi.Path:
 		to.Kind = frontend.AgentName
 		return call.Named.Call != ""
+	case sysabi.Msghdr:
+		to.Kind = frontend.AgentMessage
+		return i == 1 && call.Bare != "" && a.Dir == sysabi.In
 	case sysabi.Struct:
 		return agentBuffer(call, a, to) && agentRecord(a, to, c)
 	default:

@@ -23,7 +23,7 @@ var besides = []string{
 	"getsockopt SO_RCVBUF", "getsockopt SO_SNDBUF", "getsockopt SO_TYPE", "getsockopt TCP_INFO", "getsockopt TCP_NODELAY",
 	"gettid", "gettimeofday", "getuid", "ioctl FIOCLEX", "ioctl FIONBIO", "ioctl FIONCLEX", "ioctl FIONREAD", "ioctl TCGETS", "ioctl TIOCGWINSZ", "ioctl TIOCOUTQ",
 	"lseek", "nanosleep", "newfstatat", "open", "openat", "pause", "poll", "ppoll", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev", "pwritev2", "read", "readv", "recvfrom",
-	"sched_get_priority_max", "sched_get_priority_min", "sched_yield", "select", "sendfile", "sendto",
+	"sched_get_priority_max", "sched_get_priority_min", "sched_yield", "select", "sendfile", "sendmsg", "sendto",
 	"setsockopt SO_KEEPALIVE", "setsockopt SO_LINGER", "setsockopt SO_RCVBUF", "setsockopt SO_RCVTIMEO", "setsockopt SO_SNDBUF", "setsockopt SO_SNDTIMEO",
 	"setsockopt TCP_CORK", "setsockopt TCP_DEFER_ACCEPT", "setsockopt TCP_KEEPCNT", "setsockopt TCP_KEEPIDLE", "setsockopt TCP_KEEPINTVL",
 	"setsockopt TCP_NODELAY", "setsockopt TCP_QUICKACK",
@@ -34,7 +34,7 @@ var besides = []string{
 var mustNot = map[string]string{
 	"openat2": "power", "creat": "power", "stat": "power", "statx": "power", "readlink": "power", "access": "power",
 	"socket": "power", "connect": "power", "bind": "power", "pipe2": "power", "eventfd2": "power", "dup": "power", "dup2": "power",
-	"epoll_create1": "power", "sendmsg": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
+	"epoll_create1": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
 	"fcntl F_SETOWN": "power", "ioctl TIOCSCTTY": "power", "setsockopt SO_PASSCRED": "power", "getsockopt SO_PEERPIDFD": "power", "ioctl FICLONE": "power",
 	"fcntl F_DUPFD": "result", "fcntl F_DUPFD_CLOEXEC": "result",
 	"mmap": "variants", "execve": "variants", "clone": "variants", "rt_sigaction": "variants", "rt_sigprocmask": "variants", "rt_sigreturn": "variants",

@@ -222,6 +222,60 @@ func TestNoLeaseBesideAnExec(t *testing.T) {
 	}
 }
 
+// A thread has leases while others wait for its turn, and loses one when it has had enough time.
+func TestLeaseWhileOthersWait(t *testing.T) {
+	const calls = 100
+	var busy []fakefe.Step
+	for range calls {
+		busy = append(busy, fakefe.Call(nr("getppid")))
+	}
+	steps := slices.Concat([]fakefe.Step{fakefe.Thread(busy...)}, busy)
+	for seed := range uint64(20) {
+		l, h := newLeases(2), &agentHost{}
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps}}, Choose: fakefe.Random(seed),
+		}, newTableKernel(1), h.with, l.take)
+		s.agreed(t)
+		if n := len(l.granted[0]); n < calls*2*9/10 || len(l.wrong) > 0 {
+			t.Errorf("seed %d: %d leases in %d calls, %q", seed, n, 2*calls, l.wrong)
+		}
+	}
+}
+
+// Who computes while others wait, as one does whose agent makes calls for ever, loses its lease
+// before it is halted.
+func TestLeaseEndsForOthers(t *testing.T) {
+	revoked, stops := 0, 0
+	for _, choose := range []fakefe.Chooser{leaderFirst, followersFirst, fakefe.Random(3)} {
+		leased := map[frontend.Task]bool{}
+		h, l := &agentHost{}, newLeases(2)
+		spin := []fakefe.Step{fakefe.SpinUntil(flagged)}
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+			Programs: []*fakefe.Program{waiting(spin, fakefe.Call(nr("getpid")))}, Choose: choose,
+		}, newTableKernel(1), h.with, func(actions []frontend.Action) []frontend.Action {
+			for _, a := range actions {
+				switch {
+				case a.Task.Variant != frontend.Leader:
+				case a.Op == frontend.OpRevoke:
+					revoked++
+					leased[a.Task] = false
+				case a.Op == frontend.OpStop:
+					if stops++; leased[a.Task] {
+						t.Errorf("%v is halted with a lease", a.Task)
+					}
+				case a.Lease.Interval != 0:
+					leased[a.Task] = a.Lease.Granted
+				}
+			}
+			return l.take(actions)
+		})
+		s.agreed(t)
+	}
+	if revoked == 0 || stops == 0 {
+		t.Errorf("%d leases were taken back, %d times somebody was halted", revoked, stops)
+	}
+}
+
 // A follower is not halted where its leader was before it has come to what agents dealt with:
 // those calls would be the monitor's then, which knows of none.
 func TestNoHaltBehindAgents(t *testing.T) {

@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -38,9 +39,11 @@ type domainSide struct {
 	strikes []*record
 	// next is the number of the choice that this variant repeats next.
 	next uint64
-	// streak counts how often the leader chose the same thread in a row.
+	// streak counts how often the leader chose the same thread in a row, last, and waited says
+	// since when others have waited for that one's turn to end.
 	streak int
 	last   *thread
+	waited time.Duration
 	// after is what must be over in this variant before the domain gives a turn.
 	after []move
 }
@@ -62,9 +65,13 @@ type turn struct {
 	action frontend.Action
 }
 
-// maxStreak bounds how many calls in a row one thread of the leader makes while
-// others are ready.
-const maxStreak = 64
+// maxStreak bounds how many calls in a row one thread of the leader makes while others are
+// ready, those left out with which its agent deals; turnLimit bounds for how long it does
+// where there are such.
+const (
+	maxStreak = 64
+	turnLimit = 2 * time.Millisecond
+)
 
 func newDomain(variants int) *domain { return &domain{sides: make([]domainSide, variants)} }
 
@@ -155,6 +162,9 @@ func (e *Engine) goOn(th *thread, a frontend.Action) {
 		return
 	}
 	th.sides[v].stop = ready
+	if len(s.ready) == 0 {
+		s.waited = e.now
+	}
 	s.ready = append(s.ready, turn{th, a})
 	e.pump(d, v)
 	if v == frontend.Leader {
@@ -241,7 +251,7 @@ func (e *Engine) give(d *domain, v int) {
 	}
 	var i int
 	if v == frontend.Leader {
-		i = s.choose()
+		i = s.choose(e.overstays(s))
 	} else {
 		i = s.repeat(d, v)
 	}
@@ -295,16 +305,18 @@ func (e *Engine) chosen(d *domain, th *thread) {
 	if e.followers > 0 {
 		d.schedule = append(d.schedule, choice{thread: th, seq: th.position()})
 	}
-	s.last = th
+	if s.last != th {
+		s.last, s.waited = th, e.now
+	}
 }
 
 // choose picks the leader's next thread, -1 if there is none: the one that ran last goes
-// on, unless it had many turns in a row.
-func (s *domainSide) choose() int {
+// on, unless it has had many turns in a row, or enough time.
+func (s *domainSide) choose(enough bool) int {
 	if len(s.ready) == 0 || s.live <= 1 {
 		return len(s.ready) - 1
 	}
-	if s.streak < maxStreak {
+	if s.streak < maxStreak && !enough {
 		for i := range s.ready {
 			if s.ready[i].thread == s.last {
 				s.streak++

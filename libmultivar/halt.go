@@ -82,7 +82,7 @@ func (e *Engine) hurry(d *domain) {
 	if !s.wanted() {
 		return
 	}
-	e.revoke(d)
+	e.limitTurn(d)
 	for _, th := range s.runners {
 		lead := &th.sides[frontend.Leader]
 		if th.patience == 0 || lead.stop != running || lead.inCall != nil || lead.computes.active {
@@ -113,6 +113,9 @@ func (e *Engine) hurryFollower(th *thread, v int) {
 // time as the leader had.
 func (e *Engine) halts(th *thread) {
 	lead := &th.sides[frontend.Leader]
+	if th.contended() {
+		e.limitTurn(lead.domain)
+	}
 	switch {
 	case len(th.pending) > 0 && e.used(lead, holdLimit):
 		e.halt(lead)

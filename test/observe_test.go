@@ -91,6 +91,32 @@ func TestStatsBeside(t *testing.T) {
 	}
 }
 
+// Threads that want the turn keep nobody from dealing with calls beside the variants.
+func TestStatsOfThreads(t *testing.T) {
+	t.Parallel()
+	const rounds, threads, clients = 2000, 4, 3
+	file := filepath.Join(scratch(t), "stats")
+	r := run(t, Run{N: 2, Flags: []string{"--stats=" + file, "--fast", "on"}, Args: []string{program(t, "turns", dynamic), strconv.Itoa(rounds)}})
+	if r.Status != 0 || r.Stderr != "" {
+		t.Fatalf("%s", r)
+	}
+	seen := 0
+	for line := range strings.Lines(contents(t, file)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[0] != "sendmsg" && f[0] != "read" {
+			continue
+		}
+		seen++
+		beside, err := strconv.Atoi(f[2])
+		if least := rounds * threads * clients / 2; err != nil || frontEnd != "ptrace" && beside < least {
+			t.Errorf("%s calls of %s beside the variants, of %s; want %d", f[2], f[0], f[1], least)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("table %s", contents(t, file))
+	}
+}
+
 // Of what went on in the background only a file tells.
 func TestStatsOfDaemon(t *testing.T) {
 	t.Parallel()

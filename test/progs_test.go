@@ -107,6 +107,7 @@ var progs = []prog{
 	{name: "id_usage", stdout: masked(`(?m)^(faults|times|uptime|cpu) .*`)},
 	{name: "sched_affinity"},
 	{name: "cpu_random", unprivileged: true},
+	{name: "turns", unprivileged: true},
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
 	{name: "sig_fault", unprivileged: true},

@@ -81,6 +81,12 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		le.PutUint32(b[hotInstantFlag:], in.Flag)
 		le.PutUint32(b[hotUnless:], in.Unless)
 	}
+	if c.Bare > 0 {
+		if c.Bare >= hotCalls || len(c.Commands) > 0 || c.Args[1].Kind != frontend.AgentMessage {
+			return fmt.Errorf("%w: %d with a message", errTable, c.Nr)
+		}
+		le.PutUint32(b[hotFirst:], uint32(c.Bare))
+	}
 	if n := &c.Named; n.Opens || n.Nr > 0 {
 		if n.Nr < 0 || n.Nr > math.MaxUint16 || !isArg(n.Flags) || c.Instant.Nr > 0 {
 			return fmt.Errorf("%w: %d with a name", errTable, c.Nr)
@@ -96,8 +102,11 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		if a.Kind == frontend.AgentName {
 			named++
 		}
-		if a.Kind == frontend.AgentVector {
+		if a.Kind == frontend.AgentVector || a.Kind == frontend.AgentMessage {
 			vectors++
+		}
+		if a.Kind == frontend.AgentMessage && (k != 1 || c.Bare <= 0 || !a.In || a.Out) {
+			return fmt.Errorf("%w: argument %d of %d is no message", errTable, k, c.Nr)
 		}
 		if vectors > 1 || named > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
 			return fmt.Errorf("%w: argument %d of %d", errTable, k, c.Nr)

@@ -170,6 +170,7 @@ const (
 	hotBuffer  = int64(frontend.AgentBuffer)
 	hotVector  = int64(frontend.AgentVector)
 	hotName    = int64(frontend.AgentName)
+	hotMessage = int64(frontend.AgentMessage)
 )
 
 // Directions of a buffer, as bits.

@@ -71,7 +71,13 @@ func TestHotTableRefuses(t *testing.T) {
 	}
 	buffer := frontend.AgentBuffer
 	for name, c := range map[string]frontend.AgentCall{
-		"two vectors": {Nr: 1, Args: [6]frontend.AgentArg{{Kind: frontend.AgentVector}, {Kind: frontend.AgentVector}}},
+		"two vectors":                   {Nr: 1, Args: [6]frontend.AgentArg{{Kind: frontend.AgentVector}, {Kind: frontend.AgentVector}}},
+		"a message that nothing makes":  {Nr: 1, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}}},
+		"a message in another argument": {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}, 2: {Kind: frontend.AgentMessage, In: true}}},
+		"a message to be written":       {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true, Out: true}}},
+		"what makes a message is none":  {Nr: 1, Bare: hotCalls, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}}},
+		"no message":                    {Nr: 1, Bare: 2},
+		"a message and a vector":        {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{{Kind: frontend.AgentVector}, {Kind: frontend.AgentMessage, In: true}}},
 		"a length of which is no copy": {Nr: 1, Args: [6]frontend.AgentArg{
 			{Kind: buffer, Out: true, Length: frontend.AgentAt, Count: 1, Size: 1}, {Kind: buffer, In: true, Size: 4, Bulk: true},
 		}},

@@ -210,6 +210,7 @@ func Header() string {
 		{"HOT_BUFFER", hotBuffer},
 		{"HOT_VECTOR", hotVector},
 		{"HOT_NAME", hotName},
+		{"HOT_MESSAGE", hotMessage},
 		{"HOT_IN", hotIn},
 		{"HOT_OUT", hotOut},
 		{"HOT_DESCRIPTORS", hotDescriptors},

@@ -240,6 +240,10 @@ type Row struct {
 	// several and may transfer fewer. Its second and third arguments are the buffer and its
 	// length, the others are the same.
 	Single string
+	// Bare is the name of the call that sends one buffer where this one sends a message that has
+	// neither a name nor control data. Its second and third arguments are the buffer and its
+	// length, its fourth one is this one's third, and what it has behind that is 0.
+	Bare string
 	// Instant is the form of the call that does at once what can be done at once, and fails
 	// with EAGAIN where this one would sleep; its zero value where there is none.
 	Instant Instant

@@ -35,7 +35,7 @@ struct hot_call {
 	u8 time;	/* the argument that limits its sleep, 0 for none */
 	u8 command, upper; /* MV_HOT_BY_COMMAND: the arguments that hold it; upper may be 0 */
 	uint16_t count; /* of commands, which are in order */
-	u32 first;	/* entry of a command */
+	u32 first;	/* entry of a command; with a MV_HOT_MESSAGE, the call by which it is made */
 	uint16_t instant_nr; /* of the form that does not sleep, 0 for none */
 	u8 instant_arg, instant_how; /* where its flag goes; MV_HOT_GATHERS, MV_HOT_CURRENT */
 	u32 instant_flag, unless;

@@ -132,6 +132,48 @@ static int add_vector(const struct agent *a, struct ranges *g, u32 arg)
 	return 1;
 }
 
+/* Takes the buffers of a message that has nothing else. Those of several are copied, one behind the
+ * other, so that they are one. */
+static int take_message(struct agent *a, struct ranges *g, u32 arg, u64 home)
+{
+	u64 at = (u64)a + MV_LARGE - MV_AGENT + a->held, total = 0;
+	struct message m;
+	u32 i;
+
+	if (!fits(home, sizeof(m)) || vhost_copy(&m, (void *)home, sizeof(m)) || m.name || m.control || m.control_size)
+		return 0;
+	if (!hold_vector(a, m.parts, m.count))
+		return 0;
+	for (i = 0; i < a->parts; i++) {
+		const struct part *p = &a->vector[i];
+		u64 from = p->base;
+
+		if (a->parts > 1 && p->len) {
+			if (!fits(from, p->len) || p->len > MV_LARGE_SIZE - a->held || total > MV_LARGE_SIZE - a->held - p->len ||
+			    vhost_copy((void *)(at + total), (void *)from, p->len))
+				return 0;
+			from = at + total;
+			total += p->len;
+		}
+		if (!add(g, arg, from, p->base, p->len))
+			return 0;
+	}
+	a->held += (u32)((total + 15) & ~15ULL);
+	return 1;
+}
+
+const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given)
+{
+	const struct hot_call *by = (const struct hot_call *)a->table + h->first % MV_HOT_CALLS;
+
+	given[3] = given[2];
+	given[1] = a->in.count ? a->in.of[0].at : 0;
+	given[2] = a->in.bytes;
+	given[4] = 0;
+	given[5] = 0;
+	return by->flags & MV_HOT_CALL ? by : 0;
+}
+
 /* The length to which an argument points, which the call reads, so that there is a copy of it.
  * Without there is none that fits. */
 static u64 held_length(const struct hot_arg *x, const u64 *given)
@@ -243,6 +285,11 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 			return 0;
 		if (x->kind == MV_HOT_NULL && arg[i])
 			return 0;
+		if (x->kind == MV_HOT_MESSAGE) {
+			if (!arg[i] || !take_message(a, g, i, arg[i]))
+				return 0;
+			continue;
+		}
 		if (!arg[i]) {
 			/* Some calls heed the length of no address, and some do not. */
 			if (x->kind == MV_HOT_BUFFER && x->length == MV_SIZE_AT && arg[x->count % 6])

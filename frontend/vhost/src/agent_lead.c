@@ -58,7 +58,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	/* The processor leaves it there, and whoever has the program come otherwise. */
 	struct request q = { .nr = (i64)u->rax, .ip = u->rcx };
 	struct result x;
-	const struct hot_call *h;
+	const struct hot_call *h, *by;
 	u64 given[6];
 
 	agent_arguments(u, q.arg);
@@ -72,6 +72,9 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		return 0;
 	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
 		return 0;
+	by = agent_has_message(h) ? agent_bare(a, h, given) : h;
+	if (!by)
+		return 0;
 	q.bytes = agent_asks(a);
 	a->waited = 0;
 	if (a->ring && !ask(a, &q))
@@ -81,7 +84,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
 	/* The lease may have gone while it waited for room, or for the others. */
-	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, h, q.nr, given) : MV_NOT_EXECUTED;
+	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, by, by == h ? q.nr : (i64)h->first, given) : MV_NOT_EXECUTED;
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
 	if (h->flags & MV_HOT_CLOSES)

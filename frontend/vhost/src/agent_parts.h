@@ -13,6 +13,15 @@ struct request {
 	u64 bytes; /* behind the request */
 };
 
+/* struct msghdr. */
+struct message {
+	u64 name;
+	u32 name_size, unused;
+	u64 parts, count;
+	u64 control, control_size;
+	u64 flags; /* those of what has been received */
+};
+
 /* What a call has got, and behind it what the kernel wrote. */
 struct result {
 	i64 ret;
@@ -31,6 +40,9 @@ void agent_arguments(const struct ucontext *u, u64 *arg);
  * agent_reads comes first. */
 int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given);
 int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, const u64 *given);
+/* What makes a call with a message, 0 if nothing does: given are the arguments for that then. */
+const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given);
+static inline int agent_has_message(const struct hot_call *h) { return h->arg[1].kind == MV_HOT_MESSAGE; }
 /* The length to which a MV_SIZE_AT points, 0 if there is none. */
 u64 agent_length_at(const struct hot_call *h, const u64 *given);
 /* How many bytes of a request there are behind it. */

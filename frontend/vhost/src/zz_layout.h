@@ -196,6 +196,7 @@
 #define MV_HOT_BUFFER 6
 #define MV_HOT_VECTOR 7
 #define MV_HOT_NAME 8
+#define MV_HOT_MESSAGE 9
 #define MV_HOT_IN 1
 #define MV_HOT_OUT 2
 #define MV_HOT_DESCRIPTORS 1

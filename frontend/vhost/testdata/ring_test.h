@@ -37,6 +37,8 @@ void limit_time(unsigned seconds);
  * ret may be 0. */
 struct agent;
 int deal_with(struct agent *a, i64 nr, const u64 arg[4], i64 *ret);
+/* Lets the agent find out that memory is not there. */
+void copies_may_fault(void);
 
 /* "tests ring ...": ring_program.c */
 int ring_program(int argc, char **argv);

@@ -328,19 +328,26 @@ static void fault(int sig, siginfo_t *info, void *context)
 	*ip = (greg_t)vhost_copy_out;
 }
 
+void copies_may_fault(void)
+{
+	struct sigaction act = { .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	u64 mask = blocked_signals() & ~signal_bit(SIGSEGV);
+
+	CHECK(!sigaction(SIGSEGV, &act, NULL), "%m");
+	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8), "%m");
+}
+
 /* A call may have read what it cannot write: it fails, but for the limit of its time. */
 void test_agent_constants(void)
 {
-	struct sigaction act = { .sa_sigaction = fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
 	u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
 	u64 *constant = mmap(NULL, MV_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct agent *lead, *follow;
 	i64 ret[2];
-	u64 mask = blocked_signals() & ~signal_bit(SIGSEGV);
 	u32 time, i;
 
-	CHECK(constant != MAP_FAILED && !sigaction(SIGSEGV, &act, NULL), "%m");
-	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8), "%m");
+	CHECK(constant != MAP_FAILED, "%m");
+	copies_may_fault();
 	follow = prepare(1);
 	lead = prepare(0);
 	follow->follows = 1;

@@ -38,6 +38,12 @@ func All() []Server {
 		},
 		{Name: "nginx 4 KB", Prepare: prepareNginx, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n"},
 		{Name: "lighttpd 4 KB", Prepare: prepareLighttpd, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n"},
+		{
+			Name: "memcached GET", Prepare: prepareMemcached,
+			Setup:   "set key 0 0 5\r\nvalue\r\n",
+			Request: "get key\r\n",
+			Answer:  "VALUE key 0 5\r\nvalue\r\nEND\r\n",
+		},
 	}
 }
 
@@ -81,6 +87,11 @@ server.max-keep-alive-idle = 60
 `, dir, port)
 	path, err := writeSite(dir, config)
 	return []string{"lighttpd", "-D", "-f", path}, err
+}
+
+// prepareMemcached makes a server that has four threads answer, as it does unless it is told.
+func prepareMemcached(_ string, port int) ([]string, error) {
+	return []string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "0", "-t", "4"}, nil
 }
 
 // writeSite writes a page and a configuration into dir and returns the path of the latter.

@@ -66,7 +66,8 @@ by name, most new descriptors, tasks, rights, other processes: a filter keeps th
 has confirmed each), because the *engine* has to know of them, or because an *argument*
 leads to more than bytes whose length is known before the call. With *known names* they deal
 where files are opened to be read that were opened several times before, and with *no name*
-where it is empty and the call is about a descriptor.
+where it is empty and the call is about a descriptor, and with *data only* with messages that have
+neither an address nor control data.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,

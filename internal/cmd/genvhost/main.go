@@ -48,7 +48,7 @@ func run(dir, out, compiler string) error {
 
 func flags() []string {
 	return []string{
-		"-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror",
+		"-std=gnu11", "-O2", "-flto", "-Wall", "-Wextra", "-Werror",
 		// A block's stack is small, and a signal's frame needs most of it.
 		"-Wframe-larger-than=512",
 		"-ffreestanding", "-fpie", "-mgeneral-regs-only", "-mcmodel=small", "-mno-red-zone",
