@@ -44,7 +44,7 @@ func HotTable(list []frontend.AgentCall) ([]byte, error) {
 			flags |= int(binary.LittleEndian.Uint16(b[hotFlags:]))
 		}
 		binary.LittleEndian.PutUint16(b[hotFlags:], uint16(flags))
-		b[hotCommand], b[hotUpper] = uint8(c.CommandArg), uint8(c.UpperArg)
+		b[hotCommand] = uint8(c.CommandArg | c.UpperArg<<4)
 		binary.LittleEndian.PutUint16(b[hotCount:], uint16(len(c.Commands)))
 		binary.LittleEndian.PutUint32(b[hotFirst:], uint32(hotCalls+commands))
 		for k := range c.Commands {
@@ -99,6 +99,9 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 	vectors, named := 0, 0
 	for k := range c.Args {
 		a := &c.Args[k]
+		if a.Kind != frontend.AgentNone {
+			b[hotUsed] = uint8(k + 1)
+		}
 		if a.Kind == frontend.AgentName {
 			named++
 		}
@@ -294,7 +297,7 @@ func (r *Ring) Behind(v int) bool {
 // is there yet, and called when something else than a call is.
 func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start uint64, called, told bool) {
 	rec, start, told := r.Next(v, requestSize)
-	if !told || rec.Kind != recordRequest || len(rec.Data) < requestSize {
+	if !told || rec.Kind != recordRequest && rec.Kind != recordWhole || len(rec.Data) < requestSize {
 		return 0, args, 0, 0, 0, false, told
 	}
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(rec.Data[8*i:]) }

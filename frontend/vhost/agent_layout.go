@@ -89,7 +89,7 @@ const (
 	hotWord        = 10
 	hotTime        = 11
 	hotCommand     = 12
-	hotUpper       = 13
+	hotUsed        = 13
 	hotCount       = 14
 	hotFirst       = 16
 	hotInstantNr   = 20
@@ -208,6 +208,8 @@ const (
 	recordClosed = 1 + iota
 	recordRequest
 	recordResult
+	// recordWhole is a request that reads nothing, with its result.
+	recordWhole
 )
 
 // Why a follower is not where its leader was.

@@ -56,7 +56,7 @@ func TestHotTable(t *testing.T) {
 		t.Errorf("its events are % x", x)
 	}
 	sub := table[72*hotSize:][:hotSize]
-	if sub[hotCommand] != 1 || sub[hotUpper] != 0 || le.Uint16(sub[hotCount:]) != 2 || le.Uint32(sub[hotFirst:]) != hotCalls {
+	if sub[hotCommand] != 1 || sub[hotUsed] != 0 || le.Uint16(sub[hotCount:]) != 2 || le.Uint32(sub[hotFirst:]) != hotCalls {
 		t.Errorf("fcntl is % x", sub[:hotArgs])
 	}
 	if key := le.Uint64(table[(hotCalls+1)*hotSize:]); key != 4 {

@@ -33,7 +33,8 @@ struct hot_call {
 	uint16_t flags; /* MV_HOT_CALL and others; 0 for calls that are the monitor's */
 	u8 word;	/* MV_HOT_WORDS: where in each record there is one */
 	u8 time;	/* the argument that limits its sleep, 0 for none */
-	u8 command, upper; /* MV_HOT_BY_COMMAND: the arguments that hold it; upper may be 0 */
+	u8 command; /* MV_HOT_BY_COMMAND: the arguments that hold it, the upper half's in the high bits, which may be 0 */
+	u8 used;    /* how many arguments there are; 0 for as many as can be */
 	uint16_t count; /* of commands, which are in order */
 	u32 first;	/* entry of a command; with a MV_HOT_MESSAGE, the call by which it is made */
 	uint16_t instant_nr; /* of the form that does not sleep, 0 for none */
@@ -126,7 +127,7 @@ _Static_assert(offsetof(struct hot_call, flags) == MV_HOT_FLAGS, "hot_call.flags
 _Static_assert(offsetof(struct hot_call, word) == MV_HOT_WORD, "hot_call.word");
 _Static_assert(offsetof(struct hot_call, time) == MV_HOT_TIME, "hot_call.time");
 _Static_assert(offsetof(struct hot_call, command) == MV_HOT_COMMAND, "hot_call.command");
-_Static_assert(offsetof(struct hot_call, upper) == MV_HOT_UPPER, "hot_call.upper");
+_Static_assert(offsetof(struct hot_call, used) == MV_HOT_USED, "hot_call.used");
 _Static_assert(offsetof(struct hot_call, count) == MV_HOT_COUNT, "hot_call.count");
 _Static_assert(offsetof(struct hot_call, first) == MV_HOT_FIRST, "hot_call.first");
 _Static_assert(offsetof(struct hot_call, instant_nr) == MV_HOT_INSTANT_NR, "hot_call.instant_nr");

@@ -15,10 +15,11 @@ struct __attribute__((packed, may_alias)) half {
 /* The entry of a command, 0 if there is none. Entries are in ascending order. */
 static const struct hot_call *command(const struct hot_call *table, const struct hot_call *h, const u64 *arg)
 {
-	u64 key = (u32)arg[h->command % 6], low = h->first, high = low + h->count;
+	u64 key = (u32)arg[(h->command & 15) % 6], low = h->first, high = low + h->count;
+	u32 upper = h->command >> 4;
 
-	if (h->upper)
-		key |= arg[h->upper % 6] << 32;
+	if (upper)
+		key |= arg[upper % 6] << 32;
 	if (high > MV_HOT_CALLS + MV_HOT_COMMANDS)
 		return 0;
 	while (low < high) {
@@ -203,11 +204,14 @@ static u64 length(const struct hot_arg *x, const u64 *arg)
 	}
 }
 
+/* How many arguments there are to be looked at. */
+static u32 used_by(const struct hot_call *h) { return h->used && h->used < 6 ? h->used : 6; }
+
 u64 agent_length_at(const struct hot_call *h, const u64 *given)
 {
-	u32 i;
+	u32 i, used = used_by(h);
 
-	for (i = 0; i < 6; i++)
+	for (i = 0; i < used; i++)
 		if (h->arg[i].kind == MV_HOT_BUFFER && h->arg[i].length == MV_SIZE_AT && given[i])
 			return held_length(&h->arg[i], given);
 	return 0;
@@ -271,16 +275,17 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 {
 	struct ranges *g = &a->in;
 	u64 size;
-	u32 i;
+	u32 i, used = used_by(h);
 
 	g->count = 0;
 	g->bytes = 0;
 	a->parts = 0;
 	a->held = 0;
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < 6; i++)
+		given[i] = arg[i];
+	for (i = 0; i < used; i++) {
 		const struct hot_arg *x = &h->arg[i];
 
-		given[i] = arg[i];
 		if (x->kind == MV_HOT_FD && (u32)arg[i] >= a->fds)
 			return 0;
 		if (x->kind == MV_HOT_NULL && arg[i])
@@ -317,11 +322,11 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, const u64 *given)
 {
 	struct ranges *g = &a->out;
-	u32 i;
+	u32 i, used = used_by(h);
 
 	g->count = 0;
 	g->bytes = 0;
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < used; i++) {
 		const struct hot_arg *x = &h->arg[i];
 
 		if (!(x->dir & MV_HOT_OUT) || !arg[i])
@@ -403,9 +408,9 @@ int agent_put(struct ring *r, const struct ranges *g)
 
 int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
 {
-	u32 i;
+	u32 i, used = used_by(h);
 
-	for (i = 0; i < 6; i++)
+	for (i = 0; i < used; i++)
 		switch (h->arg[i].kind) {
 		case MV_HOT_NONE:
 			break;

@@ -16,22 +16,14 @@ int agent_differ(struct agent *a, const struct request *q)
 	return 0;
 }
 
-/* The result of the call that was compared. 0: it is the monitor's after all. */
-static int receive(struct agent *a, const struct hot_call *h, const struct request *q,
-		   const u64 *arg, const u64 *given, struct ucontext *u)
+/* Takes the result of the call that was compared, of which this many bytes of the record are left. */
+static int finish(struct agent *a, const struct hot_call *h, const struct request *q, u64 length, const u64 *arg, const u64 *given,
+		  struct ucontext *u)
 {
-	struct ring_record rec;
 	struct ranges *out = &a->out;
 	struct result x;
 
-	if (ring_next(&a->r, &rec))
-		return 0;
-	if (rec.kind == MV_RECORD_CLOSED) {
-		ring_done(&a->r);
-		a->interval = 0;
-		return 0;
-	}
-	if (rec.kind != MV_RECORD_RESULT || rec.length < sizeof(x) || ring_take(&a->r, &x, sizeof(x))) {
+	if (length < sizeof(x) || ring_take(&a->r, &x, sizeof(x))) {
 		ring_fail(&a->r, RING_EVENT);
 		return 0;
 	}
@@ -46,6 +38,18 @@ static int receive(struct agent *a, const struct hot_call *h, const struct reque
 	return 1;
 }
 
+/* The leader's next record, 0 if there is none for the agent: the call is the monitor's then. */
+static int next(struct agent *a, struct ring_record *rec)
+{
+	if (ring_next(&a->r, rec))
+		return 0;
+	if (rec->kind != MV_RECORD_CLOSED)
+		return 1;
+	ring_done(&a->r);
+	a->interval = 0;
+	return 0;
+}
+
 int agent_follow(struct agent *a, struct ucontext *u)
 {
 	const struct hot_call *h;
@@ -53,23 +57,31 @@ int agent_follow(struct agent *a, struct ucontext *u)
 	struct request q;
 	u64 arg[6], given[6];
 
-	if (ring_next(&a->r, &rec))
+	if (!next(a, &rec))
 		return 0;
-	if (rec.kind == MV_RECORD_CLOSED) {
-		ring_done(&a->r);
-		a->interval = 0;
-		return 0;
-	}
-	if (rec.kind != MV_RECORD_REQUEST || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
+	if ((rec.kind != MV_RECORD_REQUEST && rec.kind != MV_RECORD_WHOLE) || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
 		ring_fail(&a->r, RING_EVENT);
 		return 0;
 	}
 	agent_arguments(u, arg);
 	h = agent_hot(a, q.nr, arg);
 	if (!h || q.nr != (i64)u->rax || !agent_same_arguments(h, q.arg, arg) || !agent_reads(a, h, arg, given) ||
-	    agent_asks(a) != q.bytes || !agent_compare(a, h))
+	    agent_asks(a) != q.bytes)
 		return agent_differ(a, &q);
-	if (ring_done(&a->r))
+	if (rec.kind == MV_RECORD_WHOLE) {
+		if (q.bytes) {
+			ring_fail(&a->r, RING_EVENT);
+			return 0;
+		}
+		return finish(a, h, &q, rec.length - sizeof(q), arg, given, u);
+	}
+	if (!agent_compare(a, h))
+		return agent_differ(a, &q);
+	if (ring_done(&a->r) || !next(a, &rec))
 		return 0;
-	return receive(a, h, &q, arg, given, u);
+	if (rec.kind != MV_RECORD_RESULT) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	return finish(a, h, &q, rec.length, arg, given, u);
 }

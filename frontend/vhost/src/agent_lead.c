@@ -1,11 +1,18 @@
 /* The leader's agent: makes calls and tells the followers. */
 #include "agent_parts.h"
 
-/* Tells the followers what the leader's call has got. */
-static void tell(struct agent *a, struct result *x, const struct ranges *out)
+/* Tells the followers what the leader's call has got; with q, also what it was. */
+static void tell(struct agent *a, const struct request *q, struct result *x, const struct ranges *out)
 {
+	u64 size = sizeof(*x) + out->bytes;
+
 	x->bytes = out->bytes;
-	ring_begin(&a->r, MV_RECORD_RESULT, sizeof(*x) + out->bytes);
+	if (q) {
+		ring_begin(&a->r, MV_RECORD_WHOLE, sizeof(*q) + size);
+		ring_put(&a->r, q, sizeof(*q));
+	} else {
+		ring_begin(&a->r, MV_RECORD_RESULT, size);
+	}
 	ring_put(&a->r, x, sizeof(*x));
 	if (!agent_put(&a->r, out))
 		ring_fail(&a->r, RING_EVENT);
@@ -26,7 +33,7 @@ static int ask(struct agent *a, const struct request *q)
 }
 
 /* Gives the program what the call has written, and the followers' what it has got. */
-static void answer(struct agent *a, const struct hot_call *h, struct result *x, const u64 *given)
+static void answer(struct agent *a, const struct hot_call *h, const struct request *q, struct result *x, const u64 *given)
 {
 	struct ranges *out = &a->out;
 
@@ -40,7 +47,7 @@ static void answer(struct agent *a, const struct hot_call *h, struct result *x, 
 		agent_cut(h, x, out);
 	}
 	if (a->ring)
-		tell(a, x, out);
+		tell(a, q, x, out);
 }
 
 static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes)
@@ -59,6 +66,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	struct request q = { .nr = (i64)u->rax, .ip = u->rcx };
 	struct result x;
 	const struct hot_call *h, *by;
+	int apart; /* the request is a record of its own, before the call is made */
 	u64 given[6];
 
 	agent_arguments(u, q.arg);
@@ -77,26 +85,30 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		return 0;
 	q.bytes = agent_asks(a);
 	a->waited = 0;
-	if (a->ring && !ask(a, &q))
+	/* What the call reads may be something else behind it. */
+	apart = a->ring && (q.bytes || h->flags & MV_HOT_WAITS);
+	if (apart && !ask(a, &q))
 		return 0;
 	/* Nothing is made of which not all followers have said that they ask for it. */
-	if (a->ring && h->flags & MV_HOT_WAITS)
+	if (apart && h->flags & MV_HOT_WAITS)
 		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
 	/* The lease may have gone while it waited for room, or for the others. */
 	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, by, by == h ? q.nr : (i64)h->first, given) : MV_NOT_EXECUTED;
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
+	if (h->flags & MV_HOT_MAKES && x.ret >= 0)
+		agent_made(a, (u64)x.ret);
 	if (h->flags & MV_HOT_CLOSES)
 		agent_forget_one(a, q.arg[0]);
 	if (x.ret == MV_NOT_EXECUTED || x.ret == -EPIPE) {
-		if (a->ring && !(h->flags & MV_HOT_WAITS))
+		if (apart && !(h->flags & MV_HOT_WAITS))
 			ring_drop(&a->r);
 		return 0;
 	}
-	if (a->ring && !(h->flags & MV_HOT_WAITS))
+	if (apart && !(h->flags & MV_HOT_WAITS))
 		ring_end(&a->r);
-	answer(a, h, &x, given);
+	answer(a, h, apart ? 0 : &q, &x, given);
 	if (a->tally)
 		count(a, h, x.ret, q.bytes + a->out.bytes);
 	u->rax = (u64)x.ret;

@@ -76,6 +76,8 @@ i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 n
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
 /* Whether a new descriptor is of a regular file that waits for nothing but its disk. */
 int agent_is_regular(struct agent *a, u64 fd);
+/* Notes that the task has a new descriptor, of what nobody else has. */
+void agent_made(struct agent *a, u64 fd);
 /* Forgets what descriptors are, or what one is. */
 void agent_forget(struct agent *a);
 void agent_forget_one(struct agent *a, u64 fd);

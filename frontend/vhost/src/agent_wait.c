@@ -6,7 +6,9 @@
  * who serves those of FUSE or of a network may not answer. So file systems are known by name.
  * Only whether it blocks another process may change at any time that has the same open file; so
  * a call that is made because its descriptor did not block is made in a form that does not
- * sleep in any case, and where that would have slept the question is asked again. */
+ * sleep in any case, and where that would have slept the question is asked again. Nobody else
+ * has the open file of a descriptor that the only task has made, until the monitor makes a call
+ * by which others may get it. */
 #include "agent_parts.h"
 
 /* What a descriptor stands for. */
@@ -18,6 +20,8 @@ enum {
 	CLASS_OPEN,	/* something else, and it did not block */
 	CLASS_PLAIN,	/* something else, of which calls have no form that does not sleep */
 	CLASS_MADE_UP,	/* a text of the monitor's */
+	CLASS_NEW,	/* something else that this task has made, and not what others have */
+	CLASS_OWN,	/* such a thing, and it did not block */
 };
 
 /* What is longer may be taken in parts (pipe(7)). */
@@ -71,6 +75,11 @@ void agent_forget_one(struct agent *a, u64 fd)
 	if ((u32)fd < MV_AGENT_KNOWN)
 		a->classes[(u32)fd] = 0;
 }
+
+void agent_made(struct agent *a, u64 fd) { note(a, fd, a->alone ? CLASS_NEW : 0); }
+
+/* Whether what a descriptor stands for may sleep as far as is known. */
+static int is_other(u32 class) { return class == CLASS_OTHER || class == CLASS_NEW; }
 
 /* Whether files of a file system wait for nothing but a disk. */
 static int is_local(u64 type)
@@ -165,8 +174,12 @@ static int prompt(const struct made *m, int ask)
 		if (m->h->arg[i].kind != MV_HOT_FD)
 			continue;
 		class = class_of(m->a, m->arg[i]);
-		if (class != CLASS_FILE && (class == CLASS_SLOW || !ask || !is_open(m->arg[i])))
+		if (class == CLASS_FILE || (class == CLASS_OWN && m->a->alone))
+			continue;
+		if (class == CLASS_SLOW || !ask || !is_open(m->arg[i]))
 			return 0;
+		if (class == CLASS_NEW)
+			note(m->a, m->arg[i], CLASS_OWN);
 	}
 	return 1;
 }
@@ -209,9 +222,9 @@ static int equivalent(const struct made *m)
 		return 0;
 	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
 		return 1;
-	if ((class == CLASS_OTHER || class == CLASS_PIPE) && is_open(m->arg[0]))
-		class = note(m->a, m->arg[0], CLASS_OPEN);
-	return class == CLASS_OPEN;
+	if ((is_other(class) || class == CLASS_PIPE) && is_open(m->arg[0]))
+		class = note(m->a, m->arg[0], class == CLASS_NEW ? CLASS_OWN : CLASS_OPEN);
+	return class == CLASS_OPEN || class == CLASS_OWN;
 }
 
 /* Whether the call, when a signal interrupts it, writes to what it has read: the monitor, to
@@ -286,7 +299,7 @@ static int has_room(const struct made *m)
 	struct pollfd p = { .fd = (int32_t)m->arg[0], .events = POLLOUT };
 	int32_t room = 0, size = sizeof(room);
 
-	return m->h->instant_nr && !takes(m) && is_short(m) && known(m->a, m->arg[0]) == CLASS_OTHER &&
+	return m->h->instant_nr && !takes(m) && is_short(m) && is_other(known(m->a, m->arg[0])) &&
 	       !vhost_call(SYS_getsockopt, m->arg[0], SOL_SOCKET, SO_SNDBUF, (u64)&room, (u64)&size, 0) && room >= 4 * PIPE_BUF &&
 	       vhost_call(SYS_poll, (u64)&p, 1, 0, 0, 0, 0) == 1 && p.revents == POLLOUT;
 }
@@ -306,11 +319,11 @@ static i64 transfer(const struct made *m)
 			note(m->a, m->arg[0], CLASS_PLAIN);
 		else if (ret != -EAGAIN || is_open(m->arg[0]))
 			return ret;
-		else if (known(m->a, m->arg[0]) == CLASS_OPEN)
+		else if (known(m->a, m->arg[0]) == CLASS_OPEN || known(m->a, m->arg[0]) == CLASS_OWN)
 			note(m->a, m->arg[0], CLASS_OTHER);
 	} else {
 		/* It has been asked just now. */
-		blocks = m->h->instant_nr && !takes(m) && (known(m->a, m->arg[0]) == CLASS_OTHER || known(m->a, m->arg[0]) == CLASS_PIPE);
+		blocks = m->h->instant_nr && !takes(m) && (is_other(known(m->a, m->arg[0])) || known(m->a, m->arg[0]) == CLASS_PIPE);
 	}
 	if (!blocks && prompt(m, 1))
 		return call6(m->nr, m->arg);

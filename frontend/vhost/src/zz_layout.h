@@ -153,7 +153,7 @@
 #define MV_HOT_WORD 10
 #define MV_HOT_TIME 11
 #define MV_HOT_COMMAND 12
-#define MV_HOT_UPPER 13
+#define MV_HOT_USED 13
 #define MV_HOT_COUNT 14
 #define MV_HOT_FIRST 16
 #define MV_HOT_INSTANT_NR 20
@@ -214,6 +214,7 @@
 #define MV_RECORD_CLOSED 1
 #define MV_RECORD_REQUEST 2
 #define MV_RECORD_RESULT 3
+#define MV_RECORD_WHOLE 4
 #define MV_DIFFERS_CALL 1
 #define MV_DIFFERS_RING 2
 #define MV_BELL_RUNG 0

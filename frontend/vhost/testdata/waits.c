@@ -17,7 +17,7 @@
 enum { THE_FD = 7, TIMED_CALL = 301 };
 
 static struct hot_call table[MV_HOT_CALLS];
-static int made, asked;
+static int made, asked, flags_asked;
 static u32 file_mode;
 static u64 file_device;
 static i64 file_system, file_flags;
@@ -40,6 +40,7 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 		((struct statfs *)b)->f_type = file_system;
 		return 0;
 	case SYS_fcntl:
+		flags_asked++;
 		return file_flags;
 	case SYS_rt_sigprocmask:
 	case SYS_futex:
@@ -60,7 +61,7 @@ static struct agent *prepare(int i)
 	a->fds = 1000;
 	block(i)->signalled = 0;
 	block(i)->open = blocked_signals();
-	made = asked = 0;
+	made = asked = flags_asked = 0;
 	answer = 0;
 	file_mode = S_IFREG;
 	file_device = 0;
@@ -423,5 +424,47 @@ void test_agent_revoked(void)
 		CHECK(deal(a, SYS_getppid, 0, 0, 0, NULL) == (int)lease, "lease %u", lease);
 		patience_hook = NULL;
 		CHECK(made == (int)lease && a->interval == lease && !a->r.failed, "lease %u: made %d, interval %u, %u", lease, made, a->interval, a->r.failed);
+	}
+}
+
+void agent_forget(struct agent *a);
+
+/* Of what the only task has made it is asked once whether it blocks, and of what others may have
+ * each time. */
+void test_agent_own(void)
+{
+	static const struct hot_arg fd = { .kind = MV_HOT_FD };
+	struct agent *a = prepare(0);
+	u32 i, alone;
+	i64 ret;
+
+	for (alone = 0; alone < 2; alone++) {
+		a = prepare(0);
+		a->alone = alone;
+		file_mode = S_IFSOCK;
+		file_flags = O_NONBLOCK;
+		table[SYS_accept4] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_MAKES, .arg = { fd } };
+		table[SYS_sendfile] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_PROMPT, .arg = { fd } };
+		table[SYS_fcntl] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_FORGETS, .arg = { fd } };
+		answer = THE_FD;
+		CHECK(deal(a, SYS_accept4, 3, 0, 0, &ret) && ret == THE_FD, "%ld", ret);
+		for (i = 0; i < 3; i++)
+			CHECK(deal(a, SYS_sendfile, THE_FD, 0, 0, &ret), "%ld", ret);
+		CHECK(flags_asked == (alone ? 1 : 3), "alone %u: %d", alone, flags_asked);
+		/* Somebody else may look on now. */
+		a->alone = 0;
+		CHECK(deal(a, SYS_sendfile, THE_FD, 0, 0, &ret) && flags_asked == (alone ? 2 : 4), "%d", flags_asked);
+		/* It may be another one's, too. */
+		a->alone = alone;
+		agent_forget(a);
+		for (i = 0; i < 2; i++)
+			CHECK(deal(a, SYS_sendfile, THE_FD, 0, 0, &ret), "%ld", ret);
+		CHECK(flags_asked == (alone ? 4 : 6), "%d", flags_asked);
+		/* What blocks is asked, and made by nobody who keeps others from their turn. */
+		CHECK(deal(a, SYS_accept4, 3, 0, 0, &ret), "%ld", ret);
+		file_flags = 0;
+		a->alone = 0;
+		made = 0;
+		CHECK(!deal(a, SYS_sendfile, THE_FD, 0, 0, &ret) && !made, "%d", made);
 	}
 }
