@@ -106,8 +106,10 @@ type AgentCall struct {
 	Lingers bool
 	// Own: it is made only where its task has the table of descriptors for itself.
 	Own bool
-	// Named is what agents do about a call with an argument of kind AgentName.
+	// Named is what agents do about a call with an argument of kind AgentName. Looks: it is made
+	// with other names, too, as far as these lead to nothing that a monitor makes up.
 	Named AgentNamed
+	Looks bool
 	// Bare is the call by which agents make one with an argument of kind AgentMessage: its
 	// second and third arguments are a buffer with all bytes and its length, its fourth one is the
 	// third of this one, and those behind are 0.

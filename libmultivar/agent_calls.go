@@ -87,8 +87,8 @@ func Beside(r *sysabi.Row, command uint64) (why, only string) {
 	case why != "":
 	case r.Named.Opens:
 		only = besideKnown
-	case r.Named.Call != "":
-		only = besideNameless
+	case r.Tame == sysabi.TameLook:
+		only = besideLooks
 	case r.Bare != "":
 		only = besideBare
 	}
@@ -97,9 +97,9 @@ func Beside(r *sysabi.Row, command uint64) (why, only string) {
 
 // With which names agents deal, where a call has one, or with which messages.
 const (
-	besideKnown    = "known names"
-	besideNameless = "no name"
-	besideBare     = "data only"
+	besideKnown = "known names"
+	besideLooks = "not /proc"
+	besideBare  = "data only"
 )
 
 // Why agents leave a call to the monitor.
@@ -142,8 +142,9 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 		return c, whyVariants
 	case call.Named.Opens:
 		return agentOpen(call, args, arch, cfg)
-	case call.Named.Call != "":
-		if !agentNameless(call, &c, arch) {
+	case call.Tame == sysabi.TameLook:
+		c.Looks = true
+		if call.Named.Call != "" && !agentNameless(call, &c, arch) {
 			return c, whyPower
 		}
 	case call.Bare != "":
@@ -321,7 +322,7 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 		return agentBuffer(call, a, to)
 	case sysabi.Path:
 		to.Kind = frontend.AgentName
-		return call.Named.Call != ""
+		return call.Tame == sysabi.TameLook
 	case sysabi.Msghdr:
 		to.Kind = frontend.AgentMessage
 		return i == 1 && call.Bare != "" && a.Dir == sysabi.In

@@ -15,6 +15,7 @@ import (
 // besides are calls that agents deal with, with their commands where they have some. The list
 // may only grow: a call that falls out of it has become slow.
 var besides = []string{
+	"access", "faccessat", "faccessat2", "lstat", "readlink", "readlinkat", "stat", "statfs", "statx",
 	"accept", "accept4", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_ctl EPOLL_CTL_DEL", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fadvise64",
 	"fcntl F_GETFD", "fcntl F_GETFL", "fcntl F_GETPIPE_SZ", "fcntl F_OFD_SETLK", "fcntl F_SETFD", "fcntl F_SETFL", "fcntl F_SETLK",
 	"fdatasync", "flock", "fstat", "fstatfs", "fsync", "getcpu", "getcwd", "getdents", "getdents64", "getegid", "geteuid", "getgid", "getgroups", "getitimer",
@@ -32,7 +33,7 @@ var besides = []string{
 
 // mustNot are calls that agents must leave to the engine, with the reason.
 var mustNot = map[string]string{
-	"openat2": "power", "creat": "power", "stat": "power", "statx": "power", "readlink": "power", "access": "power",
+	"openat2": "power", "creat": "power",
 	"socket": "power", "connect": "power", "bind": "power", "pipe2": "power", "eventfd2": "power", "dup": "power", "dup2": "power",
 	"epoll_create1": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
 	"fcntl F_SETOWN": "power", "ioctl TIOCSCTTY": "power", "setsockopt SO_PASSCRED": "power", "getsockopt SO_PEERPIDFD": "power", "ioctl FICLONE": "power",

@@ -71,6 +71,7 @@ var progs = []prog{
 	{name: "file_stat", unprivileged: true},
 	{name: "file_dir"},
 	{name: "file_names"},
+	{name: "file_looks", unprivileged: true},
 	{name: "file_xattr"},
 	{name: "proc_self", unprivileged: true},
 	{name: "mmap_file"},

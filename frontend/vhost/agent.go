@@ -72,7 +72,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 	le.PutUint64(b[hotKey:], c.Command)
 	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{
 		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes, c.Makes,
-		c.Micro,
+		c.Micro, c.Looks,
 	})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {

@@ -149,6 +149,8 @@ const (
 	hotMakes
 	// hotMicro: the limit that is pointed to has microseconds.
 	hotMicro
+	// hotLooks: it looks at what has a name.
+	hotLooks
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
 )

@@ -196,6 +196,7 @@ func Header() string {
 		{"HOT_OWN", hotOwn},
 		{"HOT_OPENS", hotOpens},
 		{"HOT_NAMELESS", hotNameless},
+		{"HOT_LOOKS", hotLooks},
 		{"HOT_CLOSES", hotCloses},
 		{"HOT_MAKES", hotMakes},
 		{"HOT_BY_COMMAND", hotByCommand},

@@ -136,6 +136,9 @@ const (
 	// second says. That is tame where the range is nobody else's and, in calls with a reason
 	// WaitMapExec, the third argument does not have PROT_EXEC.
 	TameRange
+	// TameLook: it says what there is by some name (Path), and changes nothing: who makes it
+	// learns what a file is like, and not what is in it.
+	TameLook
 )
 
 // Handler names the piece of engine code that a call needs beyond its row.

@@ -76,7 +76,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		return 0;
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
 		return 0;
-	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS) && !agent_named(a, h, q.arg))
+	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.nr, q.arg))
 		return 0;
 	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
 		return 0;

@@ -1,5 +1,9 @@
 /* Calls with names.
  *
+ * To look at what has a name gives no power, and is made at once where nobody else would have to
+ * wait for a file system that is slow. What the monitor makes up is all in procfs: what leads
+ * there is the monitor's.
+ *
  * Opening by name gives power, so it is the monitor's to allow. What it has allowed again and
  * again it writes down, in memory that the program cannot write: a file by that name and with
  * these flags may be opened to be read. The name has no symbolic link, or the kernel refuses it
@@ -67,17 +71,68 @@ static i64 look(struct agent *a, i64 fd, u32 flags)
 	return MV_NOT_EXECUTED;
 }
 
-int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg)
+/* How a call of a kind that looks says where: its name, and the directory in front of it, if any. */
+static int is_at(i64 nr) { return nr == SYS_newfstatat || nr == SYS_statx || nr == SYS_faccessat || nr == SYS_faccessat2 || nr == SYS_readlinkat; }
+
+static int in_procfs(i64 nr, u64 at)
+{
+	struct statfs fs;
+
+	return vhost_call(nr, at, (u64)&fs, 0, 0, 0, 0) || fs.type == PROC_SUPER_MAGIC;
+}
+
+/* Whether a name says by itself that it leads into /proc, or may by /dev. */
+static int says_proc(const char *p, u64 size)
+{
+	u64 i;
+
+	for (i = 0; i + 4 < size; i++)
+		if (p[i] == 'p' && p[i + 1] == 'r' && p[i + 2] == 'o' && p[i + 3] == 'c')
+			return 1;
+	return size > 4 && p[0] == '/' && p[1] == 'd' && p[2] == 'e' && p[3] == 'v';
+}
+
+/* Whether a relative name does not begin in procfs. The working directory is what it was as long
+ * as what is known of descriptors is. */
+static int begins_outside(struct agent *a, i64 nr, const u64 *arg)
+{
+	static const char here[] = ".";
+
+	if (is_at(nr) && (u32)arg[0] != (u32)AT_FDCWD)
+		return (u32)arg[0] < a->fds && !in_procfs(SYS_fstatfs, arg[0]);
+	if (!a->outside)
+		a->outside = in_procfs(SYS_statfs, (u64)here) ? 2 : 1;
+	a->classified = 1;
+	return a->outside == 1;
+}
+
+/* Whether the agent may look at what has the name. */
+static int may_look(struct agent *a, i64 nr, const u64 *arg, const struct range *name)
+{
+	const char *p = (const char *)name->at;
+
+	if (!a->alone || name->size < 2 || says_proc(p, name->size))
+		return 0;
+	return p[0] == '/' || begins_outside(a, nr, arg);
+}
+
+int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
 {
 	const struct range *name = &a->in.of[0];
 	u32 flags = (u32)arg[h->instant_arg % 6];
 
 	a->found = 0;
-	if (a->in.count != 1 || flags & h->unless)
+	if (a->in.count != 1)
 		return 0;
 	/* Without a descriptor a call without a name is about the working directory. */
-	if (h->flags & MV_HOT_NAMELESS)
-		return name->size == 1 && (flags & h->instant_flag) == h->instant_flag && (u32)arg[0] < a->fds;
+	if (h->flags & MV_HOT_NAMELESS && name->size == 1)
+		return !(flags & h->unless) && (flags & h->instant_flag) == h->instant_flag && (u32)arg[0] < a->fds;
+	if (h->flags & MV_HOT_LOOKS) {
+		a->found = 1;
+		return may_look(a, nr, arg, name);
+	}
+	if (flags & h->unless)
+		return 0;
 	a->found = (u64)find(a, (const char *)name->at, name->size, flags);
 	return a->found != 0;
 }
@@ -89,6 +144,41 @@ i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
 	i64 fd = vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)n->path, (u64)n, MV_NAME_HOW, 0, 0);
 
 	return fd < 0 ? MV_NOT_EXECUTED : look(a, fd, (u32)arg[h->instant_arg % 6]);
+}
+
+/* Whether what struct stat or statx is about may be a file of procfs: those have no device, and
+ * links that have none cannot be told. */
+static int may_be_proc(i64 nr, const u64 *arg)
+{
+	struct stat st;
+	u64 at = is_at(nr);
+
+	if (nr == SYS_statx) {
+		struct statx x;
+
+		if (vhost_copy(&x, (void *)arg[4], sizeof(x)))
+			return 1;
+		if (x.dev_major)
+			return 0;
+		st.mode = x.mode;
+	} else {
+		if (vhost_copy(&st, (void *)arg[1 + at], sizeof(st)))
+			return 1;
+		if (agent_lasts(st.dev))
+			return 0;
+	}
+	/* There is no call that says it of a name behind a descriptor. */
+	if ((st.mode & S_IFMT) == S_IFLNK || (at && (u32)arg[0] != (u32)AT_FDCWD && *(const char *)arg[1] != '/'))
+		return 1;
+	return in_procfs(SYS_statfs, arg[at]);
+}
+
+i64 agent_look(i64 nr, const u64 *arg)
+{
+	i64 ret = vhost_call(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	int tells = nr == SYS_stat || nr == SYS_lstat || nr == SYS_newfstatat || nr == SYS_statx;
+
+	return !ret && tells && may_be_proc(nr, arg) ? MV_NOT_EXECUTED : ret;
 }
 
 i64 agent_nameless(const struct hot_call *h, const u64 *arg) { return vhost_call(h->instant_nr, arg[0], arg[2], 0, 0, 0, 0); }

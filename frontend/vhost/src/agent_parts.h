@@ -74,6 +74,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
 i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
 /* Whether a descriptor among the arguments is of a file that the monitor makes up. */
 int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
+/* Whether a device's number stays what it is as long as it is there. */
+int agent_lasts(u64 dev);
 /* Whether a new descriptor is of a regular file that waits for nothing but its disk. */
 int agent_is_regular(struct agent *a, u64 fd);
 /* Notes that the task has a new descriptor, of what nobody else has. */
@@ -84,7 +86,9 @@ void agent_forget_one(struct agent *a, u64 fd);
 
 /* agent_name.c: calls with a name, of which there is a copy. agent_named says whether one is for
  * the agent, and comes first. MV_NOT_EXECUTED as above. */
-int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg);
+int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
+/* Looks at what has a name, of which agent_named has said that it may. */
+i64 agent_look(i64 nr, const u64 *arg);
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg);
 i64 agent_nameless(const struct hot_call *h, const u64 *arg);
 

@@ -65,6 +65,7 @@ void agent_forget(struct agent *a)
 	a->local = 0;
 	if (!a->classified)
 		return;
+	a->outside = 0;
 	for (i = 0; i < MV_AGENT_KNOWN / 8; i++)
 		word[i] = 0;
 	a->classified = 0;
@@ -95,7 +96,7 @@ static int is_local(u64 type)
 
 /* Whether a device's number stays what it is as long as it is there. Those without a driver
  * (major 0) get the number of one that has just gone: tmpfs today, FUSE tomorrow. */
-static int lasts(u64 dev) { return (dev >> 8 & 0xfff) || dev >> 44; }
+int agent_lasts(u64 dev) { return (dev >> 8 & 0xfff) || dev >> 44; }
 
 /* Whether a file's calls wait for nothing but a disk. */
 static int is_prompt(struct agent *a, u64 fd, const struct stat *st)
@@ -107,7 +108,7 @@ static int is_prompt(struct agent *a, u64 fd, const struct stat *st)
 		return 1;
 	if (vhost_call(SYS_fstatfs, fd, (u64)&fs, 0, 0, 0, 0) || !is_local((u64)fs.type))
 		return 0;
-	a->local = lasts(st->dev) ? st->dev : 0;
+	a->local = agent_lasts(st->dev) ? st->dev : 0;
 	return 1;
 }
 
@@ -151,7 +152,7 @@ int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
 	u32 i;
 
 	for (i = 0; i < 6; i++)
-		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !i)) && class_of(a, arg[i]) == CLASS_MADE_UP)
+		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !a->found && !i)) && class_of(a, arg[i]) == CLASS_MADE_UP)
 			return 1;
 	return 0;
 }
@@ -434,6 +435,8 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 
 	if (h->flags & MV_HOT_OPENS)
 		return agent_open(a, h, arg);
+	if (a->found && h->flags & MV_HOT_LOOKS)
+		return agent_look(nr, arg);
 	if (h->flags & MV_HOT_NAMELESS)
 		return agent_nameless(h, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))

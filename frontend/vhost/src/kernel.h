@@ -3,11 +3,14 @@
 #ifndef VHOST_KERNEL_H
 #define VHOST_KERNEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
 	SYS_close = 3,
+	SYS_stat = 4,
 	SYS_fstat = 5,
+	SYS_lstat = 6,
 	SYS_poll = 7,
 	SYS_mmap = 9,
 	SYS_mprotect = 10,
@@ -21,6 +24,7 @@ enum {
 	SYS_sendto = 44,
 	SYS_getsockopt = 55,
 	SYS_sigaltstack = 131,
+	SYS_statfs = 137,
 	SYS_fstatfs = 138,
 	SYS_prctl = 157,
 	SYS_fcntl = 72,
@@ -28,7 +32,13 @@ enum {
 	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
 	SYS_exit_group = 231,
+	SYS_newfstatat = 262,
+	SYS_readlinkat = 267,
+	SYS_faccessat = 269,
+	SYS_statx = 332,
 	SYS_openat2 = 437,
+	SYS_faccessat2 = 439,
+	PROC_SUPER_MAGIC = 0x9fa0,
 
 	SIG_SETMASK = 2,
 	SIG_UNBLOCK = 1,
@@ -42,6 +52,7 @@ enum {
 	AT_FDCWD = -100,
 	O_NONBLOCK = 04000,
 	S_IFMT = 0170000,
+	S_IFLNK = 0120000,
 	S_IFDIR = 0040000,
 	S_IFIFO = 0010000,
 	S_IFREG = 0100000,
@@ -93,6 +104,16 @@ struct stat {
 	uint64_t dev, ino, nlink;
 	uint32_t mode, more[29];
 };
+
+/* Of what statx says the type and the device matter. */
+struct statx {
+	uint32_t more[7];
+	uint16_t mode, unused;
+	uint32_t rest[26];
+	uint32_t dev_major, dev_minor;
+};
+
+_Static_assert(offsetof(struct statx, mode) == 28 && offsetof(struct statx, dev_major) == 136, "statx");
 
 /* Of what fstatfs says only the first word matters. */
 struct statfs {

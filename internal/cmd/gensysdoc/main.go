@@ -65,9 +65,9 @@ that the leader executes are the monitor's: because of the *power* that they giv
 by name, most new descriptors, tasks, rights, other processes: a filter keeps them until the monitor
 has confirmed each), because the *engine* has to know of them, or because an *argument*
 leads to more than bytes whose length is known before the call. With *known names* they deal
-where files are opened to be read that were opened several times before, and with *no name*
-where it is empty and the call is about a descriptor, and with *data only* with messages that have
-neither an address nor control data.
+where files are opened to be read that were opened several times before, and with *not /proc*
+with names that do not lead there, of processes with one thread, and with *data only* with messages
+that have neither an address nor control data.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,

@@ -45,8 +45,9 @@ const protExec = 4
 // rule says when a call is tame: when all of it holds.
 type rule struct {
 	nr uint32
-	// descriptors are arguments that are no descriptor of the variant host's.
-	descriptors []int
+	// descriptors are arguments that are no descriptor of the variant host's; directories are
+	// such, too, and may be the working directory.
+	descriptors, directories []int
 	// null are arguments that are 0.
 	null []int
 	// ranged says that the first two arguments are a range of memory of the program's;
@@ -147,6 +148,8 @@ func ruleOf(row *sysabi.Row) rule {
 		switch {
 		case a.Kind == sysabi.FD:
 			r.descriptors = append(r.descriptors, i)
+		case a.Kind == sysabi.DirFD:
+			r.directories = append(r.directories, i)
 		case a.Kind == sysabi.Sockaddr && a.Dir == sysabi.In:
 			r.null = append(r.null, i)
 		}
@@ -175,6 +178,11 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 			return false
 		}
 	}
+	for _, i := range r.directories {
+		if fd := uint32(args[i]); fd >= p.Hidden && fd != workingDirectory {
+			return false
+		}
+	}
 	for _, i := range r.null {
 		if args[i] != 0 {
 			return false
@@ -186,8 +194,11 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 	return !r.ranged || p.spares(args[0], args[1])
 }
 
-// none is the number that no descriptor has.
-const none = ^uint32(0)
+// none is the number that no descriptor has, workingDirectory AT_FDCWD.
+const (
+	none             = ^uint32(0)
+	workingDirectory = ^uint32(99)
+)
 
 // spares says whether a range is surely not the variant host's: it is above, or it begins
 // more than 4 GiB below and has less.
