@@ -232,7 +232,11 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 	}
 	ev.child.proc.code[parent.Variant] = th.proc.code[parent.Variant]
 	e.act(frontend.Action{Op: frontend.OpResume, Task: parent})
-	e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
+	if s.exits && ev.child.proc == th.proc {
+		e.stillborn(ev.child, parent.Variant, s.ended)
+	} else {
+		e.goOn(ev.child, frontend.Action{Op: frontend.OpResume, Task: child})
+	}
 	twin := &ev.child.sides[parent.Variant]
 	for _, waits := range twin.waiters {
 		f := &waits.sides[parent.Variant]
@@ -251,6 +255,18 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 		e.killParent(th, parent.Variant)
 	}
 	return e.take()
+}
+
+// stillborn notes that v's task of th was born when another thread had been let into the end of
+// their process, which is what it will die of: it does not begin. over says that the process has
+// left its domain in v.
+func (e *Engine) stillborn(th *thread, v int, over bool) {
+	s := &th.sides[v]
+	s.ending, s.exits = true, true
+	if over {
+		s.ended = true
+		s.domain.drop(th, v)
+	}
 }
 
 // newChild creates the thread or process that a clone-like call asks for.

@@ -151,6 +151,7 @@ var progs = []prog{
 	{name: "shared_heirs"},
 	{name: "thread_inherit"},
 	{name: "thread_requeue"},
+	{name: "thread_ends"},
 	{name: "thread_late"},
 
 	// One success and one failure of each call of an area, for calls_test.go.
