@@ -476,8 +476,12 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
 				}
 			case a.Kind == frontend.AgentMessage:
-				// The message itself is where it was, and says nothing about the data.
-				for _, p := range buffersOf(&data) {
+				// Where it was there may be another one by now. It had nothing but data.
+				vector := data
+				buffers := buffersOf(&data)
+				vector = vector[:len(vector)-len(data)]
+				parts = append(parts, part{at: args[k], data: plainMessage(len(buffers))}, part{at: vhost.HotTableAddr, data: vector})
+				for _, p := range buffers {
 					add(p[0], p[1])
 				}
 			case a.Kind == frontend.AgentName:
@@ -513,6 +517,16 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 		_, err := s.ReadVariantMem(leader.id, addr, p)
 		return err == nil
 	}
+}
+
+// plainMessage returns a struct msghdr that has so many buffers and nothing else. Their vector is
+// shown where no program has anything.
+func plainMessage(buffers int) []byte {
+	const vector, count, size = 16, 24, 56
+	m := make([]byte, size)
+	binary.LittleEndian.PutUint64(m[vector:], vhost.HotTableAddr)
+	binary.LittleEndian.PutUint64(m[count:], uint64(buffers))
+	return m
 }
 
 // buffersOf cuts a vector from the beginning of data, behind which are the bytes of its parts and

@@ -152,7 +152,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	switch {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
-		d.wanted() && (len(d.strikes) > 0 || e.overstays(d)),
+		d.wanted() && (len(d.strikes) > 0 || th.patience > 0 || e.overstays(d)),
 		len(e.twins) > 0 || e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
@@ -190,14 +190,16 @@ func (e *Engine) overstays(s *domainSide) bool {
 }
 
 // limitTurn takes back the leases of threads of d because others want to run: when they have
-// used their time, or at once where a call may sleep or nobody is to run until another one is made.
+// used their time, or at once where a call may sleep, where nobody is to run until another one is
+// made, and where the thread is to be halted soon. That is in front of a call of which the engine
+// knows, which agents have none of.
 func (e *Engine) limitTurn(d *domain) {
 	if e.agents == nil {
 		return
 	}
 	s := &d.sides[frontend.Leader]
 	for _, th := range s.runners {
-		if len(s.strikes) > 0 || th.lease.quiet || e.overstays(s) {
+		if len(s.strikes) > 0 || th.lease.quiet || th.patience > 0 || e.overstays(s) {
 			e.revokeFrom(th)
 		} else if th.lease.last == th.sides[frontend.Leader].interval {
 			e.host.TimerWithin(turnLimit - (e.now - s.waited))

@@ -70,7 +70,7 @@ type turn struct {
 // where there are such.
 const (
 	maxStreak = 64
-	turnLimit = 2 * time.Millisecond
+	turnLimit = time.Millisecond
 )
 
 func newDomain(variants int) *domain { return &domain{sides: make([]domainSide, variants)} }

@@ -34,6 +34,8 @@ var besides = []mutation{
 	{name: "opened", kinds: []string{"argument", "data"}, call: "openat", argument: "pathname"},
 	{name: "open_flags", kinds: []string{"argument"}, call: "openat", argument: "flags"},
 	{name: "open_dir", kinds: []string{"argument"}, call: "openat", argument: "dirfd"},
+	{name: "message", kinds: []string{"argument", "data"}, call: "sendmsg", argument: "msg.iov[0].base"},
+	{name: "message_parts", kinds: []string{"argument", "data"}, call: "sendmsg", argument: ""},
 	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 

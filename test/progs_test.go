@@ -109,6 +109,8 @@ var progs = []prog{
 	{name: "sched_affinity"},
 	{name: "cpu_random", unprivileged: true},
 	{name: "turns", unprivileged: true},
+	{name: "turns_restless"},
+	{name: "turns_slow"},
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
 	{name: "sig_fault", unprivileged: true},

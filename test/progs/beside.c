@@ -43,6 +43,8 @@ enum mutation {
 	open_flags,
 	open_dir,
 	stat_flags,
+	message,
+	message_parts,
 };
 
 #ifndef MUT
@@ -143,6 +145,16 @@ static void transfers(int sock, int peer, int file)
 	CHECK(recvfrom(peer, code, 20, MSG_WAITALL, NULL, NULL) == 20);
 	w[1].iov_len = -1;
 	CHECK_ERR(writev(sock, w, 2), EINVAL);
+	/* A message is another one by the time at which a difference is looked at. */
+	w[0] = (struct iovec){is(message) ? "message" : "massage", 7};
+	w[1] = (struct iovec){"and more", 8};
+	w[0].iov_len -= is(message_parts);
+	w[1].iov_len += is(message_parts);
+	struct msghdr m = {.msg_iov = w, .msg_iovlen = 2};
+	CHECK(sendmsg(sock, &m, MSG_NOSIGNAL) == 15);
+	memset(&m, 0, sizeof m);
+	memset(w, 0, sizeof w);
+	CHECK(recvfrom(peer, text, 15, MSG_WAITALL, NULL, NULL) == 15);
 	CHECK(sendto(peer, text, 24, MSG_NOSIGNAL, NULL, 0) == 24);
 	CHECK(recvfrom(sock, text, 24, MSG_WAITALL, NULL, NULL) == 24);
 	CHECK_ERR(recvfrom(sock, text, 24, MSG_DONTWAIT, NULL, NULL), EAGAIN);

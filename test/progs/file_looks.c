@@ -92,6 +92,12 @@ static void ordinary(const char *dir, int fd)
 	look(AT_FDCWD, "/looks.absent", 0, 0, ENOENT);
 	look(-1, "looks.file", 1, 0, EBADF);
 	look(fd, (const char *)8, 1, 0, EFAULT);
+	/* Of names that are absolute the descriptor does not matter, whatever it is. */
+	look(-1, path, 1, S_IFREG, 0);
+	look(-9, path, 1, S_IFREG, 0);
+	look(5000, path, 1, S_IFREG, 0);
+	look(1000000, path, 1, S_IFREG, 0);
+	look(0x7fffffff, path, 1, S_IFREG, 0);
 	link_says(fd, "looks.link", "looks.file");
 	CHECK(readlinkat(fd, "looks.file", path, sizeof(path)) == -1 && errno == EINVAL);
 	CHECK(syscall(SYS_newfstatat, fd, "looks.file", (void *)8, 0) == -1 && errno == EFAULT);

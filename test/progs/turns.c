@@ -96,6 +96,8 @@ static void odd_messages(void)
 	m.msg_iovlen = 1;
 	v.iov_base = "odd";
 	CHECK(sendmsg(0, &m, 0) == -1 && errno == ENOTSOCK);
+	/* MSG_CMSG_COMPAT, which sendto(2) does not look at. */
+	CHECK(sendmsg(sv[0], &m, (int)0x80000000) == -1 && errno == EINVAL);
 	CHECK(!close(sv[1]));
 	CHECK(sendmsg(sv[0], &m, MSG_NOSIGNAL) == -1 && errno == EPIPE);
 	CHECK(!close(sv[0]));

@@ -117,7 +117,6 @@ struct agent {
 	u64 found; /* the name of the call at hand; 1 for any that is looked at, 0 for none */
 	u64 tally; /* where calls are counted, 0 for nowhere */
 	u32 keeps; /* what is known of descriptors is so still when the program goes on */
-	u32 outside; /* of the working directory: 1 it is not in procfs, 2 it is, 0 that is not known */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");

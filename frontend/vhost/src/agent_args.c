@@ -167,6 +167,9 @@ const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *
 {
 	const struct hot_call *by = (const struct hot_call *)a->table + h->first % MV_HOT_CALLS;
 
+	/* What the kernel refuses here only, or would look at later, when the copy is another one. */
+	if (given[2] & (MSG_CMSG_COMPAT | MSG_ZEROCOPY))
+		return 0;
 	given[3] = given[2];
 	given[1] = a->in.count ? a->in.of[0].at : 0;
 	given[2] = a->in.bytes;

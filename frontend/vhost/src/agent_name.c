@@ -92,28 +92,28 @@ static int says_proc(const char *p, u64 size)
 	return size > 4 && p[0] == '/' && p[1] == 'd' && p[2] == 'e' && p[3] == 'v';
 }
 
-/* Whether a relative name does not begin in procfs. The working directory is what it was as long
- * as what is known of descriptors is. */
-static int begins_outside(struct agent *a, i64 nr, const u64 *arg)
+/* Whether a relative name does not begin in procfs. Another process may have the same working
+ * directory, and change it. */
+static int begins_outside(const struct agent *a, i64 nr, const u64 *arg, const char *name)
 {
 	static const char here[] = ".";
 
+	if (name[0] == '.' && name[1] == '.')
+		return 0;
 	if (is_at(nr) && (u32)arg[0] != (u32)AT_FDCWD)
 		return (u32)arg[0] < a->fds && !in_procfs(SYS_fstatfs, arg[0]);
-	if (!a->outside)
-		a->outside = in_procfs(SYS_statfs, (u64)here) ? 2 : 1;
-	a->classified = 1;
-	return a->outside == 1;
+	return !in_procfs(SYS_statfs, (u64)here);
 }
 
-/* Whether the agent may look at what has the name. */
-static int may_look(struct agent *a, i64 nr, const u64 *arg, const struct range *name)
+/* Whether the agent may look at what has the name. The filter takes a descriptor of the variant
+ * host's for a breach, whatever the name is; negative numbers are none. */
+static int may_look(const struct agent *a, i64 nr, const u64 *arg, const struct range *name)
 {
 	const char *p = (const char *)name->at;
 
-	if (!a->alone || name->size < 2 || says_proc(p, name->size))
+	if (!a->alone || name->size < 2 || says_proc(p, name->size) || (is_at(nr) && (int32_t)arg[0] >= 0 && (u32)arg[0] >= a->fds))
 		return 0;
-	return p[0] == '/' || begins_outside(a, nr, arg);
+	return p[0] == '/' || begins_outside(a, nr, arg, p);
 }
 
 int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)

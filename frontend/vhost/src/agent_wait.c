@@ -65,7 +65,6 @@ void agent_forget(struct agent *a)
 	a->local = 0;
 	if (!a->classified)
 		return;
-	a->outside = 0;
 	for (i = 0; i < MV_AGENT_KNOWN / 8; i++)
 		word[i] = 0;
 	a->classified = 0;
@@ -268,41 +267,24 @@ static i64 sleep(const struct made *m)
 	return MV_NOT_EXECUTED;
 }
 
-/* Sends the rest of what a socket has taken a part of, as the program's call would have. It has
- * been asked for room and had it: only who lacks memory comes here. */
-static i64 send_rest(const struct made *m, u64 done)
+static int option(const struct made *m, u64 name)
 {
-	const struct ranges *g = &m->a->in;
-	u64 skip = done;
-	i64 ret;
-	u32 i;
+	int32_t value = -1, size = sizeof(value);
 
-	for (i = 0; i < g->count; i++) {
-		u64 at = g->of[i].at, left = g->of[i].size;
-
-		if (skip >= left) {
-			skip -= left;
-			continue;
-		}
-		for (at += skip, left -= skip, skip = 0; left; at += (u64)ret, left -= (u64)ret, done += (u64)ret) {
-			ret = vhost_call(SYS_sendto, m->arg[0], at, left, MSG_NOSIGNAL, 0, 0);
-			if (ret <= 0)
-				return (i64)done;
-		}
-	}
-	return (i64)done;
+	return vhost_call(SYS_getsockopt, m->arg[0], SOL_SOCKET, name, (u64)&value, (u64)&size, 0) ? -1 : value;
 }
 
-/* Whether a socket that blocks takes what is short at once and as a whole. One that can be written
- * to has a third of its room left (tcp_poll, unix_writable), if that is shared with nobody. */
-static int has_room(const struct made *m)
+/* Whether a socket that blocks takes what is short as a whole or not at all, as those do that have
+ * messages, and those of the same host: one buffer of the kernel's is made for it
+ * (unix_stream_sendmsg). What is sent by TCP may be cut anywhere. */
+static int is_atomic(const struct made *m)
 {
-	struct pollfd p = { .fd = (int32_t)m->arg[0], .events = POLLOUT };
-	int32_t room = 0, size = sizeof(room);
+	const struct hot_call *h = m->h;
 
-	return m->h->instant_nr && !takes(m) && is_short(m) && is_other(known(m->a, m->arg[0])) &&
-	       !vhost_call(SYS_getsockopt, m->arg[0], SOL_SOCKET, SO_SNDBUF, (u64)&room, (u64)&size, 0) && room >= 4 * PIPE_BUF &&
-	       vhost_call(SYS_poll, (u64)&p, 1, 0, 0, 0, 0) == 1 && p.revents == POLLOUT;
+	if (m->a->alone || !h->instant_nr || takes(m) || !is_short(m) || !is_other(known(m->a, m->arg[0])) ||
+	    (!h->instant_how && m->arg[h->instant_arg % 6] & MSG_OOB))
+		return 0;
+	return option(m, SO_TYPE) == SOCK_DGRAM || (option(m, SO_DOMAIN) == AF_UNIX && option(m, SO_SNDBUF) >= 4 * PIPE_BUF);
 }
 
 static i64 transfer(const struct made *m)
@@ -328,10 +310,8 @@ static i64 transfer(const struct made *m)
 	}
 	if (!blocks && prompt(m, 1))
 		return call6(m->nr, m->arg);
-	if (blocks && has_room(m)) {
+	if (blocks && is_atomic(m)) {
 		ret = instant(m);
-		if (ret >= 0 && (u64)ret < m->a->in.bytes)
-			return send_rest(m, (u64)ret);
 		if (ret != -EAGAIN && ret != -EOPNOTSUPP)
 			return ret;
 	}

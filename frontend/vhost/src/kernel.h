@@ -21,7 +21,6 @@ enum {
 	SYS_sched_yield = 24,
 	SYS_mremap = 25,
 	SYS_getpid = 39,
-	SYS_sendto = 44,
 	SYS_getsockopt = 55,
 	SYS_sigaltstack = 131,
 	SYS_statfs = 137,
@@ -75,12 +74,16 @@ enum {
 	FUTEX_WAKE = 1,
 	FUTEX_PRIVATE = 128,
 	ETIMEDOUT = 110,
-	POLLOUT = 4,
 	POLLERR = 8,
 	POLLHUP = 16,
 	SOL_SOCKET = 1,
+	SO_TYPE = 3,
 	SO_SNDBUF = 7,
-	MSG_NOSIGNAL = 0x4000,
+	SO_DOMAIN = 39,
+	AF_UNIX = 1,
+	SOCK_DGRAM = 2,
+	MSG_OOB = 1,
+	MSG_ZEROCOPY = 0x4000000,
 	PROT_READ = 1,
 	PROT_WRITE = 2,
 	PROT_EXEC = 4,
@@ -95,6 +98,7 @@ enum {
 };
 
 #define AUDIT_ARCH_X86_64 0xc000003eU
+#define MSG_CMSG_COMPAT 0x80000000U
 
 struct timespec {
 	int64_t sec, nsec;

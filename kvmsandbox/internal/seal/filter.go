@@ -162,18 +162,18 @@ func (a *assembler) rule(p *Place, r *rule) {
 	if r.commands != nil {
 		a.command(r)
 	}
-	descriptor := func(i int, but uint32) {
+	descriptor := func(i int, cond bpf.JumpTest, but uint32) {
 		next := fmt.Sprintf("%s, descriptor %d", r.label(), i)
 		a.load(arg(i))
-		a.when(bpf.JumpEqual, but, next)
+		a.when(cond, but, next)
 		a.when(bpf.JumpGreaterOrEqual, p.Hidden, notify)
 		a.label(next)
 	}
 	for _, i := range r.descriptors {
-		descriptor(i, none)
+		descriptor(i, bpf.JumpEqual, none)
 	}
 	for _, i := range r.directories {
-		descriptor(i, workingDirectory)
+		descriptor(i, bpf.JumpGreaterOrEqual, negative)
 	}
 	for _, i := range r.null {
 		a.unlessEqual(arg(i), 0, notify)

@@ -46,7 +46,7 @@ const protExec = 4
 type rule struct {
 	nr uint32
 	// descriptors are arguments that are no descriptor of the variant host's; directories are
-	// such, too, and may be the working directory.
+	// such, too, where they are not negative.
 	descriptors, directories []int
 	// null are arguments that are 0.
 	null []int
@@ -179,7 +179,7 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 		}
 	}
 	for _, i := range r.directories {
-		if fd := uint32(args[i]); fd >= p.Hidden && fd != workingDirectory {
+		if fd := uint32(args[i]); fd >= p.Hidden && fd < negative {
 			return false
 		}
 	}
@@ -194,10 +194,11 @@ func (r *rule) allows(p *Place, args *[6]uint64) bool {
 	return !r.ranged || p.spares(args[0], args[1])
 }
 
-// none is the number that no descriptor has, workingDirectory AT_FDCWD.
+// none is the number that no descriptor has. Those from negative on are none, either; AT_FDCWD is
+// among them.
 const (
-	none             = ^uint32(0)
-	workingDirectory = ^uint32(99)
+	none     = ^uint32(0)
+	negative = 1 << 31
 )
 
 // spares says whether a range is surely not the variant host's: it is above, or it begins
