@@ -30,6 +30,7 @@ func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int) e
 			return err
 		}
 		if t.leads() {
+			defer s.liftDescriptors(t)()
 			dup := s.hideCall(true, [6]uint8{})
 			dup.Args[0] = uint64(fd)
 			if err := s.must(t, "hide program", dup); err != nil {

@@ -223,7 +223,7 @@ func (s *session) arm(t *task) error {
 	if t.proc.sirenName, err = fileName(procPath(unix.Getpid(), "fd/"+strconv.Itoa(pair[0]))); err != nil {
 		return fmt.Errorf("alarm: %w", err)
 	}
-	defer s.lift(t)()
+	defer s.liftDescriptors(t)()
 	fd, err := s.receiveLimited(t, frontend.File(pair[0]))
 	if err != nil {
 		return err

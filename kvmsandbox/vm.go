@@ -111,7 +111,7 @@ func (s *session) build(t *task, m *memory) error {
 	gate := x.put(kvm.MemoryRegion(1, 0, gateGPA, pageSize, vhost.Gate))
 	v := t.proc.variant
 	const noAccess, shared, private = 0, unix.MapSharedFlag | unix.MapFixed, unix.MapPrivate | unix.MapAnonymous | unix.MapFixed
-	defer s.lift(t)()
+	defer s.liftDescriptors(t)()
 	made, hidden := result(0), result(1)
 	var err error
 	// A stop of the process comes in between as any signal would.
@@ -218,7 +218,7 @@ func (s *session) processor(t *task, m *memory) (*vcpu, error) {
 	if m.tried >= s.kvm.vcpus {
 		return nil, fmt.Errorf("virtual processor: %w", vhost.ErrFull)
 	}
-	defer s.lift(t)()
+	defer s.liftDescriptors(t)()
 	made, number := result(0), m.tried
 	m.tried++
 	if err := s.makes(t, "make virtual processor",

@@ -36,3 +36,17 @@ func TestOtherUsersExecute(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 }
+
+// Such a monitor lets them have threads and children, too, where they have lowered their limits.
+func TestOtherUsersThreads(t *testing.T) {
+	needRoot(t, "to become another user")
+	t.Parallel()
+	r := run(t, Run{
+		N: 2, Wrap: []string{tool(t, "setpriv"), "--bounding-set=-sys_resource"},
+		Args: []string{tool(t, "sh"), "-c", `ulimit -n 512; exec "$@"`, "sh",
+			tool(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", program(t, "turns", dynamic), "20"},
+	})
+	if r.Status != 0 || r.Stdout != "served 240\nok turns\n" || r.Stderr != "" {
+		t.Errorf("%s", r)
+	}
+}
