@@ -19,7 +19,9 @@ static const volatile int attacks = ATTACKS;
 
 /* The variant host's image, and its tasks' blocks (frontend/vhost/layout.go). */
 #define IMAGE 0x520000000000UL
-#define IMAGE_SIZE 0x3000UL
+#define IMAGE_SIZE 0x10000UL
+/* There is code up to here at least. */
+#define CODE_SIZE 0x3000UL
 #define BLOCKS 0x524000000000UL
 #define BLOCK_SIZE 0x10000UL
 #define CALLS 0x400UL
@@ -31,7 +33,7 @@ static const unsigned char *instruction;
 /* Finds "syscall; ret". */
 static void find(void)
 {
-	for (const unsigned char *p = (const unsigned char *)IMAGE; p < (const unsigned char *)(IMAGE + IMAGE_SIZE - 3); p++)
+	for (const unsigned char *p = (const unsigned char *)IMAGE; p < (const unsigned char *)(IMAGE + CODE_SIZE - 3); p++)
 		if (p[0] == 0x0f && p[1] == 0x05 && p[2] == 0xc3) {
 			instruction = p;
 			return;
