@@ -3,7 +3,6 @@
 package kvmsandbox
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -441,112 +440,6 @@ func (s *session) disagreed(t *task) bool {
 	return true
 }
 
-// snapshot returns what reads what the leader's call has read: data, its vector first and
-// behind that one part of memory after the other.
-func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) func(uint64, []byte) bool {
-	type part struct {
-		at   uint64
-		data []byte
-		name bool
-	}
-	var parts []part
-	add := func(at, size uint64) []byte {
-		n := min(size, uint64(len(data)))
-		p := data[:n]
-		data = data[n:]
-		if leader != nil {
-			// The follower's memory is read without jumps, too.
-			s.unwritten(leader.id, at, p)
-		}
-		parts = append(parts, part{at: at, data: p})
-		return p
-	}
-	if c := s.agentCall(nr, args); c != nil {
-		var vector []byte
-		for k, a := range c.Args {
-			if a.Kind == frontend.AgentVector && args[k] != 0 {
-				vector = add(args[k], iovecSize*min(args[a.Count], vhost.HotRanges))
-			}
-		}
-		for k, a := range c.Args {
-			switch {
-			case !a.In || args[k] == 0:
-			case a.Kind == frontend.AgentVector:
-				for ; len(vector) >= iovecSize; vector = vector[iovecSize:] {
-					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
-				}
-			case a.Kind == frontend.AgentMessage:
-				// Where it was there may be another one by now. It had nothing but data.
-				vector := data
-				buffers := buffersOf(&data)
-				vector = vector[:len(vector)-len(data)]
-				parts = append(parts, part{at: args[k], data: plainMessage(len(buffers))}, part{at: vhost.HotTableAddr, data: vector})
-				for _, p := range buffers {
-					add(p[0], p[1])
-				}
-			case a.Kind == frontend.AgentName:
-				// It is all that there is.
-				add(args[k], uint64(len(data)))
-				parts[len(parts)-1].name = true
-			case a.Kind == frontend.AgentBuffer:
-				add(args[k], sizeBefore(&a, args))
-			}
-		}
-	}
-	return func(addr uint64, p []byte) bool {
-		for _, x := range parts {
-			if addr >= x.at && addr-x.at < uint64(len(x.data)) && uint64(len(p)) <= uint64(len(x.data))-(addr-x.at) {
-				copy(p, x.data[addr-x.at:])
-				return true
-			}
-			if end := x.at + uint64(len(x.data)); x.name && addr < end && addr+uint64(len(p)) > x.at {
-				// Who reads a name asks for whole pages, and looks at nothing else in them.
-				clear(p)
-				if addr < x.at {
-					copy(p[x.at-addr:], x.data)
-				} else {
-					copy(p, x.data[addr-x.at:])
-				}
-				return true
-			}
-		}
-		if leader == nil {
-			// It is gone.
-			return false
-		}
-		_, err := s.ReadVariantMem(leader.id, addr, p)
-		return err == nil
-	}
-}
-
-// plainMessage returns a struct msghdr that has so many buffers and nothing else. Their vector is
-// shown where no program has anything.
-func plainMessage(buffers int) []byte {
-	const vector, count, size = 16, 24, 56
-	m := make([]byte, size)
-	binary.LittleEndian.PutUint64(m[vector:], vhost.HotTableAddr)
-	binary.LittleEndian.PutUint64(m[count:], uint64(buffers))
-	return m
-}
-
-// buffersOf cuts a vector from the beginning of data, behind which are the bytes of its parts and
-// nothing else, and returns it: where each part is, and how many bytes there are.
-func buffersOf(data *[]byte) (parts [][2]uint64) {
-	for used := uint64(0); uint64(len(parts)*iovecSize)+used < uint64(len(*data)) && len(parts) < vhost.HotRanges; {
-		next := (*data)[len(parts)*iovecSize:]
-		if len(next) < iovecSize {
-			break
-		}
-		p := [2]uint64{binary.LittleEndian.Uint64(next), binary.LittleEndian.Uint64(next[8:])}
-		if p[1] > uint64(len(*data)) {
-			break
-		}
-		parts, used = append(parts, p), used+p[1]
-	}
-	*data = (*data)[len(parts)*iovecSize:]
-	return parts
-}
-
 // agentCall returns what agents do about a call, nil when they leave it to the monitor.
 func (s *session) agentCall(nr int64, args [6]uint64) *frontend.AgentCall {
 	for i := range s.agents.calls {
@@ -571,22 +464,6 @@ func (s *session) agentCall(nr int64, args [6]uint64) *frontend.AgentCall {
 		}
 	}
 	return nil
-}
-
-// sizeBefore is the size of a buffer that a call reads.
-func sizeBefore(a *frontend.AgentArg, args [6]uint64) uint64 {
-	n := args[a.Count]
-	switch a.Length {
-	case frontend.AgentInt:
-		return uint64(a.Size) * uint64(max(int32(n), 0))
-	case frontend.AgentUint:
-		return uint64(a.Size) * uint64(uint32(n))
-	case frontend.AgentCount:
-		return uint64(a.Size) * n
-	case frontend.AgentBits:
-		return (uint64(max(int32(n), 0)) + 63) / 64 * 8
-	}
-	return uint64(a.Size)
 }
 
 // copySet are the signals by which the kernel tells an agent beside a virtual machine of

@@ -419,17 +419,10 @@ func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 
 // OnSyscall implements frontend.Monitor.
 func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
-	if e.arrived(t, atEntry, func(s *side) { s.call, s.request = c, nil }) {
-		return e.take()
-	}
-	th, s := e.find(t)
+	th, s := e.asks(t, atEntry, func(s *side) { s.call, s.request = c, nil })
 	if th == nil {
 		return e.take()
 	}
-	e.patchNew(th, t.Variant)
-	s.arrive(atEntry, e.now)
-	s.call = c
-	s.request = nil
 	th.yield(t.Variant)
 	if th.proc.executing(th, t.Variant) {
 		s.parked, th.proc.parked = true, true
@@ -438,6 +431,22 @@ func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	}
 	e.pumpAll(th, t.Variant)
 	return e.take()
+}
+
+// asks takes the stop of a task whose program asks for something, which fill notes. The thread is
+// nil when there is nothing else to be done about it.
+func (e *Engine) asks(t frontend.Task, at stop, fill func(*side)) (*thread, *side) {
+	if e.arrived(t, at, fill) {
+		return nil, nil
+	}
+	th, s := e.find(t)
+	if th == nil {
+		return nil, nil
+	}
+	e.patchNew(th, t.Variant)
+	s.arrive(at, e.now)
+	fill(s)
+	return th, s
 }
 
 // called takes the call at which v's task of th stands.

@@ -8,16 +8,10 @@ import (
 
 // OnRdtsc implements frontend.Monitor.
 func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Action {
-	if e.arrived(t, atTimeStamp, func(s *side) { s.stamp = ts }) {
-		return e.take()
-	}
-	th, s := e.find(t)
+	th, _ := e.asks(t, atTimeStamp, func(s *side) { s.stamp = ts })
 	if th == nil {
 		return e.take()
 	}
-	e.patchNew(th, t.Variant)
-	s.arrive(atTimeStamp, e.now)
-	s.stamp = ts
 	if t.Variant == frontend.Leader {
 		e.settle(th)
 		e.abandon(th)

@@ -41,8 +41,10 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 	agent_cut(h, x, out);
 	if (!agent_give_back(h, out)) {
 		/* As the kernel would have done. */
-		if (h->flags & MV_HOT_MAKES && x->ret >= 0)
+		if (h->flags & MV_HOT_MAKES && x->ret >= 0) {
+			agent_forget_one(a, (u64)x->ret);
 			vhost_call(SYS_close, (u64)x->ret, 0, 0, 0, 0, 0);
+		}
 		x->ret = -EFAULT;
 		agent_cut(h, x, out);
 	}
@@ -76,7 +78,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		return 0;
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
 		return 0;
-	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.nr, q.arg))
+	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.arg))
 		return 0;
 	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
 		return 0;

@@ -71,8 +71,8 @@ static i64 look(struct agent *a, i64 fd, u32 flags)
 	return MV_NOT_EXECUTED;
 }
 
-/* How a call of a kind that looks says where: its name, and the directory in front of it, if any. */
-static int is_at(i64 nr) { return nr == SYS_newfstatat || nr == SYS_statx || nr == SYS_faccessat || nr == SYS_faccessat2 || nr == SYS_readlinkat; }
+/* Whether a call that looks has a directory in front of the name. */
+static int is_at(const struct hot_call *h) { return h->arg[0].kind != MV_HOT_NAME; }
 
 static int in_procfs(i64 nr, u64 at)
 {
@@ -94,29 +94,29 @@ static int says_proc(const char *p, u64 size)
 
 /* Whether a relative name does not begin in procfs. Another process may have the same working
  * directory, and change it. */
-static int begins_outside(const struct agent *a, i64 nr, const u64 *arg, const char *name)
+static int begins_outside(const struct agent *a, const struct hot_call *h, const u64 *arg, const char *name)
 {
 	static const char here[] = ".";
 
 	if (name[0] == '.' && name[1] == '.')
 		return 0;
-	if (is_at(nr) && (u32)arg[0] != (u32)AT_FDCWD)
+	if (is_at(h) && (u32)arg[0] != (u32)AT_FDCWD)
 		return (u32)arg[0] < a->fds && !in_procfs(SYS_fstatfs, arg[0]);
 	return !in_procfs(SYS_statfs, (u64)here);
 }
 
 /* Whether the agent may look at what has the name. The filter takes a descriptor of the variant
  * host's for a breach, whatever the name is; negative numbers are none. */
-static int may_look(const struct agent *a, i64 nr, const u64 *arg, const struct range *name)
+static int may_look(const struct agent *a, const struct hot_call *h, const u64 *arg, const struct range *name)
 {
 	const char *p = (const char *)name->at;
 
-	if (!a->alone || name->size < 2 || says_proc(p, name->size) || (is_at(nr) && (int32_t)arg[0] >= 0 && (u32)arg[0] >= a->fds))
+	if (!a->alone || name->size < 2 || says_proc(p, name->size) || (is_at(h) && (int32_t)arg[0] >= 0 && (u32)arg[0] >= a->fds))
 		return 0;
-	return p[0] == '/' || begins_outside(a, nr, arg, p);
+	return p[0] == '/' || begins_outside(a, h, arg, p);
 }
 
-int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg)
+int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg)
 {
 	const struct range *name = &a->in.of[0];
 	u32 flags = (u32)arg[h->instant_arg % 6];
@@ -129,7 +129,7 @@ int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *ar
 		return !(flags & h->unless) && (flags & h->instant_flag) == h->instant_flag && (u32)arg[0] < a->fds;
 	if (h->flags & MV_HOT_LOOKS) {
 		a->found = 1;
-		return may_look(a, nr, arg, name);
+		return may_look(a, h, arg, name);
 	}
 	if (flags & h->unless)
 		return 0;
@@ -148,10 +148,10 @@ i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
 
 /* Whether what struct stat or statx is about may be a file of procfs: those have no device, and
  * links that have none cannot be told. */
-static int may_be_proc(i64 nr, const u64 *arg)
+static int may_be_proc(const struct hot_call *h, i64 nr, const u64 *arg)
 {
 	struct stat st;
-	u64 at = is_at(nr);
+	u64 at = is_at(h);
 
 	if (nr == SYS_statx) {
 		struct statx x;
@@ -173,12 +173,12 @@ static int may_be_proc(i64 nr, const u64 *arg)
 	return in_procfs(SYS_statfs, arg[at]);
 }
 
-i64 agent_look(i64 nr, const u64 *arg)
+i64 agent_look(const struct hot_call *h, i64 nr, const u64 *arg)
 {
 	i64 ret = vhost_call(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 	int tells = nr == SYS_stat || nr == SYS_lstat || nr == SYS_newfstatat || nr == SYS_statx;
 
-	return !ret && tells && may_be_proc(nr, arg) ? MV_NOT_EXECUTED : ret;
+	return !ret && tells && may_be_proc(h, nr, arg) ? MV_NOT_EXECUTED : ret;
 }
 
 i64 agent_nameless(const struct hot_call *h, const u64 *arg) { return vhost_call(h->instant_nr, arg[0], arg[2], 0, 0, 0, 0); }

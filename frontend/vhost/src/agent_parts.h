@@ -86,9 +86,9 @@ void agent_forget_one(struct agent *a, u64 fd);
 
 /* agent_name.c: calls with a name, of which there is a copy. agent_named says whether one is for
  * the agent, and comes first. MV_NOT_EXECUTED as above. */
-int agent_named(struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
+int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg);
 /* Looks at what has a name, of which agent_named has said that it may. */
-i64 agent_look(i64 nr, const u64 *arg);
+i64 agent_look(const struct hot_call *h, i64 nr, const u64 *arg);
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg);
 i64 agent_nameless(const struct hot_call *h, const u64 *arg);
 

@@ -416,7 +416,7 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	if (h->flags & MV_HOT_OPENS)
 		return agent_open(a, h, arg);
 	if (a->found && h->flags & MV_HOT_LOOKS)
-		return agent_look(nr, arg);
+		return agent_look(h, nr, arg);
 	if (h->flags & MV_HOT_NAMELESS)
 		return agent_nameless(h, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))

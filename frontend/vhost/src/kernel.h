@@ -32,11 +32,8 @@ enum {
 	SYS_futex = 202,
 	SYS_exit_group = 231,
 	SYS_newfstatat = 262,
-	SYS_readlinkat = 267,
-	SYS_faccessat = 269,
 	SYS_statx = 332,
 	SYS_openat2 = 437,
-	SYS_faccessat2 = 439,
 	PROC_SUPER_MAGIC = 0x9fa0,
 
 	SIG_SETMASK = 2,

@@ -86,7 +86,7 @@ static void prepare(void)
 	hook = kernel;
 }
 
-i64 agent_look(i64 nr, const u64 *arg);
+i64 agent_look(const struct hot_call *h, i64 nr, const u64 *arg);
 
 static struct stat st;
 
@@ -148,11 +148,11 @@ void test_agent_sees(void)
 	device = DISK;
 	CHECK(looks(SYS_lstat, "/a", &ret) && asked_there == 5, "%d", asked_there);
 	/* The fifth argument of statx is where r8 leads. */
-	CHECK(agent_look(SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == 0, "a disk's");
+	CHECK(agent_look(&hot[SYS_statx], SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == 0, "a disk's");
 	device = 7;
-	CHECK(agent_look(SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == MV_NOT_EXECUTED, "a link of none");
+	CHECK(agent_look(&hot[SYS_statx], SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == MV_NOT_EXECUTED, "a link of none");
 	mode = S_IFREG;
-	CHECK(agent_look(SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == 0 && asked_there == 6, "%d", asked_there);
+	CHECK(agent_look(&hot[SYS_statx], SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == 0 && asked_there == 6, "%d", asked_there);
 	there = PROC;
-	CHECK(agent_look(SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == MV_NOT_EXECUTED, "procfs");
+	CHECK(agent_look(&hot[SYS_statx], SYS_statx, (u64[6]){ (u64)AT_FDCWD, (u64)"/a", 0, 0, (u64)&x, 0 }) == MV_NOT_EXECUTED, "procfs");
 }

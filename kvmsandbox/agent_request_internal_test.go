@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+
+	"github.com/multivar/multivar/frontend"
 )
 
 // The vector of a message is told from its bytes by its lengths alone.
@@ -36,5 +38,30 @@ func TestBuffersOfHostile(t *testing.T) {
 		if parts := buffersOf(&data); len(parts)*iovecSize+len(data) != size {
 			t.Errorf("%d parts and %d bytes of %d", len(parts), len(data), size)
 		}
+	}
+}
+
+// A message is read as it was when it was compared, wherever the leader is by now; where that is not
+// known any more nothing is made up.
+func TestSnapshotOfMessage(t *testing.T) {
+	const nr, at = 46, 0x7000
+	s := &session{agents: agents{calls: []frontend.AgentCall{{
+		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}},
+	}}}}
+	args := [6]uint64{3, at}
+	var data []byte
+	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
+		data = binary.LittleEndian.AppendUint64(data, v)
+	}
+	read := s.snapshot(nil, nr, args, append(data, "abcde"...))
+	header, vector, second := make([]byte, 56), make([]byte, 32), make([]byte, 2)
+	if !read(at, header) || !read(binary.LittleEndian.Uint64(header[16:]), vector) || !read(0x2000, second) {
+		t.Fatal("it cannot be read")
+	}
+	if count := binary.LittleEndian.Uint64(header[24:]); count != 2 || !bytes.Equal(vector, data) || string(second) != "de" {
+		t.Errorf("%d buffers, % x, %q", count, vector, second)
+	}
+	if read(0x3000, second) || s.snapshot(nil, nr, args, nil)(at, header) {
+		t.Error("what is not there can be read")
 	}
 }
