@@ -126,20 +126,16 @@ func (s *session) pageFault(t *task, addr, code uint64) {
 		s.failure(t.id, fmt.Errorf("guest faults again and again at %#x (code %#x)", addr, code))
 		return
 	}
-	var slots []guestmem.Slot
 	var calls []vhost.Call
 	if !t.asking {
-		if slots, err = s.fill(t, page, v); err == nil && want == protWrite {
+		if err = s.fill(t, page, v); err == nil && want == protWrite {
 			calls, err = s.populate(t, page, v)
 		}
 	} else if _, err = unix.ReadMemory(t.proc.pid, page, make([]byte, 1)); err == syscall.EFAULT {
 		s.noPage(t, addr)
 		return
 	} else if err == nil {
-		slots, err = s.fillRange(t, page, page+pageSize, guestmem.Prot(v.Prot))
-	}
-	if err == nil {
-		err = s.giveSlots(t, slots)
+		err = s.fillRange(t, page, page+pageSize, guestmem.Prot(v.Prot))
 	}
 	if err == nil {
 		err = s.enter(t, calls)
@@ -162,22 +158,30 @@ func allows(prot, want uint32) bool {
 
 // Pages around a fault that are entered with it: all of a mapping's in the same
 // leaf table.
-func (s *session) fill(t *task, page uint64, v frontend.Mapping) ([]guestmem.Slot, error) {
+func (s *session) fill(t *task, page uint64, v frontend.Mapping) error {
 	window := page &^ (guestmem.WindowSize - 1)
 	start, end := max(v.Start, window), min(v.End, window+guestmem.WindowSize)
 	return s.fillRange(t, start, end, guestmem.Prot(v.Prot))
 }
 
 // fillRange enters a range into the guest's tables, which are reset when they are
-// full.
-func (s *session) fillRange(t *task, start, end uint64, prot guestmem.Prot) ([]guestmem.Slot, error) {
+// full. The machine has the memory before: other tasks of the process may run.
+func (s *session) fillRange(t *task, start, end uint64, prot guestmem.Prot) error {
 	m := t.proc.mm
-	slots, err := m.space.Fill(start, end, prot)
-	if !errors.Is(err, guestmem.ErrNeedsReset) {
-		return slots, err
+	if prot != 0 {
+		slots, err := m.space.Cover(start, end)
+		if err != nil {
+			return err
+		}
+		if err := s.giveSlots(t, slots); err != nil {
+			return err
+		}
+	}
+	if err := m.space.Fill(start, end, prot); !errors.Is(err, guestmem.ErrNeedsReset) {
+		return err
 	}
 	if err := s.resetTables(t); err != nil {
-		return nil, err
+		return err
 	}
 	return m.space.Fill(start, end, prot)
 }
@@ -197,14 +201,6 @@ func (s *session) resetTables(t *task) error {
 	}
 	m.space.ResetDone()
 	return nil
-}
-
-// goOnWith enters the guest after new slots.
-func (s *session) goOnWith(t *task, slots []guestmem.Slot) error {
-	if err := s.giveSlots(t, slots); err != nil {
-		return err
-	}
-	return s.enter(t, nil)
 }
 
 // giveSlots tells the machine of new slots.

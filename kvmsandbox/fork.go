@@ -357,7 +357,6 @@ const maxPrefill = 64
 // prefill enters what the parent used into the child's tables.
 func (s *session) prefill(child *task, old *memory) error {
 	n := 0
-	var slots []guestmem.Slot
 	for window := range old.space.Filled() {
 		if n++; n > maxPrefill {
 			break
@@ -371,15 +370,13 @@ func (s *session) prefill(child *task, old *memory) error {
 				break
 			}
 			start, end := max(v.Start, window), min(v.End, window+guestmem.WindowSize)
-			more, err := s.fillRange(child, start, end, guestmem.Prot(v.Prot))
-			if err != nil {
+			if err := s.fillRange(child, start, end, guestmem.Prot(v.Prot)); err != nil {
 				return err
 			}
-			slots = append(slots, more...)
 			at = end
 		}
 	}
-	return s.giveSlots(child, slots)
+	return nil
 }
 
 // bases returns the program's FS and GS bases.

@@ -90,8 +90,11 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 	if err := (&memory{space: space}).mapRing(); err != nil {
 		return tr, err
 	}
-	slots, err := space.Fill(at, at+pageSize, guestmem.Read|guestmem.Exec)
+	slots, err := space.Cover(at, at+pageSize)
 	if err != nil {
+		return tr, err
+	}
+	if err := space.Fill(at, at+pageSize, guestmem.Read|guestmem.Exec); err != nil {
 		return tr, err
 	}
 	regions := [][]byte{

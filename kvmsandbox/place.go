@@ -98,15 +98,12 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 	if err := s.catchFaults(t); err != nil {
 		return err
 	}
-	var slots []guestmem.Slot
 	for _, g := range placed.Segments {
-		more, err := s.fillRange(t, g.Addr, min(g.End(), g.Addr+maxEager), guestmem.Prot(g.Prot))
-		if err != nil {
+		if err := s.fillRange(t, g.Addr, min(g.End(), g.Addr+maxEager), guestmem.Prot(g.Prot)); err != nil {
 			return err
 		}
-		slots = append(slots, more...)
 	}
-	s.tidy(t, func() { s.check(t, s.goOnWith(t, slots)) })
+	s.tidy(t, func() { s.check(t, s.enter(t, nil)) })
 	return nil
 }
 

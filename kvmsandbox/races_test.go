@@ -49,6 +49,23 @@ func TestRaces(t *testing.T) {
 	}
 }
 
+//go:embed testdata/touching.c
+var touchingSource string
+
+// Threads of a process touch memory of which the machine has had nothing, all at once, and
+// go on while all that it has had is taken from it.
+func TestTouching(t *testing.T) {
+	machines(t)
+	program := compile(t, touchingSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+	for _, name := range []string{"first", "tables"} {
+		t.Run(name, func(t *testing.T) {
+			if o := run(t, &frontendtest.Script{}, 1, program, name); o.Status != (frontend.Status{}) {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
 // Where a user has as many threads as it may have by a limit that nobody can lift, its
 // threads open files all the same.
 func TestOpensAtLimit(t *testing.T) {

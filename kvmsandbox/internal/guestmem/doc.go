@@ -9,8 +9,8 @@
 // process, so a pointer means the same on both sides. Guest-physical addresses
 // are compact, because a processor may have no more than 39 bits of them while a
 // program uses 47: what the program may use is divided into chunks of
-// [ChunkSize], and the first page that is put into a chunk gives it the next free
-// piece of guest-physical memory from [FirstGPA] on and a memory slot. A chunk
+// [ChunkSize], and [Space.Cover] gives those of a range the next free pieces of
+// guest-physical memory from [FirstGPA] on and a memory slot each. A chunk
 // keeps both for the life of the Space. Below FirstGPA lie the page tables and
 // whatever else the caller puts there.
 //
@@ -32,8 +32,9 @@
 //   - To take away memory or rights, call [Space.Clear], or [Space.Fill] with the
 //     smaller rights, first. Then change the mapping of the process, which makes
 //     the hypervisor drop what it derived from the old entries.
-//   - To give memory or rights, change the mapping first and call Fill then. A
-//     processor that still knows the smaller rights faults once; [Space.Lookup]
+//   - To give memory or rights, change the mapping first, let the machine have the
+//     slots that [Space.Cover] returns, and call Fill then: other processors use
+//     an entry as soon as it is there. A processor that still knows the smaller rights faults once; [Space.Lookup]
 //     tells that the entry is good and the access is to be repeated.
 //
 // The same holds for the tables: a page that was one table must not become
@@ -42,12 +43,12 @@
 // when space runs out are empty tables taken out, and their pages wait until the
 // caller has deleted the memory slot that holds them and added it anew:
 //
-//	slots, err := space.Fill(start, end, prot)
+//	err := space.Fill(start, end, prot)
 //	if errors.Is(err, guestmem.ErrNeedsReset) {
 //		space.BeginReset()
 //		// Delete the memory slot of Config.Tables and add it anew.
 //		space.ResetDone()
-//		slots, err = space.Fill(start, end, prot)
+//		err = space.Fill(start, end, prot)
 //	}
 //
 // # Trust

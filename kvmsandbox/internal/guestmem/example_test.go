@@ -22,8 +22,10 @@ func Example() {
 		return
 	}
 	// The process has just mapped it.
-	slots, err := space.Fill(0x400000, 0x401000, guestmem.Read|guestmem.Exec)
+	slots, err := space.Cover(0x400000, 0x401000)
 	fmt.Printf("%+v %v\n", slots, err)
+	// The virtual machine has them now.
+	fmt.Println(space.Fill(0x400000, 0x401000, guestmem.Read|guestmem.Exec))
 
 	gpa, prot, ok := space.Lookup(0x400123)
 	fmt.Printf("%#x %d %v\n", gpa, prot, ok)
@@ -34,6 +36,7 @@ func Example() {
 	fmt.Println(ok, err)
 	// Output:
 	// [{Number:1 GPA:4294967296 HVA:0 Size:67108864}] <nil>
+	// <nil>
 	// 0x100400123 5 true
 	// false <nil>
 }

@@ -10,71 +10,86 @@ import (
 	"gvisor.dev/gvisor/pkg/ring0/pagetables"
 )
 
-// Fill lets the program use its memory from start up to end as prot says,
-// whatever it could do with it before; prot 0 is Clear. The range is aligned to
-// pages and lies below [UserEnd].
+// Cover gives guest-physical memory to all of a range, which is one that could be
+// filled, and maps none of it.
 //
-// The slots that it returns are new: the caller adds them to the virtual machine
-// before it lets the program go on. A processor that runs meanwhile may stop at an
-// access to guest-physical memory that has no slot yet, which is to be repeated.
-//
-// Fill costs a few nanoseconds per page, and about as much memory for tables as
-// the windows in the range need. The error is one of [ErrInvalid], [ErrReserved],
-// [ErrFull], [ErrNeedsReset] and [ErrCorrupt].
-func (s *Space) Fill(start, end uint64, prot Prot) ([]Slot, error) {
-	if prot == 0 {
-		return nil, s.Clear(start, end)
-	}
-	if !aligned(start) || !aligned(end) || start > end || end > UserEnd || prot&^(Read|Write|Exec) != 0 {
-		return nil, fmt.Errorf("guestmem: %w: fill %#x-%#x, prot %#x", ErrInvalid, start, end, prot)
-	}
-	if start == end {
-		return nil, s.intact()
-	}
-	for _, r := range s.reserved {
-		if start < r.End && r.Start < end {
-			return nil, fmt.Errorf("guestmem: %w: fill %#x-%#x", ErrReserved, start, end)
-		}
-	}
-	if err := s.makeRoom(start, end); err != nil {
+// The slots that it returns are new. The caller adds them to the virtual machine before
+// it calls [Space.Fill]: a processor that runs meanwhile would use the entries at once,
+// and stop where it is given nothing. The error is one of [ErrInvalid], [ErrReserved],
+// [ErrFull] and [ErrCorrupt].
+func (s *Space) Cover(start, end uint64) ([]Slot, error) {
+	if err := s.checkRange(start, end); err != nil || start == end {
 		return nil, err
 	}
-	before := len(s.slots)
-	for va := start; va < end; {
-		next := min(end, (va|(WindowSize-1))+1)
-		c := s.chunks[va>>chunkShift]
-		if c == nil {
-			c = s.addChunk(va >> chunkShift)
-		}
-		s.fillWindow(c, va, next, options(prot))
-		va = next
-	}
-	return slices.Clone(s.slots[before:]), s.intact()
-}
-
-// makeRoom says whether everything is there that filling the range takes.
-func (s *Space) makeRoom(start, end uint64) error {
-	if err := s.intact(); err != nil {
-		return err
-	}
-	// A range that would not fit into an empty Space is not counted out, because
-	// that would take long.
-	if windowsIn(start, end) > uint64(s.arena.size()) {
-		return fmt.Errorf("guestmem: %w: %d tables cannot map %#x-%#x", ErrFull, s.arena.size(), start, end)
-	}
+	first, last := start>>chunkShift, (end-1)>>chunkShift
 	fresh := 0
-	for n := start >> chunkShift; n <= (end-1)>>chunkShift; n++ {
+	for n := first; n <= last; n++ {
 		if s.chunks[n] == nil {
 			fresh++
 		}
 	}
 	if fresh > s.maxSlots-len(s.slots) {
-		return fmt.Errorf("guestmem: %w: %d of %d memory slots are in use, %d more are needed", ErrFull, len(s.slots), s.maxSlots, fresh)
+		return nil, fmt.Errorf("guestmem: %w: %d of %d memory slots are in use, %d more are needed", ErrFull, len(s.slots), s.maxSlots, fresh)
 	}
-	return s.checkTables(start, end, func(n uint64) bool {
-		c := s.chunks[n*WindowSize>>chunkShift]
-		return c != nil && c.windows[n%windowsPerChunk].leaf != nil
-	})
+	before := len(s.slots)
+	for n := first; n <= last; n++ {
+		if s.chunks[n] == nil {
+			s.addChunk(n)
+		}
+	}
+	return slices.Clone(s.slots[before:]), nil
+}
+
+// Fill lets the program use its memory from start up to end as prot says,
+// whatever it could do with it before; prot 0 is Clear. The range is aligned to
+// pages, lies below [UserEnd] and has been covered.
+//
+// Fill costs a few nanoseconds per page, and about as much memory for tables as
+// the windows in the range need. The error is one of [ErrInvalid], [ErrReserved],
+// [ErrUncovered], [ErrFull], [ErrNeedsReset] and [ErrCorrupt].
+func (s *Space) Fill(start, end uint64, prot Prot) error {
+	switch {
+	case prot == 0:
+		return s.Clear(start, end)
+	case prot&^(Read|Write|Exec) != 0:
+		return fmt.Errorf("guestmem: %w: fill %#x-%#x, prot %#x", ErrInvalid, start, end, prot)
+	}
+	if err := s.checkRange(start, end); err != nil || start == end {
+		return err
+	}
+	for n := start >> chunkShift; n <= (end-1)>>chunkShift; n++ {
+		if s.chunks[n] == nil {
+			return fmt.Errorf("guestmem: %w: fill %#x-%#x", ErrUncovered, start, end)
+		}
+	}
+	if err := s.checkTables(start, end, func(n uint64) bool {
+		return s.chunks[n*WindowSize>>chunkShift].windows[n%windowsPerChunk].leaf != nil
+	}); err != nil {
+		return err
+	}
+	for va := start; va < end; {
+		next := min(end, (va|(WindowSize-1))+1)
+		s.fillWindow(s.chunks[va>>chunkShift], va, next, options(prot))
+		va = next
+	}
+	return s.intact()
+}
+
+// checkRange says whether a range may be the program's, and is small enough to be
+// looked at window by window: one that would not fit into an empty Space is not.
+func (s *Space) checkRange(start, end uint64) error {
+	if !aligned(start) || !aligned(end) || start > end || end > UserEnd {
+		return fmt.Errorf("guestmem: %w: %#x-%#x", ErrInvalid, start, end)
+	}
+	for _, r := range s.reserved {
+		if max(start, r.Start) < min(end, r.End) {
+			return fmt.Errorf("guestmem: %w: %#x-%#x", ErrReserved, start, end)
+		}
+	}
+	if start < end && windowsIn(start, end) > uint64(s.arena.size()) {
+		return fmt.Errorf("guestmem: %w: %d tables cannot map %#x-%#x", ErrFull, s.arena.size(), start, end)
+	}
+	return s.intact()
 }
 
 // checkTables says whether there are pages for the tables that a range lacks;
@@ -116,7 +131,7 @@ func (s *Space) checkTables(start, end uint64, hasLeaf func(window uint64) bool)
 }
 
 // addChunk gives chunk n its memory slot.
-func (s *Space) addChunk(n uint64) *chunk {
+func (s *Space) addChunk(n uint64) {
 	start := n << chunkShift
 	c := &chunk{gpa: FirstGPA + uint64(len(s.slots))<<chunkShift}
 	s.chunks[n] = c
@@ -126,7 +141,6 @@ func (s *Space) addChunk(n uint64) *chunk {
 		HVA:    start,
 		Size:   min(start+ChunkSize, UserEnd) - start,
 	})
-	return c
 }
 
 // fillWindow maps the part of a window of c from start up to end.

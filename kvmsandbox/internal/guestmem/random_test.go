@@ -73,7 +73,7 @@ func step(t *rapid.T, m *machine, want map[uint64]guestmem.Prot) {
 		clear(want)
 	default:
 		before := m.Slots()
-		slots, err := m.Fill(start, end, prot)
+		slots, err := m.give(start, end, prot)
 		after := m.Slots()
 		if len(after) != len(before)+len(slots) {
 			t.Fatalf("Fill returned %d slots, %d are new", len(slots), len(after)-len(before))

@@ -57,6 +57,8 @@ var (
 	// ErrFull says that guest-physical memory, memory slots or space for tables is
 	// used up. Nothing was changed.
 	ErrFull = errors.New("guest memory is full")
+	// ErrUncovered says that a range has no guest-physical memory yet.
+	ErrUncovered = errors.New("range is not covered")
 	// ErrNeedsReset says that there may be room once tables that run empty have
 	// been reset; see [Space.BeginReset]. Nothing was changed.
 	ErrNeedsReset = errors.New("tables need a reset")

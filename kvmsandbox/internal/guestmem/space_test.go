@@ -19,12 +19,24 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// fill fills and, like a caller, resets the tables if it is told to.
+// give covers a range and fills it.
+func (m *machine) give(start, end uint64, prot guestmem.Prot) ([]guestmem.Slot, error) {
+	if prot == 0 {
+		return nil, m.Fill(start, end, prot)
+	}
+	slots, err := m.Cover(start, end)
+	if err != nil {
+		return nil, err
+	}
+	return slots, m.Fill(start, end, prot)
+}
+
+// fill gives and, like a caller, resets the tables if it is told to.
 func (m *machine) fill(start, end uint64, prot guestmem.Prot) ([]guestmem.Slot, error) {
-	slots, err := m.Fill(start, end, prot)
+	slots, err := m.give(start, end, prot)
 	if errors.Is(err, guestmem.ErrNeedsReset) {
 		m.reset()
-		slots, err = m.Fill(start, end, prot)
+		slots, err = m.give(start, end, prot)
 	}
 	return slots, err
 }
@@ -65,7 +77,7 @@ func TestAlignedRangesHaveSmallPages(t *testing.T) {
 		{Start: chunk, End: 2 * chunk},
 		{Start: 1 << 30, End: 2 << 30},
 	} {
-		_, err := m.Fill(r.Start, r.End, guestmem.Write)
+		_, err := m.give(r.Start, r.End, guestmem.Write)
 		must(t, err)
 		for va := r.Start; va < r.End; va += page {
 			want[va] = guestmem.Write
@@ -81,9 +93,9 @@ func TestAlignedRangesHaveSmallPages(t *testing.T) {
 
 func TestLastAndFirstPage(t *testing.T) {
 	m := newMachine(t, 20, 4)
-	slots, err := m.Fill(guestmem.UserEnd-page, guestmem.UserEnd, rwx)
+	slots, err := m.give(guestmem.UserEnd-page, guestmem.UserEnd, rwx)
 	must(t, err)
-	low, err := m.Fill(0, page, guestmem.Exec)
+	low, err := m.give(0, page, guestmem.Exec)
 	must(t, err)
 	// access_ok in the kernel refuses a slot that reaches into the last page.
 	want := []guestmem.Slot{
@@ -108,7 +120,7 @@ func TestGuestPhysicalMemoryEnds(t *testing.T) {
 	m := newMachine(t, 10000, chunks+100)
 	want := make(map[uint64]guestmem.Prot)
 	for i := range uint64(chunks) {
-		_, err := m.Fill(i*chunk, i*chunk+page, guestmem.Read)
+		_, err := m.give(i*chunk, i*chunk+page, guestmem.Read)
 		must(t, err)
 		want[i*chunk] = guestmem.Read
 	}
@@ -127,11 +139,33 @@ func TestGuestPhysicalMemoryEnds(t *testing.T) {
 	must(t, err)
 }
 
+// TestFillNeedsCover fills what nobody has covered, in parts and as a whole.
+func TestFillNeedsCover(t *testing.T) {
+	m := newMachine(t, 200, 4)
+	if err := m.Fill(0, page, guestmem.Read); !errors.Is(err, guestmem.ErrUncovered) {
+		t.Errorf("nothing is covered: %v", err)
+	}
+	slots, err := m.Cover(0, page)
+	must(t, err)
+	again, err := m.Cover(0, chunk)
+	must(t, err)
+	if len(slots) != 1 || len(again) != 0 {
+		t.Errorf("slots %+v, then %+v", slots, again)
+	}
+	must(t, m.check(nil))
+	if err := m.Fill(chunk-page, chunk+page, guestmem.Read); !errors.Is(err, guestmem.ErrUncovered) {
+		t.Errorf("half is covered: %v", err)
+	}
+	must(t, m.check(nil))
+	must(t, m.Fill(chunk-page, chunk, guestmem.Read))
+	must(t, m.check(map[uint64]guestmem.Prot{chunk - page: guestmem.Read}))
+}
+
 func TestSlotsEnd(t *testing.T) {
 	m := newMachine(t, 200, 2)
-	_, err := m.Fill(chunk-page, chunk+page, guestmem.Read)
+	_, err := m.give(chunk-page, chunk+page, guestmem.Read)
 	must(t, err)
-	if _, err := m.Fill(0, 2*chunk+page, guestmem.Write); !errors.Is(err, guestmem.ErrFull) {
+	if _, err := m.give(0, 2*chunk+page, guestmem.Write); !errors.Is(err, guestmem.ErrFull) {
 		t.Errorf("a third slot: %v", err)
 	}
 	must(t, m.check(map[uint64]guestmem.Prot{chunk - page: guestmem.Read, chunk: guestmem.Read}))
@@ -140,7 +174,7 @@ func TestSlotsEnd(t *testing.T) {
 func TestTablesEnd(t *testing.T) {
 	m := newMachine(t, 12, 100)
 	// Root and spare page, two tables above: eight windows.
-	_, err := m.Fill(0, 8*window, guestmem.Read)
+	_, err := m.give(0, 8*window, guestmem.Read)
 	must(t, err)
 	for _, end := range []uint64{9 * window, chunk, 1 << 46, guestmem.UserEnd} {
 		if _, err := m.fill(8*window, end, guestmem.Read); !errors.Is(err, guestmem.ErrFull) {
@@ -148,15 +182,15 @@ func TestTablesEnd(t *testing.T) {
 		}
 	}
 	must(t, m.Clear(0, page))
-	if _, err := m.Fill(8*window, 9*window, guestmem.Read); !errors.Is(err, guestmem.ErrFull) {
+	if _, err := m.give(8*window, 9*window, guestmem.Read); !errors.Is(err, guestmem.ErrFull) {
 		t.Errorf("no table is empty: %v", err)
 	}
 	must(t, m.Clear(page, window))
-	if _, err := m.Fill(8*window, 9*window, guestmem.Read); !errors.Is(err, guestmem.ErrNeedsReset) {
+	if _, err := m.give(8*window, 9*window, guestmem.Read); !errors.Is(err, guestmem.ErrNeedsReset) {
 		t.Errorf("a table is empty: %v", err)
 	}
 	// The window of an empty table can be used at any time.
-	_, err = m.Fill(0, window, guestmem.Write)
+	_, err = m.give(0, window, guestmem.Write)
 	must(t, err)
 	must(t, m.Clear(0, window))
 	_, err = m.fill(8*window, 9*window, guestmem.Write)
@@ -169,14 +203,14 @@ func TestTablesEnd(t *testing.T) {
 // TestNoTableBeforeResetIsDone is what a hypervisor relies on.
 func TestNoTableBeforeResetIsDone(t *testing.T) {
 	m := newMachine(t, 40, 10)
-	_, err := m.Fill(0, 2*window, guestmem.Read)
+	_, err := m.give(0, 2*window, guestmem.Read)
 	must(t, err)
 	must(t, m.Clear(window, 2*window))
 	if n := m.BeginReset(); n != 1 {
 		t.Fatalf("%d tables are stale, want 1", n)
 	}
 	for _, start := range []uint64{window, 2 * window, 1 << 40} {
-		if _, err := m.Fill(start, start+page, guestmem.Read); !errors.Is(err, guestmem.ErrNeedsReset) {
+		if _, err := m.give(start, start+page, guestmem.Read); !errors.Is(err, guestmem.ErrNeedsReset) {
 			t.Errorf("at %#x: %v", start, err)
 		}
 	}
@@ -186,12 +220,12 @@ func TestNoTableBeforeResetIsDone(t *testing.T) {
 	if !m.NeedsReset() {
 		t.Error("NeedsReset says no in the middle of one")
 	}
-	_, err = m.Fill(0, page, guestmem.Write)
+	_, err = m.give(0, page, guestmem.Write)
 	must(t, err)
 	must(t, m.Clear(page, 2*page))
 	m.forget()
 	m.ResetDone()
-	_, err = m.Fill(window, 3*window, guestmem.Read)
+	_, err = m.give(window, 3*window, guestmem.Read)
 	must(t, err)
 	if _, err := m.walk(); err != nil {
 		t.Error(err)
@@ -218,7 +252,7 @@ func TestHostileProgramKeepsTables(t *testing.T) {
 
 func TestNeedsReset(t *testing.T) {
 	m := newMachine(t, 64, 100)
-	_, err := m.Fill(0, 50*window, guestmem.Read)
+	_, err := m.give(0, 50*window, guestmem.Read)
 	must(t, err)
 	if m.NeedsReset() {
 		t.Error("no table is empty, and NeedsReset says yes")
@@ -236,13 +270,13 @@ func TestNeedsReset(t *testing.T) {
 func TestReserved(t *testing.T) {
 	m := newMachine(t, 40, 10, guestmem.Range{Start: 4 * page, End: 6 * page})
 	for _, r := range []guestmem.Range{{Start: 0, End: chunk}, {Start: 3 * page, End: 5 * page}, {Start: 5 * page, End: 7 * page}, {Start: 4 * page, End: 6 * page}} {
-		if _, err := m.Fill(r.Start, r.End, guestmem.Read); !errors.Is(err, guestmem.ErrReserved) {
+		if _, err := m.give(r.Start, r.End, guestmem.Read); !errors.Is(err, guestmem.ErrReserved) {
 			t.Errorf("%#x: %v", r, err)
 		}
 	}
-	_, err := m.Fill(0, 4*page, guestmem.Read)
+	_, err := m.give(0, 4*page, guestmem.Read)
 	must(t, err)
-	_, err = m.Fill(6*page, 7*page, guestmem.Read)
+	_, err = m.give(6*page, 7*page, guestmem.Read)
 	must(t, err)
 	must(t, m.Clear(0, chunk))
 	must(t, m.check(nil))
@@ -292,7 +326,7 @@ func TestKernel(t *testing.T) {
 	// Neither the program nor a reset touches them.
 	must(t, m.Clear(0, 1<<47))
 	m.reset()
-	if _, err := m.Fill(guestmem.KernelStart, guestmem.KernelStart+page, rwx); !errors.Is(err, guestmem.ErrInvalid) {
+	if _, err := m.give(guestmem.KernelStart, guestmem.KernelStart+page, rwx); !errors.Is(err, guestmem.ErrInvalid) {
 		t.Errorf("Fill in the upper half: %v", err)
 	}
 	found, err = m.walk()
@@ -315,7 +349,7 @@ func TestKernel(t *testing.T) {
 func TestForeignWrites(t *testing.T) {
 	for seed := range byte(64) {
 		m := newMachine(t, 20, 10)
-		_, err := m.Fill(0, 3*window, rwx)
+		_, err := m.give(0, 3*window, rwx)
 		must(t, err)
 		must(t, m.Clear(window, 2*window))
 		for i := 2 * page; i < len(m.config.Tables); i++ {
@@ -324,8 +358,8 @@ func TestForeignWrites(t *testing.T) {
 		m.Lookup(page)
 		m.BeginReset()
 		m.ResetDone()
-		_, err1 := m.Fill(1<<40, 1<<40+page, rwx)
-		_, err2 := m.Fill(0, 4*window, rwx)
+		_, err1 := m.give(1<<40, 1<<40+page, rwx)
+		_, err2 := m.give(0, 4*window, rwx)
 		err3 := m.MapKernel(guestmem.KernelStart, 0, 2, true, true)
 		err4 := m.Clear(0, 1<<47)
 		m.BeginReset()
@@ -347,7 +381,7 @@ func TestLookupAnything(t *testing.T) {
 func BenchmarkFillWindow(b *testing.B) {
 	m := newMachine(b, 64, 10)
 	for b.Loop() {
-		_, err := m.Fill(window, 2*window, rwx)
+		_, err := m.give(window, 2*window, rwx)
 		must(b, err)
 	}
 }
@@ -370,7 +404,7 @@ func BenchmarkFillNewWindow(b *testing.B) {
 func BenchmarkFillPage(b *testing.B) {
 	m := newMachine(b, 64, 10)
 	for b.Loop() {
-		_, err := m.Fill(window, window+page, rwx)
+		_, err := m.give(window, window+page, rwx)
 		must(b, err)
 	}
 }
@@ -378,7 +412,7 @@ func BenchmarkFillPage(b *testing.B) {
 func BenchmarkClearEverything(b *testing.B) {
 	m := newMachine(b, 4000, 1000)
 	for i := range uint64(1000) {
-		_, err := m.Fill(i*chunk, i*chunk+page, rwx)
+		_, err := m.give(i*chunk, i*chunk+page, rwx)
 		must(b, err)
 	}
 	for b.Loop() {
