@@ -1,5 +1,7 @@
 package frontend
 
+import "github.com/multivar/multivar/frontend/durations"
+
 // Agents is what a Host with Capabilities.Agents offers as well: to have calls made,
 // compared and answered beside the program, without the monitor. Between two calls of a
 // thread that the monitor sees there is an interval, which has a number. The monitor
@@ -49,6 +51,8 @@ type AgentTally struct {
 	// Calls is how many there were, Errors how many of them failed, and Waited how many were
 	// made when all variants had asked for them. Bytes is what was compared and handed over.
 	Calls, Errors, Waited, Bytes uint64
+	// Took is how long those of them took in the leader that were timed: one in some.
+	Took durations.Histogram
 }
 
 // AgentLeft is what agents have to do with a stop of a follower.

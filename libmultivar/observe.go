@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/durations"
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
@@ -31,6 +32,8 @@ type BesideCount struct {
 	Call string
 	// Calls, Errors, Waited and Bytes are those of frontend.AgentTally, of the leader's.
 	Calls, Errors, Waited, Bytes uint64
+	// Took is how long those calls took that were timed.
+	Took durations.Histogram
 }
 
 // ObservationKind says what has happened.
@@ -132,6 +135,7 @@ func (e *Engine) tellBeside() {
 		sum.Errors += c.Errors
 		sum.Waited += c.Waited
 		sum.Bytes += c.Bytes
+		sum.Took.Merge(&c.Took, c.Took.Count())
 	}
 	o.ObserveBeside(list)
 }

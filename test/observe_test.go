@@ -70,12 +70,15 @@ func TestStatsBeside(t *testing.T) {
 			}
 			for line := range strings.Lines(contents(t, file)) {
 				f := strings.Fields(line)
-				if len(f) < 5 || f[0] != "openat" && f[0] != "newfstatat" && f[0] != "close" {
+				if len(f) < 9 || f[0] != "openat" && f[0] != "newfstatat" && f[0] != "close" {
 					continue
 				}
 				beside, err := strconv.Atoi(f[2])
 				if err != nil || beside < least[fast] || least[fast] == 0 && beside != 0 {
 					t.Errorf("%s, --fast %s: %s calls of %s beside the variants", policy, fast, f[2], f[0])
+				}
+				if p50, err := time.ParseDuration(f[8]); err != nil || p50 <= 0 {
+					t.Errorf("%s, --fast %s: p50 of %s is %s", policy, fast, f[0], f[8])
 				}
 				got := []string{f[1], f[3], f[4]}
 				if fast == "off" {

@@ -1,6 +1,9 @@
 package vhost
 
-import "github.com/multivar/multivar/frontend"
+import (
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/durations"
+)
 
 // blocked are the signals that are blocked in the variant host's handler of signals: all
 // but SIGSEGV and SIGBUS, by which it learns that memory of the program's is not there, and
@@ -105,7 +108,11 @@ const (
 	tallyErrors = 8
 	tallyWaited = 16
 	tallyBytes  = 24
-	tallySize   = 32
+	tallyTook   = 32 // words of 32 bits, a class of durations each
+	tallySize   = 32 + 4*durations.Classes
+	// tallyEvery is in how many calls of an entry one is timed: to read the clock takes as
+	// long as many a call.
+	tallyEvery = 16
 )
 
 // Members of its arguments.

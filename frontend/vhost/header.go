@@ -3,6 +3,8 @@ package vhost
 import (
 	"fmt"
 	"strings"
+
+	"github.com/multivar/multivar/frontend/durations"
 )
 
 // Header returns the C header with the layout that both sides share.
@@ -144,7 +146,11 @@ func Header() string {
 		{"TALLY_ERRORS", tallyErrors},
 		{"TALLY_WAITED", tallyWaited},
 		{"TALLY_BYTES", tallyBytes},
+		{"TALLY_TOOK", tallyTook},
 		{"TALLY_SIZE", tallySize},
+		{"TALLY_EVERY", tallyEvery},
+		{"TALLY_CLASSES", durations.Classes},
+		{"TALLY_FINE_BITS", durations.FineBits},
 		{"NAMES", names},
 		{"NAME_SIZE", nameSize},
 		{"NAME_ASKED", nameAsked},

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/durations"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -41,11 +42,18 @@ func (t *Tally) Mapping() RingMapping { return RingMapping{FD: t.fd, Size: Tally
 func (t *Tally) Counts(list []frontend.AgentCall) []frontend.AgentTally {
 	var counts []frontend.AgentTally
 	add := func(entry int, c *frontend.AgentCall) {
-		word := func(off int) uint64 { return atomic.LoadUint64(unix.Long(t.mem, entry*tallySize+off)) }
-		if n := word(tallyCalls); n > 0 {
-			counts = append(counts, frontend.AgentTally{
-				Nr: c.Nr, Command: c.Command, Calls: n, Errors: word(tallyErrors), Waited: word(tallyWaited), Bytes: word(tallyBytes),
-			})
+		at := entry * tallySize
+		word := func(off int) uint64 { return atomic.LoadUint64(unix.Long(t.mem, at+off)) }
+		n := word(tallyCalls)
+		if n == 0 {
+			return
+		}
+		counts = append(counts, frontend.AgentTally{
+			Nr: c.Nr, Command: c.Command, Calls: n, Errors: word(tallyErrors), Waited: word(tallyWaited), Bytes: word(tallyBytes),
+		})
+		took := &counts[len(counts)-1].Took
+		for class := range durations.Classes {
+			took.AddClass(class, uint64(atomic.LoadUint32(unix.Word(t.mem, at+tallyTook+4*class))))
 		}
 	}
 	commands := 0

@@ -131,10 +131,10 @@ func flags() []Flag {
 		{
 			Name: "stats", Value: "FILE", Optional: true, Of: File,
 			Text: "at the end, write how often calls were made and for how long they waited, to FILE or to standard error",
-			More: "beside is how many calls were dealt with beside the variants (--fast); of these no times are known. " +
+			More: "beside is how many calls were dealt with beside the variants (--fast), which wait for nobody at the engine. " +
 				"leader waits is for how long the leader's calls stood at the engine before they ran, followers wait the same of " +
 				"all followers together, most of it for the leader's results; a call that sleeps makes followers wait. p50 and p99 are of " +
-				"the whole call in the leader, without the stop that catches it; they are at most an eighth too large. " +
+				"the whole call in the leader, without the stop that catches it; they are at most an eighth too large, and of calls beside the variants one in sixteen is timed. " +
 				"With --detach the table of what went on in the background goes to FILE only.",
 		},
 		{

@@ -49,6 +49,7 @@ struct hot_call {
 /* What is counted of an entry's calls. All processes of the leader's add to it. */
 struct tally {
 	u64 calls, errors, waited, bytes;
+	u32 took[MV_TALLY_CLASSES]; /* of those that are timed */
 };
 
 _Static_assert(sizeof(struct tally) == MV_TALLY_SIZE, "tally");
@@ -56,6 +57,7 @@ _Static_assert(offsetof(struct tally, calls) == MV_TALLY_CALLS, "tally.calls");
 _Static_assert(offsetof(struct tally, errors) == MV_TALLY_ERRORS, "tally.errors");
 _Static_assert(offsetof(struct tally, waited) == MV_TALLY_WAITED, "tally.waited");
 _Static_assert(offsetof(struct tally, bytes) == MV_TALLY_BYTES, "tally.bytes");
+_Static_assert(offsetof(struct tally, took) == MV_TALLY_TOOK, "tally.took");
 
 /* A range of memory that a call reads or writes, and the argument that it is of. */
 struct range {

@@ -52,10 +52,44 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 		tell(a, q, x, out);
 }
 
-static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes)
+static struct tally *tally_of(const struct agent *a, const struct hot_call *h)
 {
-	struct tally *t = (struct tally *)a->tally + (h - (const struct hot_call *)a->table);
+	return (struct tally *)a->tally + (h - (const struct hot_call *)a->table);
+}
 
+/* The time in nanoseconds, 0 if there is none. */
+static u64 now(void)
+{
+	struct timespec t;
+
+	/* The counter itself is not to be read: that is an event of the program's. */
+	return vhost_call(SYS_clock_gettime, CLOCK_MONOTONIC, (u64)&t, 0, 0, 0, 0) ? 0 : (u64)t.sec * 1000000000 + (u64)t.nsec;
+}
+
+/* When a call begins that is to be timed, 0 for any other. */
+static u64 begin(const struct agent *a, const struct hot_call *h)
+{
+	return a->tally && __atomic_load_n(&tally_of(a, h)->calls, __ATOMIC_RELAXED) % MV_TALLY_EVERY == 0 ? now() : 0;
+}
+
+/* The class of a duration, as package durations has it. */
+static u32 class_of(u64 ns)
+{
+	u32 power;
+
+	if (ns < 1 << MV_TALLY_FINE_BITS)
+		return (u32)ns;
+	power = 63 - (u32)__builtin_clzll(ns);
+	power = ((power - MV_TALLY_FINE_BITS + 1) << MV_TALLY_FINE_BITS) + (ns >> (power - MV_TALLY_FINE_BITS) & ((1 << MV_TALLY_FINE_BITS) - 1));
+	return power < MV_TALLY_CLASSES ? power : MV_TALLY_CLASSES - 1;
+}
+
+static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes, u64 begun)
+{
+	struct tally *t = tally_of(a, h);
+
+	if (begun)
+		__atomic_fetch_add(&t->took[class_of(now() - begun)], 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->calls, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->errors, ret < 0 && ret >= -4095, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->waited, !!(h->flags & MV_HOT_WAITS), __ATOMIC_RELAXED);
@@ -69,13 +103,14 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	struct result x;
 	const struct hot_call *h, *by;
 	int apart; /* the request is a record of its own, before the call is made */
-	u64 given[6];
+	u64 given[6], begun;
 
 	agent_arguments(u, q.arg);
 	h = agent_hot(a, q.nr, q.arg);
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone) ||
 	    (h->flags & MV_HOT_OWN && a->texts & MV_SHARED))
 		return 0;
+	begun = begin(a, h);
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
 		return 0;
 	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.arg))
@@ -112,7 +147,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		ring_end(&a->r);
 	answer(a, h, apart ? 0 : &q, &x, given);
 	if (a->tally)
-		count(a, h, x.ret, q.bytes + a->out.bytes);
+		count(a, h, x.ret, q.bytes + a->out.bytes, begun);
 	u->rax = (u64)x.ret;
 	return 1;
 }

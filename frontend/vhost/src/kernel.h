@@ -30,6 +30,7 @@ enum {
 	SYS_gettid = 186,
 	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
+	SYS_clock_gettime = 228,
 	SYS_exit_group = 231,
 	SYS_newfstatat = 262,
 	SYS_statx = 332,
@@ -93,6 +94,8 @@ enum {
 	KVM_RUN = 0xae80,
 	KVM_EXIT_IO = 2,
 };
+
+enum { CLOCK_MONOTONIC = 1 };
 
 #define AUDIT_ARCH_X86_64 0xc000003eU
 #define MSG_CMSG_COMPAT 0x80000000U

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/durations"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/timing"
 )
@@ -39,7 +40,7 @@ type call struct {
 	bytes  uint64
 	// leader and followers are how long these stood at the engine, all followers together.
 	leader, followers time.Duration
-	took              histogram
+	took              durations.Histogram
 }
 
 // variant is what is known of one variant.
@@ -131,7 +132,7 @@ func (t *Table) finished(v *variant, s *timing.Step) {
 	if s.Failed() {
 		c.errors++
 	}
-	c.took.add(s.Took())
+	c.took.Add(s.Took())
 }
 
 // Beside says how many calls agents have dealt with since the session began.
@@ -160,6 +161,7 @@ func (t *Table) lines() []*line {
 		l.errors += b.Errors
 		l.waited += b.Waited
 		l.bytes += b.Bytes
+		l.took.Merge(&b.Took, b.Calls)
 	}
 	return slices.SortedFunc(maps.Values(all), func(a, b *line) int {
 		return cmp.Or(-cmp.Compare(a.leader+a.followers, b.leader+b.followers), -cmp.Compare(a.beside, b.beside), cmp.Compare(a.name, b.name))
@@ -189,15 +191,14 @@ func (t *Table) Summary() Summary {
 }
 
 // WriteText writes the table for people: a line per call, those first in which variants
-// waited longest, then a line per variant and one about the rest. Nobody knows how long calls took
-// that were dealt with beside the variants.
+// waited longest, then a line per variant and one about the rest.
 func (t *Table) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "call\tcount\tbeside\terrors\twaited\tbytes\tleader waits\tfollowers wait\tp50\tp99\t")
 	for _, c := range t.lines() {
 		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t\n", c.name, c.count, c.beside, c.errors, c.waited, c.bytes,
-			show(c.leader), show(c.followers), show(c.took.quantile(0.5)), show(c.took.quantile(0.99)))
+			show(c.leader), show(c.followers), show(c.took.Quantile(0.5)), show(c.took.Quantile(0.99)))
 	}
 	sum := t.Summary()
 	fmt.Fprintf(tw, "total\t%d\t%d\t\t%d\t%d\t\t\t\t\t\n\n", sum.Calls, sum.Beside, sum.Waited, sum.Bytes)

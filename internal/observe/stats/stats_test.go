@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multivar/multivar/frontend/durations"
 	"github.com/multivar/multivar/internal/observe/stats"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/timing"
@@ -55,8 +56,10 @@ func TestTable(t *testing.T) {
 	}
 	step(libmultivar.Diverged, nil)
 	// What counts is the last word.
+	var took durations.Histogram
+	took.Add(ms)
 	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 1}})
-	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 5, Errors: 2, Bytes: 50}, {Call: "write", Calls: 7, Waited: 1, Bytes: 8}, {Call: "poll", Calls: 1}})
+	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 5, Errors: 2, Bytes: 50, Took: took}, {Call: "write", Calls: 7, Waited: 1, Bytes: 8}, {Call: "poll", Calls: 1}})
 
 	var b strings.Builder
 	if err := table.WriteText(&b); err != nil {
@@ -71,7 +74,7 @@ func TestTable(t *testing.T) {
 	for name, want := range map[string]string{
 		"write": "10 7 0 4 308 6.00ms 21.00ms 5.24ms 5.24ms",
 		"open":  "1 0 1 0 0 0ns 0ns 1.05ms 1.05ms",
-		"read":  "5 5 2 0 50 0ns 0ns 0ns 0ns",
+		"read":  "5 5 2 0 50 0ns 0ns 1.05ms 1.05ms",
 		"poll":  "1 1 0 0 0 0ns 0ns 0ns 0ns",
 		"total": "17 13 4 358",
 		"0":     "17 1 6.00ms 0ns",
