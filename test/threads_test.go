@@ -79,7 +79,7 @@ check() {
 	git fsck --full --strict
 	git rev-list --objects --all | sort
 	git count-objects -v | grep -v size
-	git verify-pack -v .git/objects/pack/*.idx | awk '/^[0-9a-f]{40} /{print $1, $2, $3}' | sort
+	git verify-pack -v .git/objects/pack/*.idx | awk '$2 ~ /^(commit|tree|blob)$/ {print $1, $2}' | sort
 }
 git gc --quiet --aggressive
 check

@@ -3,6 +3,7 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"unicode"
@@ -26,6 +27,7 @@ type maskRule struct {
 	Member   string  `toml:"member"`
 	Bytes    []int64 `toml:"bytes"`
 	Path     string  `toml:"path"`
+	Paths    string  `toml:"paths"`
 	Class    string  `toml:"class"`
 	Variants []int64 `toml:"variants"`
 }
@@ -102,7 +104,7 @@ func (s *Set) mentions(id, v int) {
 
 // addMask adds a rule; with an error it returns the key that is to blame.
 func (s *Set) addMask(r *maskRule) (key string, err error) {
-	m := Mask{member: -1, pathArg: -1, Path: r.Path}
+	m := Mask{member: -1, pathArg: -1, Path: r.Path, Pattern: r.Paths}
 	if m.ID, err = s.addName(r.Name); err != nil {
 		return "name", err
 	}
@@ -263,11 +265,21 @@ func (m *Mask) setWhere(row *sysabi.Row, r *maskRule) (key string, err error) {
 	if m.Class != policy.Unknown && !hasFD {
 		return "class", fmt.Errorf("%s does not act on one descriptor", row.Name)
 	}
-	if r.Path == "" {
+	if !m.hasPath() {
 		return "", nil
 	}
-	if strings.Contains(r.Path, "\x00") {
-		return "path", errors.New("a path has no NUL")
+	key = "path"
+	if r.Paths != "" {
+		key = "paths"
+	}
+	if r.Path != "" && r.Paths != "" {
+		return key, errors.New("there is one of path and paths")
+	}
+	if strings.Contains(r.Path+r.Paths, "\x00") {
+		return key, errors.New("a path has no NUL")
+	}
+	if _, err := path.Match(r.Paths, ""); err != nil {
+		return key, fmt.Errorf("%q is no pattern of paths", r.Paths)
 	}
 	paths := 0
 	for i := range row.Args {
@@ -278,9 +290,9 @@ func (m *Mask) setWhere(row *sysabi.Row, r *maskRule) (key string, err error) {
 	}
 	switch {
 	case paths > 1:
-		return "path", fmt.Errorf("%s has several paths", row.Name)
+		return key, fmt.Errorf("%s has several paths", row.Name)
 	case paths == 0 && !hasFD:
-		return "path", fmt.Errorf("%s has no path and does not act on one descriptor", row.Name)
+		return key, fmt.Errorf("%s has no path and does not act on one descriptor", row.Name)
 	}
 	return "", nil
 }

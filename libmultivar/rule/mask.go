@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"path"
 
 	"github.com/multivar/multivar/libmultivar/event"
 	"github.com/multivar/multivar/libmultivar/policy"
@@ -25,17 +26,29 @@ func (m *Mask) Holds(v int, leader []event.Field, d Descriptor) bool {
 		return false
 	}
 	switch {
-	case m.Path == "":
+	case !m.hasPath():
 		return true
 	case m.pathArg < 0:
-		return d.Class != policy.Unknown && d.Name == m.Path
+		return d.Class != policy.Unknown && m.names(d.Name)
 	}
 	for i := range leader {
 		if f := &leader[i]; int(f.Arg) == m.pathArg {
-			return f.Kind == sysabi.Path && f.Part == event.PartValue && f.Flags == 0 && string(f.Data) == m.Path
+			return f.Kind == sysabi.Path && f.Part == event.PartValue && f.Flags == 0 && m.names(string(f.Data))
 		}
 	}
 	return false
+}
+
+// hasPath reports whether the rule holds of some files only.
+func (m *Mask) hasPath() bool { return m.Path != "" || m.Pattern != "" }
+
+// names reports whether a file of this name is one of which the rule holds.
+func (m *Mask) names(name string) bool {
+	if m.Path != "" {
+		return name == m.Path
+	}
+	ok, err := path.Match(m.Pattern, name)
+	return ok && err == nil
 }
 
 // Allows reports whether field i of the leader's call and the same field of a follower's

@@ -181,6 +181,13 @@ func TestWhereAMaskHolds(t *testing.T) {
 		{one(t, "write", "buf", "path = \"/x\"\n"), 1, fields, rule.Descriptor{Name: "/x"}, false},
 		{one(t, "mkdirat", "mode", "path = \"/x\"\n"), 1, fields, rule.Descriptor{}, true},
 		{one(t, "mkdirat", "mode", "path = \"/y\"\n"), 1, fields, file, false},
+		{one(t, "mkdirat", "mode", "paths = \"/[x-z]\"\n"), 1, fields, rule.Descriptor{}, true},
+		{one(t, "mkdirat", "mode", "paths = \"[x-z]\"\n"), 1, fields, rule.Descriptor{}, false},
+		{one(t, "write", "buf", "paths = \"/*\"\n"), 1, fields, file, true},
+		{one(t, "write", "buf", "paths = \"/*\"\n"), 1, fields, rule.Descriptor{Name: "/x"}, false},
+		{one(t, "write", "buf", "paths = \"/*\"\n"), 1, fields, rule.Descriptor{Class: policy.NonSocket, Name: "/a/b"}, false},
+		{one(t, "write", "buf", "paths = \"/*/b.[0-9]*\"\n"), 1, fields, rule.Descriptor{Class: policy.NonSocket, Name: "/a/b.17"}, true},
+		{one(t, "write", "buf", "path = \"/*\"\n"), 1, fields, file, false},
 		{one(t, "mkdirat", "mode", "path = \"/x\"\n"), 1, faulty, file, false},
 		{one(t, "mkdirat", "mode", "path = \"/x\"\n"), 1, nil, file, false},
 	} {

@@ -26,10 +26,10 @@ type Mask struct {
 	// ID is the rule's index in Names.
 	ID int
 	// Path, when it is not empty, is the one file of which the rule holds: the call's
-	// path argument, or else what its descriptor is. Class, when it is not Unknown, is
-	// what its descriptor has to be.
-	Path  string
-	Class policy.Class
+	// path argument, or else what its descriptor is; Pattern is that of [path.Match] for
+	// several files. Class, when it is not Unknown, is what its descriptor has to be.
+	Path, Pattern string
+	Class         policy.Class
 
 	follower int
 	arg      uint8
@@ -98,7 +98,7 @@ func (s *Set) Extras(v int) []Extra {
 // is.
 func (s *Set) AsksDescriptor(r *sysabi.Row) bool {
 	for _, m := range s.Masks(r) {
-		if m.Class != policy.Unknown || m.Path != "" && m.pathArg < 0 {
+		if m.Class != policy.Unknown || m.hasPath() && m.pathArg < 0 {
 			return true
 		}
 	}
