@@ -30,12 +30,12 @@ type lease struct {
 type grant struct{ interval, lane uint64 }
 
 // startAgents tells the host which calls agents may deal with. Where somebody wants to know
-// of each call there are none.
+// of each call, or variants may make others than the leader, there are none.
 func (e *Engine) startAgents() error {
 	cfg := &e.cfg
 	_, counts := cfg.Observer.(BesideObserver)
 	if !e.caps.Agents || !cfg.Agents || cfg.OnCall != nil || cfg.Observer != nil && !counts || cfg.Hooks.OnCall != nil || cfg.Hooks.OnResult != nil ||
-		cfg.Rules != nil || cfg.Threads != ThreadsSerial {
+		cfg.Rules.LetsCall() || cfg.Threads != ThreadsSerial {
 		return nil
 	}
 	host, ok := e.host.(frontend.Agents)

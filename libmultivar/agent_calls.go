@@ -9,11 +9,12 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// agentCalls returns the calls that agents deal with, by ascending rows.
+// agentCalls returns the calls that agents deal with, by ascending rows. They know of no
+// difference that would be expected.
 func agentCalls(arch sysabi.Arch, cfg *Config) []frontend.AgentCall {
 	var calls []frontend.AgentCall
 	for _, r := range sysabi.Rows() {
-		if r.Nr[arch] == sysabi.Absent {
+		if r.Nr[arch] == sysabi.Absent || len(cfg.Rules.Masks(r)) > 0 {
 			continue
 		}
 		if r.Sub == nil {

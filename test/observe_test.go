@@ -94,6 +94,32 @@ func TestStatsBeside(t *testing.T) {
 	}
 }
 
+// Of calls that a rule masks a part of each is the monitor's, and no other.
+func TestStatsOfRules(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	rules, file := filepath.Join(dir, "rules.toml"), filepath.Join(dir, "stats")
+	const text = "[[mask]]\nname = \"names\"\ncall = \"openat\"\nargument = \"pathname\"\npaths = \"/nowhere/*\"\n"
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prog := program(t, "opens", dynamic)
+	r := run(t, Run{N: 2, Flags: []string{"--stats=" + file, "--fast", "on", "--rules", rules}, Args: []string{prog, prog, "1000"}})
+	if r.Status != 0 || r.Stderr != "" {
+		t.Fatalf("%s", r)
+	}
+	beside := map[string]bool{}
+	for line := range strings.Lines(contents(t, file)) {
+		if f := strings.Fields(line); len(f) >= 9 {
+			beside[f[0]] = f[2] != "0"
+		}
+	}
+	want := frontEnd != "ptrace"
+	if beside["openat"] || beside["close"] != want || beside["newfstatat"] != want {
+		t.Errorf("beside the variants: %v", beside)
+	}
+}
+
 // Threads that want the turn keep nobody from dealing with calls beside the variants.
 func TestStatsOfThreads(t *testing.T) {
 	t.Parallel()

@@ -163,7 +163,8 @@ func flags() []Flag {
 		{
 			Name: "fast", Value: "HOW", Default: "auto", Words: []string{"auto", "on", "off"},
 			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's; auto: on with inproc",
-			More: "Calls are always the monitor's with --log, --trace, --metrics, --rules and --threads parallel.",
+			More: "Calls are always the monitor's with --log, --trace, --metrics, --threads parallel and --rules with extra calls; " +
+				"those of which --rules mask something are, too.",
 		},
 		{
 			Name: "hang-timeout", Value: "TIME", Default: "60s",

@@ -94,6 +94,9 @@ func (s *Set) Extras(v int) []Extra {
 	return s.extras[v]
 }
 
+// LetsCall reports whether some variant may make calls that another one does not make.
+func (s *Set) LetsCall() bool { return s != nil && len(s.extras) > 0 }
+
 // AsksDescriptor reports whether a mask for calls of r depends on what their descriptor
 // is.
 func (s *Set) AsksDescriptor(r *sysabi.Row) bool {
