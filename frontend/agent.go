@@ -92,6 +92,9 @@ type Lease struct {
 	// Quiet is true when the other tasks that share its memory sleep, and have for long: its
 	// calls may sleep for a moment.
 	Quiet bool
+	// Mapped is true when files may be memory of the program's: calls that open one, or have a
+	// descriptor of one, are the monitor's.
+	Mapped bool
 	// Words from Start up to End that the kernel gives back to the program are addresses
 	// in the leader's slot; a follower's are Delta above.
 	Start, End, Delta uint64

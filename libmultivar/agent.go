@@ -94,6 +94,7 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	d := &s.domain.sides[v]
 	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = lane, interval, d.live <= 1
 	if v == frontend.Leader && a.Lease.Granted {
+		a.Lease.Mapped = e.filesMatter(th)
 		a.Lease.Quiet = d.live > 1 && e.othersRest(th)
 		th.lease.quiet = a.Lease.Quiet
 	}
@@ -153,7 +154,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
 		d.wanted() && (len(d.strikes) > 0 || th.patience > 0 || e.overstays(d)),
-		len(e.twins) > 0 || e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
+		e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
 	}
@@ -162,12 +163,21 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 			return false
 		}
 	}
+	return true
+}
+
+// filesMatter reports whether what th does to files may be done to memory: there are twins, or it
+// may write to a file that is mapped.
+func (e *Engine) filesMatter(th *thread) bool {
+	if len(e.twins) > 0 {
+		return true
+	}
 	for fd, name := range th.proc.fds.writable {
 		if (e.allMapped || e.mapped[undeleted(name)]) && e.stillWrites(th, fd) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // ambiguous reports whether ev, a call of the leader's, gives the kernel a word that looks like

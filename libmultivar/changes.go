@@ -57,7 +57,8 @@ func (e *Engine) opensFile(th *thread, fd int) bool {
 }
 
 // beforeTwin has no agent change files unseen from now on: agents say nothing of such calls. The
-// call of ev may make a twin; until it has, and while there are twins, nobody gets a lease.
+// call of ev may make a twin; until it has nobody gets a lease, and while there are twins agents
+// leave what concerns files to the engine (Lease.Mapped).
 func (e *Engine) beforeTwin(ev *record) {
 	if e.agents == nil || len(e.twins) > 0 {
 		return
@@ -96,7 +97,7 @@ func (e *Engine) restAgents() {
 }
 
 // beforeMapping has no agent change a file unseen that is mapped now: who has it open to write
-// gets no lease any more. The name is undeleted.
+// has no lease any more that lets it. The name is undeleted.
 func (e *Engine) beforeMapping(name string) {
 	e.revokeLeases(func(p *process) bool {
 		for _, n := range p.fds.writable {

@@ -167,6 +167,40 @@ func TestLeasesEndWithMapping(t *testing.T) {
 	}
 }
 
+// Agents leave calls on files to the engine while these may be memory, and other calls never.
+func TestLeasesWithoutFiles(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		does   func(b *twinBench, fd int)
+		mapped bool
+	}{
+		{"nothing is mapped", func(*twinBench, int) {}, false},
+		{"another one has a twin", func(b *twinBench, fd int) { b.mapped(b.process(300), fd, testAddr) }, true},
+		{"a file that it may write is mapped", func(b *twinBench, _ int) { b.e.noteMapped("/file") }, true},
+		{"another file is", func(b *twinBench, _ int) { b.e.noteMapped("/other") }, false},
+		{"the file is, and was closed", func(b *twinBench, fd int) {
+			b.th.proc.fds.forget(fd)
+			b.e.noteMapped("/file")
+		}, false},
+	} {
+		b := newTwinBench(t)
+		b.e.agents = agents{rest: func(func(int64) bool) {}}
+		b.e.cfg.LeaseAfter = 0
+		fd, _ := b.file("file", pageSize)
+		b.th.proc.fds.writable[fd] = "/file"
+		c.does(b, fd)
+		b.e.take()
+		for _, ev := range b.e.makers {
+			ev.done = true
+		}
+		a := frontend.Action{Task: b.th.sides[0].task, Op: frontend.OpResume}
+		b.e.offer(b.th, frontend.Leader, &a)
+		if !a.Lease.Granted || a.Lease.Mapped != c.mapped {
+			t.Errorf("%s: lease %+v", c.what, a.Lease)
+		}
+	}
+}
+
 // What is remembered of calls that could have made a twin goes when they are over, whoever asks.
 func TestMakersAreForgotten(t *testing.T) {
 	b := newTwinBench(t)

@@ -120,6 +120,44 @@ func TestStatsOfRules(t *testing.T) {
 	}
 }
 
+// Where a file is memory, what is done to it is the monitor's, and nothing else is.
+func TestStatsOfMapped(t *testing.T) {
+	t.Parallel()
+	const rounds = 1000
+	file := filepath.Join(scratch(t), "stats")
+	r := run(t, Run{N: 2, Flags: []string{"--stats=" + file, "--fast", "on"}, Args: []string{program(t, "mapped", dynamic), scratch(t), strconv.Itoa(rounds)}})
+	if r.Status != 0 || r.Stdout != "ok mapped\n" || r.Stderr != "" {
+		t.Fatalf("%s", r)
+	}
+	most := rounds
+	if frontEnd == "ptrace" {
+		most = 0
+	}
+	seen := 0
+	for line := range strings.Lines(contents(t, file)) {
+		f := strings.Fields(line)
+		if len(f) < 9 {
+			continue
+		}
+		beside, _ := strconv.Atoi(f[2])
+		switch f[0] {
+		case "recvfrom", "sendto":
+			seen++
+			if beside < most/2 {
+				t.Errorf("%d calls of %s beside the variants, want %d", beside, f[0], most/2)
+			}
+		case "pread64", "pwrite64":
+			seen++
+			if beside > 0 {
+				t.Errorf("%d calls of %s beside the variants", beside, f[0])
+			}
+		}
+	}
+	if seen != 4 {
+		t.Errorf("table %s", contents(t, file))
+	}
+}
+
 // Threads that want the turn keep nobody from dealing with calls beside the variants.
 func TestStatsOfThreads(t *testing.T) {
 	t.Parallel()

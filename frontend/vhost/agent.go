@@ -216,13 +216,15 @@ type Terms struct {
 	Shared bool
 	// Quiet: the other tasks that might want to run instead of this one have slept for long.
 	Quiet bool
+	// Mapped: calls with descriptors of files are the monitor's.
+	Mapped bool
 }
 
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
-	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet})))
+	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped})))
 	a.SetLease(true)
 }
 

@@ -58,13 +58,14 @@ const (
 	agentKeeps     = agentTally + 8
 )
 
-// Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared and
-// Terms.Quiet.
+// Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet and
+// Terms.Mapped.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
 	agentShared
 	agentQuiet
+	agentMapped
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.

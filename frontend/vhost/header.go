@@ -139,6 +139,7 @@ func Header() string {
 		{"LAX", agentLax},
 		{"SHARED", agentShared},
 		{"QUIET", agentQuiet},
+		{"MAPPED", agentMapped},
 		{"AGENT_NAMES", agentNames},
 		{"AGENT_TALLY", agentTally},
 		{"AGENT_KEEPS", agentKeeps},

@@ -259,6 +259,23 @@ static void faults(int sig, siginfo_t *si, void *context)
 	siglongjmp(home, 1);
 }
 
+/* Whether some code of the program's jumps to between from and to: what is there is run for it. */
+static int is_target(uintptr_t from, uintptr_t to)
+{
+	extern const unsigned char __executable_start, etext;
+	const unsigned char *p;
+	int32_t far;
+
+	for (p = &__executable_start; p < &etext - 5; p++) {
+		if (*p != 0xe9)
+			continue;
+		memcpy(&far, p + 1, sizeof far);
+		if ((uintptr_t)p + 5 + (uintptr_t)(intptr_t)far - from < to - from)
+			return 1;
+	}
+	return 0;
+}
+
 /* Jumps to where nothing of the program's is, but may be something of others'. */
 static void wild(void)
 {
@@ -276,6 +293,9 @@ static void wild(void)
 		at[3] = at[2] + 1 + 0x40000 + 16;
 		at[2] -= 0x2f;
 		count = 4;
+		/* The last of a page is in use where there is no more room in it. */
+		if (is_target(at[2] - 0x10, at[2] + 0x30))
+			at[2] = at[0];
 	}
 	for (i = 0; i < count; i++) {
 		fault_at = 0;

@@ -115,7 +115,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		return 0;
 	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.arg))
 		return 0;
-	if (a->texts & MV_TEXTS && agent_made_up(a, h, q.arg))
+	if (a->texts & (MV_TEXTS | MV_MAPPED) && agent_apart(a, h, q.arg))
 		return 0;
 	by = agent_has_message(h) ? agent_bare(a, h, given) : h;
 	if (!by)

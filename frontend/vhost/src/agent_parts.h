@@ -72,8 +72,9 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
 /* Makes the leader's call. MV_NOT_EXECUTED: it is the monitor's after all, and nothing has
  * come of it. */
 i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
-/* Whether a descriptor among the arguments is of a file that the monitor makes up. */
-int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg);
+/* Whether a descriptor among the arguments is of a file that the monitor makes up, or of any
+ * where files are mapped. */
+int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg);
 /* Whether a device's number stays what it is as long as it is there. */
 int agent_lasts(u64 dev);
 /* Whether a new descriptor is of a regular file that waits for nothing but its disk. */

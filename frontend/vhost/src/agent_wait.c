@@ -125,7 +125,7 @@ static u32 classify(struct agent *a, u64 fd, struct stat *st)
 		return note(a, fd, CLASS_MADE_UP);
 	if (type == S_IFIFO)
 		return note(a, fd, CLASS_PIPE);
-	if (type != S_IFREG && type != S_IFDIR)
+	if (type != S_IFREG && type != S_IFDIR && type != S_IFBLK)
 		return note(a, fd, CLASS_OTHER);
 	return note(a, fd, is_prompt(a, fd, st) ? CLASS_FILE : CLASS_SLOW);
 }
@@ -146,12 +146,20 @@ int agent_is_regular(struct agent *a, u64 fd)
 	return classify(a, fd, &st) == CLASS_FILE && (st.mode & S_IFMT) == S_IFREG;
 }
 
-int agent_made_up(struct agent *a, const struct hot_call *h, const u64 *arg)
+/* Whether the monitor has to know what is done to a descriptor of this class. */
+static int is_apart(const struct agent *a, u32 class)
+{
+	return class == CLASS_MADE_UP || (a->texts & MV_MAPPED && (class == CLASS_FILE || class == CLASS_SLOW));
+}
+
+int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg)
 {
 	u32 i;
 
+	if (a->texts & MV_MAPPED && h->flags & MV_HOT_OPENS)
+		return 1;
 	for (i = 0; i < 6; i++)
-		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !a->found && !i)) && class_of(a, arg[i]) == CLASS_MADE_UP)
+		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !a->found && !i)) && is_apart(a, class_of(a, arg[i])))
 			return 1;
 	return 0;
 }

@@ -161,6 +161,9 @@ void test_agent_opens(void)
 	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "only calls with MV_HOT_OWN heed it");
 	hot[OPEN_CALL].flags |= MV_HOT_OWN;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "shared");
+	agent_of(block(0))->texts = MV_MAPPED;
+	hot[OPEN_CALL].flags &= ~MV_HOT_OWN;
+	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "files are mapped");
 	agent_of(block(0))->texts = 0;
 	agent_of(block(0))->names = 0;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "no names");

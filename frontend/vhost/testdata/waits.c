@@ -468,3 +468,30 @@ void test_agent_own(void)
 		CHECK(!deal(a, SYS_sendfile, THE_FD, 0, 0, &ret) && !made, "%d", made);
 	}
 }
+
+/* Where files may be memory, what is done to them is the monitor's, and nothing else is. */
+void test_agent_mapped(void)
+{
+	static const u32 kinds[] = { S_IFREG, S_IFDIR, S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK, 0 };
+	static const struct hot_arg fd = { .kind = MV_HOT_FD }, length = { .kind = MV_HOT_LONG };
+	u32 i, k;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		u32 is_file = i < 3;
+		struct agent *a = prepare(0);
+
+		file_mode = kinds[i];
+		file_system = 0xef53;
+		table[SYS_lseek] = (struct hot_call){ .flags = MV_HOT_CALL, .arg = { fd, length, length } };
+		table[SYS_dup3] = (struct hot_call){ .flags = MV_HOT_CALL, .arg = { length, length, fd } };
+		for (k = 0; k < 2; k++) {
+			a->texts = MV_MAPPED;
+			CHECK(deal(a, SYS_lseek, THE_FD, 0, 0, NULL) == !is_file, "%o", kinds[i]);
+			CHECK(deal(a, SYS_dup3, 0, 0, THE_FD, NULL) == !is_file, "%o", kinds[i]);
+			CHECK(made == (is_file ? 0 : 2) * (int)(k + 1) + 2 * (int)k, "%o: %d", kinds[i], made);
+			/* What it has found out then does not keep it from anything later. */
+			a->texts = 0;
+			CHECK(deal(a, SYS_lseek, THE_FD, 0, 0, NULL) && deal(a, SYS_dup3, 0, 0, THE_FD, NULL), "%o", kinds[i]);
+		}
+	}
+}
