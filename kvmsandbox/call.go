@@ -148,7 +148,11 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 		}
 		t.pause = s.sleeping(t, a.Nr, args)
 	}
+	s.rootMoved = s.rootMoved || movesRoot(a.Nr)
 	if opens(a.Nr) && t.shared() {
+		if straight, err := s.openStraight(t, c); straight || err != nil {
+			return err
+		}
 		return s.openApart(t, c)
 	}
 	if opens(a.Nr) {

@@ -73,6 +73,8 @@ func TestCloserFull(t *testing.T) {
 	s, tasks := tableUsers(t, 2)
 	opener, mon := tasks[0], &answers{}
 	s.tasks, s.mon = map[int]*task{opener.id.Host: opener}, mon
+	// What is opened straight the monitor never has.
+	s.rootMoved = true
 	var err error
 	if opener.proc.pidfd, err = unix.PidfdOpen(opener.proc.pid); err != nil {
 		t.Fatal(err)

@@ -103,6 +103,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 	s.dropActive(t)
 	s.changed(t)
 	s.dropApart(t)
+	s.dropStraight(t)
 	s.leaveAlone(t)
 	p := t.proc
 	p.tasks = without(p.tasks, t)

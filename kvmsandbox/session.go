@@ -45,6 +45,11 @@ type session struct {
 	// lax is true when a program may have set how much a socket waits for (SO_RCVLOWAT).
 	lax bool
 
+	// paths is what tasks open straight, nil until one does. rootMoved is true when a process
+	// may have another root than the monitor, or that is one of proc(5).
+	paths     *vhost.Paths
+	rootMoved bool
+
 	agents   agents
 	bell     *vhost.BellPage
 	watch    *watch
@@ -398,6 +403,9 @@ func (s *session) release() {
 		_ = unix.Close(fd)
 	}
 	s.releaseAgents()
+	if s.paths != nil {
+		_ = s.paths.Close()
+	}
 	for _, v := range s.variants {
 		v.probe.close()
 		if v.socket >= 0 {

@@ -151,6 +151,8 @@ type task struct {
 	refused uint64
 	// apart is the call under way that opens a file in a helper, nil for none.
 	apart *apart
+	// straight is the path that the task opens by itself, if it has an entry.
+	straight vhost.OpenPath
 	// litter are descriptors in the process that are to be closed before the program
 	// goes on; closing are those that it is closing.
 	litter, closing []int

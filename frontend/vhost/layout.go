@@ -28,6 +28,8 @@ const (
 	TallyAddr = SlotStart + 0x1300_0000
 	// NamesAddr is where the names of files are mapped that agents may open.
 	NamesAddr = SlotStart + 0x1200_0000
+	// PathsAddr is where what processes open for the monitor is mapped.
+	PathsAddr = SlotStart + 0x1400_0000
 	RingsAddr = SlotStart + 0x80_0000_0000
 	// RingsRoom bounds the rings' address space.
 	RingsRoom = 0x70_0000_0000

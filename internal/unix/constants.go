@@ -23,6 +23,10 @@ const (
 	SysRtSigsuspend     = sys.SYS_RT_SIGSUSPEND
 
 	SysOpenat           = sys.SYS_OPENAT
+	SysOpenat2          = sys.SYS_OPENAT2
+	SysChroot           = sys.SYS_CHROOT
+	SysPivotRoot        = sys.SYS_PIVOT_ROOT
+	SysSetns            = sys.SYS_SETNS
 	SysLseek            = sys.SYS_LSEEK
 	SysPread64          = sys.SYS_PREAD64
 	SysPreadv           = sys.SYS_PREADV
@@ -127,6 +131,26 @@ const (
 	OPath             = sys.O_PATH
 	OCloexec          = sys.O_CLOEXEC
 	ONofollow         = sys.O_NOFOLLOW
+	OAccmode          = sys.O_ACCMODE
+	OWronly           = sys.O_WRONLY
+	OCreat            = sys.O_CREAT
+	OExcl             = sys.O_EXCL
+	ONoctty           = sys.O_NOCTTY
+	OTrunc            = sys.O_TRUNC
+	OAppend           = sys.O_APPEND
+	ODsync            = sys.O_DSYNC
+	OSync             = sys.O_SYNC
+	ODirect           = sys.O_DIRECT
+	ODirectory        = sys.O_DIRECTORY
+	ONoatime          = sys.O_NOATIME
+	OTmpfile          = sys.O_TMPFILE
+	// OLargefile is the kernel's bit: package unix of golang.org/x/sys has 0 where files are
+	// large without it.
+	OLargefile = 0o100000
+
+	ResolveNoXdev       = sys.RESOLVE_NO_XDEV
+	ResolveNoMagiclinks = sys.RESOLVE_NO_MAGICLINKS
+
 	AtSymlinkNofollow = sys.AT_SYMLINK_NOFOLLOW
 
 	SeccompSetModeFilter = sys.SECCOMP_SET_MODE_FILTER

@@ -10,6 +10,8 @@ const (
 	SysDup2      = sys.SYS_DUP2
 	SysFork      = sys.SYS_FORK
 	SysVfork     = sys.SYS_VFORK
+	SysOpen      = sys.SYS_OPEN
+	SysCreat     = sys.SYS_CREAT
 	SysPoll      = sys.SYS_POLL
 	SysArchPrctl = sys.SYS_ARCH_PRCTL
 )

@@ -96,6 +96,8 @@ static int exec_bit(void)
 	return 0;
 }
 
+static void path(char *to, const char *name) { snprintf(to, 200, "%s/%s", dir, name); }
+
 /* What a thread reads through a descriptor that it guesses. */
 static const unsigned long secret = 0x5ec2e75ec2e75ec2;
 
@@ -110,11 +112,45 @@ static void *guesser(void *unused)
 	return unused;
 }
 
+/* A path that is another one all the time. */
+static char flipping[] = "/proc/self/mem";
+static const unsigned flips = sizeof "/proc/self/" - 1;
+
+static void *flipper(void *unused)
+{
+	volatile char *p = flipping;
+
+	while (!over) {
+		memcpy(flipping, "mem", 4);
+		p[0] = '/';
+		memcpy(flipping + 1, "proc/self/", flips - 1);
+	}
+	return unused;
+}
+
+/* What leads to a process's memory by another name. */
+static void opened_otherwise(void)
+{
+	char link[200], name[220];
+
+	path(link, "link");
+	CHECK(symlink("/proc/self/mem", link) == 0 && open(link, O_RDWR) == -1 && errno == EACCES);
+	CHECK(unlink(link) == 0 && symlink("/proc/self", link) == 0);
+	snprintf(name, sizeof name, "%s/mem", link);
+	CHECK(open(name, O_RDWR) == -1 && errno == EACCES && unlink(link) == 0);
+	CHECK(open("/proc/../proc/self/mem", O_RDWR) == -1 && errno == EACCES);
+	CHECK(open("/etc/../proc/self/root/proc/self/mem", O_RDWR) == -1 && errno == EACCES);
+}
+
 static int opened(void)
 {
-	pthread_t t;
+	pthread_t t, flip;
 
 	CHECK(pthread_create(&t, NULL, guesser, NULL) == 0);
+	opened_otherwise();
+	CHECK(chdir("/proc/self") == 0 && pthread_create(&flip, NULL, flipper, NULL) == 0);
+	for (int i = 0; i < 300; i++)
+		CHECK(open(flipping, O_RDWR) == -1 && (errno == EACCES || errno == ENOENT));
 	for (int i = 0; i < 300; i++) {
 		int fd = open("/proc/self/mem", O_RDWR);
 
@@ -122,7 +158,7 @@ static int opened(void)
 		CHECK((fd = open("/proc/self/maps", O_RDONLY)) >= 0 && close(fd) == 0);
 	}
 	over = 1;
-	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(pthread_join(t, NULL) == 0 && pthread_join(flip, NULL) == 0);
 	return 0;
 }
 
@@ -132,8 +168,6 @@ static void *sleeper(void *unused)
 		usleep(1000);
 	return unused;
 }
-
-static void path(char *to, const char *name) { snprintf(to, 200, "%s/%s", dir, name); }
 
 /* What open answers when there are threads is what it always answers. */
 static int opens(void)
@@ -655,7 +689,10 @@ int main(int argc, char **argv)
 	};
 	struct sigaction sa = {.sa_handler = fault};
 
-	if (argc != 3 || sigaction(SIGSEGV, &sa, NULL) < 0)
+	/* Whose root may be another one opens nothing by itself. */
+	if (argc == 4 && (chroot("") != -1 || errno != ENOENT))
+		return 252;
+	if (argc < 3 || sigaction(SIGSEGV, &sa, NULL) < 0)
 		return 255;
 	dir = argv[2];
 	while (fcntl(2, F_GETFD) == -1 || fcntl(1, F_GETFD) == -1 || fcntl(0, F_GETFD) == -1)

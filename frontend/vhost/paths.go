@@ -1,0 +1,95 @@
+//go:build linux
+
+package vhost
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// A path that a process opens for the monitor is an entry of pathSize bytes: struct open_how of
+// openat2(2), and the path with its end at pathName.
+const (
+	paths    = 128
+	pathSize = 2 * PageSize
+
+	pathFlags   = 0
+	pathMode    = 8
+	pathResolve = 16
+	pathHow     = 24
+	pathName    = PageSize
+	// maxPathSize is PATH_MAX, with the end.
+	maxPathSize = 4096
+)
+
+// PathHow is the size of what an entry begins with.
+const PathHow = pathHow
+
+// Paths are what processes are to open and how: memory of the monitor's that variants can read
+// and not write. So what is opened is what the monitor has looked at, whatever a program does
+// meanwhile. It belongs to the session's goroutine.
+type Paths struct {
+	rw, ro int
+	mem    []byte
+	free   []int
+}
+
+// NewPaths returns memory for paths. The caller closes it.
+func NewPaths() (*Paths, error) {
+	fd, mem, err := sharedFile("paths", paths*pathSize, paths*pathSize)
+	if err != nil {
+		return nil, fmt.Errorf("paths of files: %w", err)
+	}
+	ro, err := unix.ReopenToRead(fd)
+	if err != nil {
+		_ = unix.Unmap(mem)
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("paths of files: %w", err)
+	}
+	p := &Paths{rw: fd, ro: ro, mem: mem}
+	for i := range paths {
+		p.free = append(p.free, i)
+	}
+	return p, nil
+}
+
+// Close releases the memory.
+func (p *Paths) Close() error {
+	return errors.Join(unix.Unmap(p.mem), unix.Close(p.rw), unix.Close(p.ro))
+}
+
+// Mapping is how processes map it, at PathsAddr.
+func (p *Paths) Mapping() RingMapping { return RingMapping{FD: p.ro, Size: paths * pathSize} }
+
+// OpenPath is a path to open, and how.
+type OpenPath struct {
+	entry int
+	// Name and How are the addresses in the process of the path and of struct open_how.
+	Name, How uint64
+}
+
+// Put returns a path that is to be opened with these members of struct open_how; false where
+// there is no room, or that is no path. The caller gives it back.
+func (p *Paths) Put(path string, flags, mode, resolve uint64) (OpenPath, bool) {
+	if len(p.free) == 0 || len(path) >= maxPathSize || strings.IndexByte(path, 0) >= 0 {
+		return OpenPath{}, false
+	}
+	last := len(p.free) - 1
+	entry := p.free[last]
+	p.free = p.free[:last]
+	e := p.mem[entry*pathSize:][:pathSize]
+	binary.LittleEndian.PutUint64(e[pathFlags:], flags)
+	binary.LittleEndian.PutUint64(e[pathMode:], mode)
+	binary.LittleEndian.PutUint64(e[pathResolve:], resolve)
+	copy(e[pathName:], path)
+	e[pathName+len(path)] = 0
+	at := PathsAddr + uint64(entry)*pathSize
+	return OpenPath{entry: entry, Name: at + pathName, How: at}, true
+}
+
+// Release gives a path back when the call with it is over.
+func (p *Paths) Release(o OpenPath) { p.free = append(p.free, o.entry) }
