@@ -190,6 +190,9 @@ func (s *session) runAndEnter(t *task, c vhost.Call) error {
 func (s *session) opened(t *task) {
 	fd := t.blk.Result(0)
 	if fd < 0 {
+		if fd == -int64(syscall.ENOENT) {
+			s.noteAbsent(t)
+		}
 		s.callMade(t)
 		return
 	}

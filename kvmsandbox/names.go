@@ -5,6 +5,7 @@ package kvmsandbox
 import (
 	"maps"
 	"os"
+	"path"
 	"strconv"
 
 	"github.com/multivar/multivar/frontend"
@@ -14,13 +15,15 @@ import (
 
 // A name is known to agents when the leader has opened the same file by it several times, a
 // regular one with no symbolic link on the way, on a file system whose files wait for nothing but
-// a disk. It is the monitor that allows to open by name; so it says for which names it need not
+// a disk, or has found several times that there is none, where such a file system is. It is the
+// monitor that allows to open by name; so it says for which names it need not
 // be asked again, in memory that variants cannot write.
 
-// openedAs is a name with which a file was opened, and the flags.
+// openedAs is a name with which a file was opened, and the flags, or with which there was none.
 type openedAs struct {
-	name  string
-	flags uint32
+	name   string
+	flags  uint32
+	absent bool
 }
 
 const (
@@ -48,40 +51,58 @@ func (a *agents) startNames() (err error) {
 // noteOpened counts how often the leader's t has opened the file of its call, which is descriptor
 // fd and which the kernel calls link. Those that are opened often agents may open.
 func (s *session) noteOpened(t *task, fd int64, link string) {
+	// Where the kernel's name is another one there are links, or another root.
+	key, ok := s.opensAs(t)
+	if ok && key.name == link && s.agents.often(key) && isLocal(t, int(fd)) {
+		// Where there is no room for it it stays the monitor's.
+		_ = s.agents.names.Add(link, key.flags, false)
+	}
+}
+
+// noteAbsent is noteOpened for a call that has found no file.
+func (s *session) noteAbsent(t *task) {
+	key, ok := s.opensAs(t)
+	if key.absent = true; ok && path.IsAbs(key.name) && path.Clean(key.name) == key.name && s.agents.often(key) && mounts.LocalPath(t.id.Host, key.name) {
+		_ = s.agents.names.Add(key.name, key.flags, true)
+	}
+}
+
+// opensAs returns by which name and with which flags t's call opens a file; false for those of
+// which agents are not to know.
+func (s *session) opensAs(t *task) (o openedAs, ok bool) {
 	a := &s.agents
 	if !a.knowsNames() || !t.leads() || t.lane == nil {
-		return
+		return o, false
 	}
 	c := s.agentCall(t.call.ranNr, t.call.ranArgs)
 	if c == nil || !c.Named.Opens {
-		return
+		return o, false
 	}
-	flags := uint32(t.call.ranArgs[c.Named.Flags])
+	o.flags = uint32(t.call.ranArgs[c.Named.Flags])
 	at := t.nameOf(c)
-	if flags&^c.Named.Only != 0 || at == 0 {
-		return
+	if o.flags&^c.Named.Only != 0 || at == 0 {
+		return o, false
 	}
-	// Where the kernel's name is another one there are links, or another root.
 	name, err := s.text(t, at, maxPath, 0)
-	if err != nil || string(name) != link {
-		return
-	}
-	key := openedAs{link, flags}
-	n, known := a.opened[key]
+	o.name = string(name)
+	return o, err == nil
+}
+
+// often counts how often something was opened, and says whether it is for the last time.
+func (a *agents) often(o openedAs) bool {
+	n, known := a.opened[o]
 	if n >= openedOften {
-		return
+		return false
 	}
 	if !known && len(a.opened) == maxAsked {
 		// Others may be opened more often.
 		maps.DeleteFunc(a.opened, func(_ openedAs, n int) bool { return n < openedOften })
 		if len(a.opened) == maxAsked {
-			return
+			return false
 		}
 	}
-	if a.opened[key] = n + 1; n+1 == openedOften && isLocal(t, int(fd)) {
-		// Where there is no room for it it stays the monitor's.
-		_ = a.names.Add(link, flags)
-	}
+	a.opened[o] = n + 1
+	return n+1 == openedOften
 }
 
 // nameOf returns where the name is that the call has which t's process has made.

@@ -108,6 +108,8 @@ func (s *session) openedStraight(t *task, c vhost.Call) error {
 			}
 		}
 		return s.openApart(t, c)
+	case int64(syscall.ENOENT):
+		s.noteAbsent(t)
 	}
 	s.callMade(t)
 	return nil

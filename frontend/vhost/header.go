@@ -156,6 +156,7 @@ func Header() string {
 		{"NAME_SIZE", nameSize},
 		{"NAME_ASKED", nameAsked},
 		{"NAME_LENGTH", nameLength},
+		{"NAME_ABSENT", nameAbsent},
 		{"NAME_PATH", namePath},
 		{"NAME_MOST", nameMost},
 		{"NAME_HOW", nameHow},

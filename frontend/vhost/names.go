@@ -25,7 +25,8 @@ const (
 	nameHow     = 24
 	nameAsked   = 24
 	nameLength  = 28
-	namePath    = 32
+	nameAbsent  = 32
+	namePath    = 40
 	nameMost    = nameSize - namePath
 	// nameBegin is how much of a name is written at once.
 	nameBegin = 8
@@ -94,8 +95,10 @@ func (n *Names) Close() error {
 func (n *Names) Mapping() RingMapping { return RingMapping{FD: n.ro, Size: NamesSize} }
 
 // Add has agents open the file with a name, an absolute one, when the program gives these
-// flags. It says whether they can: a name may be too long, or not have found room.
-func (n *Names) Add(name string, flags uint32) bool {
+// flags. With absent there is no such file: agents find out whether that is so still, also
+// where they may open none. It says whether they can: a name may be too long, or not have found
+// room.
+func (n *Names) Add(name string, flags uint32, absent bool) bool {
 	if !strings.HasPrefix(name, "/") || len(name) >= nameMost || strings.IndexByte(name, 0) >= 0 {
 		return false
 	}
@@ -115,6 +118,9 @@ func (n *Names) Add(name string, flags uint32) bool {
 		binary.LittleEndian.PutUint64(e[nameFlags:], uint64(flags|openNonblock))
 		binary.LittleEndian.PutUint64(e[nameResolve:], resolveNoSymlinks)
 		binary.LittleEndian.PutUint32(e[nameAsked:], flags)
+		if absent {
+			binary.LittleEndian.PutUint32(e[nameAbsent:], 1)
+		}
 		copy(e[namePath+nameBegin:], name[min(nameBegin, len(name)):])
 		var begin [nameBegin]byte
 		copy(begin[:], name)

@@ -27,12 +27,12 @@ func TestNamesRefused(t *testing.T) {
 	n := newNames(t)
 	defer n.Close()
 	for _, name := range []string{"", "relative", "/with\x00end", "/" + strings.Repeat("x", nameMost-1)} {
-		if n.Add(name, 0) {
+		if n.Add(name, 0, false) {
 			t.Errorf("%q was added", name)
 		}
 	}
 	for range 2 {
-		if !n.Add("/"+strings.Repeat("x", nameMost-2), 0) {
+		if !n.Add("/"+strings.Repeat("x", nameMost-2), 0, false) {
 			t.Error("the longest name was not added")
 		}
 	}
@@ -42,7 +42,7 @@ func TestNamesRefused(t *testing.T) {
 	// Where entries have no room left others stay as they are.
 	before := 0
 	for i := range 4 * names {
-		if n.Add("/"+strings.Repeat("y", i%400)+string(rune('a'+i%26)), uint32(i)) {
+		if n.Add("/"+strings.Repeat("y", i%400)+string(rune('a'+i%26)), uint32(i), false) {
 			before++
 		}
 	}
@@ -64,10 +64,13 @@ func TestNamesInC(tt *testing.T) {
 		// Few letters, so that names are parts of each other; flags that agents deal with.
 		name := rapid.StringMatching(`/[ab/]{0,5}`)
 		flags := rapid.SampledFrom([]uint32{0, openNonblock, 0o2000000})
-		known := map[key]bool{}
+		known, absent := map[key]bool{}, map[key]bool{}
 		for range rapid.IntRange(0, 40).Draw(t, "names") {
 			k := key{name.Draw(t, "name"), flags.Draw(t, "flags")}
-			known[k] = n.Add(k.name, k.flags)
+			if !known[k] {
+				absent[k] = rapid.Bool().Draw(t, "absent")
+			}
+			known[k] = n.Add(k.name, k.flags, absent[k])
 		}
 		in := bytes.NewBuffer(bytes.Clone(n.mem))
 		var asked []key
@@ -96,7 +99,7 @@ func TestNamesInC(tt *testing.T) {
 			e := n.mem[at:][:nameSize]
 			how := binary.LittleEndian.Uint64(e)
 			if at%nameSize != 0 || string(e[namePath:][:len(k.name)+1]) != k.name+"\x00" || how != uint64(k.flags|openNonblock) ||
-				binary.LittleEndian.Uint64(e[nameResolve:]) != resolveNoSymlinks || binary.LittleEndian.Uint64(e[8:]) != 0 {
+				binary.LittleEndian.Uint64(e[nameResolve:]) != resolveNoSymlinks || binary.LittleEndian.Uint64(e[8:]) != 0 || (e[nameAbsent] != 0) != absent[k] {
 				t.Fatalf("%q with %#x: entry %x", k.name, k.flags, e[:64])
 			}
 		}

@@ -108,7 +108,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	agent_arguments(u, q.arg);
 	h = agent_hot(a, q.nr, q.arg);
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone) ||
-	    (h->flags & MV_HOT_OWN && a->texts & MV_SHARED))
+	    (h->flags & MV_HOT_OWN && !(h->flags & MV_HOT_OPENS) && a->texts & MV_SHARED))
 		return 0;
 	begun = begin(a, h);
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))

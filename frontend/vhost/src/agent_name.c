@@ -7,8 +7,9 @@
  * Opening by name gives power, so it is the monitor's to allow. What it has allowed again and
  * again it writes down, in memory that the program cannot write: a file by that name and with
  * these flags may be opened to be read. The name has no symbolic link, or the kernel refuses it
- * (RESOLVE_NO_SYMLINKS), and the monitor has seen that it led to a file that does not sleep. Who
- * jumps to the instruction that makes the call can name nothing else. */
+ * (RESOLVE_NO_SYMLINKS), and the monitor has seen that it led to a file that does not sleep, or
+ * to none where such files are. Who jumps to the instruction that makes the call can name nothing
+ * else. */
 #include "agent_parts.h"
 
 /* A name that is known, and how the kernel is to open it: struct open_how. */
@@ -16,12 +17,14 @@ struct known_name {
 	u64 flags, mode, resolve;
 	u32 asked; /* the flags that the program gives */
 	u32 size;  /* of the name with its end, 0 for none */
+	u32 absent, unused; /* there was no such file */
 	char path[MV_NAME_MOST];
 };
 
 _Static_assert(sizeof(struct known_name) == MV_NAME_SIZE, "known_name");
 _Static_assert(offsetof(struct known_name, asked) == MV_NAME_ASKED, "known_name.asked");
 _Static_assert(offsetof(struct known_name, size) == MV_NAME_LENGTH, "known_name.size");
+_Static_assert(offsetof(struct known_name, absent) == MV_NAME_ABSENT, "known_name.absent");
 _Static_assert(offsetof(struct known_name, path) == MV_NAME_PATH, "known_name.path");
 
 /* FNV-1a. */
@@ -58,6 +61,12 @@ static const struct known_name *find(const struct agent *a, const char *p, u64 s
 		if (same(table + (h + i) % MV_NAMES, p, size, asked))
 			return table + (h + i) % MV_NAMES;
 	return 0;
+}
+
+/* Whether the agent may open no file, but find that there is none. */
+static int opens_none(const struct agent *a, const struct hot_call *h)
+{
+	return a->texts & MV_MAPPED || (a->texts & MV_SHARED && h->flags & MV_HOT_OWN);
 }
 
 /* What has been opened, if it is what the monitor has seen there: it may be another file now. */
@@ -134,7 +143,7 @@ int agent_named(struct agent *a, const struct hot_call *h, const u64 *arg)
 	if (flags & h->unless)
 		return 0;
 	a->found = (u64)find(a, (const char *)name->at, name->size, flags);
-	return a->found != 0;
+	return a->found && (!opens_none(a, h) || ((const struct known_name *)a->found)->absent);
 }
 
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
@@ -143,7 +152,13 @@ i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
 	/* It does not wait for who has a lease on the file (fcntl(2)), nor for who writes a pipe. */
 	i64 fd = vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)n->path, (u64)n, MV_NAME_HOW, 0, 0);
 
-	return fd < 0 ? MV_NOT_EXECUTED : look(a, fd, (u32)arg[h->instant_arg % 6]);
+	/* With a link on the way it would have been another error. */
+	if (fd < 0)
+		return fd == -ENOENT && n->absent ? fd : MV_NOT_EXECUTED;
+	if (!opens_none(a, h))
+		return look(a, fd, (u32)arg[h->instant_arg % 6]);
+	vhost_call(SYS_close, (u64)fd, 0, 0, 0, 0, 0);
+	return MV_NOT_EXECUTED;
 }
 
 /* Whether what struct stat or statx is about may be a file of procfs: those have no device, and

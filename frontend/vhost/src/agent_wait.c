@@ -156,8 +156,6 @@ int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg)
 {
 	u32 i;
 
-	if (a->texts & MV_MAPPED && h->flags & MV_HOT_OPENS)
-		return 1;
 	for (i = 0; i < 6; i++)
 		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !a->found && !i)) && is_apart(a, class_of(a, arg[i])))
 			return 1;

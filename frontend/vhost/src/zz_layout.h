@@ -140,8 +140,9 @@
 #define MV_NAME_SIZE 512
 #define MV_NAME_ASKED 24
 #define MV_NAME_LENGTH 28
-#define MV_NAME_PATH 32
-#define MV_NAME_MOST 480
+#define MV_NAME_ABSENT 32
+#define MV_NAME_PATH 40
+#define MV_NAME_MOST 472
 #define MV_NAME_HOW 24
 #define MV_NAME_PROBES 8
 #define MV_AGENT_KNOWN 1024

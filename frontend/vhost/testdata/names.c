@@ -175,6 +175,37 @@ void test_agent_opens(void)
 	CHECK(deal(OPEN_CALL, "/a", 0, O_NONBLOCK, 0, &ret) && ret == NEW_FD && !cleared, "%ld", ret);
 }
 
+/* That there is no file agents find out where there was none before, also where they may open
+ * none. */
+void test_agent_absent(void)
+{
+	static const u32 none[] = { MV_MAPPED, MV_SHARED, MV_MAPPED | MV_SHARED };
+	i64 ret;
+	u32 i;
+
+	know("/a", O_CLOEXEC);
+	for (i = 0; i < MV_NAMES; i++)
+		*(u32 *)(names + (size_t)i * MV_NAME_SIZE + MV_NAME_ABSENT) = 1;
+	prepare();
+	hot[OPEN_CALL].flags |= MV_HOT_OWN;
+	opened = -ENOENT;
+	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == -ENOENT && !closed, "%ld", ret);
+	CHECK(!deal(OPEN_CALL, "/b", 0, O_CLOEXEC, 0, &ret) && !deal(OPEN_CALL, "/a", 0, 0, 0, &ret), "another name, or other flags");
+	opened = -ELOOP;
+	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "there is a link");
+	opened = NEW_FD;
+	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == NEW_FD && !closed, "there is a file now: %ld", ret);
+	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		prepare();
+		hot[OPEN_CALL].flags |= MV_HOT_OWN;
+		agent_of(block(0))->texts = none[i];
+		opened = -ENOENT;
+		CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == -ENOENT && !closed, "%x: %ld", none[i], ret);
+		opened = NEW_FD;
+		CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 1, "%x: %d", none[i], closed);
+	}
+}
+
 /* A call without a name is about a descriptor; one with a name, or without a descriptor of the
  * program's, is the monitor's. */
 void test_agent_nameless(void)

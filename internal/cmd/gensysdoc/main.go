@@ -65,7 +65,7 @@ that the leader executes are the monitor's: because of the *power* that they giv
 by name, most new descriptors, tasks, rights, other processes: a filter keeps them until the monitor
 has confirmed each), because the *engine* has to know of them, or because an *argument*
 leads to more than bytes whose length is known before the call. With *known names* they deal
-where files are opened to be read that were opened several times before, and with *not /proc*
+where files are opened to be read that were opened several times before, or were not there, and with *not /proc*
 with names that do not lead there, of processes with one thread, and with *data only* with messages
 that have neither an address nor control data.
 
