@@ -45,8 +45,9 @@ type agents struct {
 type lane struct {
 	number uint64
 	ring   *vhost.Ring
-	// useless is true when there was no room for another ring, or the leader's address space
-	// is limited, of which the ring would take a part: leases are not used.
+	// useless is true when there was no room for another ring, when the leader can have no more
+	// descriptors, or when its address space is limited, of which the ring would take a part:
+	// leases are not used.
 	useless bool
 	// restless is true when its leader was once waited for in vain (AwaitAgents): it may be
 	// lying about what it does, to hold up the monitor, and is not waited for any more.
@@ -222,7 +223,13 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 		}
 	}
 	for i, m := range maps {
-		if err := s.mapPart(t, m, base[i]); err != nil {
+		switch err := s.mapPart(t, m, base[i]); {
+		case errors.Is(err, errNoDescriptor) && t.leads():
+			// It has given up for ever to have another descriptor, as those do that shut
+			// themselves in, and the followers come to do so too.
+			s.forgo(ln)
+			return nil
+		case err != nil:
 			return err
 		}
 	}
@@ -230,6 +237,14 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	a.Join(at, vhost.HotTableAddr, names, tally, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
 	return nil
+}
+
+// forgo leaves the calls of a lane to the monitor.
+func (s *session) forgo(l *lane) {
+	if l.useless = true; l.ring != nil {
+		s.agents.rings.Free(l.ring)
+		l.ring = nil
+	}
 }
 
 // mapPart maps a part of a ring in t's process.

@@ -60,6 +60,10 @@ func (s *session) openApart(t *task, c vhost.Call) error {
 		{Nr: unix.SysClose, From: [6]uint8{1}},
 	}, false, func() {
 		if ret := t.blk.Result(0); ret < 0 {
+			if ret == -int64(syscall.EINVAL) {
+				// So it says it of a limit of 0.
+				ret = -int64(syscall.EMFILE)
+			}
 			s.check(t, s.done(t, ret))
 			return
 		}

@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend/vhost"
@@ -68,7 +69,10 @@ func (s *session) openStraight(t *task, c vhost.Call) (bool, error) {
 		// The kernel says what is wrong with it.
 		return false, nil //nolint:nilerr // it may be no memory of the program's
 	}
-	if err := s.mapPaths(t); err != nil {
+	switch err := s.mapPaths(t); {
+	case errors.Is(err, errNoDescriptor):
+		return false, nil
+	case err != nil:
 		return false, err
 	}
 	at, ok := s.paths.Put(string(path), o.flags, o.mode, unix.ResolveNoXdev|unix.ResolveNoMagiclinks)
@@ -126,8 +130,9 @@ func (s *session) mapPaths(t *task) (err error) {
 	if m.paths {
 		return nil
 	}
-	m.paths = true
-	return s.mapPart(t, s.paths.Mapping(), vhost.PathsAddr)
+	err = s.mapPart(t, s.paths.Mapping(), vhost.PathsAddr)
+	m.paths = err == nil
+	return err
 }
 
 // procRoot says whether the root of the session's processes is one of proc(5).

@@ -74,7 +74,7 @@ var progs = []prog{
 	{name: "file_looks", unprivileged: true},
 	{name: "file_xattr"},
 	{name: "proc_self", unprivileged: true},
-	{name: "absent", unprivileged: true}, {name: "mapped"}, {name: "mmap_file"},
+	{name: "absent", unprivileged: true}, {name: "few_files", unprivileged: true}, {name: "mapped"}, {name: "mmap_file"},
 	{name: "mmap_fork"},
 	{name: "mmap_grow"},
 	{name: "mmap_cut", unprivileged: true},
