@@ -223,6 +223,9 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s.resumed = e.now
 	s.watch, s.computes = watch{}, watch{}
 	e.delivered(th, &a)
+	if a.Task.Variant == frontend.Leader && a.Signal != nil {
+		th.proc.handlers.begin(a.Signal.Number)
+	}
 	e.offer(th, a.Task.Variant, &a)
 	e.act(a)
 }

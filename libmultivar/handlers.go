@@ -123,8 +123,9 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	}
 	d := dispHandle
 	entry := binary.LittleEndian.Uint64(p[:])
-	const noChildWait = 2
-	noWait := binary.LittleEndian.Uint64(p[8:])&noChildWait != 0
+	const noChildWait, resetHandler = 2, 0x8000_0000
+	flags := binary.LittleEndian.Uint64(p[8:])
+	once, noWait := flags&resetHandler != 0, flags&noChildWait != 0
 	switch entry {
 	case 0:
 		d = dispDefault
@@ -134,7 +135,7 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	ev.after = func(ret int64) int64 {
 		if ret == 0 {
 			th.proc.handlers.disp[n] = d
-			th.proc.handlers.entry[n] = entry
+			th.proc.handlers.entry[n], th.proc.handlers.once[n] = entry, once
 			if n == sigCHLD {
 				th.proc.handlers.noChildWait = noWait
 			}

@@ -42,12 +42,22 @@ type handlerTable struct {
 	disp [sigMax + 1]disposition
 	// entry is where the leader's handlers start.
 	entry [sigMax + 1]uint64
+	// once: the handler is gone when it begins (SA_RESETHAND).
+	once [sigMax + 1]bool
 	// noChildWait: children that end are not waited for (SA_NOCLDWAIT).
 	noChildWait bool
 }
 
 // reaps reports whether the kernel collects children that end with SIGCHLD itself.
 func (h *handlerTable) reaps() bool { return h.disp[sigCHLD] == dispIgnore || h.noChildWait }
+
+// begin notes that signal n is delivered: the kernel resets a handler that is to run once
+// before it runs (get_signal in kernel/signal.c).
+func (h *handlerTable) begin(n int) {
+	if n >= 1 && n <= sigMax && h.disp[n] == dispHandle && h.once[n] {
+		h.disp[n] = dispDefault
+	}
+}
 
 func (h *handlerTable) clone() *handlerTable {
 	c := *h

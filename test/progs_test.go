@@ -118,6 +118,7 @@ var progs = []prog{
 	{name: "sig_compute"},
 	{name: "sig_spin"},
 	{name: "sig_child"},
+	{name: "sig_once"},
 	{name: "sig_pipe"},
 	{name: "sig_restart"},
 	{name: "sig_altstack"},
