@@ -9,6 +9,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
@@ -257,9 +258,30 @@ func (s *session) mapPart(t *task, m vhost.RingMapping, base uint64) error {
 	if m.Write {
 		prot |= protWrite
 	}
-	return s.must(t, "memory of agents",
+	err = s.must(t, "memory of agents",
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{base + m.At, m.Size, prot, unix.MapSharedFlag | unix.MapFixed, uint64(fd), uint64(m.Offset)}},
 		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	if err != nil || !t.shared() {
+		return err
+	}
+	// Another task with the same table could have put a file of the program's there.
+	return isMapped(t.id.Host, base+m.At, m)
+}
+
+// isMapped returns an error where a process does not map what it is to map at an address.
+func isMapped(pid int, at uint64, m vhost.RingMapping) error {
+	_, inode, _, _, err := unix.FileStat(m.FD)
+	if err != nil {
+		return err
+	}
+	all, err := procmaps.Read(pid)
+	if err != nil {
+		return err
+	}
+	if i := procmaps.Find(all, at); i < 0 || all[i].Inode != inode || all[i].Offset+at-all[i].Start != uint64(m.Offset) {
+		return fmt.Errorf("another file is mapped at %#x in place of the monitor's", at)
+	}
+	return nil
 }
 
 // part takes t's lane from it, whose process ends or has another program now. What the

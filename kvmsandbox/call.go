@@ -148,7 +148,11 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 		}
 		t.pause = s.sleeping(t, a.Nr, args)
 	}
-	s.rootMoved = s.rootMoved || movesRoot(a.Nr)
+	if movesRoot(a.Nr, args) {
+		if err := s.leaveRoot(t); err != nil {
+			return err
+		}
+	}
 	if opens(a.Nr) && t.shared() {
 		if straight, err := s.openStraight(t, c); straight || err != nil {
 			return err
@@ -289,7 +293,11 @@ func (s *session) callMade(t *task) {
 		s.failure(t.id, errors.New("the variant host made no call"))
 		return
 	}
-	ret := s.result(t, last)
+	s.callMadeWith(t, s.result(t, last))
+}
+
+// callMadeWith ends a call that t's process has made with a result, unless a signal came.
+func (s *session) callMadeWith(t *task, ret int64) {
 	if t.call.finish != nil {
 		ret = t.call.finish(ret)
 		t.call.finish = nil

@@ -45,9 +45,10 @@ type session struct {
 	// lax is true when a program may have set how much a socket waits for (SO_RCVLOWAT).
 	lax bool
 
-	// paths is what tasks open straight, nil until one does. rootMoved is true when a process
-	// may have another root than the monitor, or that is one of proc(5).
+	// paths is what tasks open straight, beginning at rootDir, a descriptor of the session's
+	// root. rootMoved is true when a process may have another one, or that is one of proc(5).
 	paths     *vhost.Paths
+	rootDir   int
 	rootMoved bool
 
 	agents   agents
@@ -113,6 +114,10 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 		return frontend.Outcome{}, err
 	}
 	defer unix.Close(s.image)
+	if err := s.openRoot(); err != nil {
+		return frontend.Outcome{}, err
+	}
+	defer s.closeRoot()
 	if s.watch, err = newWatch(s.bell); err != nil {
 		return frontend.Outcome{}, err
 	}
@@ -403,9 +408,6 @@ func (s *session) release() {
 		_ = unix.Close(fd)
 	}
 	s.releaseAgents()
-	if s.paths != nil {
-		_ = s.paths.Close()
-	}
 	for _, v := range s.variants {
 		v.probe.close()
 		if v.socket >= 0 {

@@ -138,7 +138,7 @@ func (s *session) spawn(v *variant, x *execution) (*task, error) {
 		}
 	}
 	first := len(files)
-	files = append(files, uintptr(v.arena.FD()), uintptr(s.bell.FD()), uintptr(pair[1]), uintptr(s.image))
+	files = append(files, uintptr(v.arena.FD()), uintptr(s.bell.FD()), uintptr(pair[1]), uintptr(s.image), uintptr(s.rootDir), uintptr(s.paths.FD()))
 	if s.native() {
 		blk.SetNative()
 	} else {

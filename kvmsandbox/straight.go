@@ -3,7 +3,7 @@
 package kvmsandbox
 
 import (
-	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend/vhost"
@@ -12,8 +12,9 @@ import (
 
 // What a program must not have is in proc(5), or reached by its links. Where a path cannot lead
 // there the file is opened by the task itself: the kernel follows none of those links, and
-// leaves no mount, which begins with the root that the session has always had. What it is to do
-// is in memory that no program can write (vhost.Paths).
+// leaves no mount. It begins with the root that the session has always had, by a descriptor, not
+// with that of the process, which another task may change meanwhile. What it is to do is in memory
+// that no program can write (vhost.Paths).
 
 // plainFlags are those of open(2) that openat2(2) takes with any others: the kernel ignores those
 // that it does not know with the one, and refuses them with the other.
@@ -41,8 +42,8 @@ func pathOpenOf(nr int64, args *[6]uint64) (o pathOpen, ok bool) {
 		return o, false
 	}
 	// The kernel looks at 32 bits of each.
-	const ownWay = unix.OPath | unix.OTmpfile&^unix.ODirectory
-	if o.flags&ownWay != 0 {
+	const ownWay, both = unix.OPath | unix.OTmpfile&^unix.ODirectory, unix.OCreat | unix.ODirectory
+	if o.flags&ownWay != 0 || o.flags&both == both {
 		return o, false
 	}
 	if o.flags &= plainFlags; o.flags&unix.OCreat == 0 {
@@ -52,16 +53,48 @@ func pathOpenOf(nr int64, args *[6]uint64) (o pathOpen, ok bool) {
 	return o, true
 }
 
-// movesRoot says whether a call may give a process another root.
-func movesRoot(nr int64) bool {
-	return nr == unix.SysChroot || nr == unix.SysPivotRoot || nr == unix.SysSetns
+// movesRoot says whether a call may give a process another root, or other mounts than the monitor.
+func movesRoot(nr int64, args [6]uint64) bool {
+	switch nr {
+	case unix.SysChroot, unix.SysPivotRoot, unix.SysSetns:
+		return true
+	case unix.SysUnshare:
+		return args[0]&unix.CloneNewns != 0
+	}
+	return false
+}
+
+// openRoot readies what is opened straight.
+func (s *session) openRoot() (err error) {
+	if s.rootDir, err = unix.OpenPath("/"); err != nil {
+		return fmt.Errorf("open the root: %w", err)
+	}
+	s.rootMoved = unix.OnProc("/")
+	if s.paths, err = vhost.NewPaths(); err != nil {
+		_ = unix.Close(s.rootDir)
+	}
+	return err
+}
+
+func (s *session) closeRoot() {
+	_ = s.paths.Close()
+	_ = unix.Close(s.rootDir)
+}
+
+// leaveRoot prepares a call of t's by which a process gets another root: it is not to have a way
+// back that it does not have natively.
+func (s *session) leaveRoot(t *task) error {
+	s.rootMoved = true
+	_, err := s.call1(t, unix.SysClose, uint64(t.proc.variant.hidden.root))
+	return err
 }
 
 // openStraight makes a call of t's that opens a file by an absolute path; false where that is not
-// to be opened so.
+// to be opened so. Whatever becomes of the process's root meanwhile, the kernel begins with that
+// of the session.
 func (s *session) openStraight(t *task, c vhost.Call) (bool, error) {
 	o, ok := pathOpenOf(c.Nr, &c.Args)
-	if !ok || s.rootMoved || s.procRoot() {
+	if !ok || s.rootMoved {
 		return false, nil
 	}
 	path, err := s.text(t, o.path, maxPath, syscall.ENAMETOOLONG)
@@ -69,21 +102,16 @@ func (s *session) openStraight(t *task, c vhost.Call) (bool, error) {
 		// The kernel says what is wrong with it.
 		return false, nil //nolint:nilerr // it may be no memory of the program's
 	}
-	switch err := s.mapPaths(t); {
-	case errors.Is(err, errNoDescriptor):
-		return false, nil
-	case err != nil:
+	if mapped, err := s.mapPaths(t); !mapped || err != nil {
 		return false, err
 	}
-	at, ok := s.paths.Put(string(path), o.flags, o.mode, unix.ResolveNoXdev|unix.ResolveNoMagiclinks)
+	at, ok := s.paths.Put(string(path), o.flags, o.mode, unix.ResolveInRoot|unix.ResolveNoXdev|unix.ResolveNoMagiclinks)
 	if !ok {
 		return false, nil
 	}
 	t.straight = at
-	const here = -100 // AT_FDCWD
-	cwd := int64(here)
 	s.post(t, []vhost.Call{{
-		Nr: unix.SysOpenat2, Args: [6]uint64{uint64(cwd), at.Name, at.How, vhost.PathHow}, Flags: c.Flags,
+		Nr: unix.SysOpenat2, Args: [6]uint64{uint64(t.proc.variant.hidden.root), at.Name, at.How, vhost.PathHow}, Flags: c.Flags,
 	}}, false, func() {
 		s.dropStraight(t)
 		s.check(t, s.openedStraight(t, c))
@@ -103,42 +131,33 @@ func (s *session) dropStraight(t *task) {
 func (s *session) openedStraight(t *task, c vhost.Call) error {
 	ret := s.result(t, 0)
 	switch -ret {
-	case int64(syscall.EXDEV), int64(syscall.ELOOP), int64(syscall.EINVAL), int64(syscall.ENOSYS):
-		if info, ok := t.blk.Signal(); ok {
-			if t.call.stoppable && s.isKick(info) {
-				t.kicked = false
-			} else {
-				t.queue = append(t.queue, info)
-			}
+	case int64(syscall.EXDEV), int64(syscall.ELOOP), int64(syscall.EAGAIN), int64(syscall.EBADF), int64(syscall.ENOSYS):
+		// Nothing has been opened.
+		if _, ok := t.blk.Signal(); ok {
+			ret = vhost.NotExecuted
+			break
 		}
 		return s.openApart(t, c)
 	case int64(syscall.ENOENT):
 		s.noteAbsent(t)
 	}
-	s.callMade(t)
+	s.callMadeWith(t, ret)
 	return nil
 }
 
-// mapPaths maps the paths in t's process if they are not.
-func (s *session) mapPaths(t *task) (err error) {
-	if s.paths == nil {
-		if s.paths, err = vhost.NewPaths(); err != nil {
-			return err
-		}
-	}
+// mapPaths maps the paths in t's process if they are not there, and says whether they are. By a
+// descriptor that the program can give no other file.
+func (s *session) mapPaths(t *task) (bool, error) {
 	m := t.proc.mm
 	if m.paths {
-		return nil
+		return true, nil
 	}
-	err = s.mapPart(t, s.paths.Mapping(), vhost.PathsAddr)
-	m.paths = err == nil
-	return err
-}
-
-// procRoot says whether the root of the session's processes is one of proc(5).
-func (s *session) procRoot() bool {
-	if s.paths == nil {
-		s.rootMoved = unix.OnProc("/")
+	// Where address space is limited all of it is the program's.
+	if address, _, err := unix.MemoryLimits(t.proc.pid); err != nil || address != infinite {
+		return false, nil //nolint:nilerr // it is gone, which is found out soon enough
 	}
-	return s.rootMoved
+	ret, err := s.call1(t, unix.SysMmap, vhost.PathsAddr, vhost.PathsSize, protRead, unix.MapSharedFlag|unix.MapFixed,
+		uint64(t.proc.variant.hidden.paths), 0)
+	m.paths = err == nil && uint64(ret) == vhost.PathsAddr
+	return m.paths, err
 }

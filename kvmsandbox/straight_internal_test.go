@@ -22,6 +22,7 @@ func TestPathOpenOf(t *testing.T) {
 		{"openat", unix.SysOpenat, [6]uint64{7, 2, unix.OCreat | unix.OExcl, 0o170644}, pathOpen{2, unix.OCreat | unix.OExcl, 0o644}, true},
 		{"creat", unix.SysCreat, [6]uint64{3, 0o600}, pathOpen{3, unix.OCreat | unix.OWronly | unix.OTrunc, 0o600}, true},
 		{"flags that the kernel does not know", unix.SysOpen, [6]uint64{1, unknown | largefile | 0o40000000 | unix.ONofollow}, pathOpen{1, largefile | unix.ONofollow, 0}, true},
+		{"a directory and a file", unix.SysOpen, [6]uint64{1, unix.ODirectory | unix.OCreat}, pathOpen{}, false},
 		{"a directory", unix.SysOpen, [6]uint64{1, unix.ODirectory}, pathOpen{1, unix.ODirectory, 0}, true},
 		{"a path only", unix.SysOpen, [6]uint64{1, unix.OPath | unix.OCloexec}, pathOpen{}, false},
 		{"a file without a name", unix.SysOpenat, [6]uint64{7, 1, unix.OTmpfile | readWrite, 0o600}, pathOpen{}, false},
@@ -32,9 +33,16 @@ func TestPathOpenOf(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", tc.what, got, ok, tc.want, tc.ok)
 		}
 	}
-	for nr, want := range map[int64]bool{unix.SysChroot: true, unix.SysPivotRoot: true, unix.SysSetns: true, chdir: false} {
-		if movesRoot(nr) != want {
-			t.Errorf("call %d moves the root: %v", nr, !want)
+	for _, tc := range []struct {
+		nr   int64
+		arg  uint64
+		want bool
+	}{
+		{unix.SysChroot, 0, true}, {unix.SysPivotRoot, 0, true}, {unix.SysSetns, 0, true}, {chdir, 0, false},
+		{unix.SysUnshare, unix.CloneNewns, true}, {unix.SysUnshare, cloneFiles, false},
+	} {
+		if got := movesRoot(tc.nr, [6]uint64{tc.arg}); got != tc.want {
+			t.Errorf("call %d of %#x moves the root: %v", tc.nr, tc.arg, got)
 		}
 	}
 }

@@ -36,16 +36,18 @@ type variant struct {
 
 type hidden struct {
 	arena, bell, control, image, kvm int
+	// root is the root directory that the session has, paths the memory of vhost.Paths.
+	root, paths int
 }
 
 // each visits the descriptors in the order in which a first process gets them. There is
 // none of machines where it is less than 0.
 func (h *hidden) each() []*int {
-	list := []*int{&h.arena, &h.bell, &h.control, &h.image, &h.kvm}
+	list := []*int{&h.arena, &h.bell, &h.control, &h.image, &h.root, &h.paths}
 	if h.kvm < 0 {
-		return list[:4]
+		return list
 	}
-	return list
+	return append(list, &h.kvm)
 }
 
 type dying struct {

@@ -26,6 +26,9 @@ const (
 	maxPathSize = 4096
 )
 
+// PathsSize is the size of the memory for paths in bytes.
+const PathsSize = paths * pathSize
+
 // PathHow is the size of what an entry begins with.
 const PathHow = pathHow
 
@@ -62,8 +65,8 @@ func (p *Paths) Close() error {
 	return errors.Join(unix.Unmap(p.mem), unix.Close(p.rw), unix.Close(p.ro))
 }
 
-// Mapping is how processes map it, at PathsAddr.
-func (p *Paths) Mapping() RingMapping { return RingMapping{FD: p.ro, Size: paths * pathSize} }
+// FD is the descriptor by which processes map it at PathsAddr, PathsSize bytes, to read.
+func (p *Paths) FD() int { return p.ro }
 
 // OpenPath is a path to open, and how.
 type OpenPath struct {

@@ -27,6 +27,7 @@ const (
 	SysChroot           = sys.SYS_CHROOT
 	SysPivotRoot        = sys.SYS_PIVOT_ROOT
 	SysSetns            = sys.SYS_SETNS
+	SysUnshare          = sys.SYS_UNSHARE
 	SysLseek            = sys.SYS_LSEEK
 	SysPread64          = sys.SYS_PREAD64
 	SysPreadv           = sys.SYS_PREADV
@@ -148,6 +149,9 @@ const (
 	// large without it.
 	OLargefile = 0o100000
 
+	CloneNewns = sys.CLONE_NEWNS
+
+	ResolveInRoot       = sys.RESOLVE_IN_ROOT
 	ResolveNoXdev       = sys.RESOLVE_NO_XDEV
 	ResolveNoMagiclinks = sys.RESOLVE_NO_MAGICLINKS
 

@@ -162,6 +162,41 @@ static int opened(void)
 	return 0;
 }
 
+static void *root_opener(void *unused)
+{
+	while (!over)
+		CHECK(open("/self/mem", O_RDWR) == -1 && (errno == ENOENT || errno == EACCES));
+	return unused;
+}
+
+/* The root is another one all at once. */
+static int rooted(void)
+{
+	enum { TIMES = 30, OPENERS = 3 };
+	int status;
+
+	for (int i = 0; i < TIMES; i++) {
+		pthread_t t[OPENERS];
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid > 0) {
+			CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+			continue;
+		}
+		for (int k = 0; k < OPENERS; k++)
+			CHECK(pthread_create(&t[k], NULL, root_opener, NULL) == 0);
+		usleep(2000);
+		CHECK(chroot("/proc") == 0 || errno == EPERM);
+		usleep(2000);
+		over = 1;
+		for (int k = 0; k < OPENERS; k++)
+			CHECK(pthread_join(t[k], NULL) == 0);
+		_exit(0);
+	}
+	return 0;
+}
+
 static void *sleeper(void *unused)
 {
 	while (!over)
@@ -683,7 +718,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*f)(void);
 	} tests[] = {
-		{"exec-bit", exec_bit}, {"opened", opened}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
+		{"exec-bit", exec_bit}, {"opened", opened}, {"rooted", rooted}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
 		{"tables", tables}, {"lease", lease}, {"execs", execs},
 		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making}, {"copying", copying}, {"crowd", crowd}, {"status", status},
 	};

@@ -156,6 +156,9 @@ int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg)
 {
 	u32 i;
 
+	/* Who has the same table and other memory may have made it another file. */
+	if (a->texts & MV_MAPPED && a->texts & MV_SHARED)
+		agent_forget(a);
 	for (i = 0; i < 6; i++)
 		if ((h->arg[i].kind == MV_HOT_FD || (h->flags & MV_HOT_NAMELESS && !a->found && !i)) && is_apart(a, class_of(a, arg[i])))
 			return 1;
