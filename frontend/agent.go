@@ -95,6 +95,9 @@ type Lease struct {
 	// Mapped is true when files may be memory of the program's: calls that open one, or have a
 	// descriptor of one, are the monitor's.
 	Mapped bool
+	// Raw is true when words that the kernel gives back and that look like addresses may be
+	// numbers: calls that give such words back are the monitor's.
+	Raw bool
 	// Words from Start up to End that the kernel gives back to the program are addresses
 	// in the leader's slot; a follower's are Delta above.
 	Start, End, Delta uint64

@@ -94,7 +94,7 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	d := &s.domain.sides[v]
 	a.Lease.Lane, a.Lease.Interval, a.Lease.Alone = lane, interval, d.live <= 1
 	if v == frontend.Leader && a.Lease.Granted {
-		a.Lease.Mapped = e.filesMatter(th)
+		a.Lease.Mapped, a.Lease.Raw = e.filesMatter(th), len(e.rawWords) > 0
 		a.Lease.Quiet = d.live > 1 && e.othersRest(th)
 		th.lease.quiet = a.Lease.Quiet
 	}
@@ -154,7 +154,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
 		d.wanted() && (len(d.strikes) > 0 || th.patience > 0 || e.overstays(d)),
-		e.makesTwin() || len(e.rawWords) > 0 || len(e.piLocks) > 0,
+		e.makesTwin() || len(e.piLocks) > 0,
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
 	}

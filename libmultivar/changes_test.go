@@ -195,8 +195,14 @@ func TestLeasesWithoutFiles(t *testing.T) {
 		}
 		a := frontend.Action{Task: b.th.sides[0].task, Op: frontend.OpResume}
 		b.e.offer(b.th, frontend.Leader, &a)
-		if !a.Lease.Granted || a.Lease.Mapped != c.mapped {
+		if !a.Lease.Granted || a.Lease.Mapped != c.mapped || a.Lease.Raw {
 			t.Errorf("%s: lease %+v", c.what, a.Lease)
+		}
+		b.th.lease.last = 0
+		b.th.sides[1].interval, b.th.sides[0].interval = 0, 0
+		b.e.rawWords[7] = true
+		if b.e.offer(b.th, frontend.Leader, &a); !a.Lease.Granted || !a.Lease.Raw {
+			t.Errorf("%s, and words are numbers: lease %+v", c.what, a.Lease)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func (e *Engine) sameWord(v int, a, b *event.Field) bool {
 		return false
 	}
 	if len(e.rawWords) == 0 {
-		// Agents do not know of it, and would take it for an address.
+		// Agents that have a lease do not know of it, and would take it for an address.
 		e.revokeLeases(anyProcess)
 	}
 	if len(e.rawWords) < maxRemembered {

@@ -218,13 +218,15 @@ type Terms struct {
 	Quiet bool
 	// Mapped: calls with descriptors of files are the monitor's.
 	Mapped bool
+	// Raw: calls that give words back are the monitor's.
+	Raw bool
 }
 
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
-	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped})))
+	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw})))
 	a.SetLease(true)
 }
 

@@ -58,14 +58,15 @@ const (
 	agentKeeps     = agentTally + 8
 )
 
-// Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet and
-// Terms.Mapped.
+// Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet,
+// Terms.Mapped and Terms.Raw.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
 	agentShared
 	agentQuiet
 	agentMapped
+	agentRaw
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.

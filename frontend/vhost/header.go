@@ -140,6 +140,7 @@ func Header() string {
 		{"SHARED", agentShared},
 		{"QUIET", agentQuiet},
 		{"MAPPED", agentMapped},
+		{"RAW", agentRaw},
 		{"AGENT_NAMES", agentNames},
 		{"AGENT_TALLY", agentTally},
 		{"AGENT_KEEPS", agentKeeps},

@@ -32,6 +32,17 @@ static int ask(struct agent *a, const struct request *q)
 	return 0;
 }
 
+/* Whether a call gives words back that may be addresses. */
+static int gives_words(const struct hot_call *h)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		if (h->arg[i].flags & MV_HOT_WORDS && h->arg[i].dir & MV_HOT_OUT)
+			return 1;
+	return 0;
+}
+
 /* Gives the program what the call has written, and the followers' what it has got. */
 static void answer(struct agent *a, const struct hot_call *h, const struct request *q, struct result *x, const u64 *given)
 {
@@ -108,7 +119,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	agent_arguments(u, q.arg);
 	h = agent_hot(a, q.nr, q.arg);
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone) ||
-	    (h->flags & MV_HOT_OWN && !(h->flags & MV_HOT_OPENS) && a->texts & MV_SHARED))
+	    (h->flags & MV_HOT_OWN && !(h->flags & MV_HOT_OPENS) && a->texts & MV_SHARED) ||
+	    (a->texts & MV_RAW && gives_words(h)))
 		return 0;
 	begun = begin(a, h);
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))

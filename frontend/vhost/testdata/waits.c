@@ -495,3 +495,20 @@ void test_agent_mapped(void)
 		}
 	}
 }
+
+/* Where a word may be a number although it looks like an address, calls that give words back are
+ * the monitor's; those that take some are not. */
+void test_agent_raw(void)
+{
+	static const struct hot_arg words = { .kind = MV_HOT_BUFFER, .dir = MV_HOT_OUT, .length = MV_SIZE_FIXED, .unit = 16, .flags = MV_HOT_WORDS };
+	struct agent *a = prepare(0);
+	u8 event[16] = { 0 };
+
+	table[SYS_epoll_wait] = (struct hot_call){ .flags = MV_HOT_CALL, .word = 4, .arg = { { .kind = MV_HOT_FD }, words } };
+	table[SYS_epoll_ctl] = table[SYS_epoll_wait];
+	table[SYS_epoll_ctl].arg[1].dir = MV_HOT_IN;
+	CHECK(deal(a, SYS_epoll_wait, THE_FD, (u64)event, 0, NULL) && deal(a, SYS_epoll_ctl, THE_FD, (u64)event, 0, NULL) && made == 2, "%d", made);
+	a->texts = MV_RAW;
+	CHECK(!deal(a, SYS_epoll_wait, THE_FD, (u64)event, 0, NULL) && made == 2, "%d", made);
+	CHECK(deal(a, SYS_epoll_ctl, THE_FD, (u64)event, 0, NULL) && made == 3, "%d", made);
+}
