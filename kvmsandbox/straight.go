@@ -82,10 +82,13 @@ func (s *session) closeRoot() {
 }
 
 // leaveRoot prepares a call of t's by which a process gets another root: it is not to have a way
-// back that it does not have natively.
+// back that it does not have natively. The number stays in use, or it would be another hidden
+// file's next. Where the process can have no such number any more it keeps the way.
 func (s *session) leaveRoot(t *task) error {
 	s.rootMoved = true
-	_, err := s.call1(t, unix.SysClose, uint64(t.proc.variant.hidden.root))
+	defer s.liftDescriptors(t)()
+	h := &t.proc.variant.hidden
+	_, err := s.call1(t, unix.SysDup3, uint64(h.image), uint64(h.root), 0)
 	return err
 }
 
@@ -130,6 +133,10 @@ func (s *session) dropStraight(t *task) {
 // openedStraight takes the result of openStraight.
 func (s *session) openedStraight(t *task, c vhost.Call) error {
 	ret := s.result(t, 0)
+	if ret == -int64(syscall.ENOTDIR) && s.rootMoved {
+		// Where it was to begin there was another file already.
+		ret = -int64(syscall.EXDEV)
+	}
 	switch -ret {
 	case int64(syscall.EXDEV), int64(syscall.ELOOP), int64(syscall.EAGAIN), int64(syscall.EBADF), int64(syscall.ENOSYS):
 		// Nothing has been opened.
