@@ -1,4 +1,5 @@
-package rule_test
+// Package rules_test parses the rules of this directory.
+package rules_test
 
 import (
 	"os"
@@ -9,8 +10,8 @@ import (
 )
 
 // The rules that come with the project are rules.
-func TestExamples(t *testing.T) {
-	files, err := filepath.Glob("../../examples/rules/*.toml")
+func TestRules(t *testing.T) {
+	files, err := filepath.Glob("*.toml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
