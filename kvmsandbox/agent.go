@@ -270,7 +270,7 @@ func (s *session) mapPart(t *task, m vhost.RingMapping, base uint64) error {
 
 // isMapped returns an error where a process does not map what it is to map at an address.
 func isMapped(pid int, at uint64, m vhost.RingMapping) error {
-	_, inode, _, _, err := unix.FileStat(m.FD)
+	dev, inode, _, _, err := unix.FileStat(m.FD)
 	if err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func isMapped(pid int, at uint64, m vhost.RingMapping) error {
 	if err != nil {
 		return err
 	}
-	if i := procmaps.Find(all, at); i < 0 || all[i].Inode != inode || all[i].Offset+at-all[i].Start != uint64(m.Offset) {
+	if i := procmaps.Find(all, at); i < 0 || all[i].File != procmaps.FileID(dev, inode) || all[i].Offset+at-all[i].Start != uint64(m.Offset) {
 		return fmt.Errorf("another file is mapped at %#x in place of the monitor's", at)
 	}
 	return nil

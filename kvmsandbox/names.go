@@ -71,7 +71,7 @@ func (s *session) noteAbsent(t *task) {
 // which agents are not to know.
 func (s *session) opensAs(t *task) (o openedAs, ok bool) {
 	a := &s.agents
-	if !a.knowsNames() || !t.leads() || t.lane == nil {
+	if !a.knowsNames() || s.rootMoved || !t.leads() || t.lane == nil {
 		return o, false
 	}
 	c := s.agentCall(t.call.ranNr, t.call.ranArgs)

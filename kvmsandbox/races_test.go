@@ -19,19 +19,36 @@ import (
 //go:embed testdata/races.c
 var racesSource string
 
-// races are the programs of testdata/races.c.
-var races = []string{"exec-bit", "opened", "rooted", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed", "lingers", "slots", "making", "copying"}
+//go:embed testdata/reaches.c
+var reachesSource string
+
+// races are the programs of testdata/races.c, reaches those of testdata/reaches.c.
+var (
+	races   = []string{"exec-bit", "opens", "fifo", "ends", "tables", "lease", "execs", "sharing", "memories", "closed", "lingers", "slots", "making", "copying"}
+	reaches = []string{"opened", "rooted"}
+)
+
+// compileRaces compiles one of the two.
+func compileRaces(t *testing.T, source string) string {
+	t.Helper()
+	return compile(t, source, "-Itestdata", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+}
 
 // No thread is faster than what the monitor does for another one, and calls that are
 // made apart for that reason answer what they always do.
 func TestRaces(t *testing.T) {
 	machines(t)
-	program := compile(t, racesSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+	program := compileRaces(t, racesSource)
 	for _, name := range races {
 		t.Run(name, func(t *testing.T) { race(t, program, name, t.TempDir()) })
 	}
+	reach := compileRaces(t, reachesSource)
+	for _, name := range reaches {
+		t.Run(name, func(t *testing.T) { race(t, reach, name, t.TempDir()) })
+	}
 	// Files that may be of proc(5) are opened another way than others.
-	for _, name := range []string{"opened", "opens", "fifo", "ends", "tables", "execs", "memories", "closed", "slots"} {
+	t.Run("opened/apart", func(t *testing.T) { race(t, reach, "opened", t.TempDir(), "apart") })
+	for _, name := range []string{"opens", "fifo", "ends", "tables", "execs", "memories", "closed", "slots"} {
 		t.Run(name+"/apart", func(t *testing.T) { race(t, program, name, t.TempDir(), "apart") })
 	}
 }
@@ -89,7 +106,7 @@ func TestOpensAtLimit(t *testing.T) {
 		}
 		return
 	}
-	program := compile(t, racesSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+	program := compileRaces(t, racesSource)
 	if err := syscall.Setrlimit(unix.RlimitProcesses, &syscall.Rlimit{Cur: 8, Max: 8}); err != nil {
 		t.Fatal(err)
 	}
@@ -100,18 +117,24 @@ func TestOpensAtLimit(t *testing.T) {
 
 // The programs find nothing wrong with Linux itself, but that it opens memory.
 func TestRacesNative(t *testing.T) {
-	program := compile(t, racesSource, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
-	for _, name := range races {
+	try := func(program, name string, finds bool) {
 		t.Run(name, func(t *testing.T) {
 			out, err := exec.Command(program, name, t.TempDir()).CombinedOutput()
-			// Who is not root gets no other one.
-			if name == "opened" || name == "memories" || name == "rooted" && os.Getuid() == 0 {
-				if err == nil {
-					t.Errorf("memory cannot be opened: this finds nothing\n%s", out)
-				}
-			} else if err != nil {
+			switch {
+			case finds && err == nil:
+				t.Errorf("memory cannot be opened: this finds nothing\n%s", out)
+			case !finds && err != nil:
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+	program := compileRaces(t, racesSource)
+	for _, name := range races {
+		try(program, name, name == "memories")
+	}
+	program = compileRaces(t, reachesSource)
+	for _, name := range reaches {
+		// Who is not root gets no other one.
+		try(program, name, name == "opened" || os.Getuid() == 0)
 	}
 }

@@ -86,6 +86,11 @@ func (s *session) closeRoot() {
 // file's next. Where the process can have no such number any more it keeps the way.
 func (s *session) leaveRoot(t *task) error {
 	s.rootMoved = true
+	if n := s.agents.names; n != nil {
+		// With another root they lead elsewhere, and may lead into proc(5).
+		n.Forget()
+		s.AwaitAgents(opens)
+	}
 	defer s.liftDescriptors(t)()
 	h := &t.proc.variant.hidden
 	_, err := s.call1(t, unix.SysDup3, uint64(h.image), uint64(h.root), 0)

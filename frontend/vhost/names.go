@@ -4,8 +4,6 @@ package vhost
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -64,31 +62,17 @@ func localMagics() []uint32 {
 }
 
 // Names are those of files that agents may open to read them, without asking: memory of the
-// monitor's that variants can read. None is ever taken out, so that what an agent has found
-// stays what it is. It belongs to the session's goroutine.
-type Names struct {
-	rw, ro int
-	mem    []byte
-}
+// monitor's that variants can read. None is changed or taken out but by Forget, so that what an
+// agent has found stays what it is. It belongs to the session's goroutine.
+type Names struct{ shown }
 
 // NewNames returns memory for names. The caller closes it.
 func NewNames() (*Names, error) {
-	fd, mem, err := sharedFile("names", NamesSize, NamesSize)
+	s, err := newShown("names", "names of files", NamesSize)
 	if err != nil {
-		return nil, fmt.Errorf("names of files: %w", err)
+		return nil, err
 	}
-	ro, err := unix.ReopenToRead(fd)
-	if err != nil {
-		_ = unix.Unmap(mem)
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("names of files: %w", err)
-	}
-	return &Names{rw: fd, ro: ro, mem: mem}, nil
-}
-
-// Close releases the memory.
-func (n *Names) Close() error {
-	return errors.Join(unix.Unmap(n.mem), unix.Close(n.rw), unix.Close(n.ro))
+	return &Names{s}, nil
 }
 
 // Mapping is how processes map it.
@@ -129,6 +113,18 @@ func (n *Names) Add(name string, flags uint32, absent bool) bool {
 		return true
 	}
 	return false
+}
+
+// Forget takes all names out. An agent that has found one opens no file by it any more, and says
+// of none that it is not there.
+func (n *Names) Forget() {
+	for at := 0; at < NamesSize; at += nameSize {
+		e := n.mem[at:][:nameSize]
+		atomic.StoreUint32(unix.Word(e, nameAbsent), 0)
+		atomic.StoreUint32(unix.Word(e, nameLength), 0)
+		// The kernel finds no file by an empty name.
+		atomic.StoreUint64(unix.Long(e, namePath), 0)
+	}
 }
 
 // nameHash is FNV-1a over the name and the byte 0 behind it, as agents compute it.

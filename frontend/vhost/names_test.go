@@ -72,6 +72,14 @@ func TestNamesInC(tt *testing.T) {
 			}
 			known[k] = n.Add(k.name, k.flags, absent[k])
 		}
+		if rapid.IntRange(0, 3).Draw(t, "forget") == 0 {
+			n.Forget()
+			clear(known)
+			if k := (key{name.Draw(t, "new"), flags.Draw(t, "new flags")}); rapid.Bool().Draw(t, "again") {
+				absent[k] = false
+				known[k] = n.Add(k.name, k.flags, false)
+			}
+		}
 		in := bytes.NewBuffer(bytes.Clone(n.mem))
 		var asked []key
 		for range 60 {

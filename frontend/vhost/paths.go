@@ -4,11 +4,7 @@ package vhost
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/multivar/multivar/internal/unix"
 )
 
 // A path that a process opens for the monitor is an entry of pathSize bytes: struct open_how of
@@ -36,33 +32,21 @@ const PathHow = pathHow
 // and not write. So what is opened is what the monitor has looked at, whatever a program does
 // meanwhile. It belongs to the session's goroutine.
 type Paths struct {
-	rw, ro int
-	mem    []byte
-	free   []int
+	shown
+	free []int
 }
 
 // NewPaths returns memory for paths. The caller closes it.
 func NewPaths() (*Paths, error) {
-	fd, mem, err := sharedFile("paths", paths*pathSize, paths*pathSize)
+	s, err := newShown("paths", "paths of files", PathsSize)
 	if err != nil {
-		return nil, fmt.Errorf("paths of files: %w", err)
+		return nil, err
 	}
-	ro, err := unix.ReopenToRead(fd)
-	if err != nil {
-		_ = unix.Unmap(mem)
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("paths of files: %w", err)
-	}
-	p := &Paths{rw: fd, ro: ro, mem: mem}
+	p := &Paths{shown: s}
 	for i := range paths {
 		p.free = append(p.free, i)
 	}
 	return p, nil
-}
-
-// Close releases the memory.
-func (p *Paths) Close() error {
-	return errors.Join(unix.Unmap(p.mem), unix.Close(p.rw), unix.Close(p.ro))
 }
 
 // FD is the descriptor by which processes map it at PathsAddr, PathsSize bytes, to read.

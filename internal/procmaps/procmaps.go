@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
 )
 
 // Bits of frontend.Mapping.Prot.
@@ -26,6 +27,13 @@ type VMA struct {
 	frontend.Mapping
 	// File identifies the mapped file, empty for none.
 	File string
+}
+
+// FileID returns what VMA.File is of a file with these numbers (stat(2)), but for file systems
+// that tell the two otherwise, as overlays do.
+func FileID(dev, inode uint64) string {
+	major, minor := unix.Device(dev)
+	return fmt.Sprintf("%02x:%02x %d", major, minor, inode)
 }
 
 // Read returns the mappings of process pid. One that has died has none: the error

@@ -134,6 +134,9 @@ func Uptime() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// Device returns the two parts of a device's number.
+func Device(dev uint64) (major, minor uint32) { return sys.Major(dev), sys.Minor(dev) }
+
 // FileStat describes the file of a descriptor.
 func FileStat(fd int) (dev, ino uint64, size int64, regular bool, err error) {
 	var st sys.Stat_t

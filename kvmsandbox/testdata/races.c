@@ -1,42 +1,5 @@
-/*
- * Threads that try to be faster than what the monitor does for another thread. Each
- * function returns 0, or the line at which a thread saw what it must not see.
- */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define PAGE 4096UL
-#define CHECK(c) do { if (!(c)) { \
-	fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #c, errno); exit(__LINE__ & 0xff ? __LINE__ & 0xff : 1); } } while (0)
-
-static const char *dir;
-static volatile int over;
-
-static __thread sigjmp_buf back;
-
-static void fault(int sig)
-{
-	(void)sig;
-	siglongjmp(back, 1);
-}
+/* Threads that try to be faster than what the monitor does for another thread. */
+#include "races.h"
 
 /* A page that is executable now and then, and one that always is. phase is 4n+1 while
  * the first is, 4n+3 while it is not, and even in between. */
@@ -93,107 +56,6 @@ static int exec_bit(void)
 	}
 	over = 1;
 	CHECK(pthread_join(t, NULL) == 0);
-	return 0;
-}
-
-static void path(char *to, const char *name) { snprintf(to, 200, "%s/%s", dir, name); }
-
-/* What a thread reads through a descriptor that it guesses. */
-static const unsigned long secret = 0x5ec2e75ec2e75ec2;
-
-static void *guesser(void *unused)
-{
-	while (!over)
-		for (int fd = 3; fd < 8; fd++) {
-			unsigned long word = 0;
-
-			CHECK(pread(fd, &word, sizeof word, (off_t)(uintptr_t)&secret) != sizeof word || word != secret);
-		}
-	return unused;
-}
-
-/* A path that is another one all the time. */
-static char flipping[] = "/proc/self/mem";
-static const unsigned flips = sizeof "/proc/self/" - 1;
-
-static void *flipper(void *unused)
-{
-	volatile char *p = flipping;
-
-	while (!over) {
-		memcpy(flipping, "mem", 4);
-		p[0] = '/';
-		memcpy(flipping + 1, "proc/self/", flips - 1);
-	}
-	return unused;
-}
-
-/* What leads to a process's memory by another name. */
-static void opened_otherwise(void)
-{
-	char link[200], name[220];
-
-	path(link, "link");
-	CHECK(symlink("/proc/self/mem", link) == 0 && open(link, O_RDWR) == -1 && errno == EACCES);
-	CHECK(unlink(link) == 0 && symlink("/proc/self", link) == 0);
-	snprintf(name, sizeof name, "%s/mem", link);
-	CHECK(open(name, O_RDWR) == -1 && errno == EACCES && unlink(link) == 0);
-	CHECK(open("/proc/../proc/self/mem", O_RDWR) == -1 && errno == EACCES);
-	CHECK(open("/etc/../proc/self/root/proc/self/mem", O_RDWR) == -1 && errno == EACCES);
-}
-
-static int opened(void)
-{
-	pthread_t t, flip;
-
-	CHECK(pthread_create(&t, NULL, guesser, NULL) == 0);
-	opened_otherwise();
-	CHECK(chdir("/proc/self") == 0 && pthread_create(&flip, NULL, flipper, NULL) == 0);
-	for (int i = 0; i < 300; i++)
-		CHECK(open(flipping, O_RDWR) == -1 && (errno == EACCES || errno == ENOENT));
-	for (int i = 0; i < 300; i++) {
-		int fd = open("/proc/self/mem", O_RDWR);
-
-		CHECK(fd == -1 && errno == EACCES);
-		CHECK((fd = open("/proc/self/maps", O_RDONLY)) >= 0 && close(fd) == 0);
-	}
-	over = 1;
-	CHECK(pthread_join(t, NULL) == 0 && pthread_join(flip, NULL) == 0);
-	return 0;
-}
-
-static void *root_opener(void *unused)
-{
-	while (!over)
-		CHECK(open("/self/mem", O_RDWR) == -1 && (errno == ENOENT || errno == EACCES));
-	return unused;
-}
-
-/* The root is another one all at once. */
-static int rooted(void)
-{
-	enum { TIMES = 30, OPENERS = 3 };
-	int status;
-
-	for (int i = 0; i < TIMES; i++) {
-		pthread_t t[OPENERS];
-		pid_t pid = fork();
-
-		CHECK(pid >= 0);
-		if (pid > 0) {
-			CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-			continue;
-		}
-		for (int k = 0; k < OPENERS; k++)
-			CHECK(pthread_create(&t[k], NULL, root_opener, NULL) == 0);
-		usleep(2000);
-		CHECK(chroot("/proc") == 0 || errno == EPERM);
-		usleep(2000);
-		over = 1;
-		for (int k = 0; k < OPENERS; k++)
-			CHECK(pthread_join(t[k], NULL) == 0);
-		_exit(0);
-	}
 	return 0;
 }
 
@@ -714,27 +576,10 @@ static int status(void) { return 7; }
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*f)(void);
-	} tests[] = {
-		{"exec-bit", exec_bit}, {"opened", opened}, {"rooted", rooted}, {"opens", opens}, {"fifo", fifo}, {"ends", ends},
-		{"tables", tables}, {"lease", lease}, {"execs", execs},
-		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making}, {"copying", copying}, {"crowd", crowd}, {"status", status},
+	static const struct race races[] = {
+		{"exec-bit", exec_bit}, {"opens", opens}, {"fifo", fifo}, {"ends", ends}, {"tables", tables}, {"lease", lease}, {"execs", execs},
+		{"sharing", sharing}, {"memories", memories}, {"closed", closed}, {"lingers", lingers}, {"slots", slots}, {"making", making},
+		{"copying", copying}, {"crowd", crowd}, {"status", status},
 	};
-	struct sigaction sa = {.sa_handler = fault};
-
-	/* Whose root may be another one opens nothing by itself. */
-	if (argc == 4 && (chroot("") != -1 || errno != ENOENT))
-		return 252;
-	if (argc < 3 || sigaction(SIGSEGV, &sa, NULL) < 0)
-		return 255;
-	dir = argv[2];
-	while (fcntl(2, F_GETFD) == -1 || fcntl(1, F_GETFD) == -1 || fcntl(0, F_GETFD) == -1)
-		if (open("/dev/null", O_RDWR) < 0)
-			return 253;
-	for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
-		if (!strcmp(argv[1], tests[i].name))
-			return tests[i].f();
-	return 254;
+	return run_race(races, sizeof races / sizeof races[0], argc, argv);
 }
