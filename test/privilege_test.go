@@ -23,6 +23,22 @@ func TestFewPrivileges(t *testing.T) {
 	}
 }
 
+// What is known of names does not lead to a process's memory when its root is another one: not
+// for a moment, in which another thread could use it. With ptrace that memory holds nothing of
+// the monitor's and may be opened.
+func TestMemoryByKnownName(t *testing.T) {
+	needRoot(t, "to get another root")
+	t.Parallel()
+	flags := []string{"--fast", "on"}
+	if frontEnd == "ptrace" {
+		flags = nil
+	}
+	r := run(t, Run{N: 2, Flags: flags, Args: []string{program(t, "jail", dynamic)}})
+	if r.Status != 0 || r.Stderr != "" || frontEnd != "ptrace" && r.Stdout != "opened 0 read 0\n" {
+		t.Errorf("%s", r)
+	}
+}
+
 // A monitor that may not ask for the limits of other users' processes (CAP_SYS_RESOURCE),
 // as in most containers, lets them execute programs.
 func TestOtherUsersExecute(t *testing.T) {

@@ -193,7 +193,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "leaves", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "streams", "thread_busy", "trace", "tree", "vsyscall",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "jail", "leaves", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "streams", "thread_busy", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {
