@@ -358,7 +358,7 @@ func (s *session) archPrctl(t *task, args [6]uint64) (int64, error) {
 		t.vcpu.state.MarkSpecial()
 		return 0, nil
 	case getFS, getGS:
-		return s.putWord(t, args[1], sp.SegmentBase(seg)), nil
+		return s.putWord(t, args[1], sp.SegmentBase(seg))
 	}
 	return s.call1(t, unix.SysArchPrctl, args[:]...)
 }

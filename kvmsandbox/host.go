@@ -182,12 +182,22 @@ func readProtected(pid int, addr uint64, p []byte) int {
 	return n
 }
 
-// putWord writes a word for the program and returns 0 or -EFAULT.
-func (s *session) putWord(t *task, addr, value uint64) int64 {
-	if _, err := s.WriteVariantMem(t.id, addr, binary.LittleEndian.AppendUint64(nil, value)); err != nil {
-		return -int64(syscall.EFAULT)
+// fault is the result of a call of which the program's memory could not be had for err. A
+// task that goes away, killed by another one's signal say, has no result: what is not there
+// any more is no address that the program has got wrong.
+func fault(err error) (int64, error) {
+	if isGone(err) {
+		return 0, err
 	}
-	return 0
+	return -int64(syscall.EFAULT), nil
+}
+
+// putWord writes a word for the program and returns 0 or -EFAULT.
+func (s *session) putWord(t *task, addr, value uint64) (int64, error) {
+	if _, err := s.WriteVariantMem(t.id, addr, binary.LittleEndian.AppendUint64(nil, value)); err != nil {
+		return fault(err)
+	}
+	return 0, nil
 }
 
 var registerNames = []string{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",

@@ -159,7 +159,8 @@ func (s *session) runLimit(t *task, nr int64, args [6]uint64) (ret int64, ok boo
 	if newAddr != 0 {
 		b := make([]byte, limitSize)
 		if _, err := s.ReadVariantMem(t.id, newAddr, b); err != nil {
-			return -int64(syscall.EFAULT), true, nil
+			ret, err = fault(err)
+			return ret, true, err
 		}
 		l := decodeLimit(b)
 		want = &l
@@ -169,7 +170,8 @@ func (s *session) runLimit(t *task, nr int64, args [6]uint64) (ret int64, ok boo
 		return ret, true, err
 	}
 	if _, err := s.WriteVariantMem(t.id, oldAddr, now.encode()); err != nil {
-		ret = -int64(syscall.EFAULT)
+		ret, err = fault(err)
+		return ret, true, err
 	}
 	return ret, true, nil
 }

@@ -24,7 +24,7 @@ func (s *session) sigaction(t *task, args [6]uint64) (int64, error) {
 	if args[1] != 0 {
 		var b [signals.ActionSize]byte
 		if _, err := s.ReadVariantMem(t.id, args[1], b[:]); err != nil {
-			return -int64(syscall.EFAULT), nil
+			return fault(err)
 		}
 		a := signals.DecodeAction(&b)
 		act = &a
@@ -44,7 +44,7 @@ func (s *session) sigaction(t *task, args [6]uint64) (int64, error) {
 	if args[2] != 0 {
 		b := old.Encode()
 		if _, err := s.WriteVariantMem(t.id, args[2], b[:]); err != nil {
-			return -int64(syscall.EFAULT), nil
+			return fault(err)
 		}
 	}
 	return 0, nil
@@ -131,14 +131,14 @@ func (s *session) sigprocmask(t *task, args [6]uint64) (int64, error) {
 	if args[1] != 0 {
 		var b [signals.SetSize]byte
 		if _, err := s.ReadVariantMem(t.id, args[1], b[:]); err != nil {
-			return -int64(syscall.EFAULT), nil
+			return fault(err)
 		}
 		if err := t.sig.SetMask(int32(args[0]), signals.Set(binary.LittleEndian.Uint64(b[:])), args[3]); err != nil {
 			return errnoOf(err), nil
 		}
 	}
 	if args[2] != 0 {
-		return s.putWord(t, args[2], uint64(old)), nil
+		return s.putWord(t, args[2], uint64(old))
 	}
 	return 0, nil
 }
@@ -149,7 +149,7 @@ func (s *session) sigaltstack(t *task, args [6]uint64) (int64, error) {
 	if args[0] != 0 {
 		var b [signals.AltStackSize]byte
 		if _, err := s.ReadVariantMem(t.id, args[0], b[:]); err != nil {
-			return -int64(syscall.EFAULT), nil
+			return fault(err)
 		}
 		if err := t.sig.SetAltStack(signals.DecodeAltStack(&b), t.regs.RSP); err != nil {
 			return errnoOf(err), nil
@@ -158,7 +158,7 @@ func (s *session) sigaltstack(t *task, args [6]uint64) (int64, error) {
 	if args[1] != 0 {
 		b := old.Encode()
 		if _, err := s.WriteVariantMem(t.id, args[1], b[:]); err != nil {
-			return -int64(syscall.EFAULT), nil
+			return fault(err)
 		}
 	}
 	return 0, nil
@@ -184,7 +184,7 @@ func (s *session) sigpending(t *task, args [6]uint64) (int64, error) {
 	}
 	b := binary.LittleEndian.AppendUint64(nil, uint64(pending))
 	if _, err := s.WriteVariantMem(t.id, args[0], b[:args[1]]); err != nil {
-		return -int64(syscall.EFAULT), nil
+		return fault(err)
 	}
 	return 0, nil
 }
@@ -390,6 +390,9 @@ func (s *session) sigreturn(t *task) error {
 			return err
 		},
 	})
+	if isGone(err) {
+		return err
+	}
 	t.setRegisters(&out.Registers)
 	t.sig = out.Thread
 	var bad *signals.Fault

@@ -267,6 +267,11 @@ func (e *Engine) give(d *domain, v int) {
 	}
 	t := s.ready[i]
 	s.ready = slices.Delete(s.ready, i, i+1)
+	if v == frontend.Leader && e.kills(&t) {
+		e.letGo(t.thread, t.action)
+		e.give(d, v)
+		return
+	}
 	switch {
 	case v == frontend.Leader:
 		e.chosen(d, t.thread)

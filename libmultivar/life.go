@@ -25,6 +25,10 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	e.stall.reports++
 	delete(e.tasks, t)
 	s := &th.sides[t.Variant]
+	if t.Variant == frontend.Leader && s.stop == ready {
+		// It has waited for its turn to get what would have been its end.
+		s.ending = false
+	}
 	s.die(e.now)
 	s.status = st
 	e.finished(th, t.Variant, nil, 0)

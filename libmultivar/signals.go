@@ -59,6 +59,12 @@ func (h *handlerTable) begin(n int) {
 	}
 }
 
+// spent reports whether a handler of signal n that is to run once has begun: the kernel may be
+// about to reset it still.
+func (h *handlerTable) spent(n int) bool {
+	return n >= 1 && n <= sigMax && h.once[n] && h.disp[n] == dispDefault
+}
+
 func (h *handlerTable) clone() *handlerTable {
 	c := *h
 	return &c
@@ -178,6 +184,10 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 			s.inCall = nil
 			e.complete(open)
 		}
+		if th.proc.handlers.spent(sig.Number) {
+			e.goOn(th, pass)
+			return
+		}
 		e.letGo(th, pass)
 	case fateHandled:
 		if open == nil && e.alone() {
@@ -211,6 +221,22 @@ const (
 	firstRealTime = 32
 	maxPending    = 4096
 )
+
+// kills reports whether what the turn t of the leader's lets happen is the end of its process,
+// which is no turn: when a signal was decided to be handled and its thread has waited since,
+// another one may have had the handler that runs once, or have taken it away. What the other
+// threads do until they end has its places among the events as ever, and followers are
+// killed behind it.
+func (e *Engine) kills(t *turn) bool {
+	th, sig := t.thread, t.action.Signal
+	if sig == nil || sig.Synchronous || th.proc.handlers.fate(sig.Number) != fateKills {
+		return false
+	}
+	th.settling = nil
+	s := &th.sides[frontend.Leader]
+	s.inCall, s.ending = nil, false
+	return true
+}
 
 // hold keeps a signal for the leader's next call.
 func (e *Engine) hold(th *thread, sig *frontend.Signal) {

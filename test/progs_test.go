@@ -119,6 +119,7 @@ var progs = []prog{
 	{name: "sig_spin"},
 	{name: "sig_child"},
 	{name: "sig_once"},
+	{name: "sig_twice"},
 	{name: "id_root", unprivileged: true},
 	{name: "ev_words"},
 	{name: "sig_pipe"},
