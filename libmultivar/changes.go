@@ -117,10 +117,13 @@ func (ev *record) holdsTurn() bool {
 	return ev.changes && (ok && ev.name != "splice" || ev.name == "truncate")
 }
 
-// awaitsRest puts the leader's call ev off, which changes a mapped file, while somebody of
+// betweenTurns reports whether the call of ev is to come between the same turns in all variants.
+func (ev *record) betweenTurns() bool { return ev.changes || ev.redirects }
+
+// awaitsRest puts the leader's call ev off, which is to come between turns, while somebody of
 // its domain is under way. Nobody else gets a turn before the call is made (give).
 func (e *Engine) awaitsRest(th *thread, ev *record) bool {
-	if !ev.changes {
+	if !ev.betweenTurns() {
 		return false
 	}
 	d := th.sides[frontend.Leader].domain
@@ -149,7 +152,7 @@ func (e *Engine) atRest(d *domain) bool {
 // rests makes the leader's calls that have waited for the domain, of which follower v gives
 // nobody a turn now, to rest.
 func (e *Engine) rests(d *domain) {
-	if s := &d.sides[frontend.Leader]; len(s.strikes) > 0 && s.strikes[0].changes {
+	if s := &d.sides[frontend.Leader]; len(s.strikes) > 0 && s.strikes[0].betweenTurns() {
 		e.give(d, frontend.Leader)
 	}
 }

@@ -224,6 +224,10 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 	s.watch, s.computes = watch{}, watch{}
 	e.delivered(th, &a)
 	if a.Task.Variant == frontend.Leader && a.Signal != nil {
+		if !a.Signal.Synchronous && th.proc.handlers.fate(a.Signal.Number) == fateHandled {
+			// The same signal may end the process by another thread.
+			s.ending = false
+		}
 		th.proc.handlers.begin(a.Signal.Number)
 	}
 	e.offer(th, a.Task.Variant, &a)
@@ -245,7 +249,7 @@ func (e *Engine) give(d *domain, v int) {
 		return
 	}
 	for v == frontend.Leader && len(s.strikes) > 0 {
-		if s.strikes[0].changes && !e.atRest(d) {
+		if s.strikes[0].betweenTurns() && !e.atRest(d) {
 			return
 		}
 		if e.strike(s); e.ended || len(s.runners) > 0 {

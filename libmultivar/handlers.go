@@ -109,7 +109,9 @@ func handlers() []handler {
 	}
 }
 
-// prepareSigaction records the disposition that the leader gets.
+// prepareSigaction records the disposition that the leader gets. One that another thread's
+// signal may be handled by just now changes between the same turns in all variants, or a
+// handler would run, or not, in some of them only.
 func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	n := int(int32(ev.raw.Args[0]))
 	act := ev.raw.Args[1]
@@ -131,6 +133,11 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 		d = dispDefault
 	case 1:
 		d = dispIgnore
+	}
+	h := th.proc.handlers
+	if (h.disp[n] == dispHandle || h.spent(n)) && (d != h.disp[n] || entry != h.entry[n] || once != h.once[n]) &&
+		e.followers > 0 && th.sides[frontend.Leader].domain.sides[frontend.Leader].live > 1 {
+		ev.redirects, ev.wait = true, true
 	}
 	ev.after = func(ret int64) int64 {
 		if ret == 0 {

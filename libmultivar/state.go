@@ -308,6 +308,8 @@ type record struct {
 	// it then, too; their results do not count, because the leader may have
 	// failed for a limit that is only its own.
 	partial bool
+	// redirects: the call changes what a signal does that another thread may be about to get.
+	redirects bool
 	// changes: the call changes a file that is mapped somewhere. special: it writes to what is
 	// no regular file.
 	changes, special bool

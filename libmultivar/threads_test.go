@@ -51,7 +51,8 @@ func TestThreadsInterleaveAlike(t *testing.T) {
 }
 
 // A handler runs in its thread's turn, also when the signal ends or interrupts a call
-// in which the thread sleeps while others run.
+// in which the thread sleeps while others run. One that runs once, or is taken away, is the
+// same thread's in all variants, and the next signal their end.
 func TestHandlersInterleaveAlike(t *testing.T) {
 	const steps = 60
 	interrupted := 0
@@ -84,12 +85,17 @@ func TestHandlersInterleaveAlike(t *testing.T) {
 			return out
 		}
 		prog := &fakefe.Program{Path: "/bin/prog", Handlers: [][]fakefe.Step{{count(100), report(100), count(101)}}}
-		flags := rapid.SampledFrom([]uint64{0, 0x10000000}).Draw(rt, "flags")
+		const restart, once = 0x10000000, 0x80000000
+		flags := rapid.SampledFrom([]uint64{0, restart, once, restart | once}).Draw(rt, "flags")
 		prog.Steps = append(prog.Steps, sigaction(sigUsr2, 0, flags, 0))
 		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
 			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
 		}
-		prog.Steps = append(prog.Steps, work(0)...)
+		own := work(0)
+		if rapid.Bool().Draw(rt, "taken") {
+			own = slices.Insert(own, rapid.IntRange(0, len(own)-1).Draw(rt, "at"), sigaction(sigUsr2, -1, 0, 0))
+		}
+		prog.Steps = append(prog.Steps, own...)
 		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
 		var injections []fakefe.Injection
 		for range rapid.IntRange(1, 6).Draw(rt, "signals") {

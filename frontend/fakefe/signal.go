@@ -16,8 +16,9 @@ const (
 
 	saNoChildWait = 2
 
-	saRestart = 0x10000000
-	saNoDefer = 0x40000000
+	saResetHand = 0x80000000
+	saRestart   = 0x10000000
+	saNoDefer   = 0x40000000
 
 	restartSys    = -512
 	restartNoIntr = -513
@@ -152,6 +153,9 @@ func (t *task) deliver(sig *frontend.Signal) {
 	forced := sig.Synchronous && t.blocked&bit(sig.Number) != 0
 	switch {
 	case a.handler > 1 && !forced:
+		if a.flags&saResetHand != 0 {
+			p.disp[sig.Number] = action{}
+		}
 		t.handle(sig, &a)
 		return
 	case a.handler == 1 && !sig.Synchronous, a.handler == 0 && ignoredByDefault(sig.Number):
