@@ -18,7 +18,8 @@ import (
 
 // checkFormat fails unless events are what the Trace Event Format has them be, and what
 // Perfetto does not repair: every event belongs to a process and a thread that have been
-// named before it, has the members of its phase, and slices of a thread, in the order of
+// named before it, has the members of its phase, the number of a thread is no process's and that
+// of no other process's thread, names of threads have times, and slices of a thread, in the order of
 // their times and else in that of the file, lie in each other or behind each other.
 func checkFormat(t interface {
 	Errorf(format string, args ...any)
@@ -30,6 +31,7 @@ func checkFormat(t interface {
 	type thread struct{ pid, tid int }
 	type slice struct{ from, to time.Duration }
 	processes, names := map[int]bool{}, map[thread]bool{}
+	owners := map[int]int{}
 	threads := map[thread][]slice{}
 	at := func(n json.Number) time.Duration {
 		d, err := time.ParseDuration(string(n) + "us")
@@ -50,6 +52,11 @@ func checkFormat(t interface {
 				processes[e.Pid] = true
 			case e.Name == "thread_name" && name != "":
 				names[k] = true
+				at(e.TS)
+				if pid, there := owners[e.Tid]; there && pid != e.Pid || processes[e.Tid] {
+					t.Errorf("event %d, %+v: its thread has the number of another one", i, e)
+				}
+				owners[e.Tid] = e.Pid
 			case e.Name != "process_sort_index":
 				t.Errorf("event %d is %+v", i, e)
 			}

@@ -67,9 +67,9 @@ func New(w io.Writer, variants int) *Writer {
 			t.events = append(t.events, ',')
 		}
 		t.events = append(t.events, '\n')
-		t.events = appendHead(t.events, "M", "process_name", process(v), 0)
+		t.events = appendHead(t.events, "M", "process_name", process(v), process(v))
 		t.events = append(appendString(append(t.events, `,"args":{"name":`...), name), "}}"...)
-		t.events = appendHead(append(t.events, ",\n"...), "M", "process_sort_index", process(v), 0)
+		t.events = appendHead(append(t.events, ",\n"...), "M", "process_sort_index", process(v), process(v))
 		t.events = append(strconv.AppendInt(append(t.events, `,"args":{"sort_index":`...), int64(v), 10), "}}"...)
 	}
 	t.write("")
@@ -78,6 +78,14 @@ func New(w io.Writer, variants int) *Writer {
 
 // process is the id of a variant in the trace. Viewers take 0 for the idle task.
 func process(variant int) int { return variant + 1 }
+
+// thread is the id of the thread of s in the trace. Perfetto finds a thread that is given a name
+// by that number alone, so it is in no other variant and no process's; the name has the one that
+// the program sees.
+func thread(s *timing.Step) int { return process(s.Variant)<<maxThreadBits + s.Thread }
+
+// maxThreadBits is how many bits ids of threads have (PID_MAX_LIMIT in include/linux/threads.h).
+const maxThreadBits = 22
 
 // Step implements timing.Sink.
 func (t *Writer) Step(s *timing.Step) {
@@ -133,7 +141,8 @@ func (t *Writer) call(s *timing.Step) {
 	}
 }
 
-// name gives the thread of s its name, when it is new or has another one now.
+// name gives the thread of s its name, when it is new or has another one now. It has a time,
+// because Perfetto puts events without one in any order, and shows the name that comes last.
 func (t *Writer) name(s *timing.Step) {
 	name := fmt.Sprintf("%s %d", s.Command, s.Process)
 	if s.Thread != s.Process {
@@ -144,13 +153,14 @@ func (t *Writer) name(s *timing.Step) {
 		return
 	}
 	t.names[k] = name
-	t.events = appendHead(append(t.events, ",\n"...), "M", "thread_name", process(s.Variant), s.Thread)
+	t.events = appendHead(append(t.events, ",\n"...), "M", "thread_name", process(s.Variant), thread(s))
+	t.events = appendMicroseconds(append(t.events, `,"ts":`...), s.At)
 	t.events = append(appendString(append(t.events, `,"args":{"name":`...), name), "}}"...)
 }
 
 // slice begins a slice of the thread of s; end ends it.
 func (t *Writer) slice(s *timing.Step, name, category string, from, to time.Duration) {
-	t.events = appendHead(append(t.events, ",\n"...), "X", name, process(s.Variant), s.Thread)
+	t.events = appendHead(append(t.events, ",\n"...), "X", name, process(s.Variant), thread(s))
 	t.events = append(append(append(t.events, `,"cat":"`...), category...), `","ts":`...)
 	t.events = appendMicroseconds(t.events, from)
 	t.events = appendMicroseconds(append(t.events, `,"dur":`...), to-from)
@@ -167,7 +177,7 @@ func (t *Writer) end(args string) {
 // instant writes an event without duration: of a thread (scope t) or of all (g).
 func (t *Writer) instant(s *timing.Step, name, scope string) {
 	t.name(s)
-	t.events = appendHead(append(t.events, ",\n"...), "i", name, process(s.Variant), s.Thread)
+	t.events = appendHead(append(t.events, ",\n"...), "i", name, process(s.Variant), thread(s))
 	t.events = append(append(append(t.events, `,"s":"`...), scope...), `","ts":`...)
 	t.events = appendMicroseconds(t.events, s.At)
 	t.end("")
