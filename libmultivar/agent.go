@@ -89,6 +89,9 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	}); ok && s.interval < interval {
 		a.Lease.Granted, lane = true, th.lease.granted[i].lane
 	}
+	if interval != s.interval {
+		s.leased = a.Lease.Granted
+	}
 	s.interval = interval
 	th.forgetLeases()
 	d := &s.domain.sides[v]

@@ -285,25 +285,40 @@ func TestNoHaltBehindAgents(t *testing.T) {
 		asked++
 		return asked <= looks
 	}}
+	leased := map[frontend.Task]bool{}
 	take := func(actions []frontend.Action) []frontend.Action {
 		for _, a := range actions {
+			if a.Lease.Interval != 0 {
+				leased[a.Task] = a.Lease.Granted
+			}
 			if a.Op != frontend.OpStop || a.Task.Variant == frontend.Leader {
 				continue
 			}
-			if stops++; asked <= looks {
+			if stops++; leased[a.Task] && asked <= looks {
 				t.Errorf("halted when it had been asked %d times", asked)
 			}
 		}
 		return newLeases(2).take(actions)
 	}
 	spin := []fakefe.Step{fakefe.SpinUntil(flagged)}
-	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
 		Programs: []*fakefe.Program{waiting(spin, fakefe.Call(nr("getpid")))}, Choose: leaderFirst,
 	}, newTableKernel(1), h.with, take)
 	s.agreed(t)
-	if stops == 0 {
-		t.Error("never halted")
+	if stops == 0 || asked <= looks {
+		t.Errorf("%d times halted, asked %d times", stops, asked)
 	}
+}
+
+// A follower whose agent has no lease is halted whatever the leader's agent does meanwhile, which
+// is behind what the follower waits for.
+func TestHaltBeforeAgents(t *testing.T) {
+	h := &agentHost{behind: func(frontend.Task) bool { return true }}
+	spin := []fakefe.Step{fakefe.SpinUntil(flagged)}
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: 1 << 20, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+		Programs: []*fakefe.Program{waiting(spin, fakefe.Call(nr("getpid")))}, Choose: leaderFirst,
+	}, newTableKernel(1), h.with, newLeases(2).take)
+	s.agreed(t)
 }
 
 // beside runs two programs, of which the leader's computes for ever where agents deal with its

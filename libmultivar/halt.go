@@ -147,9 +147,10 @@ func (e *Engine) halts(th *thread) {
 }
 
 // behindAgents reports whether a follower that runs has calls before it that agents dealt with:
-// where its leader was halted it is only behind those.
+// where its leader was halted it is only behind those. What its leader does later, in another
+// interval, is not before it.
 func (e *Engine) behindAgents(s *side) bool {
-	return e.agents != nil && s.stop == running && s.inCall == nil && e.agents.AgentBehind(s.task)
+	return s.leased && s.stop == running && s.inCall == nil && e.agents.AgentBehind(s.task)
 }
 
 // contended reports whether the leader's th has its turn while others wait for one.

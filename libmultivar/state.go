@@ -76,8 +76,9 @@ type side struct {
 	took  time.Duration
 	watch watch
 	// interval is the number of the one in which the task is, or was last, by which agents
-	// have their leases.
+	// have their leases; leased says whether its agent has one for it.
 	interval uint64
+	leased   bool
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt; halted is the tick
