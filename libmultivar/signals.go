@@ -165,9 +165,11 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 			open.interrupted = true
 			pass.Restart = true
 		}
-		if open == nil && e.alone() {
+		if open == nil {
 			// It may have come in a call that has no end for the engine.
-			pass.Restart = true
+			pass.Restart = e.alone()
+			e.letCompute(th, pass)
+			return
 		}
 		e.letGo(th, pass)
 	case fateStops:
@@ -202,7 +204,12 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		if open == nil || open.interrupted && (!sig.AfterCall || open.pi != nil) {
 			e.hold(th, sig)
-			e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
+			a := frontend.Action{Op: frontend.OpResume, Task: s.task}
+			if open == nil {
+				e.letCompute(th, a)
+			} else {
+				e.letGo(th, a)
+			}
 			return
 		}
 		open.signal = sig
@@ -213,6 +220,15 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		e.finished(th, frontend.Leader, open, open.ret)
 		e.handle(th, pass)
 	}
+}
+
+// letCompute lets a task go on that was stopped for nothing but to hear of a signal. What it has
+// computed counts on: it may be sent one after the other, by a timer, and is to get one of them.
+func (e *Engine) letCompute(th *thread, a frontend.Action) {
+	s := &th.sides[a.Task.Variant]
+	watch, computes, resumed := s.watch, s.computes, s.resumed
+	e.letGo(th, a)
+	s.watch, s.computes, s.resumed = watch, computes, resumed
 }
 
 // Signals below firstRealTime do not queue: one of a number is pending at most

@@ -27,7 +27,11 @@ var threadPrograms = []realProgram{
 	{"python", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "pool.py")}} }},
 	{"python-processes", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "processes.py")}} }},
 	{"python-events", func(t *testing.T) Case { return Case{Args: []string{tool(t, "python3"), source(t, "events.py")}} }},
+	{"python-signals", func(t *testing.T) Case {
+		return Case{Args: []string{tool(t, "python3"), source(t, "signals.py")}}
+	}},
 	{"perl", func(t *testing.T) Case { return Case{Args: []string{tool(t, "perl"), source(t, "threads.pl")}} }},
+	{"perl-signals", func(t *testing.T) Case { return Case{Args: []string{tool(t, "perl"), source(t, "signals.pl")}} }},
 	{"xz", func(t *testing.T) Case {
 		return Case{Args: []string{tool(t, "xz"), "-T2", "-c", "-1", "--block-size=64KiB"}, Stdin: standardInput()}
 	}},

@@ -46,6 +46,14 @@ int main(int argc, char **argv)
 	spin_until(SIGALRM);
 	ok("timer");
 
+	/* More of them than anybody waits for: each one finds the loop that the last one found. */
+	struct itimerval often = {{0, 5000}, {0, 20000}}, none_more = {{0, 0}, {0, 0}};
+	on(SIGVTALRM, note);
+	CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
+	spin_until(SIGVTALRM);
+	CHECK(setitimer(ITIMER_VIRTUAL, &none_more, NULL) == 0);
+	ok("timers");
+
 	on(SIGUSR1, note);
 	pid_t parent = getpid(), pid = fork();
 	CHECK(pid >= 0);
