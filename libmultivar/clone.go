@@ -231,6 +231,8 @@ func (e *Engine) OnFork(parent, child frontend.Task, _ frontend.ForkKind) []fron
 		e.writeIDs(ev, parent.Variant, s, child)
 	}
 	ev.child.proc.code[parent.Variant] = th.proc.code[parent.Variant]
+	// The child may go on in its parent's handlers.
+	ev.child.sides[parent.Variant].adrift = s.adrift
 	e.act(frontend.Action{Op: frontend.OpResume, Task: parent})
 	if s.exits && ev.child.proc == th.proc {
 		e.stillborn(ev.child, parent.Variant, s.ended)

@@ -46,6 +46,9 @@ type encoder struct {
 	inline, total uint64
 	// gone is set when the task died meanwhile; the record is useless then.
 	gone bool
+	// adrift: pointers to program text are those of one instruction or another, as
+	// side.adrift says.
+	adrift bool
 	// memory, if it is not nil, is what is read in place of the task's memory, which is
 	// of later.
 	memory func(addr uint64, p []byte) bool
@@ -61,11 +64,21 @@ func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, 
 	}
 	x := &e.encoder
 	*x = encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args, page: x.page}
+	x.atFrame(th, c)
 	x.arguments(th)
 	for _, r := range compared {
 		x.mapped(r)
 	}
 	return x.b.Record(), !x.gone
+}
+
+// atFrame lets the argument of a handler's return be the frame that is at its stack pointer.
+func (x *encoder) atFrame(th *thread, c *frontend.Call) {
+	if x.call.Handler != sysabi.HandlerSigreturn {
+		return
+	}
+	x.args[0] = c.SP
+	x.adrift = th.sides[x.v].adrift || x.e.parallel()
 }
 
 // arguments encodes all arguments of the call.
@@ -206,10 +219,10 @@ func (x *encoder) pointer(arg, part uint8, index uint32, kind sysabi.Kind, v uin
 	x.b.Bytes(arg, part, index, kind, f, nil)
 }
 
-// code encodes a pointer to program text: where the variants run the same image
-// by canonical address, else by its being a special value.
+// code encodes a pointer to program text: where the variants run the same image, at the
+// same instruction, by canonical address, else by its being a special value.
 func (x *encoder) code(arg, part uint8, v uint64, th *thread) {
-	if v > 1 && !th.proc.sameImage {
+	if v > 1 && (!th.proc.sameImage || x.adrift) {
 		x.b.Number(arg, part, 0, sysabi.Code, 0, 2)
 		return
 	}

@@ -245,7 +245,7 @@ func (e *Engine) leaderStop(th *thread) {
 	ev.started = true
 	ev.request = e.signalRequest(th, frontend.Leader, sig)
 	e.inexact++
-	s.ending = true
+	s.ending, s.adrift = true, true
 	e.published(th, ev)
 	e.complete(ev)
 	e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
@@ -292,6 +292,7 @@ func (e *Engine) leaderPreempted(th *thread, ev *record) {
 		return
 	}
 	th.restless()
+	s.adrift = true
 	e.preempted++
 	e.observe(th, frontend.Leader, Observation{Kind: TaskPreempted})
 	e.complete(ev)
@@ -330,6 +331,7 @@ func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
 		e.followerMatch(th, v)
 		return
 	}
+	s.adrift = true
 	e.observe(th, v, Observation{Kind: TaskPreempted})
 	if s.stop == atStop {
 		e.goOn(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
@@ -364,7 +366,7 @@ func (e *Engine) followerHalted(th *thread, v int, ev *record) {
 	if s.stop == atEntry {
 		a = frontend.Action{Op: frontend.OpInterrupt, Task: s.task, Signal: sig, Ret: restartNoIntr}
 	}
-	s.ending = true
+	s.ending, s.adrift = true, true
 	e.passed(ev, v)
 	e.goOn(th, a)
 }

@@ -87,6 +87,10 @@ type side struct {
 	halted   time.Duration
 	// nudged: it was asked to stop for another reason than that it computes.
 	nudged bool
+	// adrift is true once the task was stopped in the middle of a computation, for a signal or
+	// for others' turns. That is not the same instruction in all variants, and frames of its
+	// handlers may tell of it from then on.
+	adrift bool
 	// domain is the one that the task is of now, moves are those that it is about to
 	// make.
 	domain *domain

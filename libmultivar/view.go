@@ -246,6 +246,7 @@ func (e *Engine) view(th *thread, ev *record) (*Call, bool) {
 	task := th.sides[frontend.Leader].task
 	e.builder.Reset(event.Call, int32(ev.raw.Nr))
 	x := encoder{e: e, task: task, call: &ev.call, b: &e.builder, args: ev.raw.Args}
+	x.atFrame(th, &ev.raw)
 	x.arguments(th)
 	c := &Call{
 		Name: ev.name, Command: ev.call.Command,

@@ -24,6 +24,9 @@ type divergence struct {
 	Policy   string `json:"policy"`
 	// VariantCall is the variant's call where it is another one.
 	VariantCall string `json:"variant_call"`
+	// Preempted and Inexact count what came in the middle of computations.
+	Preempted int `json:"preemptions"`
+	Inexact   int `json:"inexact_signals"`
 	// EffectOut says that the leader's call had run.
 	EffectOut bool `json:"effect_out"`
 	Process   struct {
@@ -250,20 +253,22 @@ func TestNegativePlaces(t *testing.T) {
 		}
 		for _, policy := range policies {
 			for i, m := range mutations {
+				// Two variants and three in turn, each mutation as either.
+				n := 2 + (i+len(place.name)+len(policy))%2
 				t.Run(fmt.Sprintf("%s/%s/%s", place.name, policy, m.name), func(t *testing.T) {
 					t.Parallel()
-					r, d := mutated(t, "mutant", 2, 1, policy, m.name, "--pids", "1", "--hang-timeout", "1s", "--", place.name)
+					r, d := mutated(t, "mutant", n, n-1, policy, m.name, "--pids", "1", "--hang-timeout", "1s", "--", place.name)
 					if d.Process.Pid != place.pid || d.Process.Thread != place.thread {
 						t.Errorf("process %d, thread %d, want %d, %d", d.Process.Pid, d.Process.Thread, place.pid, place.thread)
 					}
 					if policy != "comprehensive" {
 						// The leader may be behind the stage, which is what is reported then.
-						if d.Variant != 1 {
-							t.Errorf("variant %d, want 1", d.Variant)
+						if d.Variant != n-1 {
+							t.Errorf("variant %d, want %d", d.Variant, n-1)
 						}
 						return
 					}
-					m.checkReport(t, d, 1)
+					m.checkReport(t, d, n-1)
 					checkText(t, r, d)
 					if strings.Contains(r.Stdout, "done") {
 						t.Errorf("standard output got out: %q", r.Stdout)
@@ -309,6 +314,59 @@ func TestNegativeSchedule(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestNegativeFrame has the handler of a follower return to another mask, and the handlers of all
+// variants to the address that a function has in the leader: caught at the return.
+func TestNegativeFrame(t *testing.T) {
+	none := program(t, "sigframe", dynamic, "MUT=none")
+	c := Case{Args: []string{none, "DIR"}}
+	c.same(t, Run{Flags: []string{"--policy", "comprehensive", "--variant", "1=" + none}}, 2, 3)
+	c = Case{Args: []string{none, "DIR", "taken"}}
+	c.same(t, Run{}, 1)
+	for _, policy := range []string{"performance", "exec", "leak", "comprehensive"} {
+		for n := 2; n <= 3; n++ {
+			t.Run(fmt.Sprintf("mask/%s/N=%d", policy, n), func(t *testing.T) {
+				t.Parallel()
+				_, d := mutated(t, "sigframe", n, n-1, policy, "other_mask")
+				mutation{kinds: []string{"argument"}, call: "rt_sigreturn", argument: "frame.mask"}.checkReport(t, d, n-1)
+			})
+			t.Run(fmt.Sprintf("taken/%s/N=%d", policy, n), func(t *testing.T) {
+				t.Parallel()
+				dir, report := scratch(t), filepath.Join(scratch(t), "report.json")
+				r := run(t, Run{N: n, Flags: []string{"--policy", policy, "--report", report}, Args: []string{none, dir, "taken"}})
+				d := readReport(t, r, report)
+				mutation{kinds: []string{"argument"}, call: "rt_sigreturn", argument: "frame.ip"}.checkReport(t, d, d.Variant)
+				if _, err := os.Stat(filepath.Join(dir, "reached")); err == nil && policy == "comprehensive" {
+					t.Error("the leader got there")
+				}
+			})
+		}
+	}
+}
+
+// TestMidstIsTold has another thread, and a handler, look at what a computation has come to: that
+// differs, and the report says why it may.
+func TestMidstIsTold(t *testing.T) {
+	for _, c := range []struct{ who, told string }{
+		{"thread", "one that computed had to let others run"},
+		{"signal", "came in the middle of a computation"},
+	} {
+		for n := 2; n <= 3; n++ {
+			t.Run(fmt.Sprintf("%s/N=%d", c.who, n), func(t *testing.T) {
+				t.Parallel()
+				report := filepath.Join(scratch(t), "report.json")
+				r := run(t, Run{N: n, Flags: []string{"--report", report}, Args: []string{program(t, "midst", dynamic), c.who}})
+				d := readReport(t, r, report)
+				if d.Call != "lseek" || d.Argument != "offset" || !strings.Contains(r.Stderr, c.told) {
+					t.Errorf("call %q, argument %q, told\n%s", d.Call, d.Argument, clip(r.Stderr))
+				}
+				if count := map[string]int{"thread": d.Preempted, "signal": d.Inexact}[c.who]; count == 0 {
+					t.Errorf("the report counts none: %+v", d)
+				}
+			})
 		}
 	}
 }

@@ -152,6 +152,7 @@ var progs = []prog{
 	{name: "thread_spin"},
 	{name: "thread_idle"},
 	{name: "parallel"},
+	{name: "thread_futex"},
 	{name: "thread_futex2"},
 	{name: "shared_family"},
 	{name: "shared_heirs"},
@@ -194,7 +195,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "jail", "leaves", "many", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "streams", "thread_busy", "trace", "tree", "vsyscall",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "gate", "jail", "leaves", "many", "midst", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "sigframe", "streams", "thread_busy", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {

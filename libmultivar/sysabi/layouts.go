@@ -119,6 +119,15 @@ var (
 		member("sa_flags", 8, 8, Flags),
 		member("sa_restorer", 16, 8, Code).when(FieldCond{Off: 8, Size: 8, Mask: saRestorer, Not: true}),
 		member("sa_mask", 24, 8, Long))
+	// sigframeLayout is what a handler's frame has at the stack pointer of rt_sigreturn, up to
+	// the mask (struct rt_sigframe, without the return address that is gone there): where the
+	// program goes on, and what it blocks then. Its other registers may be anything.
+	sigframeLayout = &Layout{
+		Name: "rt_sigframe", Size: 304,
+		Fields: []Field{member("sp", 160, 8, Code), member("ip", 168, 8, Code), member("mask", 296, 8, Long)},
+		arm64: layout("rt_sigframe", 576,
+			member("mask", 168, 8, Long), member("sp", 560, 8, Code), member("ip", 568, 8, Code)),
+	}
 	stackLayout = layout("stack_t", 24,
 		member("ss_sp", 0, 8, Ptr).when(FieldCond{Off: 8, Size: 4, Mask: ssDisable}),
 		member("ss_flags", 8, 4, Flags),

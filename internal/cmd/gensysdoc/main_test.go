@@ -54,7 +54,7 @@ func TestPage(t *testing.T) {
 		"| `mmap` | 9 | 222 | all |  |  | map-exec | partly | addr, length, prot, flags, fd, offset |",
 		"| `exit` | 60 | 93 | all |  |  | always |  | status |",
 		"| `ppoll` | 271 | 73 | leader | yes | yes |  |  | in/out fds, nfds, in/out timeout, sigmask, sigsetsize |",
-		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |  |  |",
+		"| `rt_sigreturn` | 15 | 139 | each |  |  |  |  | frame |",
 		"| `io_setup` | 206 | 0 | refused, ENOSYS |  |  |  |  | nr_events, ctx_idp; the kernel would write to memory while the program runs |",
 		"| `ioctl` | 16 | 29 | by command |  |  |  |  | fd, op, ...; see [ioctl](#ioctl) |",
 		"| TCGETS | 0x5401 | leader | yes |  | yes | out argp |",

@@ -115,8 +115,8 @@ func TestNumbersMatchHeaders(t *testing.T) {
 var (
 	kernelHeaders = []string{
 		"asm/errno.h", "asm/fcntl.h", "asm/ioctls.h", "asm/mman.h", "asm/poll.h", "asm/prctl.h", "asm/resource.h",
-		"asm/signal.h", "asm/siginfo.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
-		"asm/termios.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
+		"asm/sigcontext.h", "asm/siginfo.h", "asm/signal.h", "asm/socket.h", "asm/sockios.h", "asm/stat.h", "asm/statfs.h",
+		"asm/termios.h", "asm/ucontext.h", "linux/capability.h", "linux/close_range.h", "linux/eventfd.h", "linux/eventpoll.h",
 		"linux/falloc.h", "linux/fanotify.h", "linux/fcntl.h", "linux/fiemap.h", "linux/fs.h", "linux/futex.h", "linux/in6.h", "linux/kcmp.h", "linux/kd.h", "linux/keyctl.h", "linux/landlock.h", "linux/loop.h",
 		"linux/memfd.h", "linux/mqueue.h", "linux/msg.h", "linux/nsfs.h", "linux/prctl.h", "linux/random.h", "linux/resource.h", "linux/rtc.h",
 		"linux/sched.h", "linux/sched/types.h", "linux/sem.h", "linux/shm.h", "linux/stat.h", "linux/sysinfo.h", "linux/tcp.h", "linux/time.h",
@@ -256,6 +256,7 @@ var cTypes = map[string]struct {
 	"itimerspec":      {typ: "struct __kernel_itimerspec", members: itimerMembers("tv_nsec")},
 	"sigaction":       {typ: "struct sigaction"},
 	"stack_t":         {typ: "stack_t"},
+	"rt_sigframe":     {typ: "struct ucontext", members: map[string]string{"sp": "uc_mcontext.rsp", "ip": "uc_mcontext.rip", "mask": "uc_sigmask"}},
 	"siginfo":         {typ: "siginfo_t"},
 	"sigevent":        {typ: "struct sigevent", members: map[string]string{"sigev_notify_thread_id": "_sigev_un._tid", "sigev_cookie": "sigev_value"}},
 	"rlimit":          {typ: "struct rlimit"},
