@@ -183,6 +183,7 @@ func TestDaemonRedis(t *testing.T) {
 
 // TestDaemonNginx runs nginx as distributions do, and does what administrators do to it.
 func TestDaemonNginx(t *testing.T) {
+	shown := map[string]string{}
 	for _, d := range detached {
 		t.Run(d.name, func(t *testing.T) {
 			dir, port := scratch(t), freePort(t)
@@ -228,6 +229,16 @@ func TestDaemonNginx(t *testing.T) {
 			master := p.pidIn(t, pidFile, 0)
 			first := workers(master, nil)
 			get()
+
+			// What others see of the leader is what they would see of the program.
+			names := ""
+			for _, pid := range append([]int{master}, first...) {
+				names += native(t, "", "ps", "-o", "comm=,args=,tty=", "-p", strconv.Itoa(pid)).Stdout
+			}
+			names = strings.ReplaceAll(names, dir, "DIR")
+			if shown[d.name] = names; names != shown["native"] || !strings.Contains(names, "worker process") {
+				t.Errorf("they look like\n%snatively\n%s", names, shown["native"])
+			}
 
 			send(t, master, syscall.SIGHUP)
 			workers(master, first)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // killedFamily is a program with a child that somebody kills. The child says its id.
@@ -125,6 +126,58 @@ func TestKilledFollower(t *testing.T) {
 				r := p.wait(t)
 				if d := readReport(t, r, report); d.Variant < 1 || d.Kind != "exit" {
 					t.Errorf("report %+v", d)
+				}
+			})
+		}
+	}
+}
+
+// TestStoppedProcess stops a process of the leader's or of a follower's from outside for a while.
+// Nobody takes that for anything else.
+func TestStoppedProcess(t *testing.T) {
+	const script = `echo first $$; sh -c 'echo child $$; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.3; done; exit 4'; echo status $?`
+	for _, n := range []int{0, 2, 3} {
+		for _, who := range []string{"leader", "follower"} {
+			if n == 0 && who == "follower" {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/N=%d", who, n), func(t *testing.T) {
+				t.Parallel()
+				p := start(t, Run{N: n, Args: []string{tool(t, "sh"), "-c", script}})
+				var victim int
+				if _, err := fmt.Sscan(p.waitForLine(t, "child "), &victim); err != nil {
+					t.Fatal(err)
+				}
+				if who == "follower" {
+					leader, _ := stat(victim)
+					p.waitFor(t, "a follower's child", func() bool {
+						for _, v := range p.variants() {
+							f, ok := stat(v.pid)
+							args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", v.pid))
+							if ok && f.session != leader.session && strings.HasPrefix(string(args), "sh\x00-c\x00echo child") {
+								victim = v.pid
+								return true
+							}
+						}
+						return false
+					})
+				}
+				if err := syscall.Kill(victim, syscall.SIGSTOP); err != nil && who == "leader" {
+					t.Fatal(err)
+				}
+				if who == "leader" {
+					p.waitFor(t, "a stop", func() bool { f, ok := stat(victim); return ok && strings.ToUpper(f.state) == "T" })
+				}
+				time.Sleep(time.Second)
+				if text := p.stdout.String(); who == "leader" && strings.Contains(text, "status") {
+					t.Errorf("it goes on: %q", text)
+				}
+				// Not every front-end has a follower stop: that may have ended.
+				if err := syscall.Kill(victim, syscall.SIGCONT); err != nil && who == "leader" {
+					t.Error(err)
+				}
+				if r := p.wait(t); r.Status != 0 || !strings.HasSuffix(r.Stdout, "\nstatus 4\n") || r.Stderr != "" {
+					t.Errorf("%s", r)
 				}
 			})
 		}

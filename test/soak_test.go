@@ -162,7 +162,7 @@ func (r *reference) again(t *testing.T, s *soaking, n int) {
 	})
 }
 
-// TestSoakMustRun runs the list of programs and servers over and over. Programs
+// TestSoakMustRun runs the list of programs, servers and conversations over and over. Programs
 // run natively once: that they do the same again TestRealProgramsNative checks.
 func TestSoakMustRun(t *testing.T) {
 	list := slices.Concat(realPrograms, threadPrograms)
@@ -172,7 +172,11 @@ func TestSoakMustRun(t *testing.T) {
 		programs[i].Case = p.make(t)
 		programs[i].want = programs[i].natively(t, Run{})
 	}
-	what := fmt.Sprintf("%d programs and %d servers", len(list), len(servers))
+	talks := make([]Result, len(conversations))
+	for i, c := range conversations {
+		talks[i] = converse(t, Run{}, c.steps, endOfFile)
+	}
+	what := fmt.Sprintf("%d programs, %d servers and %d conversations with a shell", len(list), len(servers), len(talks))
 	soak(t, what, func(t *testing.T, s *soaking, round int) {
 		for i, p := range list {
 			t.Run(p.name, func(t *testing.T) {
@@ -189,6 +193,17 @@ func TestSoakMustRun(t *testing.T) {
 					t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
 						s.note(t)
 						server.test(t, n, true)
+					})
+				}
+			})
+		}
+		for i, c := range conversations {
+			t.Run("shell-"+c.name, func(t *testing.T) {
+				t.Parallel()
+				for _, n := range mustRun(round, i) {
+					t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+						s.note(t)
+						sameTalk(t, converse(t, Run{N: n}, c.steps, endOfFile), talks[i])
 					})
 				}
 			})

@@ -168,6 +168,15 @@ func converse(t *testing.T, r Run, steps []input, last string) Result {
 	return tty.end(t)
 }
 
+// sameTalk compares how a conversation went with how it goes natively.
+func sameTalk(t *testing.T, got, want Result) {
+	t.Helper()
+	if got.end() != want.end() {
+		t.Errorf("%s, natively %s", got.end(), want.end())
+	}
+	differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
+}
+
 // TestTerminal talks to an interactive shell, which uses all of job control.
 func TestTerminal(t *testing.T) {
 	for _, c := range conversations {
@@ -180,11 +189,7 @@ func TestTerminal(t *testing.T) {
 			}
 			for _, n := range []int{1, 2, 3} {
 				t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
-					got := converse(t, Run{N: n}, steps, endOfFile)
-					if got.end() != want.end() {
-						t.Errorf("%s, natively %s", got.end(), want.end())
-					}
-					differ(t, "the terminal", transcript.name, transcript.apply(want.Stdout), transcript.apply(got.Stdout))
+					sameTalk(t, converse(t, Run{N: n}, steps, endOfFile), want)
 				})
 			}
 		})

@@ -240,6 +240,10 @@ func persistentRedisLoad(t *testing.T, p *process, port int, _ bool) {
 	}
 	half(2*redisKeys/3, redisKeys)
 	saved("end of BGREWRITEAOF")
+	if info := client(t, "redis-cli", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "INFO", "stats"); !strings.Contains(info, "io_threaded_writes_processed:") ||
+		strings.Contains(info, "io_threaded_writes_processed:0\r\n") {
+		t.Errorf("nothing was done by its threads: %s", clip(info))
+	}
 	checkRedis(t, port)
 }
 
