@@ -247,10 +247,12 @@ func (e *Engine) prepareMmap(th *thread, ev *record) {
 }
 
 // findFree chooses the address of a mapping: data at common addresses where the
-// layout has them, everything that may be code in the variant's own slot.
+// layout has them, everything that may be code, or is of a file that is not shared,
+// in the variant's own slot. Memory that is shared by a file is data like any other:
+// programs tell each other where they have it.
 func (e *Engine) findFree(th *thread, length, prot, flags uint64) (addrspace.Address, bool) {
 	space := th.proc.space
-	if flags&mapAnon != 0 && prot&protExec == 0 {
+	if (flags&mapAnon != 0 || flags&mapType != mapPrivate) && prot&protExec == 0 {
 		if a, ok := space.FindFreeCommon(length, mappingAlign(flags)); ok {
 			return a, true
 		}

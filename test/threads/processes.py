@@ -56,5 +56,16 @@ def main():
         p.join()
     print("ended", [p.exitcode for p in workers])
 
+    # These get to know of the lock by the address at which their parent has it.
+    fresh = multiprocessing.get_context("spawn")
+    lock, value = fresh.Lock(), fresh.Value("l", 0, lock=False)
+    adders = [fresh.Process(target=add, args=(value, lock, 20)) for _ in range(2)]
+    for p in adders:
+        p.start()
+    for p in adders:
+        p.join()
+    print("added afresh", value.value, [p.exitcode for p in adders])
 
-main()
+
+if __name__ == "__main__":
+    main()
