@@ -41,12 +41,12 @@ func HotTable(list []frontend.AgentCall) ([]byte, error) {
 		}
 		flags := hotByCommand
 		if c.Other {
-			flags |= int(binary.LittleEndian.Uint16(b[hotFlags:]))
+			flags |= int(binary.LittleEndian.Uint32(b[hotFlags:]))
 		}
-		binary.LittleEndian.PutUint16(b[hotFlags:], uint16(flags))
+		binary.LittleEndian.PutUint32(b[hotFlags:], uint32(flags))
 		b[hotCommand] = uint8(c.CommandArg | c.UpperArg<<4)
 		binary.LittleEndian.PutUint16(b[hotCount:], uint16(len(c.Commands)))
-		binary.LittleEndian.PutUint32(b[hotFirst:], uint32(hotCalls+commands))
+		binary.LittleEndian.PutUint16(b[hotFirst:], uint16(hotCalls+commands))
 		for k := range c.Commands {
 			sub := &c.Commands[k]
 			if k > 0 && sub.Command <= c.Commands[k-1].Command {
@@ -70,7 +70,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		return fmt.Errorf("%w: %d", errTable, c.Nr)
 	}
 	le.PutUint64(b[hotKey:], c.Command)
-	le.PutUint16(b[hotFlags:], flagBits(hotCall, []bool{
+	le.PutUint32(b[hotFlags:], flagBits(hotCall, []bool{
 		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes, c.Makes,
 		c.Micro, c.Looks,
 	})|hotCall)
@@ -85,7 +85,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		if c.Bare >= hotCalls || len(c.Commands) > 0 || c.Args[1].Kind != frontend.AgentMessage {
 			return fmt.Errorf("%w: %d with a message", errTable, c.Nr)
 		}
-		le.PutUint32(b[hotFirst:], uint32(c.Bare))
+		le.PutUint16(b[hotFirst:], uint16(c.Bare))
 	}
 	if n := &c.Named; n.Opens || n.Nr > 0 {
 		if n.Nr < 0 || n.Nr > math.MaxUint16 || !isArg(n.Flags) || c.Instant.Nr > 0 {
@@ -143,8 +143,8 @@ func isHeldLength(c *frontend.AgentCall, a *frontend.AgentArg) bool {
 }
 
 // flagBits returns those from the one above first on that are on.
-func flagBits(first uint16, on []bool) uint16 {
-	var v uint16
+func flagBits(first uint32, on []bool) uint32 {
+	var v uint32
 	for i, b := range on {
 		if b {
 			v |= max(first<<1, 1) << i
@@ -225,8 +225,8 @@ type Terms struct {
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
-	a.b.put32(agent+agentAlone, uint32(flagBits(0, []bool{t.Alone})))
-	a.b.put32(agent+agentTexts, uint32(flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw})))
+	a.b.put32(agent+agentAlone, flagBits(0, []bool{t.Alone}))
+	a.b.put32(agent+agentTexts, flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw}))
 	a.SetLease(true)
 }
 

@@ -91,12 +91,12 @@ const (
 const (
 	hotKey         = 0
 	hotFlags       = 8
-	hotWord        = 10
-	hotTime        = 11
-	hotCommand     = 12
-	hotUsed        = 13
-	hotCount       = 14
-	hotFirst       = 16
+	hotWord        = 12
+	hotTime        = 13
+	hotCommand     = 14
+	hotUsed        = 15
+	hotCount       = 16
+	hotFirst       = 18
 	hotInstantNr   = 20
 	hotInstantArg  = 22
 	hotInstantHow  = 23

@@ -33,12 +33,12 @@ func TestHotTable(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(table), err)
 	}
 	le := binary.LittleEndian
-	want := map[int]uint16{
+	want := map[int]uint32{
 		0: hotCall | hotBlocks | hotPrompt, 232: hotCall | hotBlocks, 72: hotByCommand, 233: hotByCommand | hotCall,
 		hotCalls: hotCall, hotCalls + 1: hotCall | hotForgets, hotCalls + 2: hotCall,
 	}
 	for nr := range hotCalls + hotCommands {
-		if flags := le.Uint16(table[nr*hotSize+hotFlags:]); flags != want[nr] {
+		if flags := le.Uint32(table[nr*hotSize+hotFlags:]); flags != want[nr] {
 			t.Errorf("entry %d has flags %#x", nr, flags)
 		}
 	}
@@ -56,7 +56,7 @@ func TestHotTable(t *testing.T) {
 		t.Errorf("its events are % x", x)
 	}
 	sub := table[72*hotSize:][:hotSize]
-	if sub[hotCommand] != 1 || sub[hotUsed] != 0 || le.Uint16(sub[hotCount:]) != 2 || le.Uint32(sub[hotFirst:]) != hotCalls {
+	if sub[hotCommand] != 1 || sub[hotUsed] != 0 || le.Uint16(sub[hotCount:]) != 2 || le.Uint16(sub[hotFirst:]) != hotCalls {
 		t.Errorf("fcntl is % x", sub[:hotArgs])
 	}
 	if key := le.Uint64(table[(hotCalls+1)*hotSize:]); key != 4 {

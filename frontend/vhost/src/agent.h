@@ -30,13 +30,13 @@ struct hot_arg {
 
 struct hot_call {
 	u64 key;	/* of an entry behind the calls': the command */
-	uint16_t flags; /* MV_HOT_CALL and others; 0 for calls that are the monitor's */
+	u32 flags;	/* MV_HOT_CALL and others; 0 for calls that are the monitor's */
 	u8 word;	/* MV_HOT_WORDS: where in each record there is one */
 	u8 time;	/* the argument that limits its sleep, 0 for none */
 	u8 command; /* MV_HOT_BY_COMMAND: the arguments that hold it, the upper half's in the high bits, which may be 0 */
 	u8 used;    /* how many arguments there are; 0 for as many as can be */
 	uint16_t count; /* of commands, which are in order */
-	u32 first;	/* entry of a command; with a MV_HOT_MESSAGE, the call by which it is made */
+	uint16_t first; /* entry of a command; with a MV_HOT_MESSAGE, the call by which it is made */
 	uint16_t instant_nr; /* of the form that does not sleep, 0 for none */
 	u8 instant_arg, instant_how; /* where its flag goes; MV_HOT_GATHERS, MV_HOT_CURRENT */
 	u32 instant_flag, unless;

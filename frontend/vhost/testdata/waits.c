@@ -271,7 +271,7 @@ static void brief_pointed(void)
 			hook = pointed;
 			a->texts = MV_QUIET;
 			table[TIMED_CALL] = (struct hot_call){
-				.flags = (uint16_t)(MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_POINTED | (micro ? MV_HOT_MICRO : 0)), .time = 2,
+				.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_POINTED | (micro ? MV_HOT_MICRO : 0), .time = 2,
 				.arg = { { 0 }, { 0 }, { .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN, .unit = sizeof(limit) } },
 			};
 			limit[1] = ms * unit;
