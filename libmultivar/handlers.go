@@ -81,6 +81,8 @@ func handlers() []handler {
 		sysabi.HandlerTgkill:      (*Engine).prepareKill,
 		sysabi.HandlerSigqueue:    (*Engine).prepareKill,
 		sysabi.HandlerSigaction:   (*Engine).prepareSigaction,
+		sysabi.HandlerSigprocmask: (*Engine).prepareSignalState,
+		sysabi.HandlerSigaltstack: (*Engine).prepareSignalState,
 		sysabi.HandlerTidAddress:  (*Engine).prepareTidAddress,
 		sysabi.HandlerOpen:        (*Engine).prepareOpen,
 		sysabi.HandlerMemfd:       (*Engine).prepareMemfd,
@@ -109,6 +111,10 @@ func handlers() []handler {
 	}
 }
 
+// prepareSignalState is for calls that change something and then tell what was before: where that
+// cannot be told they fail, and the change stays.
+func (e *Engine) prepareSignalState(_ *thread, ev *record) { ev.partial = true }
+
 // prepareSigaction records the disposition that the leader gets. One that another thread's
 // signal may be handled by just now changes between the same turns in all variants, or a
 // handler would run, or not, in some of them only.
@@ -118,8 +124,8 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	if act == 0 || n < 1 || n > sigMax {
 		return
 	}
-	// The handler and its flags (struct sigaction of the kernel).
-	var p [16]byte
+	// The handler and its flags, and what is behind them (struct sigaction of the kernel).
+	var p [32]byte
 	if _, err := e.host.ReadVariantMem(th.sides[frontend.Leader].task, act, p[:]); err != nil {
 		return
 	}
@@ -139,8 +145,10 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 		e.followers > 0 && th.sides[frontend.Leader].domain.sides[frontend.Leader].live > 1 {
 		ev.redirects, ev.wait = true, true
 	}
+	e.prepareSignalState(th, ev)
 	ev.after = func(ret int64) int64 {
-		if ret == 0 {
+		// What was before may be told to where no memory is.
+		if ret == 0 || ret == -eFAULT {
 			th.proc.handlers.disp[n] = d
 			th.proc.handlers.entry[n], th.proc.handlers.once[n] = entry, once
 			if n == sigCHLD {

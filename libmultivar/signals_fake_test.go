@@ -3,8 +3,10 @@ package libmultivar_test
 import (
 	"testing"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/policy"
 )
 
 // sleeper is a world in which epoll_wait and write sleep until wake is set.
@@ -284,6 +286,33 @@ func TestMaskOfCallThatIsDone(t *testing.T) {
 			if o.Nr == nr("rt_sigprocmask") && o.Memory[0][1]&(waitsWith>>8) != 0 {
 				t.Errorf("variant %d handles it with mask %x", v, o.Memory[0])
 			}
+		}
+	}
+}
+
+// Calls that change something and cannot tell what was before fail, and have changed it in all
+// variants.
+func TestChangesOfFailedCalls(t *testing.T) {
+	for _, name := range []string{"rt_sigprocmask", "rt_sigaction"} {
+		made := map[int]int{}
+		count := func(list []frontend.Action) []frontend.Action {
+			for i := range list {
+				if a := &list[i]; a.Op == frontend.OpRun && a.Nr == nr(name) {
+					made[a.Task.Variant]++
+				}
+			}
+			return list
+		}
+		call := fakefe.Call(nr(name), fakefe.Num(10), fakefe.Bytes(make([]byte, 32)), fakefe.Num(8), fakefe.Num(8))
+		if name == "rt_sigprocmask" {
+			call = fakefe.Call(nr(name), fakefe.Num(0), fakefe.Bytes(make([]byte, 8)), fakefe.Num(8), fakefe.Num(8))
+		}
+		s := scriptedWith(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{call}}},
+		}, newTableKernel(1), func(h frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) { return h, c }, count)
+		s.agreed(t)
+		if len(made) != 3 || made[1] != 1 || made[2] != 1 {
+			t.Errorf("%s, which failed with EFAULT, was made by %v", name, made)
 		}
 	}
 }

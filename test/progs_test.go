@@ -115,6 +115,7 @@ var progs = []prog{
 
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
+	{name: "sig_mask", unprivileged: true},
 	{name: "sig_compute"},
 	{name: "sig_spin"},
 	{name: "sig_child"},
