@@ -130,6 +130,9 @@ type AgentCall struct {
 	Closes bool
 	// Forgets: after it a descriptor may block that did not, or the other way round.
 	Forgets bool
+	// Mask: it changes the mask of the task's signals, which agents do in all variants; of signals
+	// that come with it the engine is told.
+	Mask bool
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
 	// with Pointed a pointer to two words of 64 bits, or null for no limit.
 	Timeout int
@@ -199,6 +202,8 @@ type AgentArg struct {
 	// them where they are; of all else that it would read it is given copies, which are what
 	// has been compared.
 	Descriptors, Words, Bulk bool
+	// UnlessNull: it counts only where argument Count is not 0.
+	UnlessNull bool
 }
 
 // AgentLength is where the length of a buffer comes from.

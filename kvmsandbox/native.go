@@ -154,13 +154,7 @@ func (s *session) openSignals(t *task) signals.Set {
 	if t.leads() {
 		mask = t.sig.Blocked
 	}
-	if !t.deaf {
-		mask &^= kickSet
-	}
-	if s.native() {
-		mask &^= trapSet
-	}
-	return mask
+	return mask &^ s.neverBlocked(t)
 }
 
 // trapped finds out which signal led t from its program to the variant host.

@@ -69,7 +69,7 @@ func (s *session) procFile(link string) (f procFile, ok bool) {
 func (s *session) view(f procFile) *procView {
 	v := &procView{threads: max(len(f.proc.tasks), 1), limits: f.proc.limits, room: s.slotRoom(), rewriting: f.proc.rewritten()}
 	if f.task != nil {
-		v.blocked = uint64(f.task.sig.Blocked)
+		v.blocked = uint64(f.task.blocked())
 	}
 	for n := 1; n <= signals.Max; n++ {
 		switch f.proc.actions.Action(n).Handler {

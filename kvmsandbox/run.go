@@ -85,6 +85,7 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 
 // beforeEntry adds to a batch what the guest needs before it is entered.
 func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error) {
+	s.lendMask(t)
 	if s.native() {
 		t.blk.SetOpen(uint64(s.openSignals(t)))
 		t.blk.SetOnward(t.onward())
@@ -103,13 +104,7 @@ func (s *session) beforeEntry(t *task, calls []vhost.Call) ([]vhost.Call, error)
 			t.blk.SetTrap(tablesAddr+(top-ringAddr)-frameSize, ringAddr+stubReturn, top-frameSize)
 		}
 	}
-	mask := ^uint64(0)
-	if t.leads() {
-		mask = uint64(t.sig.Blocked)
-	}
-	if !t.deaf {
-		mask &^= uint64(kickSet)
-	}
+	mask := uint64(s.openSignals(t))
 	if t.maskKnown && t.mask == mask {
 		return calls, nil
 	}

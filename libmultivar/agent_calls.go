@@ -122,7 +122,7 @@ const (
 // process of whose files the engine has to know.
 var agentHandlers = map[sysabi.Handler]bool{
 	sysabi.HandlerNone: true, sysabi.HandlerEpollWait: true, sysabi.HandlerEpollCtl: true,
-	sysabi.HandlerPoll: true, sysabi.HandlerClock: true, sysabi.HandlerClose: true,
+	sysabi.HandlerPoll: true, sysabi.HandlerClock: true, sysabi.HandlerClose: true, sysabi.HandlerSigprocmask: true,
 }
 
 // tameCall says whether the filter lets a call pass.
@@ -139,6 +139,9 @@ func tameCall(call *sysabi.Call, args [6]uint64) bool {
 func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config) (c frontend.AgentCall, why string) {
 	c = frontend.AgentCall{Nr: call.Nr[arch], Blocks: call.Blocks, Instant: frontend.AgentInstant{Nr: -1}}
 	switch {
+	case call.Handler == sysabi.HandlerSigprocmask:
+		// Each variant makes it, of its task's mask alone, which agents have.
+		c.Mask = true
 	case call.Exec != sysabi.Leader:
 		return c, whyVariants
 	case call.Named.Opens:
@@ -276,9 +279,15 @@ func agentSleep(call *sysabi.Call, c *frontend.AgentCall, arch sysabi.Arch) {
 // agentArg fills in argument i of c and says whether agents know what to do with it.
 func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool {
 	a, to := &call.Args[i], &c.Args[i]
-	// Where its condition does not hold a length is of no address: that is the monitor's.
-	if a.If.Mask != 0 && a.Kind != sysabi.SockLen || a.Most != 0 || a.Len.Head != 0 {
+	if a.Most != 0 || a.Len.Head != 0 {
 		return false
+	}
+	if a.If.Mask != 0 && a.Kind != sysabi.SockLen {
+		// Where its condition does not hold a length is of no address: that is the monitor's.
+		if a.Kind != sysabi.Int || a.If.Mask != ^uint64(0) {
+			return false
+		}
+		to.UnlessNull, to.Count = true, a.If.Arg
 	}
 	to.In, to.Out, to.OnErr = a.Dir&sysabi.In != 0, a.Dir&sysabi.Out != 0, a.OnErr
 	if a.OnErr != 0 && a.Dir == sysabi.Out {

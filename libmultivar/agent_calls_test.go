@@ -23,7 +23,7 @@ var besides = []string{
 	"getsockopt SO_ACCEPTCONN", "getsockopt SO_DOMAIN", "getsockopt SO_ERROR", "getsockopt SO_KEEPALIVE", "getsockopt SO_PROTOCOL",
 	"getsockopt SO_RCVBUF", "getsockopt SO_SNDBUF", "getsockopt SO_TYPE", "getsockopt TCP_INFO", "getsockopt TCP_NODELAY",
 	"gettid", "gettimeofday", "getuid", "ioctl FIOCLEX", "ioctl FIONBIO", "ioctl FIONCLEX", "ioctl FIONREAD", "ioctl TCGETS", "ioctl TIOCGWINSZ", "ioctl TIOCOUTQ",
-	"lseek", "nanosleep", "newfstatat", "open", "openat", "pause", "poll", "ppoll", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev", "pwritev2", "read", "readv", "recvfrom",
+	"lseek", "nanosleep", "newfstatat", "open", "openat", "pause", "poll", "ppoll", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev", "pwritev2", "read", "readv", "recvfrom", "rt_sigprocmask",
 	"sched_get_priority_max", "sched_get_priority_min", "sched_yield", "select", "sendfile", "sendmsg", "sendto",
 	"setsockopt SO_KEEPALIVE", "setsockopt SO_LINGER", "setsockopt SO_RCVBUF", "setsockopt SO_RCVTIMEO", "setsockopt SO_SNDBUF", "setsockopt SO_SNDTIMEO",
 	"setsockopt TCP_CORK", "setsockopt TCP_DEFER_ACCEPT", "setsockopt TCP_KEEPCNT", "setsockopt TCP_KEEPIDLE", "setsockopt TCP_KEEPINTVL",
@@ -38,7 +38,7 @@ var mustNot = map[string]string{
 	"epoll_create1": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
 	"fcntl F_SETOWN": "power", "ioctl TIOCSCTTY": "power", "setsockopt SO_PASSCRED": "power", "getsockopt SO_PEERPIDFD": "power", "ioctl FICLONE": "power",
 	"fcntl F_DUPFD": "result", "fcntl F_DUPFD_CLOEXEC": "result",
-	"mmap": "variants", "execve": "variants", "clone": "variants", "rt_sigaction": "variants", "rt_sigprocmask": "variants", "rt_sigreturn": "variants",
+	"mmap": "variants", "execve": "variants", "clone": "variants", "rt_sigaction": "variants", "rt_sigreturn": "variants",
 	"exit_group": "variants", "futex FUTEX_WAIT": "engine", "wait4": "engine", "rt_sigpending": "engine", "rt_sigtimedwait": "engine", "rt_sigsuspend": "engine", "restart_syscall": "engine",
 }
 
@@ -164,6 +164,9 @@ func TestAgentArguments(t *testing.T) {
 		{"epoll_wait", 1, frontend.AgentArg{Kind: buffer, Out: true, Length: frontend.AgentInt, Count: 2, Size: 12, Written: frontend.AgentResult, Words: true}},
 		{"nanosleep", 1, frontend.AgentArg{Kind: buffer, Out: true, OnErr: 4, Size: 16, Written: frontend.AgentNothing}},
 		{"sendfile", 2, frontend.AgentArg{Kind: buffer, In: true, Out: true, Size: 8}},
+		{"rt_sigprocmask", 0, frontend.AgentArg{Kind: frontend.AgentHalf, UnlessNull: true, Count: 1}},
+		{"rt_sigprocmask", 1, frontend.AgentArg{Kind: buffer, In: true, Size: 8}},
+		{"rt_sigprocmask", 2, frontend.AgentArg{Kind: buffer, Out: true, Size: 8}},
 	} {
 		if got := calls[c.call].Args[c.arg]; got != c.want {
 			t.Errorf("%s, argument %d: %+v, want %+v", c.call, c.arg, got, c.want)
@@ -174,6 +177,11 @@ func TestAgentArguments(t *testing.T) {
 	}
 	if s, p := calls["select"], calls["ppoll"]; !s.Pointed || !s.Micro || !p.Pointed || p.Micro || calls["poll"].Pointed {
 		t.Error("limits of time: select points to microseconds, ppoll to nanoseconds, poll has milliseconds")
+	}
+	for name, c := range calls {
+		if c.Mask != (name == "rt_sigprocmask") {
+			t.Errorf("%s changes the mask: %v", name, c.Mask)
+		}
 	}
 	if calls["flock"].Prompt || !calls["flock"].Blocks || !calls["read"].Prompt || !calls["sched_yield"].Alone || !calls["close"].Closes {
 		t.Error("flock, read, sched_yield or close may sleep where it must not")

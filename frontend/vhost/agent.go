@@ -73,6 +73,8 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 	le.PutUint32(b[hotFlags:], flagBits(hotCall, []bool{
 		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes, c.Makes,
 		c.Micro, c.Looks,
+		// The next one is that of calls with commands.
+		false, c.Mask,
 	})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {
@@ -121,7 +123,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		x[argKind], x[argDir] = uint8(a.Kind), uint8(flagBits(0, []bool{a.In, a.Out}))
 		x[argLength], x[argCount] = uint8(a.Length), uint8(a.Count)
 		le.PutUint32(x[argUnit:], uint32(a.Size))
-		x[argHow], x[argFlags] = uint8(a.Written), uint8(flagBits(0, []bool{a.Descriptors, a.Words, a.Bulk}))
+		x[argHow], x[argFlags] = uint8(a.Written), uint8(flagBits(0, []bool{a.Descriptors, a.Words, a.Bulk, a.UnlessNull}))
 		le.PutUint16(x[argOnErr:], a.OnErr)
 		for i, p := range a.Pieces {
 			if int(p[0])+int(p[1]) > a.Size {
@@ -233,6 +235,19 @@ func (a Agent) Grant(t Terms) {
 // Keep says that by what the monitor has done since the program last ran none of its descriptors
 // has become another. It holds for the next time that the program goes on.
 func (a Agent) Keep() { a.b.put32(agent+agentKeeps, 1) }
+
+// SetMask says which signals the program blocks when it goes on, and which of them the kernel is
+// to let in all the same: bit n-1 stands for signal n. The leader's agent may change that mask
+// where changes says so; it does not know of signals that the monitor has for the program.
+func (a Agent) SetMask(blocked, never uint64, changes bool) {
+	a.b.put32(agent+agentMasks, flagBits(0, []bool{changes}))
+	a.b.put64(agent+agentBlocked, blocked)
+	a.b.put64(agent+agentNever, never)
+}
+
+// Mask returns which signals the program blocks by now, as the variant says itself. It may be asked
+// at any time.
+func (a Agent) Mask() uint64 { return atomic.LoadUint64(unix.Long(a.b.mem, agent+agentBlocked)) }
 
 // SetLease gives the lease to the agent or takes it away. It may be called at any time.
 func (a Agent) SetLease(on bool) {

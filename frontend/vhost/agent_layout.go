@@ -56,6 +56,9 @@ const (
 	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
 	agentTally     = agentNames + 24
 	agentKeeps     = agentTally + 8
+	agentMasks     = agentKeeps + 4
+	agentBlocked   = agentMasks + 4
+	agentNever     = agentBlocked + 8
 )
 
 // Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet,
@@ -162,6 +165,8 @@ const (
 	hotLooks
 	// hotByCommand: other entries are about its commands.
 	hotByCommand
+	// hotMask: it changes the mask of the task's signals, in all variants.
+	hotMask
 )
 
 // How a call's instant form is made.
@@ -190,11 +195,12 @@ const (
 	hotOut = 2
 )
 
-// Flags of a buffer.
+// Flags of an argument.
 const (
 	hotDescriptors = 1 << iota
 	hotWords
 	hotBulk
+	hotUnlessNull
 )
 
 // Where the length of a buffer comes from.

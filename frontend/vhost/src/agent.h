@@ -21,7 +21,7 @@ struct hot_arg {
 	u8 count;  /* the argument that counts */
 	u32 unit;
 	u8 how;	     /* how much of it is written: MV_WROTE_* */
-	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS, MV_HOT_BULK */
+	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS, MV_HOT_BULK, MV_HOT_UNLESS_NULL */
 	uint16_t on_err; /* the error with which a call that fails writes it, too; 0 for none */
 	struct {
 		u8 at, size;
@@ -119,6 +119,9 @@ struct agent {
 	u64 found; /* the name of the call at hand; 1 for any that is looked at, 0 for none */
 	u64 tally; /* where calls are counted, 0 for nowhere */
 	u32 keeps; /* what is known of descriptors is so still when the program goes on */
+	u32 masks; /* the leader's may change the program's mask */
+	u64 blocked; /* that mask, as the program knows it */
+	u64 never; /* signals that the kernel lets in whatever the program blocks */
 };
 
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
@@ -173,6 +176,9 @@ _Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
 _Static_assert(offsetof(struct agent, names) == MV_AGENT_NAMES, "names");
 _Static_assert(offsetof(struct agent, tally) == MV_AGENT_TALLY, "tally");
 _Static_assert(offsetof(struct agent, keeps) == MV_AGENT_KEEPS, "keeps");
+_Static_assert(offsetof(struct agent, masks) == MV_AGENT_MASKS, "masks");
+_Static_assert(offsetof(struct agent, blocked) == MV_AGENT_BLOCKED, "blocked");
+_Static_assert(offsetof(struct agent, never) == MV_AGENT_NEVER, "never");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }

@@ -413,7 +413,9 @@ int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
 {
 	u32 i, used = used_by(h);
 
-	for (i = 0; i < used; i++)
+	for (i = 0; i < used; i++) {
+		if (h->arg[i].flags & MV_HOT_UNLESS_NULL && !x[h->arg[i].count % 6] && !y[h->arg[i].count % 6])
+			continue;
 		switch (h->arg[i].kind) {
 		case MV_HOT_NONE:
 			break;
@@ -430,6 +432,7 @@ int agent_same_arguments(const struct hot_call *h, const u64 *x, const u64 *y)
 			if (!x[i] != !y[i])
 				return 0;
 		}
+	}
 	return 1;
 }
 

@@ -34,6 +34,8 @@ static int finish(struct agent *a, const struct hot_call *h, const struct reques
 		return agent_differ(a, q);
 	if (ring_done(&a->r))
 		return 0;
+	if (h->flags & MV_HOT_MASK)
+		agent_mask_too(a, given);
 	u->rax = (u64)x.ret;
 	return 1;
 }

@@ -93,6 +93,12 @@ i64 agent_look(const struct hot_call *h, i64 nr, const u64 *arg);
 i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg);
 i64 agent_nameless(const struct hot_call *h, const u64 *arg);
 
+/* agent_mask.c: calls by which the program changes its mask of signals, with the arguments that
+ * are given to the kernel. The leader's; MV_NOT_EXECUTED as above. */
+i64 agent_mask(struct block *b, struct agent *a, const u64 *given);
+/* A follower's, when its program has asked for the same. */
+void agent_mask_too(struct agent *a, const u64 *given);
+
 /* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
 int agent_follow(struct agent *a, struct ucontext *u);
 /* Keeps the leader's request for a report. */

@@ -428,6 +428,8 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 		return agent_look(h, nr, arg);
 	if (h->flags & MV_HOT_NAMELESS)
 		return agent_nameless(h, arg);
+	if (h->flags & MV_HOT_MASK)
+		return agent_mask(b, a, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))
 		return call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)

@@ -28,6 +28,7 @@ enum {
 	SYS_prctl = 157,
 	SYS_fcntl = 72,
 	SYS_gettid = 186,
+	SYS_rt_sigpending = 127,
 	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
 	SYS_clock_gettime = 228,
@@ -37,9 +38,11 @@ enum {
 	SYS_openat2 = 437,
 	PROC_SUPER_MAGIC = 0x9fa0,
 
-	SIG_SETMASK = 2,
+	SIG_BLOCK = 0,
 	SIG_UNBLOCK = 1,
+	SIG_SETMASK = 2,
 	SIGKILL = 9,
+	SIGSTOP = 19,
 	SIGTRAP = 5,
 	SIGPIPE = 13,
 	SIGBUS = 7,
@@ -58,6 +61,7 @@ enum {
 	EINTR = 4,
 	EAGAIN = 11,
 	EFAULT = 14,
+	EINVAL = 22,
 	EPIPE = 32,
 	EOPNOTSUPP = 95,
 	SIGSYS = 31,
@@ -94,6 +98,7 @@ enum {
 	MREMAP_MAYMOVE = 1,
 	MREMAP_FIXED = 2,
 	KVM_RUN = 0xae80,
+	KVM_SET_SIGNAL_MASK = 0x4004ae8b,
 	KVM_EXIT_IO = 2,
 };
 
@@ -129,6 +134,12 @@ struct statfs {
 struct pollfd {
 	int fd;
 	int16_t events, revents;
+};
+
+/* struct kvm_signal_mask with one word, which is not where words are. */
+struct signal_mask {
+	uint32_t unused, size;
+	uint64_t set;
 };
 
 /* stack_t. */

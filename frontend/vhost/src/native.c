@@ -119,6 +119,8 @@ static void called(struct block *b, struct ucontext *u)
 	b->signalled = 0;
 	if (!agent_call(b, u))
 		trapped(b, 0, u);
+	/* The call may have changed it. */
+	u->mask = b->open;
 	if (b->signalled) {
 		agent_stops(b);
 		trapped(b, ((struct siginfo *)b->info)->signo, u);

@@ -151,11 +151,11 @@ func summary(b *bytes.Buffer, rows []*sysabi.Row, tests map[string]string) {
 	}
 	calls, commands := 0, 0
 	for _, r := range rows {
-		if dealsWith(r, r.Exec, 0) && r.Sub == nil {
+		if dealsWith(r, 0) && r.Sub == nil {
 			calls++
 		}
 		for _, c := range r.Commands() {
-			if dealsWith(r, c.Exec, commandOf(&c)) {
+			if dealsWith(r, commandOf(&c)) {
 				commands++
 			}
 		}
@@ -207,19 +207,22 @@ func rowBeside(r *sysabi.Row) string {
 	return beside(r, r.Exec, 0)
 }
 
-// beside says whether agents deal with a call that the leader executes, or why not.
+// beside says whether agents deal with a call, or why not with one that the leader executes.
 func beside(r *sysabi.Row, e sysabi.Exec, command uint64) string {
-	if e != sysabi.Leader || r.Nr[sysabi.AMD64] == sysabi.Absent {
+	if r.Nr[sysabi.AMD64] == sysabi.Absent {
 		return ""
 	}
 	why, only := libmultivar.Beside(r, command)
+	if e != sysabi.Leader && why != "" {
+		return ""
+	}
 	return cmp.Or(why, only, "yes")
 }
 
-// dealsWith says whether agents deal with a call that the leader executes.
-func dealsWith(r *sysabi.Row, e sysabi.Exec, command uint64) bool {
+// dealsWith says whether agents deal with a call.
+func dealsWith(r *sysabi.Row, command uint64) bool {
 	why, _ := libmultivar.Beside(r, command)
-	return e == sysabi.Leader && r.Nr[sysabi.AMD64] != sysabi.Absent && why == ""
+	return r.Nr[sysabi.AMD64] != sysabi.Absent && why == ""
 }
 
 // commandOf returns the value of a command, or one that stands for those without a case.

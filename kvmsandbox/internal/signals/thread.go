@@ -151,7 +151,10 @@ func (t *Thread) toSave() Set {
 	return t.Blocked
 }
 
-func (t *Thread) setBlocked(s Set) { t.Blocked = s &^ unblockable }
+// Mask returns the mask that somebody has who blocks all of s that can be blocked.
+func Mask(s uint64) Set { return Set(s) &^ unblockable }
+
+func (t *Thread) setBlocked(s Set) { t.Blocked = Mask(uint64(s)) }
 
 // AltStack returns what sigaltstack(2) tells code whose stack pointer is sp.
 func (t *Thread) AltStack(sp uint64) AltStack {
