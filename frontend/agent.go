@@ -126,6 +126,9 @@ type AgentCall struct {
 	Bare int
 	// Makes: its result is a new descriptor.
 	Makes bool
+	// Duplicates: its result is a duplicate of its first argument. The monitor makes it where that
+	// can change a file. Replaces: what its second argument was is closed by it.
+	Duplicates, Replaces bool
 	// Closes: after it its first argument is no descriptor.
 	Closes bool
 	// Forgets: after it a descriptor may block that did not, or the other way round.

@@ -3,6 +3,7 @@ package libmultivar
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar/policy"
@@ -123,6 +124,7 @@ const (
 var agentHandlers = map[sysabi.Handler]bool{
 	sysabi.HandlerNone: true, sysabi.HandlerEpollWait: true, sysabi.HandlerEpollCtl: true,
 	sysabi.HandlerPoll: true, sysabi.HandlerClock: true, sysabi.HandlerClose: true, sysabi.HandlerSigprocmask: true,
+	sysabi.HandlerDup: true,
 }
 
 // tameCall says whether the filter lets a call pass.
@@ -161,9 +163,12 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	switch {
 	case !agentHandlers[call.Handler]:
 		return c, whyEngine
+	case isDuplicate(call):
+		// Of those that can change a file the engine has to know, which agents leave to it.
+		c.Own, c.Duplicates, c.Replaces = true, true, len(call.Args) > 1 && call.Args[1].Kind == sysabi.FD
 	case call.Ret == sysabi.RetFD && call.Handler == sysabi.HandlerNone && call.Sub == nil:
-		// No duplicate, of which the engine has to know what it can change. Otherwise it would
-		// forget what it knew of the number, which it does for none that is closed beside it.
+		// The engine would forget what it knew of the number, which it does for none that is closed
+		// beside it.
 		c.Own, c.Makes = true, true
 	case call.Ret != sysabi.RetInt && (call.Ret != sysabi.RetPid || cfg.Pids != PidsLeader):
 		return c, whyResult
@@ -196,6 +201,11 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 	c.Alone = call.Syncs
 	why = agentWaits(call, args, &c, cfg)
 	return c, why
+}
+
+// isDuplicate says whether the result of a call is a duplicate of its first argument.
+func isDuplicate(call *sysabi.Call) bool {
+	return call.Handler == sysabi.HandlerDup || call.Ret == sysabi.RetFD && strings.HasPrefix(call.Command, "F_DUPFD")
 }
 
 // agentWaits fills in whether a call waits, and says why that is not for agents to know.
@@ -401,6 +411,11 @@ func agentRecord(a *sysabi.Arg, to *frontend.AgentArg, c *frontend.AgentCall) bo
 			}
 			to.Words, c.Word = true, int(f.Off)
 		case sysabi.FD:
+			if !to.In {
+				// New ones, whose numbers are the leader's.
+				c.Own = true
+				continue
+			}
 			if f.Off != 0 || f.Size != 4 {
 				return false
 			}
@@ -426,7 +441,7 @@ func agentRecord(a *sysabi.Arg, to *frontend.AgentArg, c *frontend.AgentCall) bo
 		to.Pieces[pieces] = [2]uint8{uint8(f.Off), uint8(f.Size)}
 		pieces++
 	}
-	if to.Descriptors && !to.In || to.Words && gap {
+	if to.Words && gap {
 		return false
 	}
 	if to.In && (pieces == 0 || gap) {

@@ -16,14 +16,15 @@ import (
 // may only grow: a call that falls out of it has become slow.
 var besides = []string{
 	"access", "faccessat", "faccessat2", "lstat", "readlink", "readlinkat", "stat", "statfs", "statx",
-	"accept", "accept4", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl", "epoll_ctl EPOLL_CTL_DEL", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fadvise64",
+	"accept", "accept4", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "dup", "dup2", "dup3", "epoll_ctl", "epoll_ctl EPOLL_CTL_DEL", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "fadvise64",
+	"fcntl F_DUPFD", "fcntl F_DUPFD_CLOEXEC",
 	"fcntl F_GETFD", "fcntl F_GETFL", "fcntl F_GETPIPE_SZ", "fcntl F_OFD_SETLK", "fcntl F_SETFD", "fcntl F_SETFL", "fcntl F_SETLK",
 	"fdatasync", "flock", "fstat", "fstatfs", "fsync", "getcpu", "getcwd", "getdents", "getdents64", "getegid", "geteuid", "getgid", "getgroups", "getitimer",
 	"getpeername", "getpgid", "getpgrp", "getpid", "getppid", "getrandom", "getresgid", "getresuid", "getrusage", "getsid", "getsockname",
 	"getsockopt SO_ACCEPTCONN", "getsockopt SO_DOMAIN", "getsockopt SO_ERROR", "getsockopt SO_KEEPALIVE", "getsockopt SO_PROTOCOL",
 	"getsockopt SO_RCVBUF", "getsockopt SO_SNDBUF", "getsockopt SO_TYPE", "getsockopt TCP_INFO", "getsockopt TCP_NODELAY",
 	"gettid", "gettimeofday", "getuid", "ioctl FIOCLEX", "ioctl FIONBIO", "ioctl FIONCLEX", "ioctl FIONREAD", "ioctl TCGETS", "ioctl TIOCGWINSZ", "ioctl TIOCOUTQ",
-	"lseek", "nanosleep", "newfstatat", "open", "openat", "pause", "poll", "ppoll", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev", "pwritev2", "read", "readv", "recvfrom", "rt_sigprocmask",
+	"lseek", "nanosleep", "newfstatat", "open", "openat", "pause", "pipe", "pipe2", "poll", "ppoll", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev", "pwritev2", "read", "readv", "recvfrom", "rt_sigprocmask",
 	"sched_get_priority_max", "sched_get_priority_min", "sched_yield", "select", "sendfile", "sendmsg", "sendto",
 	"setsockopt SO_KEEPALIVE", "setsockopt SO_LINGER", "setsockopt SO_RCVBUF", "setsockopt SO_RCVTIMEO", "setsockopt SO_SNDBUF", "setsockopt SO_SNDTIMEO",
 	"setsockopt TCP_CORK", "setsockopt TCP_DEFER_ACCEPT", "setsockopt TCP_KEEPCNT", "setsockopt TCP_KEEPIDLE", "setsockopt TCP_KEEPINTVL",
@@ -34,10 +35,9 @@ var besides = []string{
 // mustNot are calls that agents must leave to the engine, with the reason.
 var mustNot = map[string]string{
 	"openat2": "power", "creat": "power",
-	"socket": "power", "connect": "power", "bind": "power", "pipe2": "power", "eventfd2": "power", "dup": "power", "dup2": "power",
+	"socket": "power", "connect": "power", "bind": "power", "socketpair": "power",
 	"epoll_create1": "power", "recvmsg": "power", "recvmmsg": "power", "sendmmsg": "power", "kill": "power", "memfd_create": "power",
 	"fcntl F_SETOWN": "power", "ioctl TIOCSCTTY": "power", "setsockopt SO_PASSCRED": "power", "getsockopt SO_PEERPIDFD": "power", "ioctl FICLONE": "power",
-	"fcntl F_DUPFD": "result", "fcntl F_DUPFD_CLOEXEC": "result",
 	"mmap": "variants", "execve": "variants", "clone": "variants", "rt_sigaction": "variants", "rt_sigreturn": "variants",
 	"exit_group": "variants", "futex FUTEX_WAIT": "engine", "wait4": "engine", "rt_sigpending": "engine", "rt_sigtimedwait": "engine", "rt_sigsuspend": "engine", "restart_syscall": "engine",
 }
@@ -178,6 +178,14 @@ func TestAgentArguments(t *testing.T) {
 	if s, p := calls["select"], calls["ppoll"]; !s.Pointed || !s.Micro || !p.Pointed || p.Micro || calls["poll"].Pointed {
 		t.Error("limits of time: select points to microseconds, ppoll to nanoseconds, poll has milliseconds")
 	}
+	for name, replaces := range map[string]bool{"dup": false, "dup2": true, "dup3": true} {
+		if c := calls[name]; !c.Own || !c.Duplicates || c.Makes || c.Replaces != replaces || c.Lingers != replaces {
+			t.Errorf("%s makes no duplicate: %+v", name, c)
+		}
+	}
+	if !calls["pipe"].Own || !calls["pipe2"].Own || !calls["eventfd2"].Own || !calls["eventfd2"].Makes {
+		t.Error("others may have the numbers of new descriptors")
+	}
 	for name, c := range calls {
 		if c.Mask != (name == "rt_sigprocmask") {
 			t.Errorf("%s changes the mask: %v", name, c.Mask)
@@ -197,6 +205,9 @@ func TestAgentArguments(t *testing.T) {
 	for _, sub := range calls["fcntl"].Commands {
 		if lock := sub.Args[2]; sub.Command == 6 && lock.Pieces != [2][2]uint8{{0, 4}, {8, 16}} {
 			t.Errorf("a lock's members are %v", lock.Pieces)
+		}
+		if dup := sub.Command == 0 || sub.Command == 1030; sub.Duplicates != dup || sub.Own != dup || sub.Replaces {
+			t.Errorf("fcntl %d makes a duplicate: %+v", sub.Command, sub)
 		}
 		if sub.Forgets != (sub.Command == 4) {
 			t.Errorf("fcntl %d forgets: %v", sub.Command, sub.Forgets)

@@ -149,7 +149,7 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 // prepareNewFD forgets what was known of the number that a new descriptor gets;
 // a duplicate made by fcntl(2) is the same file.
 func (e *Engine) prepareNewFD(th *thread, ev *record) {
-	if strings.HasPrefix(ev.call.Command, "F_DUPFD") {
+	if isDuplicate(&ev.call) {
 		e.prepareDup(th, ev)
 		return
 	}

@@ -54,44 +54,69 @@ func TestStats(t *testing.T) {
 // Who makes the calls changes nothing about how many there are, how many fail, and how many wait.
 func TestStatsBeside(t *testing.T) {
 	t.Parallel()
-	prog := program(t, "opens", dynamic)
-	// With ptrace there is nobody beside the variants, whatever the flag says.
-	least := map[string]int{"off": 0, "on": 500}
-	if frontEnd == "ptrace" {
-		least["on"] = 0
-	}
-	for _, policy := range []string{"exec", "comprehensive"} {
-		want := map[string][]string{}
-		for _, fast := range []string{"off", "on"} {
-			file := filepath.Join(scratch(t), "stats")
-			r := run(t, Run{N: 2, Flags: []string{"--stats=" + file, "--fast", fast, "--policy", policy}, Args: []string{prog, prog, "1000"}})
-			if r.Status != 0 || r.Stderr != "" {
-				t.Fatalf("%s", r)
-			}
-			for line := range strings.Lines(contents(t, file)) {
-				f := strings.Fields(line)
-				if len(f) < 9 || f[0] != "openat" && f[0] != "newfstatat" && f[0] != "close" {
+	for _, c := range []struct {
+		prog  string
+		args  []string
+		least int
+		calls []string
+	}{
+		{"opens", []string{program(t, "opens", dynamic), "1000"}, 500, []string{"openat", "newfstatat", "close"}},
+		{"fd_often", []string{scratch(t)}, 100, []string{"dup", "dup2", "dup3", "fcntl", "pipe2", "eventfd2"}},
+	} {
+		for _, policy := range []string{"exec", "comprehensive"} {
+			off, on := besideOf(t, "off", policy, c.prog, c.args...), besideOf(t, "on", policy, c.prog, c.args...)
+			for _, name := range c.calls {
+				without, with := off[name], on[name]
+				if without == nil || with == nil || !slices.Equal(without.numbers, with.numbers) {
+					t.Errorf("%s, %s: %+v, without agents %+v", policy, name, with, without)
 					continue
 				}
-				beside, err := strconv.Atoi(f[2])
-				if err != nil || beside < least[fast] || least[fast] == 0 && beside != 0 {
-					t.Errorf("%s, --fast %s: %s calls of %s beside the variants", policy, fast, f[2], f[0])
-				}
-				if p50, err := time.ParseDuration(f[8]); err != nil || p50 <= 0 {
-					t.Errorf("%s, --fast %s: p50 of %s is %s", policy, fast, f[0], f[8])
-				}
-				got := []string{f[1], f[3], f[4]}
-				if fast == "off" {
-					want[f[0]] = got
-				} else if !slices.Equal(got, want[f[0]]) {
-					t.Errorf("%s, %s: %q, without agents %q", policy, f[0], got, want[f[0]])
+				// With ptrace there is nobody beside the variants, whatever the flag says.
+				if without.beside != 0 || (frontEnd == "ptrace") != (with.beside == 0) || frontEnd != "ptrace" && with.beside < c.least {
+					t.Errorf("%s: %d calls of %s beside the variants, and %d without agents", policy, with.beside, name, without.beside)
 				}
 			}
 		}
-		if len(want) != 3 {
-			t.Errorf("%s: only %v", policy, want)
-		}
 	}
+	if masks := besideOf(t, "on", "exec", "sig_mask", scratch(t))["rt_sigprocmask"]; frontEnd != "ptrace" && (masks == nil || masks.beside < 1000) {
+		t.Errorf("changes of masks beside the variants: %+v", masks)
+	}
+}
+
+// tallied is what the table of --stats says of a call: how many there were, how many failed and how
+// many waited, and of how many the monitor has not heard.
+type tallied struct {
+	numbers []string
+	beside  int
+}
+
+// besideOf runs a program as two variants and returns what is counted of its calls.
+func besideOf(t *testing.T, fast, policy, prog string, args ...string) map[string]*tallied {
+	t.Helper()
+	file := filepath.Join(scratch(t), "stats")
+	r := run(t, Run{
+		N: 2, Flags: []string{"--stats=" + file, "--fast", fast, "--policy", policy},
+		Args: append([]string{program(t, prog, dynamic)}, args...),
+	})
+	if r.Status != 0 || r.Stderr != "" {
+		t.Fatalf("%s", r)
+	}
+	calls := map[string]*tallied{}
+	for line := range strings.Lines(contents(t, file)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || f[0] == "call" || strings.HasSuffix(f[0], ":") {
+			continue
+		}
+		beside, err := strconv.Atoi(f[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p50, err := time.ParseDuration(f[8]); err != nil || p50 <= 0 {
+			t.Errorf("%s, --fast %s: p50 of %s is %s", policy, fast, f[0], f[8])
+		}
+		calls[f[0]] = &tallied{[]string{f[1], f[3], f[4]}, beside}
+	}
+	return calls
 }
 
 // Of calls that a rule masks a part of each is the monitor's, and no other.

@@ -188,6 +188,7 @@ var progs = []prog{
 
 	{name: "beside", unprivileged: true},
 	{name: "file_known", unprivileged: true},
+	{name: "fd_often", unprivileged: true},
 	{name: "rewritten"},
 
 	{name: "io_stdin", args: []string{}, stdin: standardInput()},

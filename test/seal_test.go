@@ -41,7 +41,7 @@ var sealed = []struct{ what, call string }{
 	{"personality", "personality"},
 	{"mkdir", "mkdir"},
 	{"memfd_create", "memfd_create"},
-	{"dup", "dup"},
+	{"socketpair", "socketpair"},
 	{"sendto", "sendto"},
 	{"recvmsg", "recvmsg"},
 	{"absent", "system call 5000"},

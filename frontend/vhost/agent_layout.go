@@ -167,6 +167,10 @@ const (
 	hotByCommand
 	// hotMask: it changes the mask of the task's signals, in all variants.
 	hotMask
+	// hotDuplicates: its result is a duplicate of its first argument. hotReplaces: what its
+	// second one was is closed.
+	hotDuplicates
+	hotReplaces
 )
 
 // How a call's instant form is made.

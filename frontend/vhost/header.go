@@ -213,6 +213,8 @@ func Header() string {
 		{"HOT_MAKES", hotMakes},
 		{"HOT_BY_COMMAND", hotByCommand},
 		{"HOT_MASK", hotMask},
+		{"HOT_DUPLICATES", hotDuplicates},
+		{"HOT_REPLACES", hotReplaces},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},
 		{"HOT_NONE", hotNone},

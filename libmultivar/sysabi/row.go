@@ -130,7 +130,8 @@ const (
 	NotTame Tame = iota
 	// TameHere: it moves data through descriptors that are open, waits, tells the time, or
 	// asks who the caller is, or what of its own is like, or takes the next peer of a socket
-	// that listens. With the address of a socket (Sockaddr, In) it is not tame.
+	// that listens, or makes a descriptor of what it had, or of what nobody else has: a duplicate,
+	// a pipe, a counter. With the address of a socket (Sockaddr, In) it is not tame.
 	TameHere
 	// TameRange: it changes what is mapped from the first argument on, as many bytes as the
 	// second says. That is tame where the range is nobody else's and, in calls with a reason

@@ -25,7 +25,7 @@ func pollRows() []Row {
 		{Name: "epoll_wait", Args: args(fd("epfd"), epollEvents, i32("maxevents"), i32("timeout")), Blocks: true, AwaitsEvents: true, Handler: HandlerEpollWait, Tame: TameHere},
 		{Name: "epoll_pwait", Args: args(fd("epfd"), epollEvents, i32("maxevents"), i32("timeout"), sigset("sigmask"), long("sigsetsize")), Blocks: true, AwaitsEvents: true, Signals: true, Handler: HandlerEpollWait, Tame: TameHere},
 		{Name: "epoll_pwait2", Args: args(fd("epfd"), epollEvents, i32("maxevents"), inRec("timeout", timespecLayout), sigset("sigmask"), long("sigsetsize")), Blocks: true, AwaitsEvents: true, Signals: true, Handler: HandlerEpollWait, Tame: TameHere},
-		{Name: "eventfd", Args: args(u32("initval")), Ret: RetFD},
-		{Name: "eventfd2", Args: args(u32("initval"), flags("flags", eventfdNames)), Ret: RetFD},
+		{Name: "eventfd", Args: args(u32("initval")), Ret: RetFD, Tame: TameHere},
+		{Name: "eventfd2", Args: args(u32("initval"), flags("flags", eventfdNames)), Ret: RetFD, Tame: TameHere},
 	}
 }

@@ -224,6 +224,11 @@ func TestTame(t *testing.T) {
 		"fcntl":           "a duplicate of a descriptor that is open",
 		"accept":          "a descriptor of a peer that came to a socket of the program's, which listens",
 		"accept4":         "as accept",
+		"dup":             "a duplicate of a descriptor that is open",
+		"dup2":            "as dup",
+		"dup3":            "as dup",
+		"eventfd":         "a counter that nobody else has",
+		"eventfd2":        "as eventfd",
 		"set_tid_address": "a word of the caller's, which is cleared when it ends",
 	}
 	looks := map[string]bool{

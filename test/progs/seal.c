@@ -223,7 +223,7 @@ static long attack(const char *what)
 		{"personality", SYS_personality, 0x400000, 0, 0, 0},
 		{"mkdir", SYS_mkdir, (long)"through", 0755, 0, 0},
 		{"memfd_create", SYS_memfd_create, (long)"x", 0, 0, 0},
-		{"dup", SYS_dup, 1, 0, 0, 0},
+		{"socketpair", SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, (long)bytes},
 		{"recvmsg", SYS_recvmsg, 0, 0, 0, 0},
 		{"absent", 5000, 0, 0, 0, 0},
 	};

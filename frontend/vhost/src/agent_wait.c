@@ -336,6 +336,29 @@ static i64 linger(const struct made *m)
 	return class == CLASS_FILE || class == CLASS_PIPE ? call6(m->nr, m->arg) : sleep(m);
 }
 
+/* Whether nobody is told of it when what a descriptor stands for is closed. */
+static int closes_at_once(const struct made *m, u64 fd)
+{
+	u32 class = class_of(m->a, fd);
+
+	return class == CLASS_FILE || class == CLASS_PIPE || vhost_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0;
+}
+
+/* Makes a duplicate. The monitor has to know of each descriptor that can change a file. */
+static i64 duplicate(const struct made *m)
+{
+	u32 class = class_of(m->a, m->arg[0]);
+	i64 ret;
+
+	if ((class == CLASS_FILE || class == CLASS_SLOW) && vhost_call(SYS_fcntl, m->arg[0], F_GETFL, 0, 0, 0, 0) & O_ACCMODE)
+		return MV_NOT_EXECUTED;
+	ret = !(m->h->flags & MV_HOT_REPLACES) || closes_at_once(m, m->arg[1]) ? call6(m->nr, m->arg) : sleep(m);
+	/* Whoever has the one has the other. */
+	if (ret >= 0)
+		note(m->a, (u64)ret, class);
+	return ret;
+}
+
 enum { BRIEF_MS = 1, LONG_MS = 10 };
 
 /* The second word of a limit that is pointed to. */
@@ -428,6 +451,8 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 		return agent_look(h, nr, arg);
 	if (h->flags & MV_HOT_NAMELESS)
 		return agent_nameless(h, arg);
+	if (h->flags & MV_HOT_DUPLICATES)
+		return duplicate(&m);
 	if (h->flags & MV_HOT_MASK)
 		return agent_mask(b, a, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))

@@ -62,7 +62,7 @@ that ` + "`test/commands.txt`" + ` names gives it, with whatever result the mach
 *Beside* is about ` + "`--fast on`" + `: *yes* marks calls that agents deal with beside the variants,
 when neither the way in which a program uses its descriptors nor the policy is in the way. Others
 that the leader executes are the monitor's: because of the *power* that they give (opening
-by name, most new descriptors, tasks, rights, other processes: a filter keeps them until the monitor
+by name, sockets and other descriptors that lead elsewhere, tasks, rights, other processes: a filter keeps them until the monitor
 has confirmed each), because the *engine* has to know of them, or because an *argument*
 leads to more than bytes whose length is known before the call. With *known names* they deal
 where files are opened to be read that were opened several times before, or were not there, and with *not /proc*

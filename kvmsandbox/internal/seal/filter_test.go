@@ -131,6 +131,14 @@ func TestFilter(t *testing.T) {
 		{"epoll_ctl", auditX8664, inside, [6]uint64{3, 1, 1024, 0x1000}, notify},
 		{"epoll_ctl", auditX8664, inside, [6]uint64{1024, 1, 4, 0x1000}, notify},
 		{"sendfile", auditX8664, inside, [6]uint64{3, 1024}, notify},
+		{"dup", auditX8664, inside, [6]uint64{1023}, allow},
+		{"dup", auditX8664, inside, [6]uint64{1024}, notify},
+		{"dup2", auditX8664, inside, [6]uint64{3, 1023}, allow},
+		{"dup2", auditX8664, inside, [6]uint64{1024, 3}, notify},
+		{"dup2", auditX8664, inside, [6]uint64{3, 1024}, notify},
+		{"dup3", auditX8664, inside, [6]uint64{1<<32 + 1024, 3, 0}, notify},
+		{"dup3", auditX8664, inside, [6]uint64{3, 1<<32 + 1024, 0}, notify},
+		{"fcntl", auditX8664, inside, [6]uint64{1024, 1030, 3}, notify},
 
 		{"mmap", auditX8664, inside, [6]uint64{0, 4096, 3, 0x22, minus, 0}, allow},
 		{"mmap", auditX8664, inside, [6]uint64{0, 4096, 7, 0x22, minus, 0}, notify},
@@ -188,7 +196,7 @@ func TestPowerfulCallsAreNotified(t *testing.T) {
 	for _, name := range []string{
 		"execve", "execveat", "fork", "vfork", "clone", "clone3",
 		"open", "openat", "openat2", "creat", "open_by_handle_at", "memfd_create", "socket", "connect", "bind", "listen",
-		"recvmsg", "sendmsg", "pidfd_open", "pidfd_getfd", "dup", "dup2", "dup3", "signalfd4", "userfaultfd", "io_uring_setup",
+		"recvmsg", "sendmsg", "pidfd_open", "pidfd_getfd", "signalfd4", "userfaultfd", "io_uring_setup",
 		"mremap", "shmat", "remap_file_pages", "process_vm_readv", "process_vm_writev", "process_madvise",
 		"ptrace", "prctl", "arch_prctl", "seccomp", "bpf", "perf_event_open", "kcmp", "personality", "modify_ldt", "rseq",
 		"setuid", "setgid", "setresuid", "setgroups", "capset", "setrlimit", "prlimit64", "setns", "unshare",
