@@ -120,9 +120,10 @@ type AgentCall struct {
 	// with other names, too, as far as these lead to nothing that a monitor makes up.
 	Named AgentNamed
 	Looks bool
-	// Bare is the call by which agents make one with an argument of kind AgentMessage: its
-	// second and third arguments are a buffer with all bytes and its length, its fourth one is the
-	// third of this one, and those behind are 0.
+	// Bare is the call by which agents make one with an argument of kind AgentMessage. Where that has
+	// bytes to be sent, its second and third arguments are a buffer with all of them and its length,
+	// its fourth one is the third of this one, and those behind are 0. Where it is for bytes to be
+	// received, they are a vector and how many parts that has.
 	Bare int
 	// Makes: its result is a new descriptor.
 	Makes bool
@@ -267,7 +268,8 @@ const (
 	// no other memory; see AgentCall.Named.
 	AgentName
 	// AgentMessage: a pointer to a struct msghdr, the second argument of a call with
-	// AgentCall.Bare, which it reads. Its buffers are compared as those of an AgentVector, of which
-	// the call has none. With a name or with control data the call is the monitor's.
+	// AgentCall.Bare, of five at most. Its buffers, In or Out, are compared as those of an
+	// AgentVector, of which the call has none. With a name or with control data the call is the
+	// monitor's, and so is one that receives where there may be more to tell than bytes.
 	AgentMessage
 )

@@ -147,7 +147,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 	if t.lane.useless || t.outlived {
 		return nil
 	}
-	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared(), Quiet: l.Quiet, Mapped: l.Mapped, Raw: l.Raw})
+	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared(), Quiet: l.Quiet, Mapped: l.Mapped, Raw: l.Raw, Tells: s.tells})
 	if !s.ripens(t, l.Interval) {
 		return nil
 	}

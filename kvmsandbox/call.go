@@ -168,7 +168,10 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	}
 	if t.leads() {
 		s.rewind(t, a.Nr, args)
-		s.lax = s.lax || a.Nr == unix.SysSetsockopt && uint32(args[1]) == unix.SolSocket && uint32(args[2]) == unix.SoRcvlowat
+		if level, option := uint32(args[1]), uint32(args[2]); a.Nr == unix.SysSetsockopt {
+			s.lax = s.lax || level == unix.SolSocket && option == unix.SoRcvlowat
+			s.tells = s.tells || asksForMore(level, option)
+		}
 	}
 	if !a.Exit && t.call.finish == nil && !t.untidy() && len(t.queue) == 0 && t.place != inFrame && !waits(a.Nr) {
 		return s.runAndEnter(t, c)

@@ -44,6 +44,8 @@ type session struct {
 	listed    bool
 	// lax is true when a program may have set how much a socket waits for (SO_RCVLOWAT).
 	lax bool
+	// tells is true when a program may have asked a socket of TCP for more than data.
+	tells bool
 
 	// paths is what tasks open straight, beginning at rootDir, a descriptor of the session's
 	// root. rootMoved is true when a process may have another one, or that is one of proc(5).

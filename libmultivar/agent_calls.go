@@ -345,7 +345,10 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 		return call.Tame == sysabi.TameLook
 	case sysabi.Msghdr:
 		to.Kind = frontend.AgentMessage
-		return i == 1 && call.Bare != "" && a.Dir == sysabi.In
+		if to.Out {
+			to.Written = frontend.AgentResult
+		}
+		return i == 1 && call.Bare != "" && a.Dir != sysabi.InOut
 	case sysabi.Struct:
 		return agentBuffer(call, a, to) && agentRecord(a, to, c)
 	default:

@@ -62,6 +62,7 @@ func TestStatsBeside(t *testing.T) {
 	}{
 		{"opens", []string{program(t, "opens", dynamic), "1000"}, 500, []string{"openat", "newfstatat", "close"}},
 		{"fd_often", []string{scratch(t)}, 100, []string{"dup", "dup2", "dup3", "fcntl", "pipe2", "eventfd2"}},
+		{"net_answers", nil, 100, []string{"recvmsg"}},
 	} {
 		for _, policy := range []string{"exec", "comprehensive"} {
 			off, on := besideOf(t, "off", policy, c.prog, c.args...), besideOf(t, "on", policy, c.prog, c.args...)

@@ -95,6 +95,7 @@ var progs = []prog{
 	{name: "net_tcp", unprivileged: true},
 	{name: "net_udp"},
 	{name: "net_msg"},
+	{name: "net_answers", unprivileged: true},
 	{name: "ev_poll"},
 	{name: "ev_select"},
 	{name: "ev_epoll"},

@@ -110,7 +110,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		if a.Kind == frontend.AgentVector || a.Kind == frontend.AgentMessage {
 			vectors++
 		}
-		if a.Kind == frontend.AgentMessage && (k != 1 || c.Bare <= 0 || !a.In || a.Out) {
+		if a.Kind == frontend.AgentMessage && (k != 1 || c.Bare <= 0 || a.In == a.Out || c.Args[hotMessageArgs].Kind != frontend.AgentNone) {
 			return fmt.Errorf("%w: argument %d of %d is no message", errTable, k, c.Nr)
 		}
 		if vectors > 1 || named > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
@@ -222,13 +222,15 @@ type Terms struct {
 	Mapped bool
 	// Raw: calls that give words back are the monitor's.
 	Raw bool
+	// Tells: sockets of TCP may have more to tell than their data.
+	Tells bool
 }
 
 // Grant leases the interval that begins.
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, flagBits(0, []bool{t.Alone}))
-	a.b.put32(agent+agentTexts, flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw}))
+	a.b.put32(agent+agentTexts, flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw, t.Tells}))
 	a.SetLease(true)
 }
 

@@ -62,7 +62,7 @@ const (
 )
 
 // Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet,
-// Terms.Mapped and Terms.Raw.
+// Terms.Mapped, Terms.Raw and Terms.Tells.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
@@ -70,6 +70,7 @@ const (
 	agentQuiet
 	agentMapped
 	agentRaw
+	agentTells
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.
@@ -80,9 +81,11 @@ const agentKnown = 1024
 const (
 	hotCalls    = 512
 	hotCommands = 256
-	hotSize     = 128
-	hotArgs     = 32
-	hotArgSize  = 16
+	// hotMessageArgs is how many arguments a call with a message has at most.
+	hotMessageArgs = 5
+	hotSize        = 128
+	hotArgs        = 32
+	hotArgSize     = 16
 	// HotRanges is how many parts of memory a call may be about, hotMost how many bytes.
 	HotRanges = 16
 	hotMost   = 1 << 20

@@ -137,8 +137,8 @@ func TestAgentIntervals(t *testing.T) {
 			if b.word(agent+agentTexts) != agentShared|agentQuiet {
 				t.Errorf("%s: terms %#x", tc.name, b.word(agent+agentTexts))
 			}
-			a.Grant(Terms{Texts: true, Lax: true})
-			if !a.Open() || b.word(agent+agentAlone) != 0 || b.word(agent+agentLease) != 1 || b.word(agent+agentTexts) != agentMakesUp|agentLax {
+			a.Grant(Terms{Texts: true, Lax: true, Tells: true})
+			if !a.Open() || b.word(agent+agentAlone) != 0 || b.word(agent+agentLease) != 1 || b.word(agent+agentTexts) != agentMakesUp|agentLax|agentTells {
 				t.Errorf("%s: the new interval is not granted", tc.name)
 			}
 		}

@@ -141,6 +141,7 @@ func Header() string {
 		{"QUIET", agentQuiet},
 		{"MAPPED", agentMapped},
 		{"RAW", agentRaw},
+		{"TELLS", agentTells},
 		{"AGENT_NAMES", agentNames},
 		{"AGENT_TALLY", agentTally},
 		{"AGENT_KEEPS", agentKeeps},

@@ -16,7 +16,7 @@ func netRows() []Row {
 		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: Instant{Call: "sendto", Arg: 3, Flag: msgDontWait}},
 		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen").when(4, anyBit)), Blocks: true, Moves: 2, Tame: TameHere, Instant: Instant{Call: "recvfrom", Arg: 3, Flag: msgDontWait, Unless: msgWaitAll}},
 		{Name: "sendmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: In}, flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput, Bare: "sendto"},
-		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true},
+		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true, Bare: "readv"},
 		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
 		{Name: "recvmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: Out, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames), inOutRec("timeout", timespecLayout)), Blocks: true},
 		{Name: "setsockopt", Args: args(fd("sockfd"), i32("level"), enum("optname", nil), sub("optval")), Sub: &SubTable{

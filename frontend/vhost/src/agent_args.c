@@ -50,21 +50,20 @@ const struct hot_call *agent_hot(const struct agent *a, i64 nr, const u64 *arg)
 	return h->flags & MV_HOT_CALL ? h : 0;
 }
 
-/* Whether a range is one of the program's. */
-static int fits(u64 at, u64 size)
+int agent_fits(u64 at, u64 size)
 {
 	if (at >= MV_TASK_END || size > MV_TASK_END - at)
 		return 0;
 	return at + size <= MV_SLOT || at >= MV_SLOT_END;
 }
 
-static int add(struct ranges *g, u32 arg, u64 at, u64 home, u64 size)
+int agent_add(struct ranges *g, u32 arg, u64 at, u64 home, u64 size)
 {
 	struct range *r = &g->of[g->count];
 
 	if (!size)
 		return 1;
-	if (g->count == MV_HOT_RANGES || !fits(home, size) || size > MV_HOT_MOST - g->bytes)
+	if (g->count == MV_HOT_RANGES || !agent_fits(home, size) || size > MV_HOT_MOST - g->bytes)
 		return 0;
 	r->at = at;
 	r->home = home;
@@ -81,7 +80,7 @@ static u64 hold(struct agent *a, u64 home, u64 n)
 {
 	u64 at = (u64)a + MV_LARGE - MV_AGENT + a->held;
 
-	if (!fits(home, n) || n > MV_LARGE_SIZE - a->held || vhost_copy((void *)at, (void *)home, n))
+	if (!agent_fits(home, n) || n > MV_LARGE_SIZE - a->held || vhost_copy((void *)at, (void *)home, n))
 		return 0;
 	a->held += (u32)((n + 15) & ~15ULL);
 	return at;
@@ -100,7 +99,7 @@ static u64 hold_name(struct agent *a, u64 home, u64 *size)
 
 		if (some > MV_NAME_MOST - n)
 			some = MV_NAME_MOST - n;
-		if (!fits(home + n, some) || vhost_copy(to + n, (void *)(home + n), some))
+		if (!agent_fits(home + n, some) || vhost_copy(to + n, (void *)(home + n), some))
 			return 0;
 		for (i = n; i < n + some; i++)
 			if (!to[i]) {
@@ -113,69 +112,24 @@ static u64 hold_name(struct agent *a, u64 home, u64 *size)
 	return 0;
 }
 
-static int hold_vector(struct agent *a, u64 home, u64 count)
+int agent_hold_vector(struct agent *a, u64 home, u64 count)
 {
 	u64 n = count * sizeof(*a->vector);
 
-	if (count > MV_HOT_RANGES || !fits(home, n) || vhost_copy(a->vector, (void *)home, n))
+	if (count > MV_HOT_RANGES || !agent_fits(home, n) || vhost_copy(a->vector, (void *)home, n))
 		return 0;
 	a->parts = (u32)count;
 	return 1;
 }
 
-static int add_vector(const struct agent *a, struct ranges *g, u32 arg)
+int agent_add_vector(const struct agent *a, struct ranges *g, u32 arg)
 {
 	u32 i;
 
 	for (i = 0; i < a->parts; i++)
-		if (!add(g, arg, a->vector[i].base, a->vector[i].base, a->vector[i].len))
+		if (!agent_add(g, arg, a->vector[i].base, a->vector[i].base, a->vector[i].len))
 			return 0;
 	return 1;
-}
-
-/* Takes the buffers of a message that has nothing else. Those of several are copied, one behind the
- * other, so that they are one. */
-static int take_message(struct agent *a, struct ranges *g, u32 arg, u64 home)
-{
-	u64 at = (u64)a + MV_LARGE - MV_AGENT + a->held, total = 0;
-	struct message m;
-	u32 i;
-
-	if (!fits(home, sizeof(m)) || vhost_copy(&m, (void *)home, sizeof(m)) || m.name || m.control || m.control_size)
-		return 0;
-	if (!hold_vector(a, m.parts, m.count))
-		return 0;
-	for (i = 0; i < a->parts; i++) {
-		const struct part *p = &a->vector[i];
-		u64 from = p->base;
-
-		if (a->parts > 1 && p->len) {
-			if (!fits(from, p->len) || p->len > MV_LARGE_SIZE - a->held || total > MV_LARGE_SIZE - a->held - p->len ||
-			    vhost_copy((void *)(at + total), (void *)from, p->len))
-				return 0;
-			from = at + total;
-			total += p->len;
-		}
-		if (!add(g, arg, from, p->base, p->len))
-			return 0;
-	}
-	a->held += (u32)((total + 15) & ~15ULL);
-	return 1;
-}
-
-const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given)
-{
-	const struct hot_call *by = (const struct hot_call *)a->table + h->first % MV_HOT_CALLS;
-
-	/* What the kernel refuses here only, or would look at later, when the copy is another one. */
-	if (given[2] & (MSG_CMSG_COMPAT | MSG_ZEROCOPY))
-		return 0;
-	given[3] = given[2];
-	given[1] = a->in.count ? a->in.of[0].at : 0;
-	given[2] = a->in.bytes;
-	given[4] = 0;
-	given[5] = 0;
-	return by->flags & MV_HOT_CALL ? by : 0;
 }
 
 /* The length to which an argument points, which the call reads, so that there is a copy of it.
@@ -271,7 +225,7 @@ static int read_buffer(struct agent *a, const struct hot_call *h, u32 i, const u
 		if (ambiguous(a, x, h->word, (const u8 *)given[i], size))
 			return 0;
 	}
-	return add(&a->in, i, given[i], arg[i], size);
+	return agent_add(&a->in, i, given[i], arg[i], size);
 }
 
 int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given)
@@ -294,7 +248,7 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 		if (x->kind == MV_HOT_NULL && arg[i])
 			return 0;
 		if (x->kind == MV_HOT_MESSAGE) {
-			if (!arg[i] || !take_message(a, g, i, arg[i]))
+			if (!arg[i] || !(x->dir & MV_HOT_IN ? agent_take_message(a, g, i, arg[i]) : agent_take_answer(a, arg[i])))
 				return 0;
 			continue;
 		}
@@ -305,15 +259,15 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 			continue;
 		}
 		if (x->kind == MV_HOT_VECTOR) {
-			if (!hold_vector(a, arg[i], arg[x->count % 6]))
+			if (!agent_hold_vector(a, arg[i], arg[x->count % 6]))
 				return 0;
 			if (a->parts)
 				given[i] = (u64)a->vector;
-			if (x->dir & MV_HOT_IN && !add_vector(a, g, i))
+			if (x->dir & MV_HOT_IN && !agent_add_vector(a, g, i))
 				return 0;
 		} else if (x->kind == MV_HOT_NAME) {
 			given[i] = hold_name(a, arg[i], &size);
-			if (!given[i] || !add(g, i, given[i], arg[i], size))
+			if (!given[i] || !agent_add(g, i, given[i], arg[i], size))
 				return 0;
 		} else if (x->kind == MV_HOT_BUFFER && x->dir & MV_HOT_IN && !read_buffer(a, h, i, arg, given)) {
 			return 0;
@@ -334,10 +288,12 @@ int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, cons
 
 		if (!(x->dir & MV_HOT_OUT) || !arg[i])
 			continue;
-		if (x->kind == MV_HOT_VECTOR && !add_vector(a, g, i))
+		if (x->kind == MV_HOT_VECTOR && !agent_add_vector(a, g, i))
+			return 0;
+		if (x->kind == MV_HOT_MESSAGE && !agent_add_answer(a, g, i, arg[i]))
 			return 0;
 		if (x->kind == MV_HOT_BUFFER &&
-		    !add(g, i, given[i], arg[i], x->length == MV_SIZE_AT ? held_length(x, given) : length(x, arg)))
+		    !agent_add(g, i, given[i], arg[i], x->length == MV_SIZE_AT ? held_length(x, given) : length(x, arg)))
 			return 0;
 	}
 	return 1;
@@ -367,7 +323,7 @@ void agent_cut(const struct hot_call *h, const struct result *res, struct ranges
 	for (i = 0; i < g->count; i++) {
 		struct range *r = &g->of[i];
 		const struct hot_arg *x = &h->arg[r->arg % 6];
-		u64 unit = x->kind == MV_HOT_VECTOR ? 1 : x->unit, all = res->ret > 0 ? (u64)res->ret * unit : 0;
+		u64 unit = x->kind == MV_HOT_VECTOR || x->kind == MV_HOT_MESSAGE ? 1 : x->unit, all = res->ret > 0 ? (u64)res->ret * unit : 0;
 
 		r->size = written(x, r, res, all > taken ? all - taken : 0);
 		if (x->how == MV_WROTE_RESULT)

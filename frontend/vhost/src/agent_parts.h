@@ -40,9 +40,6 @@ void agent_arguments(const struct ucontext *u, u64 *arg);
  * agent_reads comes first. */
 int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *given);
 int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, const u64 *given);
-/* What makes a call with a message, 0 if nothing does: given are the arguments for that then. */
-const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given);
-static inline int agent_has_message(const struct hot_call *h) { return h->arg[1].kind == MV_HOT_MESSAGE; }
 /* The length to which a MV_SIZE_AT points, 0 if there is none. */
 u64 agent_length_at(const struct hot_call *h, const u64 *given);
 /* How many bytes of a request there are behind it. */
@@ -64,6 +61,26 @@ int agent_get(struct agent *a, const struct hot_call *h, const struct ranges *g)
 int agent_compare(struct agent *a, const struct hot_call *h);
 /* The follower's word for one of the leader's: an address in the leader's slot is another. */
 static inline u64 agent_word(const struct agent *a, u64 v) { return v < a->slot || v >= a->slot_end ? v : v + a->delta; }
+
+/* Whether a range is one of the program's. */
+int agent_fits(u64 at, u64 size);
+/* Adds a range to g, or all of the copy of the call's vector; 0 where that is not for the agent. */
+int agent_add(struct ranges *g, u32 arg, u64 at, u64 home, u64 size);
+int agent_add_vector(const struct agent *a, struct ranges *g, u32 arg);
+/* Copies a vector of the program's; 0 where that is not for the agent. */
+int agent_hold_vector(struct agent *a, u64 home, u64 count);
+
+/* agent_message.c */
+static inline int agent_has_message(const struct hot_call *h) { return h->arg[1].kind == MV_HOT_MESSAGE; }
+/* Takes the buffers of a message that is to be sent. Those of several are copied, one behind the
+ * other, so that they are one. 0 where it has more than data, or is not for the agent otherwise. */
+int agent_take_message(struct agent *a, struct ranges *g, u32 arg, u64 home);
+/* Takes the vector of one that is to be received. */
+int agent_take_answer(struct agent *a, u64 home);
+/* Adds where the call writes what it has received, and that there is nothing to say of it. */
+int agent_add_answer(const struct agent *a, struct ranges *g, u32 arg, u64 home);
+/* What makes a call with a message, 0 if nothing does: given are the arguments for that then. */
+const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given);
 
 /* agent_lead.c: deals with the leader's call; 0: it is the monitor's. */
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u);

@@ -125,6 +125,7 @@
 #define MV_QUIET 8
 #define MV_MAPPED 16
 #define MV_RAW 32
+#define MV_TELLS 64
 #define MV_AGENT_NAMES 3920
 #define MV_AGENT_TALLY 3944
 #define MV_AGENT_KEEPS 3952

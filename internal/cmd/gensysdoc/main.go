@@ -67,7 +67,7 @@ has confirmed each), because the *engine* has to know of them, or because an *ar
 leads to more than bytes whose length is known before the call. With *known names* they deal
 where files are opened to be read that were opened several times before, or were not there, and with *not /proc*
 with names that do not lead there, of processes with one thread, and with *data only* with messages
-that have neither an address nor control data.
+that have neither an address nor control data; they receive such from sockets of TCP.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
