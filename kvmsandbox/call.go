@@ -323,6 +323,7 @@ func (s *session) callMadeWith(t *task, ret int64) {
 			}
 		}
 	}
+	s.noteLooked(t, ret)
 	s.childEnded(t, ret)
 	if err := s.done(t, ret); err != nil && !isGone(err) {
 		s.failure(t.id, err)

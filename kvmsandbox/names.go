@@ -7,10 +7,13 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/mounts"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // A name is known to agents when the leader has opened the same file by it several times, a
@@ -86,6 +89,35 @@ func (s *session) opensAs(t *task) (o openedAs, ok bool) {
 	name, err := s.text(t, at, maxPath, 0)
 	o.name = string(name)
 	return o, err == nil
+}
+
+// noteLooked is noteOpened for a call that has looked at what has a name, with result ret. Of these
+// agents need to know nothing but where others would wait for them: that no file system that may
+// wait for one of them is on the way.
+func (s *session) noteLooked(t *task, ret int64) {
+	a := &s.agents
+	if row, ok := sysabi.Lookup(sysabi.AMD64, int(t.call.ranNr)); !ok || row.Tame != sysabi.TameLook {
+		return
+	}
+	if !a.knowsNames() || s.rootMoved || !t.leads() || t.lane == nil {
+		return
+	}
+	c := s.agentCall(t.call.ranNr, t.call.ranArgs)
+	if c == nil || !c.Looks || ret < 0 && ret != -int64(syscall.ENOENT) && ret != -int64(syscall.EINVAL) {
+		return
+	}
+	text, err := s.text(t, t.nameOf(c), maxPath, 0)
+	name := string(text)
+	if err != nil || !path.IsAbs(name) || path.Clean(name) != name || !a.often(openedAs{name: name, flags: vhost.Looked}) {
+		return
+	}
+	at := name
+	if ret == -int64(syscall.ENOENT) {
+		at = path.Dir(name)
+	}
+	if mounts.LocalPath(t.id.Host, name) && unix.HasNoLinks(at) {
+		_ = a.names.Add(name, vhost.Looked, false)
+	}
 }
 
 // often counts how often something was opened, and says whether it is for the last time.

@@ -162,6 +162,7 @@ var progs = []prog{
 	{name: "thread_requeue"},
 	{name: "thread_ends"},
 	{name: "thread_late"},
+	{name: "thread_looks", unprivileged: true},
 
 	// One success and one failure of each call of an area, for calls_test.go.
 	{name: "sys_data"},

@@ -166,6 +166,7 @@ func Header() string {
 		{"NAME_MOST", nameMost},
 		{"NAME_HOW", nameHow},
 		{"NAME_PROBES", nameProbes},
+		{"NAME_LOOKED", int64(Looked)},
 		{"AGENT_KNOWN", agentKnown},
 		{"HOT_CALLS", hotCalls},
 		{"HOT_COMMANDS", hotCommands},

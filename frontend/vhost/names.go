@@ -43,6 +43,10 @@ const (
 	NameHow = nameHow
 )
 
+// Looked stands for the flags of a name that the program has only looked at. The kernel opens nothing
+// with them, since there are no such flags (openat2(2)).
+const Looked = ^uint32(0)
+
 // resolveNoSymlinks is RESOLVE_NO_SYMLINKS of openat2(2), openNonblock O_NONBLOCK.
 const (
 	resolveNoSymlinks = 4

@@ -39,6 +39,20 @@ func OpenPath(path string) (int, error) {
 	return sys.Open(path, sys.O_PATH|sys.O_CLOEXEC, 0)
 }
 
+// HasNoLinks says whether a path leads to what has it with no symbolic link on the way, as far as
+// the kernel knows without asking a file system: false also where it does not.
+func HasNoLinks(path string) bool {
+	const resolveCached = 0x20 // include/uapi/linux/openat2.h
+	fd, err := sys.Openat2(sys.AT_FDCWD, path, &sys.OpenHow{
+		Flags: sys.O_PATH | sys.O_CLOEXEC, Resolve: sys.RESOLVE_NO_SYMLINKS | resolveCached,
+	})
+	if err != nil {
+		return false
+	}
+	sys.Close(fd)
+	return true
+}
+
 // MoveUp returns fd itself when it is at least min, else a duplicate
 // (close-on-exec) that is, and closes fd.
 func MoveUp(fd, min int) (int, error) {

@@ -1,7 +1,7 @@
 /* Calls with names.
  *
  * To look at what has a name gives no power, and is made at once where nobody else would have to
- * wait for a file system that is slow. What the monitor makes up is all in procfs: what leads
+ * wait for a file system that is slow, or where the monitor has seen that no such is on the way. What the monitor makes up is all in procfs: what leads
  * there is the monitor's.
  *
  * Opening by name gives power, so it is the monitor's to allow. What it has allowed again and
@@ -120,8 +120,11 @@ static int may_look(const struct agent *a, const struct hot_call *h, const u64 *
 {
 	const char *p = (const char *)name->at;
 
-	if (!a->alone || name->size < 2 || says_proc(p, name->size) || (is_at(h) && (int32_t)arg[0] >= 0 && (u32)arg[0] >= a->fds))
+	if (name->size < 2 || says_proc(p, name->size) || (is_at(h) && (int32_t)arg[0] >= 0 && (u32)arg[0] >= a->fds))
 		return 0;
+	/* Others may be whom a file system waits for. */
+	if (!a->alone)
+		return find(a, p, name->size, MV_NAME_LOOKED) != 0;
 	return p[0] == '/' || begins_outside(a, h, arg, p);
 }
 

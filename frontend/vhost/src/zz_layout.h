@@ -150,6 +150,7 @@
 #define MV_NAME_MOST 472
 #define MV_NAME_HOW 24
 #define MV_NAME_PROBES 8
+#define MV_NAME_LOOKED 0xffffffff
 #define MV_AGENT_KNOWN 1024
 #define MV_HOT_CALLS 512
 #define MV_HOT_COMMANDS 256

@@ -127,6 +127,39 @@ void test_agent_looks(void)
 	CHECK(looks(SYS_stat, "/a", &ret) && ret == -ENOENT, "%ld", ret);
 }
 
+/* While others would have to wait agents look at what the monitor says leads to no slow file system,
+ * and not at what it has said something else of. */
+void test_agent_known_looks(void)
+{
+	/* What Names.Add has the kernel open such a name by: it opens nothing. */
+	const u64 how[3] = { MV_NAME_LOOKED | O_NONBLOCK, 0, 4 };
+	u8 *names = calloc(MV_NAMES, MV_NAME_SIZE);
+	u32 i, asked;
+	i64 ret;
+
+	ret = __real_vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)"/", (u64)how, sizeof(how), 0, 0);
+	CHECK(ret == -EINVAL, "%ld", ret);
+	for (asked = 0; asked < 2; asked++) {
+		for (i = 0; i < MV_NAMES; i++) {
+			u8 *e = names + (size_t)i * MV_NAME_SIZE;
+
+			strcpy((char *)e + MV_NAME_PATH, "/known");
+			*(u32 *)(e + MV_NAME_ASKED) = asked ? MV_NAME_LOOKED : 0;
+			*(u32 *)(e + MV_NAME_LENGTH) = sizeof("/known");
+		}
+		prepare();
+		agent_of(block(0))->names = (u64)names;
+		agent_of(block(0))->alone = 0;
+		CHECK(looks(SYS_stat, "/known", &ret) == (int)asked && looks(SYS_access, "/known", &ret) == (int)asked, "asked %u", asked);
+		CHECK(looks_at(SYS_newfstatat, AT_FDCWD, "/known", &ret) == (int)asked && looks_at(SYS_readlinkat, DIR_FD, "/known", &ret) == (int)asked, "asked %u", asked);
+		CHECK(!looks(SYS_stat, "/other", &ret) && !looks(SYS_stat, "known", &ret) && !looks(SYS_stat, "/known/", &ret), "not known");
+		CHECK(!looks_at(SYS_readlinkat, 1000, "/known", &ret) && looked == (asked ? 4 : 0), "looked %d", looked);
+		agent_of(block(0))->names = 0;
+		CHECK(!looks(SYS_stat, "/known", &ret), "no names");
+	}
+	free(names);
+}
+
 /* What has no device may be procfs's, by a link that nobody sees. */
 void test_agent_sees(void)
 {
