@@ -381,13 +381,18 @@ func (d *domain) head(v int) *choice {
 	for ; s.next-d.first < uint64(len(d.schedule)); s.next++ {
 		// A process that was killed ends as a whole, and some of the leader's threads may
 		// have had turns still, in which they did nothing.
-		if c := &d.schedule[s.next-d.first]; !c.thread.sides[v].ended && (!c.end || !c.thread.gone(d, v)) {
+		c := &d.schedule[s.next-d.first]
+		if !c.thread.sides[v].ended && (c.end && !c.thread.gone(d, v) || !c.end && !c.thread.past(v, c.seq)) {
 			return c
 		}
 	}
 	d.trim()
 	return nil
 }
+
+// past reports whether follower v of th has come to where the leader's was killed, and the turn in
+// front of event seq is behind that.
+func (th *thread) past(v int, seq uint64) bool { return th.killed(v) && seq > th.sides[v].next }
 
 // delays returns the thread on which it depends in follower v when the next turn is
 // given: one that has its turn, or the one that is to have it. It is nil when there is

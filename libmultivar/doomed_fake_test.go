@@ -141,3 +141,28 @@ func TestComputingThreadsAreKilled(t *testing.T) {
 		}
 	}
 }
+
+// A thread whose fault ends its process may lose its turn before that: others have theirs first. So
+// they have in followers, where the thread stands at its fault, too.
+func TestOthersRunBeforeFaultKills(t *testing.T) {
+	var others []fakefe.Step
+	for range 100 {
+		others = append(others, fakefe.Call(nr("getppid")), fakefe.Call(nr("unlink"), fakefe.String("/a")))
+	}
+	for before := range 80 {
+		steps := []fakefe.Step{fakefe.Thread(others...), fakefe.Thread(others...)}
+		for range before {
+			steps = append(steps, fakefe.Call(nr("getppid")))
+		}
+		steps = append(steps, fakefe.Fault(sigSegv, num(8)))
+		for seed := range uint64(4) {
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps}}, Choose: fakefe.Random(seed),
+			}, newTableKernel(1))
+			s.agreed(t)
+			if t.Failed() {
+				t.Fatalf("with %d calls before the fault", before)
+			}
+		}
+	}
+}

@@ -256,7 +256,10 @@ func (e *Engine) followerGo(th *thread, v int) {
 	}
 	switch {
 	case ev.kind == event.Killed:
-		// endDoomed does it.
+		// endDoomed does it, when others of its process have done what the leader's had. One that
+		// stands at a fault has its turn still, for which they may wait.
+		th.yield(v)
+		e.pumpAll(th, v)
 		return
 	case ev.kind == event.TimeStamp:
 		e.passed(ev, v)
