@@ -14,12 +14,12 @@ import (
 type lease struct {
 	// lane is the number under which the host knows the thread, 0 for none.
 	lane uint64
-	// last is the interval that was leased last, 0 for none; quiet says that its calls may sleep
-	// for a moment. granted are those that were leased and that some follower has yet to come
+	// last is the interval that was leased last, 0 for none; alone says that its calls may sleep,
+	// quiet that they may for a moment. granted are those that were leased and that some follower has yet to come
 	// to, in ascending order.
-	last    uint64
-	quiet   bool
-	granted []grant
+	last         uint64
+	alone, quiet bool
+	granted      []grant
 	// progress is that of its agents, since when it last changed.
 	progress uint64
 	since    time.Duration
@@ -99,7 +99,7 @@ func (e *Engine) offer(th *thread, v int, a *frontend.Action) {
 	if v == frontend.Leader && a.Lease.Granted {
 		a.Lease.Mapped, a.Lease.Raw = e.filesMatter(th), len(e.rawWords) > 0
 		a.Lease.Quiet = d.live > 1 && e.othersRest(th)
-		th.lease.quiet = a.Lease.Quiet
+		th.lease.alone, th.lease.quiet = a.Lease.Alone, a.Lease.Quiet
 	}
 	a.Lease.Start = e.layout.Base(frontend.Leader)
 	a.Lease.End = a.Lease.Start + e.layout.Size()
@@ -157,7 +157,7 @@ func (e *Engine) leases(th *thread, interval uint64) bool {
 	case interval <= th.lease.last || interval <= uint64(e.cfg.LeaseAfter),
 		s.inCall != nil || th.settling != nil || len(th.pending) > 0 || s.exits || s.ending,
 		d.wanted() && (len(d.strikes) > 0 || th.patience > 0 || e.overstays(d)),
-		e.makesTwin() || len(e.piLocks) > 0,
+		e.makesTwin() || len(e.piLocks) > 0, e.withholds(th),
 		th.proc.fds == nil || len(th.proc.fds.addresses) > 0:
 		return false
 	}
@@ -246,6 +246,15 @@ func (e *Engine) revokeFrom(th *thread) {
 	}
 }
 
+// rouseAgents has the leader's th, which has its turn, come to the monitor where its agent may be in
+// a call that sleeps because nobody else of its domain was there: now there is.
+func (e *Engine) rouseAgents(th *thread) {
+	if s := &th.sides[frontend.Leader]; e.agents != nil && th.lease.alone && th.lease.last == s.interval {
+		e.revokeFrom(th)
+		e.nudge(th)
+	}
+}
+
 // OnMismatch implements frontend.Comparer.
 func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool) []frontend.Action {
 	th, s := e.find(t)
@@ -306,7 +315,7 @@ func (e *Engine) leaves(th *thread, v int) (diverged bool) {
 		return true
 	case frontend.AgentOpen:
 		if lead := &th.sides[frontend.Leader]; lead.stop == running && lead.inCall == nil {
-			e.act(frontend.Action{Op: frontend.OpRevoke, Task: lead.task})
+			e.revokeFrom(th)
 		}
 	}
 	return false

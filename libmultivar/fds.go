@@ -119,6 +119,10 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 		return
 	}
 	fds := th.proc.fds
+	if fds.shared {
+		// Those of the same process have no leases meanwhile, for they run in turns (leases).
+		ev.begin = func() { e.revokeLeases(func(p *process) bool { return p != th.proc && p.fds == fds }) }
+	}
 	cuts := e.cuts(th, ev)
 	ev.after = func(ret int64) int64 {
 		if ret < 0 {

@@ -104,6 +104,9 @@ func (e *Engine) unite(a, b *domain) {
 	}
 	slices.SortFunc(members, func(x, y *thread) int { return cmp.Compare(x.id, y.id) })
 	e.move(d, members...)
+	for _, th := range lead.runners {
+		e.rouseAgents(th)
+	}
 	for _, t := range e.twins {
 		// Nobody has to remember the old ones for it.
 		if t.domain != nil {

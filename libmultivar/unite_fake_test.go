@@ -2,12 +2,15 @@ package libmultivar_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/policy"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -173,4 +176,57 @@ func TestExitDuringBirths(t *testing.T) {
 			rt.Fatalf("divergence: %v\nleader %q, other %q\n%v", d, d.Leader.Text, d.Other.Text, d.Events)
 		}
 	})
+}
+
+// sharingHost is a host with agents and with twins.
+type sharingHost struct {
+	*agentHost
+	frontend.Twins
+}
+
+// An agent may have begun to sleep because nobody else shared its memory. When somebody does it comes
+// to the monitor: it has a turn for which others wait.
+func TestAgentsWakeWhenMemoryIsShared(t *testing.T) {
+	share := fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(1), num(20), num(0))
+	var busy []fakefe.Step
+	for range 20 {
+		busy = append(busy, fakefe.Call(nr("getppid")))
+	}
+	prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: slices.Concat(
+		[]fakefe.Step{fakefe.Fork(slices.Concat(busy, []fakefe.Step{share, fakefe.Exit(0)})...), share}, busy, []fakefe.Step{fakefe.Exit(0)},
+	)}
+	woken := 0
+	for seed := range uint64(40) {
+		alone := map[frontend.Task]bool{}
+		h, l := &agentHost{}, newLeases(2)
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+			Programs: []*fakefe.Program{prog}, Choose: fakefe.Random(seed),
+			Capabilities: &frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Twins: true},
+		}, newTableKernel(1), func(inner frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) {
+			twins, ok := inner.(frontend.Twins)
+			if !ok {
+				t.Fatal("no twins")
+			}
+			host, caps := h.with(inner, c)
+			return sharingHost{host.(*agentHost), twins}, caps
+		}, func(actions []frontend.Action) []frontend.Action {
+			revoked := map[frontend.Task]bool{}
+			for _, a := range actions {
+				switch {
+				case a.Task.Variant != frontend.Leader:
+				case a.Op == frontend.OpRevoke:
+					revoked[a.Task] = alone[a.Task]
+				case a.Op == frontend.OpStop && revoked[a.Task]:
+					woken++
+				case a.Lease.Interval != 0:
+					alone[a.Task] = a.Lease.Granted && a.Lease.Alone
+				}
+			}
+			return l.take(actions)
+		})
+		s.agreed(t)
+	}
+	if woken == 0 {
+		t.Error("nobody was woken up")
+	}
 }
