@@ -83,12 +83,19 @@ test-inproc-short: deps-test build ## run what is the in-process front-end's own
 		-run '^Test(Seal|SealLetsPass|Scribble|SwitchesOfRings|Vsyscall)$$' $(TESTFLAGS) ./test
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
 		-run '^Test(AgentsSpareTheMonitor|Rewritten|RealPrograms|Servers|Negative|Ends|Leaves)$$' $(TESTFLAGS) ./test
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--verify-fast' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+		-short -run '^TestProgs$$/^(ev_|file_|iovec|ipc_|mem_protect|mmap_writer|mv_|net_|opens|reg_|sig_once|thread_life|time_|turns$$)' $(TESTFLAGS) ./test
 
 FAST_FRONTEND ?= inproc
 .PHONY: test-fast
 test-fast: deps-test build ## run the tests of programs with frequent calls beside them
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(FAST_FRONTEND) MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
 		-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test
+
+.PHONY: test-verify
+test-verify: deps-test build ## run programs with frequent calls beside them, each of which the monitor checks
+	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(FAST_FRONTEND) MV_TEST_FLAGS='--verify-fast' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+		-run '^Test(Progs|RealPrograms|Servers|Threads|ThreadServers|Negative|Ends|Leaves|Rewritten)$$' $(TESTFLAGS) ./test
 
 .PHONY: parity
 parity: deps-test build ## write docs/parity.md from the tests on all front-ends

@@ -17,6 +17,12 @@ type Agents interface {
 	// CountAgentCalls has the leader's agents count the calls with which they deal. It is called
 	// before the first lease, if at all.
 	CountAgentCalls() error
+	// VerifyAgentCalls has the monitor, which is a Verifier, told of each call with which agents
+	// deal. It is called before the first lease, if at all.
+	VerifyAgentCalls() error
+	// AgentTells says whether t, of which OnAgentCall reports now, still waits for the answer. If
+	// not it has been killed meanwhile, and its process may have another program.
+	AgentTells(t Task) bool
 	// AgentCounts returns what they have counted so far, without what is 0. It is what the
 	// variant says of itself.
 	AgentCounts() []AgentTally
@@ -76,6 +82,80 @@ type Comparer interface {
 	// returns what the leader's call read, as long as that is still known: it is false
 	// otherwise.
 	OnMismatch(t Task, c Call, leader Call, read func(addr uint64, p []byte) bool) []Action
+}
+
+// Verifier is what a Monitor is as well that checks what agents do.
+type Verifier interface {
+	// OnAgentCall reports what t's agent says of a call with which it deals. t stands still until
+	// the actions are carried out, in the middle of its agent's work: its memory may be asked for,
+	// and the names of its descriptors, and it is given no action.
+	OnAgentCall(t Task, a *AgentAccount) []Action
+}
+
+// AgentAccount is what an agent says of a call. There are two of each call: one before the
+// leader's agent makes it, or a follower's, which has compared it, gives the program the result;
+// and one behind that, of the leader's before any follower gets the result. Calls that are the
+// monitor's after all have none, or the first one only.
+type AgentAccount struct {
+	Call Call
+	Done bool
+	// Waited: the leader's agent has made sure that all followers ask for the call.
+	Waited bool
+	// Event is what the leader has told the followers of what the call reads; nil when it is done,
+	// in followers, and where there are none.
+	Event AgentEvent
+	// Compared says which bits of each argument a follower's agent compares, Noticed which of the
+	// first Probed bytes of what the argument leads to: of the first record where these are
+	// compared by their members.
+	Compared, Noticed [6]uint64
+	Probed            [6]int
+	// Ret is what the program gets, and Written the memory to which the call has written, when it
+	// is done.
+	Ret     int64
+	Written []AgentSpan
+}
+
+// AgentSpan is memory to which argument Arg of a call leads.
+type AgentSpan struct {
+	Arg      int
+	At, Size uint64
+}
+
+// AgentEvent is memory that a call reads as it is in the ring.
+type AgentEvent interface {
+	// Read fills p with what the leader has at addr; false where the ring does not have it.
+	Read(addr uint64, p []byte) bool
+	// Unread is how many bytes of it no Read has returned.
+	Unread() int
+}
+
+// AgentMost is of how many bytes of memory a call may be with which agents deal.
+const AgentMost = 1 << 20
+
+// FindAgentCall returns what agents do about a call, nil when they leave it to the monitor.
+func FindAgentCall(calls []AgentCall, nr int64, args [6]uint64) *AgentCall {
+	for i := range calls {
+		c := &calls[i]
+		if int64(c.Nr) != nr {
+			continue
+		}
+		if len(c.Commands) == 0 {
+			return c
+		}
+		command := uint64(uint32(args[c.CommandArg]))
+		if c.UpperArg != 0 {
+			command |= args[c.UpperArg] << 32
+		}
+		for k := range c.Commands {
+			if c.Commands[k].Command == command {
+				return &c.Commands[k]
+			}
+		}
+		if c.Other {
+			return c
+		}
+	}
+	return nil
 }
 
 // Lease is an interval of a thread of the program in which agents may act.

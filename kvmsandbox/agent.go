@@ -39,6 +39,8 @@ type agents struct {
 	opened map[openedAs]int
 	// tally is what the leader's agents have dealt with, nil where nobody counts.
 	tally *vhost.Tally
+	// verify is true when the monitor is told of each call.
+	verify bool
 }
 
 // lane is what the agents of one thread of the program have in common. ring is nil where
@@ -237,6 +239,9 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	a := t.blk.Agent()
 	a.Join(at, vhost.HotTableAddr, names, tally, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
+	if s.agents.verify {
+		a.Verify()
+	}
 	return nil
 }
 
@@ -387,7 +392,7 @@ func (s *session) AgentLeft(id frontend.Task) (left frontend.AgentLeft, leader f
 		s.summon(l)
 	}
 	leader = frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
-	return frontend.AgentAhead, leader, s.snapshot(l.leader, nr, args, l.ring.Request(start, size))
+	return frontend.AgentAhead, leader, s.recorded(l.leader, nr, args, l.ring.Request(start, size)).readAny
 }
 
 // reader returns a follower's task that has a lane with a ring, nil for any other.
@@ -473,34 +478,13 @@ func (s *session) disagreed(t *task) bool {
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
-	s.apply(cmp.OnMismatch(t.id, own, leader, s.snapshot(l.leader, nr, args, data)))
+	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny))
 	return true
 }
 
 // agentCall returns what agents do about a call, nil when they leave it to the monitor.
 func (s *session) agentCall(nr int64, args [6]uint64) *frontend.AgentCall {
-	for i := range s.agents.calls {
-		c := &s.agents.calls[i]
-		if int64(c.Nr) != nr {
-			continue
-		}
-		if len(c.Commands) == 0 {
-			return c
-		}
-		command := uint64(uint32(args[c.CommandArg]))
-		if c.UpperArg != 0 {
-			command |= args[c.UpperArg] << 32
-		}
-		for k := range c.Commands {
-			if c.Commands[k].Command == command {
-				return &c.Commands[k]
-			}
-		}
-		if c.Other {
-			return c
-		}
-	}
-	return nil
+	return frontend.FindAgentCall(s.agents.calls, nr, args)
 }
 
 // copySet are the signals by which the kernel tells an agent beside a virtual machine of

@@ -9,15 +9,30 @@ import (
 	"github.com/multivar/multivar/frontend/vhost"
 )
 
-// snapshot returns what reads what the leader's call has read: data, its vector first and
-// behind that one part of memory after the other.
-func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) func(uint64, []byte) bool {
-	type part struct {
-		at   uint64
-		data []byte
-		name bool
-	}
-	var parts []part
+// recorded is what the ring has of the memory that a call of the leader's reads. It implements
+// frontend.AgentEvent.
+type recorded struct {
+	s *session
+	// leader is nil when it is gone.
+	leader *task
+	parts  []recordedPart
+	// rest is how many bytes belong to no part.
+	rest int
+}
+
+// recordedPart is a part of memory. missed says of each byte that nobody has read it yet; it is nil
+// where the ring has no such bytes.
+type recordedPart struct {
+	at     uint64
+	data   []byte
+	missed []bool
+	name   bool
+}
+
+// recorded takes apart what the leader's call has read: data, its vector first and behind that one
+// part of memory after the other.
+func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) *recorded {
+	r := &recorded{s: s, leader: leader}
 	add := func(at, size uint64) []byte {
 		n := min(size, uint64(len(data)))
 		p := data[:n]
@@ -26,7 +41,7 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 			// The follower's memory is read without jumps, too.
 			s.unwritten(leader.id, at, p)
 		}
-		parts = append(parts, part{at: at, data: p})
+		r.add(at, p)
 		return p
 	}
 	if c := s.agentCall(nr, args); c != nil {
@@ -48,43 +63,81 @@ func (s *session) snapshot(leader *task, nr int64, args [6]uint64, data []byte) 
 				vector := data
 				buffers := buffersOf(&data)
 				vector = vector[:len(vector)-len(data)]
-				parts = append(parts, part{at: args[k], data: plainMessage(len(buffers))}, part{at: vhost.HotTableAddr, data: vector})
+				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(buffers))})
+				r.add(vhost.HotTableAddr, vector)
 				for _, p := range buffers {
 					add(p[0], p[1])
 				}
 			case a.Kind == frontend.AgentName:
 				// It is all that there is.
 				add(args[k], uint64(len(data)))
-				parts[len(parts)-1].name = true
+				r.parts[len(r.parts)-1].name = true
 			case a.Kind == frontend.AgentBuffer:
 				add(args[k], sizeBefore(&a, args))
 			}
 		}
 	}
-	return func(addr uint64, p []byte) bool {
-		for _, x := range parts {
-			if addr >= x.at && addr-x.at < uint64(len(x.data)) && uint64(len(p)) <= uint64(len(x.data))-(addr-x.at) {
-				copy(p, x.data[addr-x.at:])
-				return true
-			}
-			if end := x.at + uint64(len(x.data)); x.name && addr < end && addr+uint64(len(p)) > x.at {
-				// Who reads a name asks for whole pages, and looks at nothing else in them.
-				clear(p)
-				if addr < x.at {
-					copy(p[x.at-addr:], x.data)
-				} else {
-					copy(p, x.data[addr-x.at:])
-				}
-				return true
-			}
-		}
-		if leader == nil {
-			// It is gone.
-			return false
-		}
-		_, err := s.ReadVariantMem(leader.id, addr, p)
-		return err == nil
+	r.rest = len(data)
+	return r
+}
+
+func (r *recorded) add(at uint64, p []byte) {
+	missed := make([]bool, len(p))
+	for i := range missed {
+		missed[i] = true
 	}
+	r.parts = append(r.parts, recordedPart{at: at, data: p, missed: missed})
+}
+
+// Read implements frontend.AgentEvent.
+func (r *recorded) Read(addr uint64, p []byte) bool {
+	found := false
+	for _, x := range r.parts {
+		if addr >= x.at && addr-x.at < uint64(len(x.data)) && uint64(len(p)) <= uint64(len(x.data))-(addr-x.at) {
+			if !found {
+				copy(p, x.data[addr-x.at:])
+			}
+			// Other parts may have the same bytes once more.
+			if found = true; x.missed != nil {
+				clear(x.missed[addr-x.at:][:len(p)])
+			}
+			continue
+		}
+		if end := x.at + uint64(len(x.data)); x.name && addr < end && addr+uint64(len(p)) > x.at {
+			// Who reads a name asks for whole pages, and looks at nothing else in them.
+			clear(p)
+			off := max(addr, x.at) - x.at
+			n := copy(p[x.at+off-addr:], x.data[off:])
+			clear(x.missed[off:][:n])
+			found = true
+		}
+	}
+	return found
+}
+
+// Unread implements frontend.AgentEvent.
+func (r *recorded) Unread() int {
+	n := r.rest
+	for _, x := range r.parts {
+		for _, missed := range x.missed {
+			if missed {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// readAny is Read, or else reads what the leader has there now.
+func (r *recorded) readAny(addr uint64, p []byte) bool {
+	if r.Read(addr, p) {
+		return true
+	}
+	if r.leader == nil {
+		return false
+	}
+	_, err := r.s.ReadVariantMem(r.leader.id, addr, p)
+	return err == nil
 }
 
 // plainMessage returns a struct msghdr that has so many buffers and nothing else. Their vector is

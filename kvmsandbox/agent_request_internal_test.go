@@ -53,7 +53,7 @@ func TestSnapshotOfMessage(t *testing.T) {
 	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)
 	}
-	read := s.snapshot(nil, nr, args, append(data, "abcde"...))
+	read := s.recorded(nil, nr, args, append(data, "abcde"...)).readAny
 	header, vector, second := make([]byte, 56), make([]byte, 32), make([]byte, 2)
 	if !read(at, header) || !read(binary.LittleEndian.Uint64(header[16:]), vector) || !read(0x2000, second) {
 		t.Fatal("it cannot be read")
@@ -61,7 +61,37 @@ func TestSnapshotOfMessage(t *testing.T) {
 	if count := binary.LittleEndian.Uint64(header[24:]); count != 2 || !bytes.Equal(vector, data) || string(second) != "de" {
 		t.Errorf("%d buffers, % x, %q", count, vector, second)
 	}
-	if read(0x3000, second) || s.snapshot(nil, nr, args, nil)(at, header) {
+	if read(0x3000, second) || s.recorded(nil, nr, args, nil).readAny(at, header) {
 		t.Error("what is not there can be read")
+	}
+}
+
+// What of a request nobody reads is counted, also where parts lie over each other; what is not in it
+// is not read from anywhere else.
+func TestUnreadOfRequest(t *testing.T) {
+	const nr = 20
+	s := &session{agents: agents{calls: []frontend.AgentCall{{
+		Nr: nr, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentVector, In: true, Count: 2}},
+	}}}}
+	var data []byte
+	for _, v := range []uint64{0x1000, 4, 0x1002, 2} {
+		data = binary.LittleEndian.AppendUint64(data, v)
+	}
+	r := s.recorded(nil, nr, [6]uint64{1, 0x7000, 2}, append(data, "abcdcd??"...))
+	for _, c := range []struct {
+		at   uint64
+		size int
+		ok   bool
+		left int
+	}{
+		{0x7000, 32, true, 8},
+		{0x1000, 4, true, 4},
+		{0x1002, 3, false, 4},
+		{0x1002, 2, true, 2},
+		{0x2000, 1, false, 2},
+	} {
+		if ok := r.Read(c.at, make([]byte, c.size)); ok != c.ok || r.Unread() != c.left {
+			t.Errorf("%d bytes at %#x: %v, %d are left; want %v, %d", c.size, c.at, ok, r.Unread(), c.ok, c.left)
+		}
 	}
 }

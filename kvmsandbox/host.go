@@ -143,11 +143,11 @@ func (s *session) transfer(
 		at := addr + uint64(n)
 		page := at &^ (pageSize - 1)
 		t := s.tasks[id.Host]
-		if page == grown || t == nil || t.posted {
+		if page == grown || t == nil || t.posted && !s.accounts(t) {
 			break
 		}
 		v, err := s.mapping(t, at)
-		if err == nil && v.Start > at {
+		if err == nil && v.Start > at && !t.posted {
 			grown = page
 			if v, err = s.grow(t, at); err == nil && v.Start <= at {
 				continue

@@ -241,6 +241,12 @@ func (s *session) step() bool {
 			s.handle(t)
 			return true
 		}
+		if s.accounts(t) {
+			// The others' turn is next.
+			s.active = append(slices.Delete(s.active, i, i+1), t)
+			s.verify(t)
+			return true
+		}
 	}
 	return s.takeEnds()
 }

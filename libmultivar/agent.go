@@ -15,9 +15,10 @@ type lease struct {
 	// lane is the number under which the host knows the thread, 0 for none.
 	lane uint64
 	// last is the interval that was leased last, 0 for none; alone says that its calls may sleep,
-	// quiet that they may for a moment. granted are those that were leased and that some follower has yet to come
+	// quiet that they may for a moment. revoked is the one that was taken back last. granted are those that were leased and that some follower has yet to come
 	// to, in ascending order.
 	last         uint64
+	revoked      uint64
 	alone, quiet bool
 	granted      []grant
 	// progress is that of its agents, since when it last changed.
@@ -43,6 +44,7 @@ func (e *Engine) startAgents() error {
 		return nil
 	}
 	calls := agentCalls(e.caps.Arch, cfg)
+	e.agentCalls = calls
 	if err := host.SetAgentCalls(calls, e.agentsAhead); err != nil {
 		return err
 	}
@@ -242,6 +244,7 @@ func anyProcess(*process) bool { return true }
 // revokeFrom takes back the lease of th, if it has one.
 func (e *Engine) revokeFrom(th *thread) {
 	if s := &th.sides[frontend.Leader]; th.lease.last == s.interval && s.stop == running && s.inCall == nil {
+		th.lease.revoked = th.lease.last
 		e.act(frontend.Action{Op: frontend.OpRevoke, Task: s.task})
 	}
 }

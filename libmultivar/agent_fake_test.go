@@ -31,7 +31,9 @@ type agentHost struct {
 	calls    []frontend.AgentCall
 	ahead    int
 	counting bool
-	counts   []frontend.AgentTally
+	// verifying is true when VerifyAgentCalls was called.
+	verifying bool
+	counts    []frontend.AgentTally
 }
 
 func (h *agentHost) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
@@ -44,6 +46,15 @@ func (h *agentHost) CountAgentCalls() error {
 	h.counting = true
 	return nil
 }
+
+// VerifyAgentCalls implements frontend.Agents.
+func (h *agentHost) VerifyAgentCalls() error {
+	h.verifying = true
+	return nil
+}
+
+// AgentTells implements frontend.Agents.
+func (h *agentHost) AgentTells(frontend.Task) bool { return true }
 
 // AgentCounts implements frontend.Agents.
 func (h *agentHost) AgentCounts() []frontend.AgentTally { return h.counts }

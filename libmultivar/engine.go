@@ -75,12 +75,15 @@ type Config struct {
 	// Threads says how threads run.
 	Threads ThreadMode
 	// LeaseAfter is how many events a thread has before agents may act for it: what they
-	// need is not set up for threads that end soon. DefaultLeaseAfter when zero, less than 0
-	// for none.
+	// need is not set up for threads that end soon. DefaultLeaseAfter when zero, or fewer with
+	// VerifyAgents; less than 0 for none.
 	LeaseAfter int
 	// Agents: frequent calls are those of the host's agents, where it has such. Of these
 	// calls nobody is told.
 	Agents bool
+	// VerifyAgents: each call with which agents deal is compared with what the engine says of it,
+	// and a difference is an internal failure. It is an error where there are no agents.
+	VerifyAgents bool
 	// Seed determines every random choice of the engine (address layout).
 	Seed [32]byte
 	// Logger gets notices at level Info and details at Debug; nil discards.
@@ -209,6 +212,8 @@ type Engine struct {
 	// agents is the host when it has been told of calls for agents; lanes counts threads
 	// that have got leases.
 	agents frontend.Agents
+	// agentCalls are those of which it has been told.
+	agentCalls []frontend.AgentCall
 	// agentWaits says, by their numbers, whether calls wait with which agents deal.
 	agentWaits map[int64]bool
 	lanes      uint64
@@ -236,7 +241,10 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if cfg.MaxAhead <= 0 {
 		cfg.MaxAhead = DefaultMaxAhead
 	}
-	if cfg.LeaseAfter == 0 {
+	switch {
+	case cfg.LeaseAfter == 0 && cfg.VerifyAgents:
+		cfg.LeaseAfter = verifyAfter
+	case cfg.LeaseAfter == 0:
 		cfg.LeaseAfter = DefaultLeaseAfter
 	}
 	cfg.LeaseAfter = max(cfg.LeaseAfter, 0)
@@ -284,6 +292,9 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 		followers:   cfg.Variants - 1,
 	}
 	if err := e.startAgents(); err != nil {
+		return nil, err
+	}
+	if err := e.verifies(); err != nil {
 		return nil, err
 	}
 	return e, nil

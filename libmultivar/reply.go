@@ -264,8 +264,7 @@ func (e *Engine) deliverAll(ev *record, outs []event.Field, v int, s *side, to *
 }
 
 func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field, to *target) error {
-	addr := s.call.Args[f.Arg]
-	put := func(at uint64, p []byte) error {
+	return e.spread(ev, v, s, f, to, func(at uint64, p []byte) error {
 		if len(p) == 0 {
 			return nil
 		}
@@ -273,7 +272,12 @@ func (e *Engine) deliverField(ev *record, v int, s *side, f *event.Field, to *ta
 			return &outputError{f.Arg, at, err}
 		}
 		return nil
-	}
+	})
+}
+
+// spread gives put what field f of ev's output is in variant v, part by part, and where it belongs.
+func (e *Engine) spread(ev *record, v int, s *side, f *event.Field, to *target, put func(at uint64, p []byte) error) error {
+	addr := s.call.Args[f.Arg]
 	switch f.Kind {
 	case sysabi.Iovec:
 		vs, err := e.vectorsFor(ev, s, f, to)

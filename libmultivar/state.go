@@ -153,6 +153,7 @@ type thread struct {
 	// stayed counts the leader's calls in a row that have ended no turn.
 	stayed int
 	lease  lease
+	deeds  deeds
 	// turns is the number of the event before which the leader's next turn can be at the
 	// earliest.
 	turns uint64

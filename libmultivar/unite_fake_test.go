@@ -207,8 +207,8 @@ func TestAgentsWakeWhenMemoryIsShared(t *testing.T) {
 			if !ok {
 				t.Fatal("no twins")
 			}
-			host, caps := h.with(inner, c)
-			return sharingHost{host.(*agentHost), twins}, caps
+			_, caps := h.with(inner, c)
+			return sharingHost{h, twins}, caps
 		}, func(actions []frontend.Action) []frontend.Action {
 			revoked := map[frontend.Task]bool{}
 			for _, a := range actions {

@@ -129,6 +129,16 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
+// flagsFor returns the flags that all runs get. Where a run has flags by which nothing is dealt with
+// beside the variants there is nothing to verify.
+func flagsFor(r Run) []string {
+	without := []string{"--log", "--trace", "--metrics", "--threads", "--rules", "off", "ptrace", "--verify-fast"}
+	if !slices.ContainsFunc(r.Flags, func(f string) bool { return slices.Contains(without, f) }) {
+		return moreFlags
+	}
+	return slices.DeleteFunc(slices.Clone(moreFlags), func(f string) bool { return f == "--verify-fast" })
+}
+
 // start starts a run. The test ends it, by its id, if nothing else does.
 func start(t *testing.T, r Run) *process {
 	t.Helper()
@@ -138,7 +148,7 @@ func start(t *testing.T, r Run) *process {
 	argv := slices.Clone(r.Wrap)
 	if r.N > 0 {
 		argv = append(argv, sandbox(t), "-n", strconv.Itoa(r.N), "--frontend", frontEnd)
-		argv = append(argv, moreFlags...)
+		argv = append(argv, flagsFor(r)...)
 		argv = append(argv, r.Flags...)
 	}
 	argv = append(argv, r.Args...)

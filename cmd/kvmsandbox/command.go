@@ -25,6 +25,7 @@ import (
 type engine interface {
 	frontend.Monitor
 	frontend.Comparer
+	frontend.Verifier
 	Divergence() *report.Divergence
 	Err() error
 	RuleUses() []rule.Use
@@ -298,17 +299,18 @@ func (c *command) forwardTo(leader *first, cancel context.CancelCauseFunc, spec 
 // start runs one session. The engine is nil when the session did not come so far.
 func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend.Spec, leader *first) (engine, frontend.Outcome, error) {
 	cfg := libmultivar.Config{
-		Variants:    c.opts.variants,
-		Policy:      c.opts.policy,
-		Rules:       c.opts.rules,
-		Pids:        c.opts.pids,
-		Layout:      c.opts.layout,
-		Threads:     c.opts.threads,
-		Logger:      c.log,
-		HangTimeout: c.opts.hangTimeout,
-		MaxAhead:    c.opts.ahead,
-		Agents:      c.agents,
-		OnStart:     leader.set,
+		Variants:     c.opts.variants,
+		Policy:       c.opts.policy,
+		Rules:        c.opts.rules,
+		Pids:         c.opts.pids,
+		Layout:       c.opts.layout,
+		Threads:      c.opts.threads,
+		Logger:       c.log,
+		HangTimeout:  c.opts.hangTimeout,
+		MaxAhead:     c.opts.ahead,
+		Agents:       c.agents,
+		VerifyAgents: c.opts.verifyFast,
+		OnStart:      leader.set,
 	}
 	if c.link != nil {
 		cfg.OnOthers = c.link.othersLive

@@ -40,6 +40,7 @@ func (f *fakeFrontEnd) Run(_ context.Context, spec frontend.Spec, newMonitor fun
 type fakeEngine struct {
 	frontend.Monitor
 	frontend.Comparer
+	frontend.Verifier
 	cfg        libmultivar.Config
 	divergence *report.Divergence
 	err        error

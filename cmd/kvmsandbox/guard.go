@@ -106,3 +106,8 @@ func (g *guard) OnFailure(t frontend.Task, err error) []frontend.Action {
 func (g *guard) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool) []frontend.Action {
 	return g.protect(func() []frontend.Action { return g.engine.OnMismatch(t, c, leader, read) })
 }
+
+// OnAgentCall implements frontend.Verifier.
+func (g *guard) OnAgentCall(t frontend.Task, a *frontend.AgentAccount) []frontend.Action {
+	return g.protect(func() []frontend.Action { return g.engine.OnAgentCall(t, a) })
+}

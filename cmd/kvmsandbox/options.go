@@ -51,7 +51,9 @@ type options struct {
 	layout     libmultivar.LayoutMode
 	threads    libmultivar.ThreadMode
 	// fast says whether frequent calls are dealt with beside the programs.
-	fast        fastMode
+	fast fastMode
+	// verifyFast has each of these compared with what the monitor would have done.
+	verifyFast  bool
 	hangTimeout time.Duration
 	verbose     bool
 	// cpus are the processors to run on, nil for all, and followerCPUs those of followers
@@ -108,6 +110,7 @@ func (o *options) flagSet(text *textOptions) *flag.FlagSet {
 	fs.StringVar(&text.layout, "layout", "code", "")
 	fs.StringVar(&text.threads, "threads", "serial", "")
 	fs.StringVar(&text.fast, "fast", "auto", "")
+	fs.BoolVar(&o.verifyFast, "verify-fast", false, "")
 	fs.DurationVar(&o.hangTimeout, "hang-timeout", libmultivar.DefaultHangTimeout, "")
 	fs.Func("cpus", "", o.setCPUs)
 	fs.BoolVar(&o.lowLatency, "low-latency", false, "")
@@ -199,6 +202,11 @@ func parseOptions(args, env []string) (options, error) {
 	default:
 		return o, fmt.Errorf("--fast: there is no mode %q; there are auto, on, off", text.fast)
 	}
+	if o.verifyFast {
+		if err := o.checkVerify(given); err != nil {
+			return o, err
+		}
+	}
 	_, o.perVariant = lookupEnv(env, "MV_OUT_TO_FILE")
 	if _, stay := lookupEnv(env, "MV_DONT_DETACH"); stay {
 		o.detach = false
@@ -210,6 +218,27 @@ func parseOptions(args, env []string) (options, error) {
 		o.program, o.args = rest[0], rest[1:]
 	}
 	return o, nil
+}
+
+// checkVerify refuses to verify where it is known that no call is dealt with beside the variants.
+func (o *options) checkVerify(given map[string]bool) error {
+	without := ""
+	for _, name := range []string{"log", "trace", "metrics"} {
+		if given[name] {
+			without = "--" + name
+		}
+	}
+	switch {
+	case o.fast == fastOff:
+		without = "--fast off"
+	case o.threads == libmultivar.ThreadsParallel:
+		without = "--threads parallel"
+	}
+	if without != "" {
+		return fmt.Errorf("--verify-fast is about calls that are dealt with beside the variants; with %s there are none", without)
+	}
+	o.fast = fastOn
+	return nil
 }
 
 // optionalFile is the value of a flag that may be given without one. It implements

@@ -52,6 +52,7 @@ func TestParseOptions(t *testing.T) {
 		{"--fast auto ls", nil, with(func(*options) {})},
 		{"--fast on ls", nil, with(func(o *options) { o.fast = fastOn })},
 		{"--fast off ls", nil, with(func(o *options) { o.fast = fastOff })},
+		{"--verify-fast ls", nil, with(func(o *options) { o.fast, o.verifyFast = fastOn, true })},
 		{"--frontend ptrace --policy leak -v ls", nil, with(func(o *options) {
 			o.frontEnd, o.policy, o.verbose = "ptrace", mustPolicy(t, "leak"), true
 		})},
@@ -137,6 +138,11 @@ func TestParseOptionsErrors(t *testing.T) {
 		{args: []string{"--on-divergence", "stop", "--detach", "ls"}, says: "--detach"},
 		{args: []string{"--hang-timeout", "0s", "ls"}, says: "--hang-timeout"},
 		{args: []string{"--hang-timeout", "5", "ls"}, says: "hang-timeout"},
+		{args: []string{"--verify-fast", "--fast", "off", "ls"}, says: "with --fast off there are none"},
+		{args: []string{"--verify-fast", "--log", "l", "ls"}, says: "with --log there are none"},
+		{args: []string{"--verify-fast", "--trace", "l", "ls"}, says: "with --trace there are none"},
+		{args: []string{"--verify-fast", "--metrics", "1", "ls"}, says: "with --metrics there are none"},
+		{args: []string{"--verify-fast", "--threads", "parallel", "ls"}, says: "with --threads parallel there are none"},
 		{args: []string{""}, says: "empty"},
 		{args: []string{"--trace", "", "ls"}, says: "--trace"},
 		{args: []string{"--metrics", "", "ls"}, says: "--metrics"},

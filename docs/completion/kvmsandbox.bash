@@ -35,7 +35,7 @@ _kvmsandbox() {
 	elif ((i < COMP_CWORD)); then
 		COMPREPLY=($(compgen -f -- "$cur"))
 	elif [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --fast --hang-timeout --cpus --low-latency --detach -v --version --help' -- "$cur"))
+		COMPREPLY=($(compgen -W '-n --frontend --policy --rules --variant --ahead --report --report-html --on-divergence --log --stats --trace --metrics --pids --layout --threads --fast --verify-fast --hang-timeout --cpus --low-latency --detach -v --version --help' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -c -- "$cur") $(compgen -f -- "$cur"))
 		((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -W doctor -- "$cur"))

@@ -171,7 +171,7 @@ func (b *Block) Agent() Agent { return Agent{b} }
 // descriptors from fds on are not the program's. names is where Names are mapped, and tally
 // where a Tally is, 0 for none.
 func (a Agent) Join(ring, table, names, tally uint64, number, fds int) {
-	clear(a.b.mem[agent : agent+agentSize])
+	a.Leave()
 	a.b.put64(agent+agentRing, ring)
 	a.b.put64(agent+agentTable, table)
 	a.b.put64(agent+agentNames, names)
@@ -187,7 +187,10 @@ func (a Agent) Join(ring, table, names, tally uint64, number, fds int) {
 }
 
 // Leave takes everything from the agent.
-func (a Agent) Leave() { clear(a.b.mem[agent : agent+agentSize]) }
+func (a Agent) Leave() {
+	clear(a.b.mem[agent : agent+agentSize])
+	clear(a.b.mem[account : account+accountSize])
+}
 
 // SetWords says which words are addresses in the leader's slot, and how far away from
 // there the variant's own is.

@@ -50,7 +50,7 @@ const (
 	agentLead      = 104
 	agentLeadIP    = 152
 	agentLeadBytes = 160
-	agentStart     = 168 + 2*528 + 80
+	agentStart     = agentOut + rangesSize + 80
 	agentClasses   = agentStart - 80 + 1392
 	agentAt        = agentClasses + agentKnown + 8
 	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
@@ -88,7 +88,7 @@ const (
 	hotArgSize     = 16
 	// HotRanges is how many parts of memory a call may be about, hotMost how many bytes.
 	HotRanges = 16
-	hotMost   = 1 << 20
+	hotMost   = frontend.AgentMost
 	// hotRecord is the size of the largest record that is compared by its members.
 	hotRecord = 64
 )
@@ -234,6 +234,30 @@ const (
 	recordResult
 	// recordWhole is a request that reads nothing, with its result.
 	recordWhole
+)
+
+// How far an agent is with the call of which it tells.
+const (
+	// stageAsked: the leader's is about to make it, a follower's has compared it and is about to
+	// give its program the result.
+	stageAsked = 1 + iota
+	// stageDone: the program has what the call has written.
+	stageDone
+)
+
+// accountMost is of how many bytes of what an argument leads to agents tell whether they count.
+const accountMost = 64
+
+// Of the memory of the call at hand; see struct range and struct ranges in src/agent.h.
+const (
+	agentIn    = 168
+	agentOut   = agentIn + rangesSize
+	rangesSize = HotRanges*rangeSize + 16
+	rangeCount = HotRanges * rangeSize
+	rangeSize  = 32
+	rangeHome  = 8
+	rangeBytes = 16
+	rangeArg   = 24
 )
 
 // Why a follower is not where its leader was.

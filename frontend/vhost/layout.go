@@ -91,6 +91,22 @@ const (
 	callFlag = 64
 	callRef  = 68
 
+	// account is what an agent tells the monitor of the call at hand where that checks each; see
+	// struct account in src/agent.h.
+	account         = calls + MaxCalls*callSize
+	accountSize     = Scratch - account
+	accountStage    = 0
+	accountWanted   = 4
+	accountWaited   = 8
+	accountNr       = 16
+	accountArgs     = 24
+	accountIP       = 72
+	accountBytes    = 80
+	accountRet      = 88
+	accountCompared = 96
+	accountNoticed  = 144
+	accountProbed   = 192
+
 	// Scratch is ScratchSize bytes for what the calls' arguments point to.
 	Scratch     = 0x1000
 	ScratchSize = 0x3000

@@ -167,6 +167,11 @@ func flags() []Flag {
 				"those of which --rules mask something are, too.",
 		},
 		{
+			Name: "verify-fast",
+			Text: "make such calls beside the variants, have the monitor look at each of them, and end (125) where it would have done something else",
+			More: "It is there to find faults in kvmsandbox, and slow: each of these calls stops every variant twice. It implies --fast on.",
+		},
+		{
 			Name: "hang-timeout", Value: "TIME", Default: "60s",
 			Text: "processor time after which a variant that others wait for counts as hung",
 		},

@@ -124,6 +124,45 @@ struct agent {
 	u64 never; /* signals that the kernel lets in whatever the program blocks */
 };
 
+/* What an agent tells the monitor of the call at hand, and waits until that has looked, where
+ * each call is checked (--verify-fast). */
+struct account {
+	u32 stage; /* MV_STAGE_* as long as the task waits for the monitor, else 0 */
+	u32 wanted;
+	u32 waited; /* the leader's: the followers have said that they ask for it */
+	u32 unused;
+	i64 nr;
+	u64 arg[6];
+	u64 ip;
+	u64 bytes; /* behind the request */
+	i64 ret;
+	/* A follower's: which bits of each argument are compared; and of the first probed bytes, or
+	 * the first record, of what an argument leads to, which bytes are. */
+	u64 compared[6];
+	u64 noticed[6];
+	u32 probed[6];
+};
+
+_Static_assert(sizeof(struct account) <= MV_ACCOUNT_SIZE, "account");
+_Static_assert(offsetof(struct account, stage) == MV_ACCOUNT_STAGE, "account.stage");
+_Static_assert(offsetof(struct account, wanted) == MV_ACCOUNT_WANTED, "account.wanted");
+_Static_assert(offsetof(struct account, waited) == MV_ACCOUNT_WAITED, "account.waited");
+_Static_assert(offsetof(struct account, nr) == MV_ACCOUNT_NR, "account.nr");
+_Static_assert(offsetof(struct account, arg) == MV_ACCOUNT_ARGS, "account.arg");
+_Static_assert(offsetof(struct account, ip) == MV_ACCOUNT_IP, "account.ip");
+_Static_assert(offsetof(struct account, bytes) == MV_ACCOUNT_BYTES, "account.bytes");
+_Static_assert(offsetof(struct account, ret) == MV_ACCOUNT_RET, "account.ret");
+_Static_assert(offsetof(struct account, compared) == MV_ACCOUNT_COMPARED, "account.compared");
+_Static_assert(offsetof(struct account, noticed) == MV_ACCOUNT_NOTICED, "account.noticed");
+_Static_assert(offsetof(struct account, probed) == MV_ACCOUNT_PROBED, "account.probed");
+_Static_assert(sizeof(struct range) == MV_RANGE_SIZE, "range");
+_Static_assert(offsetof(struct range, home) == MV_RANGE_HOME, "range.home");
+_Static_assert(offsetof(struct range, size) == MV_RANGE_BYTES, "range.size");
+_Static_assert(offsetof(struct range, arg) == MV_RANGE_ARG, "range.arg");
+_Static_assert(sizeof(struct ranges) == MV_RANGES_SIZE, "ranges");
+_Static_assert(offsetof(struct ranges, count) == MV_RANGE_COUNT, "ranges.count");
+_Static_assert(offsetof(struct agent, in) == MV_AGENT_IN, "in");
+_Static_assert(offsetof(struct agent, out) == MV_AGENT_OUT, "out");
 _Static_assert(sizeof(struct hot_arg) == MV_HOT_ARG_SIZE, "hot_arg");
 _Static_assert(sizeof(struct hot_call) == MV_HOT_SIZE, "hot_call");
 _Static_assert(offsetof(struct hot_call, arg) == MV_HOT_ARGS, "hot_call.arg");
@@ -182,6 +221,7 @@ _Static_assert(offsetof(struct agent, never) == MV_AGENT_NEVER, "never");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }
+static inline struct account *account_of(struct agent *a) { return (struct account *)((u8 *)a - MV_AGENT + MV_ACCOUNT); }
 
 /* Those that come so are the first ones, by which faults are told. */
 static inline void agent_late(struct agent *a, int sig)

@@ -404,31 +404,38 @@ static int has_words(const struct hot_call *h, const struct hot_arg *x)
 	return x->flags & MV_HOT_WORDS && x->unit >= 8 && x->unit <= MV_HOT_RECORD && h->word <= x->unit - 8;
 }
 
+int agent_same_record(const struct hot_arg *x, const u8 *theirs, const u8 *own, u64 n)
+{
+	u64 k;
+	u32 i;
+
+	/* The first member is a descriptor. Of none nothing else counts. */
+	if (x->flags & MV_HOT_DESCRIPTORS && n >= 4 && own[3] >> 7 && theirs[3] >> 7) {
+		for (k = 0; k < 4; k++)
+			if (theirs[k] != own[k])
+				return 0;
+		return 1;
+	}
+	for (i = 0; i < 2; i++)
+		for (k = x->piece[i].at; k < (u64)x->piece[i].at + x->piece[i].size && k < n; k++)
+			if (theirs[k] != own[k])
+				return 0;
+	return 1;
+}
+
 /* Compares records by their members. Both of what is compared are copies, so nobody changes
  * them meanwhile. */
 static int same_records(struct agent *a, const struct hot_arg *x, const struct range *r)
 {
 	u8 theirs[MV_HOT_RECORD], own[MV_HOT_RECORD];
-	u64 at, n, k;
-	u32 i;
+	u64 at, n;
 
 	if (!x->unit || x->unit > MV_HOT_RECORD)
 		return 0;
 	for (at = 0; at < r->size; at += n) {
 		n = r->size - at < x->unit ? r->size - at : x->unit;
-		if (ring_take(&a->r, theirs, n) || vhost_copy(own, (void *)(r->at + at), n))
+		if (ring_take(&a->r, theirs, n) || vhost_copy(own, (void *)(r->at + at), n) || !agent_same_record(x, theirs, own, n))
 			return 0;
-		/* The first member is a descriptor. Of none nothing else counts. */
-		if (x->flags & MV_HOT_DESCRIPTORS && n >= 4 && own[3] >> 7 && theirs[3] >> 7) {
-			for (k = 0; k < 4; k++)
-				if (theirs[k] != own[k])
-					return 0;
-			continue;
-		}
-		for (i = 0; i < 2; i++)
-			for (k = x->piece[i].at; k < (u64)x->piece[i].at + x->piece[i].size && k < n; k++)
-				if (theirs[k] != own[k])
-					return 0;
 	}
 	return 1;
 }

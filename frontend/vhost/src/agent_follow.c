@@ -20,6 +20,7 @@ int agent_differ(struct agent *a, const struct request *q)
 static int finish(struct agent *a, const struct hot_call *h, const struct request *q, u64 length, const u64 *arg, const u64 *given,
 		  struct ucontext *u)
 {
+	struct request own = { .nr = q->nr, .ip = u->rcx, .bytes = q->bytes };
 	struct ranges *out = &a->out;
 	struct result x;
 
@@ -30,12 +31,17 @@ static int finish(struct agent *a, const struct hot_call *h, const struct reques
 	if (!agent_writes(a, h, arg, given))
 		return agent_differ(a, q);
 	agent_cut(h, &x, out);
-	if (out->bytes != x.bytes || !agent_get(a, h, out))
+	if (out->bytes != x.bytes)
+		return agent_differ(a, q);
+	agent_arguments(u, own.arg);
+	agent_asked(a, h, &own, 0);
+	if (!agent_get(a, h, out))
 		return agent_differ(a, q);
 	if (ring_done(&a->r))
 		return 0;
 	if (h->flags & MV_HOT_MASK)
 		agent_mask_too(a, given);
+	agent_done(a, x.ret);
 	u->rax = (u64)x.ret;
 	return 1;
 }

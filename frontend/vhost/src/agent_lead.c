@@ -59,6 +59,8 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 		x->ret = -EFAULT;
 		agent_cut(h, x, out);
 	}
+	/* Before any follower has the result. */
+	agent_done(a, x->ret);
 	if (a->ring)
 		tell(a, q, x, out);
 }
@@ -142,6 +144,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (apart && h->flags & MV_HOT_WAITS)
 		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
+	agent_asked(a, h, &q, apart && h->flags & MV_HOT_WAITS);
 	/* The lease may have gone while it waited for room, or for the others. */
 	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, by, by == h ? q.nr : (i64)h->first, given) : MV_NOT_EXECUTED;
 	if (h->flags & MV_HOT_FORGETS)

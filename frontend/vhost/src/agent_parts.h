@@ -56,6 +56,8 @@ int agent_put(struct ring *r, const struct ranges *g);
 /* Copies the rest of the record to ranges of the program's memory, with addresses of the
  * leader's made the follower's; 0 if some of that is not there. */
 int agent_get(struct agent *a, const struct hot_call *h, const struct ranges *g);
+/* Whether the first n bytes of two records are the same by their members. */
+int agent_same_record(const struct hot_arg *x, const u8 *theirs, const u8 *own, u64 n);
 /* Compares the rest of the request with what the follower's call reads; 0 if it differs, or
  * some of the memory is not there. */
 int agent_compare(struct agent *a, const struct hot_call *h);
@@ -115,6 +117,11 @@ i64 agent_nameless(const struct hot_call *h, const u64 *arg);
 i64 agent_mask(struct block *b, struct agent *a, const u64 *given);
 /* A follower's, when its program has asked for the same. */
 void agent_mask_too(struct agent *a, const u64 *given);
+/* agent_account.c: where each call is checked, tells the monitor of the call at hand, and waits
+ * until it has looked. Of a leader's with MV_STAGE_ASKED waited says whether the followers have
+ * asked for it, too. */
+void agent_asked(struct agent *a, const struct hot_call *h, const struct request *q, u32 waited);
+void agent_done(struct agent *a, i64 ret);
 
 /* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
 int agent_follow(struct agent *a, struct ucontext *u);

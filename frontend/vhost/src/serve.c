@@ -72,6 +72,11 @@ void vhost_report(struct block *b, u32 event)
 {
 	b->event = event;
 	__atomic_store_n(&b->turn, MV_TURN_MONITOR, __ATOMIC_RELEASE);
+	vhost_ring();
+}
+
+void vhost_ring(void)
+{
 	__atomic_fetch_add(&bell->rung, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&bell->asleep, __ATOMIC_SEQ_CST))
 		vhost_call(SYS_futex, (u64)&bell->rung, FUTEX_WAKE, 1, 0, 0, 0);

@@ -174,6 +174,8 @@ void vhost_signal(int sig, const void *info, void *context);
 /* What a batch's calls do; apart from the loop so that tests can run it. */
 u32 vhost_batch(struct block *b);
 void vhost_report(struct block *b, u32 event);
+/* Has the monitor look. */
+void vhost_ring(void);
 /* Ends the process if the monitor is gone: its end of the control socket closes with it. */
 void vhost_mourn(const struct block *b);
 
