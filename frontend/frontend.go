@@ -241,6 +241,24 @@ type Clocks interface {
 	Clock(id int) (seconds, nanoseconds int64, err error)
 }
 
+// Transfers is what a Host with Capabilities.Transfers offers as well: to move data through
+// a descriptor of the leader's in its place. What its methods do is what the call does that
+// they are named after, to the last bit that anybody can see, or nothing at all.
+//
+// Done is false when nothing has been done: the task has to make the call itself. That is the
+// answer wherever the call might sleep or raise a signal, or tells its caller from others, and
+// for a task that shares its descriptors.
+type Transfers interface {
+	// Send is write(2) of data. The result is the call's.
+	Send(t Task, fd int, data []byte) (ret int64, done bool)
+
+	// Receive is read(2) into p.
+	Receive(t Task, fd int, p []byte) (ret int64, done bool)
+
+	// ReceiveAt is pread(2) into p.
+	ReceiveAt(t Task, fd int, p []byte, off int64) (ret int64, done bool)
+}
+
 // Executables is what a Host with Capabilities.Executables offers as well: to say
 // beforehand which programs its variants cannot execute although the kernel could.
 type Executables interface {
@@ -404,6 +422,8 @@ type Capabilities struct {
 	Twins bool
 	// Clocks is true when the Host implements Clocks.
 	Clocks bool
+	// Transfers is true when the Host implements Transfers.
+	Transfers bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
 	// Onlooker is true when the Host implements Onlooker.

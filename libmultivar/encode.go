@@ -55,12 +55,18 @@ type encoder struct {
 }
 
 // encode returns the request record of task s at its call.
-// Compared memory is encoded after the arguments.
 func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, compared []addrspace.Region) ([]byte, bool) {
+	ok := e.build(th, v, call, c, compared)
+	return e.builder.Record(), ok
+}
+
+// build makes the engine's builder hold the request record of v's task of th at its call c.
+// Compared memory is encoded after the arguments. It is false when the task has died.
+func (e *Engine) build(th *thread, v int, call *sysabi.Call, c *frontend.Call, compared []addrspace.Region) bool {
 	e.builder.Reset(event.Call, int32(c.Nr))
 	if e.followers == 0 && e.cfg.OnCall == nil {
 		// Nobody compares it and nobody reads it.
-		return e.builder.Record(), true
+		return true
 	}
 	x := &e.encoder
 	*x = encoder{e: e, v: v, task: th.sides[v].task, call: call, b: &e.builder, args: c.Args, page: x.page}
@@ -69,7 +75,7 @@ func (e *Engine) encode(th *thread, v int, call *sysabi.Call, c *frontend.Call, 
 	for _, r := range compared {
 		x.mapped(r)
 	}
-	return x.b.Record(), !x.gone
+	return !x.gone
 }
 
 // atFrame lets the argument of a handler's return be the frame that is at its stack pointer.

@@ -150,12 +150,15 @@ func (e *Engine) compareRequest(th *thread, v int, ev *record) (i int, ok bool) 
 	case event.Signal:
 		s.request = e.signalRequest(th, v, s.signal)
 	default:
-		request, ok := e.encode(th, v, e.callOf(ev, s), &s.call, ev.compared)
-		if !ok {
+		if !e.build(th, v, e.callOf(ev, s), &s.call, ev.compared) {
 			// The task died while it stood here; its exit follows.
 			return 0, false
 		}
-		s.request = request
+		if e.builder.Equal(ev.request) {
+			s.request = ev.request
+			return sameWords, true
+		}
+		s.request = e.builder.Record()
 	}
 	if bytes.Equal(ev.request, s.request) {
 		return sameWords, true

@@ -162,7 +162,7 @@ func (e *Engine) lengths(th *thread, ev *record) {
 	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
-		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) {
+		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) || ev.raw.Args[i] == 0 || ev.raw.Args[a.Len.Arg] == 0 {
 			continue
 		}
 		var p [4]byte
@@ -243,7 +243,7 @@ func (e *Engine) advance(ev *record) {
 		e.interruptNow(th, ev)
 		return
 	}
-	if ev.answered {
+	if ev.answered || e.transferred(th, ev) {
 		if ev.toLeader && e.deliver(ev, frontend.Leader, s) != nil {
 			ev.outs, ev.ret = nil, -eFAULT
 		}

@@ -36,6 +36,7 @@ func (s *session) act(a *frontend.Action) error {
 	if a.Op == frontend.OpKill {
 		t.proc.killed = true
 		t.state = running
+		t.proc.dropDuplicates()
 		if err := unix.Kill(t.proc.pid, syscall.SIGKILL); err != nil {
 			return taskError("kill", err)
 		}
@@ -135,6 +136,7 @@ func (s *session) runCall(t *task, a *frontend.Action) error {
 	}
 	t.call = pending{exit: a.Exit, fd: -1}
 	nr := int64(int32(t.info.Nr))
+	s.mayReplace(t, a.Nr, a.Args)
 	switch {
 	case a.File != 0:
 		return s.runWithFile(t, a)
@@ -237,6 +239,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 	if err != nil {
 		return err
 	}
+	t.proc.dropDuplicates()
 	t.call = pending{exit: true, fd: -1, exec: s.images[a.File]}
 	t.remember()
 	if t.call.fd, err = in.receive(a.File); err != nil {

@@ -107,6 +107,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Rdtsc:       trapsTimeStamps,
 		Twins:       true,
 		Clocks:      true,
+		Transfers:   true,
 		Threads:     true,
 		Areas:       true,
 		Executables: true,

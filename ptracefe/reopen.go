@@ -22,18 +22,23 @@ import (
 
 // duplicate returns a duplicate of what p has open as fd. The errors are errno values.
 func (p *process) duplicate(fd int) (got int, err error) {
-	if p.pidfd < 0 {
-		if p.pidfd, err = unix.PidfdOpen(p.pid); err != nil {
-			p.pidfd = -1
-		}
-	}
-	if err == nil {
+	if err = p.openPidfd(); err == nil {
 		got, err = unix.PidfdGetfd(p.pidfd, fd)
 	}
 	if err == syscall.EPERM || err == syscall.ENOSYS {
 		return reopen(p.pid, fd)
 	}
 	return got, err
+}
+
+// openPidfd opens p's pidfd, if that is not open.
+func (p *process) openPidfd() (err error) {
+	if p.pidfd < 0 {
+		if p.pidfd, err = unix.PidfdOpen(p.pid); err != nil {
+			p.pidfd = -1
+		}
+	}
+	return err
 }
 
 // reopen opens the file anew that process pid has open as fd. The errors are errno values.

@@ -42,7 +42,7 @@ func run(t *testing.T, m *script, variants int, args ...string) result {
 	return r
 }
 
-// runWith runs spec, with pipes as its descriptors 0 to 2.
+// runWith runs spec, with pipes as its descriptors 0 to 2 and its files behind them.
 func runWith(t *testing.T, m *script, spec frontend.Spec) result {
 	t.Helper()
 	null, err := os.Open(os.DevNull)
@@ -60,7 +60,7 @@ func runWith(t *testing.T, m *script, spec frontend.Spec) result {
 		_, _ = out.ReadFrom(r)
 		r.Close()
 	})
-	spec.Files = []*os.File{null, w, w}
+	spec.Files = append([]*os.File{null, w, w}, spec.Files...)
 	if spec.Env == nil {
 		spec.Env = []string{"PATH=/usr/bin:/bin", "LANG=C"}
 	}

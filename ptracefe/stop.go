@@ -214,6 +214,9 @@ func (s *session) reportFork(parent *task, host int) *task {
 	p := parent.proc
 	if group, ok := threadGroup(host); !ok || group != p.pid {
 		p = &process{pid: host, pidfd: -1}
+		if parent.leads() {
+			noteShared(parent.proc, p)
+		}
 	}
 	child := newTask(parent.id.Variant, host, p)
 	child.state = atBirth

@@ -44,9 +44,14 @@ type process struct {
 	// sharing), used the processor time that it was seen to have used, 0 for unknown.
 	counted bool
 	used    time.Duration
+	// kept is what is known of descriptors of the leader's, by number; sharesFiles is true
+	// when another process has, or had, the same descriptors.
+	kept        map[int]kept
+	sharesFiles bool
 }
 
 func (p *process) release() {
+	p.dropDuplicates()
 	if p.pidfd >= 0 {
 		_ = unix.Close(p.pidfd)
 		p.pidfd = -1

@@ -32,19 +32,21 @@ func (g *guard) Err() error {
 
 // protect calls f and turns a panic into the end of the session.
 func (g *guard) protect(f func() []frontend.Action) (actions []frontend.Action) {
-	end := []frontend.Action{{Op: frontend.OpEnd}}
 	if g.err != nil {
-		return end
+		return theEnd()
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			g.err = fmt.Errorf("%w: defect in kvmsandbox, please report it with the output of -v: %v", libmultivar.ErrInternal, r)
 			g.log.Error("panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
-			actions = end
+			actions = theEnd()
 		}
 	}()
 	return f()
 }
+
+// theEnd is what a monitor answers that has nothing to say any more.
+func theEnd() []frontend.Action { return []frontend.Action{{Op: frontend.OpEnd}} }
 
 // The methods of frontend.Monitor.
 

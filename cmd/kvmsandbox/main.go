@@ -15,7 +15,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 )
+
+// garbage is how much garbage there may be, in percent of what is in use, before it is looked
+// for. The monitor has little in use, and each call of a program leaves some: by Go's default
+// it would be looked for thirty times a second. A few MB more are within what the monitor may
+// have.
+const garbage = 200
 
 func main() {
 	// First of all, before anything is opened: these belong to the program.
@@ -42,6 +49,7 @@ func main() {
 		os.Exit(statusFailed)
 	}
 	hideMemory()
+	debug.SetGCPercent(garbage)
 	c := newCommand(os.Stdout, os.Stderr)
 	c.files = files
 	c.forwardSignals = true

@@ -167,10 +167,21 @@ func (b *Builder) Fill(arg, part uint8, index uint32, kind sysabi.Kind, n int, r
 // keepMemory is up to which size a Builder keeps its memory for the next record.
 const keepMemory = 16 << 10
 
-// Record returns the finished record, which the caller owns.
-func (b *Builder) Record() []byte {
+// finish completes the header.
+func (b *Builder) finish() {
 	binary.LittleEndian.PutUint32(b.buf[8:], b.fields)
 	binary.LittleEndian.PutUint32(b.buf[12:], uint32(len(b.buf)-headerSize))
+}
+
+// Equal reports whether the finished record is the same as record, without a copy of it.
+func (b *Builder) Equal(record []byte) bool {
+	b.finish()
+	return bytes.Equal(b.buf, record)
+}
+
+// Record returns the finished record, which the caller owns.
+func (b *Builder) Record() []byte {
+	b.finish()
 	if len(b.buf) <= keepMemory {
 		return bytes.Clone(b.buf)
 	}

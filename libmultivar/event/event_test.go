@@ -79,6 +79,31 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestEqual: a record that a Builder holds is compared as a whole, header included.
+func TestEqual(t *testing.T) {
+	build := func(nr int32, fields int) *Builder {
+		var b Builder
+		b.Reset(Call, nr)
+		for range fields {
+			b.Number(1, PartValue, 0, sysabi.Int, 0, 7)
+		}
+		return &b
+	}
+	record := build(3, 2).Record()
+	for name, b := range map[string]*Builder{"number": build(4, 2), "fields": build(3, 1)} {
+		if b.Equal(record) {
+			t.Errorf("a record with another %s is the same", name)
+		}
+	}
+	b := build(3, 2)
+	if !b.Equal(record) {
+		t.Error("a record is not the same as itself")
+	}
+	if got := b.Record(); !bytes.Equal(got, record) {
+		t.Errorf("after the comparison the record is %x, want %x", got, record)
+	}
+}
+
 func TestFill(t *testing.T) {
 	for _, c := range []struct{ n, got, want int }{{0, 0, 0}, {5, 5, 5}, {5, 3, 3}, {100_000, 99_999, 99_999}, {4, 9, 4}, {4, -1, 0}} {
 		var b Builder

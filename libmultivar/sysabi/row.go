@@ -92,6 +92,30 @@ type Instant struct {
 	Flag, Unless uint32
 }
 
+// Transfer says what a call is that moves bytes through a descriptor and does nothing else.
+type Transfer struct {
+	// Kind is NoTransfer for all other calls.
+	Kind TransferKind
+	// Flags is the index of an argument, behind the first, that must have none but bits of Only
+	// for that, zero where there is none; Null is the same for one that must be null.
+	Flags, Null int
+	Only        uint32
+}
+
+// TransferKind is the kind of a Transfer.
+type TransferKind uint8
+
+// The kinds.
+const (
+	NoTransfer TransferKind = iota
+	// Sends: of all bytes that the arguments point to.
+	Sends
+	// Receives and ReceivesAt: into the second argument, of as many bytes as the third says; the
+	// latter from the place in the file that is the fourth.
+	Receives
+	ReceivesAt
+)
+
 // Named says what a call with a name is when its flags, in argument Flags, have all bits of Has
 // and none but those and bits of Only.
 type Named struct {
@@ -253,6 +277,9 @@ type Row struct {
 	// Instant is the form of the call that does at once what can be done at once, and fails
 	// with EAGAIN where this one would sleep; its zero value where there is none.
 	Instant Instant
+	// Transfer says as what the call can be made by somebody else with the same descriptor, its
+	// first argument, in whose buffer the data are.
+	Transfer Transfer
 	// Named says which calls of the row name a file and do nothing but open it, or name none; its
 	// zero value where there are none.
 	Named   Named

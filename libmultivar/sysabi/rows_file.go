@@ -7,12 +7,12 @@ const openCreates = 0o100 | 0o20000000
 // own no descriptors: the leader executes them all.
 func fileRows() []Row {
 	return []Row{
-		{Name: "read", Args: args(fd("fd"), outRet("buf", 2), long("count")), Blocks: true, Moves: 2, Tame: TameHere, Instant: instantRead(true)},
-		{Name: "write", Args: args(fd("fd"), in("buf", lenArg(2)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: instantWrite(true)},
-		{Name: "pread64", Args: args(fd("fd"), outRet("buf", 2), long("count"), long("offset")), Blocks: true, Moves: 2, Tame: TameHere},
+		{Name: "read", Args: args(fd("fd"), outRet("buf", 2), long("count")), Blocks: true, Moves: 2, Tame: TameHere, Instant: instantRead(true), Transfer: Transfer{Kind: Receives}},
+		{Name: "write", Args: args(fd("fd"), in("buf", lenArg(2)), long("count")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: instantWrite(true), Transfer: Transfer{Kind: Sends}},
+		{Name: "pread64", Args: args(fd("fd"), outRet("buf", 2), long("count"), long("offset")), Blocks: true, Moves: 2, Tame: TameHere, Transfer: Transfer{Kind: ReceivesAt}},
 		{Name: "pwrite64", Args: args(fd("fd"), in("buf", lenArg(2)), long("count"), long("offset")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere},
 		{Name: "readv", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt")), Blocks: true, Single: "read", Tame: TameHere, Instant: instantRead(false)},
-		{Name: "writev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "write", Tame: TameHere, Instant: instantWrite(false)},
+		{Name: "writev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "write", Tame: TameHere, Instant: instantWrite(false), Transfer: Transfer{Kind: Sends}},
 		// 64-bit kernels ignore the upper half of the position.
 		{Name: "preadv", Args: args(fd("fd"), iovOut("iov", 2), long("iovcnt"), long("offset"), unused("offset_high")), Blocks: true, Single: "pread64", Tame: TameHere},
 		{Name: "pwritev", Args: args(fd("fd"), iovIn("iov", 2), long("iovcnt"), long("offset"), unused("offset_high")), Blocks: true, Signals: true, Wait: WaitOutput, Single: "pwrite64", Tame: TameHere},

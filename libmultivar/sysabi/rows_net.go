@@ -13,8 +13,8 @@ func netRows() []Row {
 		{Name: "shutdown", Args: args(fd("sockfd"), i32("how")), Tame: TameHere},
 		{Name: "getsockname", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Tame: TameHere},
 		{Name: "getpeername", Args: args(fd("sockfd"), sockOut("addr", 2), sockLen("addrlen")), Tame: TameHere},
-		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: Instant{Call: "sendto", Arg: 3, Flag: msgDontWait}},
-		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen").when(4, anyBit)), Blocks: true, Moves: 2, Tame: TameHere, Instant: Instant{Call: "recvfrom", Arg: 3, Flag: msgDontWait, Unless: msgWaitAll}},
+		{Name: "sendto", Args: args(fd("sockfd"), in("buf", lenArg(2)), long("len"), flags("flags", msgNames), sockIn("dest_addr", 5), i32("addrlen")), Blocks: true, Signals: true, Wait: WaitOutput, Moves: 2, Tame: TameHere, Instant: Instant{Call: "sendto", Arg: 3, Flag: msgDontWait}, Transfer: Transfer{Kind: Sends, Flags: 3, Only: msgNoSignal, Null: 4}},
+		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen").when(4, anyBit)), Blocks: true, Moves: 2, Tame: TameHere, Instant: Instant{Call: "recvfrom", Arg: 3, Flag: msgDontWait, Unless: msgWaitAll}, Transfer: Transfer{Kind: Receives, Flags: 3, Null: 4}},
 		{Name: "sendmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: In}, flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput, Bare: "sendto"},
 		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true, Bare: "readv"},
 		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
@@ -88,6 +88,7 @@ func netRows() []Row {
 // MSG_DONTWAIT and MSG_WAITALL (include/linux/socket.h).
 const (
 	msgDontWait = 0x40
+	msgNoSignal = 0x4000
 	msgWaitAll  = 0x100
 )
 
