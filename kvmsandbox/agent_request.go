@@ -53,6 +53,11 @@ func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) 
 		}
 		for k, a := range c.Args {
 			switch {
+			case a.Kind == frontend.AgentMessage && !a.In && args[k] != 0 && data != nil:
+				// Of one that is to be received there is the vector.
+				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(data) / iovecSize)})
+				r.add(vhost.HotTableAddr, data)
+				data = data[len(data):]
 			case !a.In || args[k] == 0:
 			case a.Kind == frontend.AgentVector:
 				for ; len(vector) >= iovecSize; vector = vector[iovecSize:] {

@@ -35,8 +35,8 @@ int agent_take_answer(struct agent *a, u64 home)
 {
 	struct message m;
 
-	return agent_fits(home, sizeof(m)) && !vhost_copy(&m, (void *)home, sizeof(m)) && !m.name && !m.control && !m.control_size &&
-	       agent_hold_vector(a, m.parts, m.count);
+	return agent_fits(home, sizeof(m)) && !vhost_copy(&m, (void *)home, sizeof(m)) && !m.name && !m.name_size && !m.control &&
+	       !m.control_size && agent_hold_vector(a, m.parts, m.count);
 }
 
 /* The argument of which the flags of a received message are, as far as the table is concerned: none
