@@ -114,6 +114,13 @@ func (s *session) deafen(t *task) error {
 	if t.deaf || !t.sig.Blocked.Has(int(kickSignal)) {
 		return nil
 	}
+	// Of a native program it has been taken from the kernel, which gets it back (requeue).
+	for i := range t.queue {
+		if (*signals.Info)(&t.queue[i]).Signo() == int(kickSignal) {
+			t.deaf = true
+			return nil
+		}
+	}
 	x := t.scratch()
 	at := x.put(make([]byte, signals.SetSize))
 	ret, err := s.call1(t, unix.SysRtSigpending, at, signals.SetSize)

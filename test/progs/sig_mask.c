@@ -244,6 +244,8 @@ int main(int argc, char **argv)
 	pairs();
 	waits(SIGUSR1);
 	waits(SIGRTMAX - 1);
+	/* By this one monitors ask programs to stop. */
+	waits(SIGRTMAX - 2);
 	/* By these instructions tell of themselves. */
 	waits(SIGILL);
 	waits(SIGSEGV);
