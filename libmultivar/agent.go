@@ -43,7 +43,7 @@ func (e *Engine) startAgents() error {
 	if !ok {
 		return nil
 	}
-	calls := agentCalls(e.caps.Arch, cfg)
+	calls := agentCalls(e.caps, cfg)
 	e.agentCalls = calls
 	if err := host.SetAgentCalls(calls, e.agentsAhead); err != nil {
 		return err

@@ -10,9 +10,10 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// agentCalls returns the calls that agents deal with, by ascending rows. They know of no
-// difference that would be expected.
-func agentCalls(arch sysabi.Arch, cfg *Config) []frontend.AgentCall {
+// agentCalls returns the calls that agents deal with, by ascending rows, where the program's reach
+// is as caps say. They know of no difference that would be expected.
+func agentCalls(caps frontend.Capabilities, cfg *Config) []frontend.AgentCall {
+	arch := caps.Arch
 	var calls []frontend.AgentCall
 	for _, r := range sysabi.Rows() {
 		if r.Nr[arch] == sysabi.Absent || len(cfg.Rules.Masks(r)) > 0 {
@@ -20,12 +21,12 @@ func agentCalls(arch sysabi.Arch, cfg *Config) []frontend.AgentCall {
 		}
 		if r.Sub == nil {
 			call := r.Resolve([6]uint64{})
-			if c, why := agentCall(&call, [6]uint64{}, arch, cfg); why == "" {
+			if c, why := agentCall(&call, [6]uint64{}, caps, cfg); why == "" {
 				calls = append(calls, c)
 			}
 			continue
 		}
-		if c, ok := agentCommands(r, arch, cfg); ok {
+		if c, ok := agentCommands(r, caps, cfg); ok {
 			calls = append(calls, c)
 		}
 	}
@@ -34,14 +35,14 @@ func agentCalls(arch sysabi.Arch, cfg *Config) []frontend.AgentCall {
 
 // agentCommands is agentCall for a row whose arguments depend on a command; false when agents
 // deal with none of its commands.
-func agentCommands(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.AgentCall, bool) {
+func agentCommands(r *sysabi.Row, caps frontend.Capabilities, cfg *Config) (frontend.AgentCall, bool) {
 	if r.Sub.Mask != 0xffff_ffff {
 		return frontend.AgentCall{}, false
 	}
 	other := r.Resolve(noCommand)
-	c, why := agentCall(&other, noCommand, arch, cfg)
+	c, why := agentCall(&other, noCommand, caps, cfg)
 	if why != "" || r.Sub.Encoded != nil {
-		c = frontend.AgentCall{Nr: r.Nr[arch], Instant: frontend.AgentInstant{Nr: -1}}
+		c = frontend.AgentCall{Nr: r.Nr[caps.Arch], Instant: frontend.AgentInstant{Nr: -1}}
 	} else {
 		c.Other = true
 	}
@@ -49,7 +50,7 @@ func agentCommands(r *sysabi.Row, arch sysabi.Arch, cfg *Config) (frontend.Agent
 	for _, command := range slices.Sorted(maps.Keys(r.Sub.Cases)) {
 		args := commandArgs(r.Sub, command)
 		call := r.Resolve(args)
-		sub, why := agentCall(&call, args, arch, cfg)
+		sub, why := agentCall(&call, args, caps, cfg)
 		if why != "" && !c.Other {
 			continue
 		}
@@ -84,7 +85,14 @@ func Beside(r *sysabi.Row, command uint64) (why, only string) {
 		args = commandArgs(r.Sub, command)
 	}
 	call := r.Resolve(args)
-	_, why = agentCall(&call, args, sysabi.AMD64, &Config{})
+	caps := frontend.Capabilities{Arch: sysabi.AMD64}
+	_, why = agentCall(&call, args, caps, &Config{})
+	if why == whyPower {
+		caps.Contains = true
+		if _, apart := agentCall(&call, args, caps, &Config{}); apart == "" {
+			return "", besideApart
+		}
+	}
 	switch {
 	case why != "":
 	case r.Named.Opens:
@@ -97,11 +105,12 @@ func Beside(r *sysabi.Row, command uint64) (why, only string) {
 	return why, only
 }
 
-// With which names agents deal, where a call has one, or with which messages.
+// With which names agents deal, where a call has one, or with which messages, or where.
 const (
 	besideKnown = "known names"
 	besideLooks = "not /proc"
 	besideBare  = "data only"
+	besideApart = "kvm only"
 )
 
 // Why agents leave a call to the monitor.
@@ -127,18 +136,22 @@ var agentHandlers = map[sysabi.Handler]bool{
 	sysabi.HandlerDup: true,
 }
 
-// tameCall says whether the filter lets a call pass.
-func tameCall(call *sysabi.Call, args [6]uint64) bool {
-	if call.Tame == sysabi.TameHere || call.Sub == nil {
-		return call.Tame == sysabi.TameHere
+// tameCall says whether an agent may make a call: where the program can reach it because the
+// filter lets that pass, elsewhere (apart) because it would.
+func tameCall(call *sysabi.Call, args [6]uint64, apart bool) bool {
+	tame := call.Tame
+	if tame == sysabi.NotTame && call.Sub != nil {
+		if command, ok := call.Sub.Case(args); ok {
+			tame = call.Sub.Cases[command].Tame
+		}
 	}
-	command, ok := call.Sub.Case(args)
-	return ok && call.Sub.Cases[command].Tame == sysabi.TameHere
+	return tame == sysabi.TameHere || apart && tame == sysabi.TameApart
 }
 
 // agentCall says what agents do about a call, or why they leave it to the engine. Only a
 // command counts among the arguments.
-func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config) (c frontend.AgentCall, why string) {
+func agentCall(call *sysabi.Call, args [6]uint64, caps frontend.Capabilities, cfg *Config) (c frontend.AgentCall, why string) {
+	arch := caps.Arch
 	c = frontend.AgentCall{Nr: call.Nr[arch], Blocks: call.Blocks, Instant: frontend.AgentInstant{Nr: -1}}
 	switch {
 	case call.Handler == sysabi.HandlerSigprocmask:
@@ -157,7 +170,7 @@ func agentCall(call *sysabi.Call, args [6]uint64, arch sysabi.Arch, cfg *Config)
 		if c.Bare = tameRow(call.Bare, arch); c.Bare == sysabi.Absent {
 			return c, whyPower
 		}
-	case !tameCall(call, args):
+	case !tameCall(call, args, caps.Contains):
 		return c, whyPower
 	}
 	switch {

@@ -135,6 +135,12 @@ func (c SubCase) tame() SubCase {
 	return c
 }
 
+// tameApart returns the command as one that is tame where the variant host is out of reach.
+func (c SubCase) tameApart() SubCase {
+	c.Tame = TameApart
+	return c
+}
+
 // unblocks returns the command as one by which calls on its descriptor come to sleep or
 // cease to.
 func (c SubCase) unblocks() SubCase {

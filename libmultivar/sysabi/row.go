@@ -154,8 +154,8 @@ const (
 	NotTame Tame = iota
 	// TameHere: it moves data through descriptors that are open, waits, tells the time, or
 	// asks who the caller is, or what of its own is like, or takes the next peer of a socket
-	// that listens, or makes a descriptor of what it had, or of what nobody else has: a duplicate,
-	// a pipe, a counter. With the address of a socket (Sockaddr, In) it is not tame.
+	// that listens, or makes a descriptor of what nobody else has: a pipe, a counter. With the
+	// address of a socket (Sockaddr, In) it is not tame.
 	TameHere
 	// TameRange: it changes what is mapped from the first argument on, as many bytes as the
 	// second says. That is tame where the range is nobody else's and, in calls with a reason
@@ -164,6 +164,10 @@ const (
 	// TameLook: it says what there is by some name (Path), and changes nothing: who makes it
 	// learns what a file is like, and not what is in it.
 	TameLook
+	// TameApart: it makes a duplicate of a descriptor that is open. That is tame where the
+	// variant host is out of the program's reach only: elsewhere a program could keep, or
+	// exchange, what the variant host has open for a moment.
+	TameApart
 )
 
 // Handler names the piece of engine code that a call needs beyond its row.

@@ -218,7 +218,7 @@ func fcntlRow() Row {
 		Sub: &SubTable{
 			Arg: 1, Mask: 0xffffffff,
 			Cases: map[uint64]SubCase{
-				0:    newFD("F_DUPFD").tame(),
+				0:    newFD("F_DUPFD").tameApart(),
 				1:    plain("F_GETFD").tame(),
 				2:    with("F_SETFD", flags("flags", fdFlagNames)).tame(),
 				3:    plain("F_GETFL").tame(),
@@ -241,7 +241,7 @@ func fcntlRow() Row {
 				1026: with("F_NOTIFY", flags("mask", nil)),
 				1027: with("F_DUPFD_QUERY", fd("other")),
 				1028: plain("F_CREATED_QUERY"),
-				1030: newFD("F_DUPFD_CLOEXEC").tame(),
+				1030: newFD("F_DUPFD_CLOEXEC").tameApart(),
 				1031: with("F_SETPIPE_SZ", i32("size")),
 				1032: plain("F_GETPIPE_SZ").tame(),
 				1033: with("F_ADD_SEALS", flags("seals", sealNames)),

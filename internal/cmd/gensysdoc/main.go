@@ -66,7 +66,8 @@ by name, sockets and other descriptors that lead elsewhere, tasks, rights, other
 has confirmed each), because the *engine* has to know of them, or because an *argument*
 leads to more than bytes whose length is known before the call. With *known names* they deal
 where files are opened to be read that were opened several times before, or were not there, and with *not /proc*
-with names that do not lead there, in processes with several threads those that were looked at before, and with *data only* with messages
+with names that do not lead there, in processes with several threads those that were looked at before, with *kvm only* where the program
+cannot reach the variant host, and with *data only* with messages
 that have neither an address nor control data; they receive such from sockets of TCP.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and

@@ -99,7 +99,7 @@ func (p *Place) rules() []rule {
 			continue
 		}
 		r := ruleOf(row)
-		if row.Tame == sysabi.NotTame {
+		if row.Tame == sysabi.NotTame || row.Tame == sysabi.TameApart {
 			r.patterns = patterns[row.Name]
 			r.commands = tameCommands(row)
 			r.names = row.Name == "openat2" && p.Names.End != 0
