@@ -307,11 +307,12 @@ func TestFollowersApart(t *testing.T) {
 	if got := allowed(p.pid()); got != "0" {
 		t.Errorf("the monitor runs on %s", got)
 	}
-	count := map[string]int{}
-	for _, v := range p.variants() {
-		count[allowed(v.pid)]++
-	}
-	if count["0"] != 1 || count["1"] != 2 {
-		t.Errorf("variants by processors: %v", count)
-	}
+	// Each is moved when it has begun.
+	p.waitFor(t, "a leader on processor 0 and two followers on processor 1", func() bool {
+		count := map[string]int{}
+		for _, v := range p.variants() {
+			count[allowed(v.pid)]++
+		}
+		return count["0"] == 1 && count["1"] == 2
+	})
 }

@@ -121,12 +121,13 @@ var (
 		member("sa_mask", 24, 8, Long))
 	// sigframeLayout is what a handler's frame has at the stack pointer of rt_sigreturn, up to
 	// the mask (struct rt_sigframe, without the return address that is gone there): where the
-	// program goes on, and what it blocks then. Its other registers may be anything.
+	// program goes on, and what it blocks then, which is an address where there is no frame. Its other
+	// registers may be anything.
 	sigframeLayout = &Layout{
 		Name: "rt_sigframe", Size: 304,
-		Fields: []Field{member("sp", 160, 8, Code), member("ip", 168, 8, Code), member("mask", 296, 8, Long)},
+		Fields: []Field{member("sp", 160, 8, Code), member("ip", 168, 8, Code), member("mask", 296, 8, Word)},
 		arm64: layout("rt_sigframe", 576,
-			member("mask", 168, 8, Long), member("sp", 560, 8, Code), member("ip", 568, 8, Code)),
+			member("mask", 168, 8, Word), member("sp", 560, 8, Code), member("ip", 568, 8, Code)),
 	}
 	stackLayout = layout("stack_t", 24,
 		member("ss_sp", 0, 8, Ptr).when(FieldCond{Off: 8, Size: 4, Mask: ssDisable}),

@@ -237,12 +237,16 @@ static void addresses(void)
 static void lingering(void)
 {
 	static char big[1 << 20];
-	int p[2];
+	char c;
+	int p[2], closed[2];
 	struct linger on = {1, 1000};
 	connected(p);
+	CHECK(pipe(closed) == 0);
 	pid_t child = fork();
 	CHECK(child >= 0);
 	if (child == 0) {
+		/* Or its parent would be the last to close it, and wait. */
+		CHECK(read(closed[0], &c, 1) == 1);
 		for (int i = 0; i < 6; i++)
 			CHECK(write(p[0], "l", 1) == 1);
 		CHECK(setsockopt(p[0], SOL_SOCKET, SO_LINGER, &on, sizeof on) == 0);
@@ -251,8 +255,9 @@ static void lingering(void)
 				;
 		raise(SIGKILL);
 	}
-	CHECK(close(p[0]) == 0);
+	CHECK(close(p[0]) == 0 && write(closed[1], "c", 1) == 1);
 	reap_signal(child, SIGKILL);
+	CHECK(close(closed[0]) == 0 && close(closed[1]) == 0);
 	CHECK(take(p[1], "llllll", 6) && close(p[1]) == 0);
 	ok("lingering");
 }
