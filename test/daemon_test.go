@@ -232,11 +232,15 @@ func TestDaemonNginx(t *testing.T) {
 
 			// What others see of the leader is what they would see of the program.
 			names := ""
-			for _, pid := range append([]int{master}, first...) {
-				names += native(t, "", "ps", "-o", "comm=,args=,tty=", "-p", strconv.Itoa(pid)).Stdout
-			}
+			p.until(t, "workers that have said what they are", func() bool {
+				names = ""
+				for _, pid := range append([]int{master}, first...) {
+					names += native(t, "", "ps", "-o", "comm=,args=,tty=", "-p", strconv.Itoa(pid)).Stdout
+				}
+				return strings.Count(names, "worker process") == len(first)
+			})
 			names = strings.ReplaceAll(names, dir, "DIR")
-			if shown[d.name] = names; names != shown["native"] || !strings.Contains(names, "worker process") {
+			if shown[d.name] = names; names != shown["native"] {
 				t.Errorf("they look like\n%snatively\n%s", names, shown["native"])
 			}
 
