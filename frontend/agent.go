@@ -217,6 +217,8 @@ type AgentCall struct {
 	// Mask: it changes the mask of the task's signals, which agents do in all variants; of signals
 	// that come with it the engine is told.
 	Mask bool
+	// Told: the agent tells of each. Front-ends set it when they are asked to (VerifyAgentCalls).
+	Told bool
 	// Timeout is the argument that limits how long it sleeps, 0 for none: milliseconds, or
 	// with Pointed a pointer to two words of 64 bits, or null for no limit.
 	Timeout int

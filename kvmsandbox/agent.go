@@ -70,12 +70,9 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	if ahead <= 0 {
 		ahead = ringAhead
 	}
-	table, err := vhost.HotTable(calls)
+	err := s.agents.makeTable(calls)
 	if err != nil {
 		return err
-	}
-	if s.agents.table, err = unix.SealedFile(vhost.FilePrefix+"table", table); err != nil {
-		return fmt.Errorf("table of frequent calls: %w", err)
 	}
 	s.agents.calls = calls
 	s.agents.lanes = map[uint64]*lane{}
@@ -88,6 +85,23 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 		})
 	}
 	return err
+}
+
+// makeTable makes the table of calls, in place of one that no task has yet.
+func (a *agents) makeTable(calls []frontend.AgentCall) error {
+	table, err := vhost.HotTable(calls)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.SealedFile(vhost.FilePrefix+"table", table)
+	if err != nil {
+		return fmt.Errorf("table of frequent calls: %w", err)
+	}
+	if a.table >= 0 {
+		_ = unix.Close(a.table)
+	}
+	a.table = fd
+	return nil
 }
 
 // CountAgentCalls implements frontend.Agents.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -19,7 +20,15 @@ var errNoVerifier = errors.New("agents tell of their calls, and the monitor is n
 // VerifyAgentCalls implements frontend.Agents.
 func (s *session) VerifyAgentCalls() error {
 	s.agents.verify = true
-	return nil
+	told := slices.Clone(s.agents.calls)
+	for i := range told {
+		c := &told[i]
+		c.Told, c.Commands = true, slices.Clone(c.Commands)
+		for k := range c.Commands {
+			c.Commands[k].Told = true
+		}
+	}
+	return s.agents.makeTable(told)
 }
 
 // accounts says whether t's agent tells of a call.

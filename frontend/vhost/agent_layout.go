@@ -174,6 +174,8 @@ const (
 	// second one was is closed.
 	hotDuplicates
 	hotReplaces
+	// hotTold: the agent tells the monitor of each, where that has asked the task for it.
+	hotTold
 )
 
 // How a call's instant form is made.

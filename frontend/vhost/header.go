@@ -241,6 +241,7 @@ func Header() string {
 		{"HOT_MASK", hotMask},
 		{"HOT_DUPLICATES", hotDuplicates},
 		{"HOT_REPLACES", hotReplaces},
+		{"HOT_TOLD", hotTold},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},
 		{"HOT_NONE", hotNone},

@@ -1,6 +1,10 @@
 /* What an agent tells the monitor where that checks each call with which agents deal. */
 #include "agent_parts.h"
 
+/* Whether the monitor asks for it. The table says so, too, for the program can write to the block, and
+ * who tells without being asked is not answered. */
+static int is_asked(const struct account *s, const struct hot_call *h) { return s->wanted && h->flags & MV_HOT_TOLD; }
+
 /* The monitor takes the stage back when it has looked. */
 static void tell(struct agent *a, u32 stage)
 {
@@ -82,7 +86,7 @@ void agent_asked(struct agent *a, const struct hot_call *h, const struct request
 	struct account *s = account_of(a);
 	u32 i;
 
-	if (!s->wanted)
+	if (!is_asked(s, h))
 		return;
 	s->waited = waited;
 	s->nr = q->nr;
@@ -97,11 +101,11 @@ void agent_asked(struct agent *a, const struct hot_call *h, const struct request
 	tell(a, MV_STAGE_ASKED);
 }
 
-void agent_done(struct agent *a, i64 ret)
+void agent_done(struct agent *a, const struct hot_call *h, i64 ret)
 {
 	struct account *s = account_of(a);
 
-	if (!s->wanted)
+	if (!is_asked(s, h))
 		return;
 	s->ret = ret;
 	tell(a, MV_STAGE_DONE);

@@ -41,7 +41,7 @@ static int finish(struct agent *a, const struct hot_call *h, const struct reques
 		return 0;
 	if (h->flags & MV_HOT_MASK)
 		agent_mask_too(a, given);
-	agent_done(a, x.ret);
+	agent_done(a, h, x.ret);
 	u->rax = (u64)x.ret;
 	return 1;
 }

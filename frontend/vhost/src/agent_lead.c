@@ -60,7 +60,7 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 		agent_cut(h, x, out);
 	}
 	/* Before any follower has the result. */
-	agent_done(a, x->ret);
+	agent_done(a, h, x->ret);
 	if (a->ring)
 		tell(a, q, x, out);
 }

@@ -121,7 +121,7 @@ void agent_mask_too(struct agent *a, const u64 *given);
  * until it has looked. Of a leader's with MV_STAGE_ASKED waited says whether the followers have
  * asked for it, too. */
 void agent_asked(struct agent *a, const struct hot_call *h, const struct request *q, u32 waited);
-void agent_done(struct agent *a, i64 ret);
+void agent_done(struct agent *a, const struct hot_call *h, i64 ret);
 
 /* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
 int agent_follow(struct agent *a, struct ucontext *u);

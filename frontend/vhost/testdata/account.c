@@ -102,7 +102,7 @@ void test_agent_tells(void)
 	limit_time(60);
 	hook = kernel;
 	table[THE_CALL] = (struct hot_call){
-		.flags = MV_HOT_CALL,
+		.flags = MV_HOT_CALL | MV_HOT_TOLD,
 		.arg = {
 			{ .kind = MV_HOT_BUFFER, .dir = MV_HOT_IN | MV_HOT_OUT, .length = MV_SIZE_INT, .count = 1, .unit = sizeof(*polled),
 			  .flags = MV_HOT_DESCRIPTORS, .piece = { { 0, 6 } } },
