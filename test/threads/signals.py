@@ -24,7 +24,9 @@ print("paused")
 came = 0
 signal.signal(signal.SIGVTALRM, count)
 signal.setitimer(signal.ITIMER_VIRTUAL, 0.01, 0.01)
-while came < 2:
+# The interpreter takes two that come before it has looked for one: where they come is not the same
+# instruction in all variants.
+while came < 1:
     pass
 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 print("computed")
