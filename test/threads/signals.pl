@@ -18,7 +18,8 @@ print join(",", map { $ended{$_} } @children), "\n";
 my $n = 0;
 $SIG{VTALRM} = sub { $n++ };
 setitimer(ITIMER_VIRTUAL, 0.01, 0.01);
-1 while $n < 3;
+# Two that come before it has looked count as one, and where they come differs between variants.
+1 while $n < 1;
 setitimer(ITIMER_VIRTUAL, 0);
 print "computed\n";
 
