@@ -66,6 +66,33 @@ func TestSnapshotOfMessage(t *testing.T) {
 	}
 }
 
+// Of a message that is to be received there is the vector, all of which is looked at, and nothing that
+// the call would write to.
+func TestSnapshotOfAnswer(t *testing.T) {
+	const nr, at = 47, 0x7000
+	s := &session{agents: agents{calls: []frontend.AgentCall{{
+		Nr: nr, Bare: 19, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, Out: true}},
+	}}}}
+	var data []byte
+	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
+		data = binary.LittleEndian.AppendUint64(data, v)
+	}
+	r := s.recorded(nil, nr, [6]uint64{3, at}, data)
+	header, vector := make([]byte, 56), make([]byte, 32)
+	if !r.Read(at, header) || !r.Read(binary.LittleEndian.Uint64(header[16:]), vector) {
+		t.Fatal("it cannot be read")
+	}
+	if count := binary.LittleEndian.Uint64(header[24:]); count != 2 || !bytes.Equal(vector, data) || r.Unread() != 0 {
+		t.Errorf("%d buffers, % x, %d bytes are left", count, vector, r.Unread())
+	}
+	if r.Read(0x1000, make([]byte, 1)) || s.recorded(nil, nr, [6]uint64{3, at}, nil).Read(at, header) {
+		t.Error("what is not there can be read")
+	}
+	if r := s.recorded(nil, nr, [6]uint64{3, at}, data[:30]); !r.Read(at, header) || header[24] != 1 {
+		t.Error("half a buffer counts")
+	}
+}
+
 // What of a request nobody reads is counted, also where parts lie over each other; what is not in it
 // is not read from anywhere else.
 func TestUnreadOfRequest(t *testing.T) {

@@ -15,8 +15,8 @@ type lease struct {
 	// lane is the number under which the host knows the thread, 0 for none.
 	lane uint64
 	// last is the interval that was leased last, 0 for none; alone says that its calls may sleep,
-	// quiet that they may for a moment. revoked is the one that was taken back last. granted are those that were leased and that some follower has yet to come
-	// to, in ascending order.
+	// quiet that they may for a moment. revoked is the one that was taken back last. granted are
+	// those that were leased and that some follower has yet to come to, in ascending order.
 	last         uint64
 	revoked      uint64
 	alone, quiet bool

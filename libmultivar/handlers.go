@@ -147,8 +147,9 @@ func (e *Engine) prepareSigaction(th *thread, ev *record) {
 	}
 	e.prepareSignalState(th, ev)
 	ev.after = func(ret int64) int64 {
-		// What was before may be told to where no memory is.
-		if ret == 0 || ret == -eFAULT {
+		// What was before may be told to where no memory is. Who does not ask for it fails where
+		// there is nothing to set.
+		if ret == 0 || ret == -eFAULT && ev.raw.Args[2] != 0 {
 			th.proc.handlers.disp[n] = d
 			th.proc.handlers.entry[n], th.proc.handlers.once[n] = entry, once
 			if n == sigCHLD {

@@ -162,7 +162,10 @@ func (e *Engine) lengths(th *thread, ev *record) {
 	}
 	for i := range ev.call.Args {
 		a := &ev.call.Args[i]
-		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) || ev.raw.Args[i] == 0 || ev.raw.Args[a.Len.Arg] == 0 {
+		if a.Dir&sysabi.Out == 0 || (a.Kind != sysabi.Sockaddr && a.Len.Kind != sysabi.LenPtr) {
+			continue
+		}
+		if ev.raw.Args[i] == 0 || ev.raw.Args[a.Len.Arg] == 0 {
 			continue
 		}
 		var p [4]byte

@@ -19,8 +19,11 @@ const maxReceived = 64 << 10
 //
 // What is sent is what was compared, and not what is in memory when the kernel looks.
 func (e *Engine) transferred(th *thread, ev *record) bool {
+	if !e.caps.Transfers || !e.isTransfer(th, ev) {
+		return false
+	}
 	host, ok := e.host.(frontend.Transfers)
-	if !ok || !e.caps.Transfers || !e.isTransfer(th, ev) {
+	if !ok {
 		return false
 	}
 	s := &th.sides[frontend.Leader]
@@ -77,7 +80,6 @@ func (e *Engine) isTransfer(th *thread, ev *record) bool {
 
 // takes reports whether the process can write the n bytes at a.
 func (p *process) takes(a addrspace.Address, n uint64) bool {
-	const protWrite = 2
 	start := a.PageDown()
 	n += a.Offset() - start.Offset()
 	if p.space == nil || !p.space.Mapped(start, n) {
@@ -98,19 +100,6 @@ func sentData(request []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var blocks [][]byte
-	for i := range r.Fields {
-		f := &r.Fields[i]
-		if f.Flags&(event.Fault|event.Hashed) != 0 {
-			return nil, false
-		}
-		if f.Part == event.PartBase && f.Flags&(event.Number|event.Null) == 0 {
-			blocks = append(blocks, f.Data)
-		}
-	}
-	if len(blocks) == 1 {
-		return blocks[0], len(blocks[0]) > 0
-	}
-	data := bytes.Join(blocks, nil)
-	return data, len(data) > 0
+	data, ok := dataOf(r.Fields)
+	return data, ok && len(data) > 0
 }

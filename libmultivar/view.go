@@ -153,9 +153,15 @@ func (a *Arg) Bytes() ([]byte, bool) {
 	default:
 		return nil, false
 	}
+	return dataOf(a.Fields)
+}
+
+// dataOf returns what fields, of one argument that leads to such, have of the bytes that the program hands to the
+// kernel, its buffers one behind the other. It is false when there are none, or not all of them.
+func dataOf(fields []event.Field) ([]byte, bool) {
 	var blocks [][]byte
-	for i := range a.Fields {
-		f := &a.Fields[i]
+	for i := range fields {
+		f := &fields[i]
 		if f.Flags&(event.Fault|event.Hashed) != 0 {
 			return nil, false
 		}

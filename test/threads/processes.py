@@ -20,6 +20,15 @@ def square(numbers, results):
         results.put((n, n * n))
 
 
+def added(start, value, lock, processes, rounds):
+    adders = [start(target=add, args=(value, lock, rounds)) for _ in range(processes)]
+    for p in adders:
+        p.start()
+    for p in adders:
+        p.join()
+    return value.value, [p.exitcode for p in adders]
+
+
 def fail(n):
     raise ValueError(f"no {n}")
 
@@ -35,13 +44,7 @@ def main():
         pool.close()
         pool.join()
 
-    value, lock = multiprocessing.Value("l", 0), multiprocessing.Lock()
-    adders = [multiprocessing.Process(target=add, args=(value, lock, 50)) for _ in range(3)]
-    for p in adders:
-        p.start()
-    for p in adders:
-        p.join()
-    print("added", value.value, [p.exitcode for p in adders])
+    print("added", *added(multiprocessing.Process, multiprocessing.Value("l", 0), multiprocessing.Lock(), 3, 50))
 
     numbers, results = multiprocessing.Queue(), multiprocessing.Queue()
     workers = [multiprocessing.Process(target=square, args=(numbers, results)) for _ in range(2)]
@@ -58,13 +61,7 @@ def main():
 
     # These get to know of the lock by the address at which their parent has it.
     fresh = multiprocessing.get_context("spawn")
-    lock, value = fresh.Lock(), fresh.Value("l", 0, lock=False)
-    adders = [fresh.Process(target=add, args=(value, lock, 20)) for _ in range(2)]
-    for p in adders:
-        p.start()
-    for p in adders:
-        p.join()
-    print("added afresh", value.value, [p.exitcode for p in adders])
+    print("added afresh", *added(fresh.Process, fresh.Value("l", 0, lock=False), fresh.Lock(), 2, 20))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 /* Calls with names.
  *
  * To look at what has a name gives no power, and is made at once where nobody else would have to
- * wait for a file system that is slow, or where the monitor has seen that no such is on the way. What the monitor makes up is all in procfs: what leads
- * there is the monitor's.
+ * wait for a file system that is slow, or where the monitor has seen that no such is on the way.
+ * What the monitor makes up is all in procfs: what leads there is the monitor's.
  *
  * Opening by name gives power, so it is the monitor's to allow. What it has allowed again and
  * again it writes down, in memory that the program cannot write: a file by that name and with

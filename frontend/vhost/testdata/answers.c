@@ -87,12 +87,9 @@ void test_answers(void)
 	u32 k, i;
 	i64 ret[2];
 
-	prepare(1)->follows = 1;
+	prepare(1);
 	prepare(0);
-	for (i = 0; i < 2; i++)
-		agent_of(block((int)i))->ring = (u64)base;
-	ring_attach_writer(&agent_of(block(0))->r, base);
-	ring_attach_reader(&agent_of(block(1))->r, base, 0);
+	pair_up(base);
 	for (k = 0; k < sizeof(results) / sizeof(results[0]); k++) {
 		answer = results[k];
 		for (i = 0; i < 2; i++)

@@ -145,10 +145,7 @@ void test_mask_follows(void)
 	copies_may_fault();
 	follow = prepare(1);
 	lead = prepare(0);
-	follow->follows = 1;
-	lead->ring = follow->ring = (u64)base;
-	ring_attach_writer(&lead->r, base);
-	ring_attach_reader(&follow->r, base, 0);
+	pair_up(base);
 	CHECK(change(lead, SIG_BLOCK, &usr1, &old[0], 8, &ret[0]) && change(follow, SIG_BLOCK, &usr1, &old[1], 8, &ret[1]), "differs %u", follow->differs);
 	CHECK(!ret[1] && !old[1] && follow->blocked == USR1 && !block(1)->open && !asked, "%lx", follow->blocked);
 	/* It has changed when what was before cannot be told. */

@@ -39,6 +39,9 @@ struct agent;
 int deal_with(struct agent *a, i64 nr, const u64 arg[4], i64 *ret);
 /* Lets the agent find out that memory is not there. */
 void copies_may_fault(void);
+/* Makes the agents of the first two blocks, of which nothing is known yet but what they deal with, a
+ * leader's and its follower's, by a ring. */
+void pair_up(u8 *base);
 
 /* "tests ring ...": ring_program.c */
 int ring_program(int argc, char **argv);

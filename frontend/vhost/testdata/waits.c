@@ -338,6 +338,16 @@ void copies_may_fault(void)
 	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8), "%m");
 }
 
+void pair_up(u8 *base)
+{
+	struct agent *lead = agent_of(block(0)), *follow = agent_of(block(1));
+
+	follow->follows = 1;
+	lead->ring = follow->ring = (u64)base;
+	ring_attach_writer(&lead->r, base);
+	ring_attach_reader(&follow->r, base, 0);
+}
+
 /* A call may have read what it cannot write: it fails, but for the limit of its time. */
 void test_agent_constants(void)
 {
@@ -351,10 +361,7 @@ void test_agent_constants(void)
 	copies_may_fault();
 	follow = prepare(1);
 	lead = prepare(0);
-	follow->follows = 1;
-	lead->ring = follow->ring = (u64)base;
-	ring_attach_writer(&lead->r, base);
-	ring_attach_reader(&follow->r, base, 0);
+	pair_up(base);
 	for (time = 0; time < 2; time++) {
 		table[TIMED_CALL] = (struct hot_call){
 			.flags = MV_HOT_CALL | MV_HOT_POINTED,
