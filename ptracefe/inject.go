@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -267,7 +268,9 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 }
 
 // waitTask waits until t stops. The end of t yields ErrGone and is kept for the
-// loop to report. When the session's context ends meanwhile, t is killed.
+// loop to report, as is that of others: the first thread of a process that is killed counts as
+// alive until the ends of all others have been taken (kernel/exit.c, delay_group_leader).
+// When the session's context ends meanwhile, t is killed.
 func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 	for {
 		pid, status, err := s.waitQuietly(t.id.Host)
@@ -275,6 +278,12 @@ func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 		case err == syscall.EINTR:
 			if s.ctx.Err() != nil {
 				_ = unix.Kill(t.proc.pid, syscall.SIGKILL)
+			}
+			if err := s.takeEnds(); err != nil {
+				return 0, fmt.Errorf("wait: %w", err)
+			}
+			if slices.ContainsFunc(s.ended, func(e ending) bool { return e.pid == t.id.Host }) {
+				return 0, frontend.ErrGone
 			}
 			continue
 		case err == syscall.ECHILD:
@@ -287,6 +296,22 @@ func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 			s.ended = append(s.ended, ending{pid, status})
 			return 0, frontend.ErrGone
 		}
+	}
+}
+
+// takeEnds keeps what has ended for the loop to report.
+func (s *session) takeEnds() error {
+	for {
+		pid, status, err := unix.WaitEnded()
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case pid == 0 || err == syscall.ECHILD:
+			return nil
+		case err != nil:
+			return err
+		}
+		s.ended = append(s.ended, ending{pid, status})
 	}
 }
 

@@ -35,6 +35,22 @@ func WaitNoHang(pid int) (int, WaitStatus, error) {
 	return int(p), WaitStatus(status), nil
 }
 
+// WaitEnded takes the end of any child or tracee of the calling thread, and returns pid 0
+// when none has ended. Stops stay where they are.
+func WaitEnded() (int, WaitStatus, error) {
+	// Behind three numbers and padding is si_pid (include/uapi/asm-generic/siginfo.h).
+	var info [32]int32
+	_, _, e := sys.RawSyscall6(sys.SYS_WAITID, sys.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
+		sys.WEXITED|sys.WNOHANG|sys.WNOWAIT|waitOptions, 0, 0)
+	if e != 0 {
+		return 0, 0, e
+	}
+	if info[4] == 0 {
+		return 0, 0, nil
+	}
+	return WaitNoHang(int(info[4]))
+}
+
 // HasChildren says whether the calling thread (not the process) has children
 // or tracees. Nothing is reaped.
 func HasChildren() bool {
