@@ -57,6 +57,42 @@ func TestSignalsOfOneVariant(t *testing.T) {
 	}
 }
 
+// A signal that comes between a call by which the program looks whether there is one and the call
+// with which it waits for one ends the latter: the monitor makes much of what natively is some
+// instructions. One that may be what a call does is delivered behind that call.
+func TestSignalBeforeOneVariantWaits(t *testing.T) {
+	for _, c := range []struct {
+		last string
+		ends bool
+	}{{"sched_yield", true}, {"unlink", false}} {
+		// What has lost the signal would wait for ever.
+		last, wake := false, !c.ends
+		sleep := sleeper(newTableKernel(1), &wake)
+		s := scripted(t, libmultivar.Config{Variants: 1, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+				sigaction(sigUsr2, 1, 0, 0), fakefe.Call(nr(c.last), fakefe.String("/a")),
+				fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))),
+			}}},
+			Kernel: fakefe.KernelFunc(func(k *fakefe.KernelCall) (int64, bool) {
+				last = last || k.Nr == nr(c.last)
+				return sleep(k)
+			}),
+			Choose: func(options []fakefe.Option) int {
+				if i := pick(options, "inject"); options[i].What == "inject" && last {
+					return i
+				}
+				return leaderFirst(options)
+			},
+			Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 1, AtOnce: true}},
+		}, newTableKernel(1))
+		s.agreed(t)
+		got := results(s.record.Seen[0]["0"])
+		if len(got[fakefe.SawSignal]) != 1 || len(got[nr("epoll_wait")]) != 1 || (got[nr("epoll_wait")][0] == -4) != c.ends {
+			t.Errorf("behind %s: saw %v", c.last, got)
+		}
+	}
+}
+
 // TestOneVariantStopsOnce counts stops: one for each call of which nobody sees the end, two
 // where somebody does.
 func TestOneVariantStopsOnce(t *testing.T) {

@@ -192,7 +192,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
-		if open == nil && e.alone() {
+		if open == nil && e.alone() && !e.hasAsked(s, sig) {
 			// No other variant has to have it in the same place.
 			s.ending = true
 			e.letGo(th, pass)
@@ -220,6 +220,18 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		e.finished(th, frontend.Leader, open, open.ret)
 		e.handle(th, pass)
 	}
+}
+
+// hasAsked reports whether sig has come behind a call by which the program has only asked
+// something, so that it is none of the call's doing. The next call may be the one with which the
+// program waits, because there was no signal yet: between the two it is for as long as a report
+// takes, and not for some instructions only as natively. So the signal waits for that call.
+func (e *Engine) hasAsked(s *side, sig *frontend.Signal) bool {
+	if !sig.AfterCall || s.leased {
+		return false
+	}
+	row := e.row(&s.call)
+	return row.Alone != sysabi.NotAlone || row.Handler == sysabi.HandlerSigprocmask && s.call.Args[1] == 0
 }
 
 // letCompute lets a task go on that was stopped for nothing but to hear of a signal. What it has

@@ -59,6 +59,8 @@ type Injection struct {
 	Signal  int
 	// After is how many stops happen before it is offered to the Chooser.
 	After int
+	// AtOnce: a task that runs has executed no instruction since its last call.
+	AtOnce bool
 	// Request, when positive, has it happen while the monitor handles a report
 	// instead: as the Host gets its Request-th request about a task of the process.
 	// Only SIGKILL does anything to a task that is stopped.

@@ -37,15 +37,17 @@ type session struct {
 	procs      []*process
 	root       *process
 	injections []Injection
-	files      map[frontend.File]*file
-	nextFile   frontend.File
-	nextHost   int
-	execs      uint64
-	cycles     uint64
-	now        time.Duration
-	outcome    frontend.Outcome
-	over       bool
-	err        error
+	// atOnce: what is being injected is an Injection that has it.
+	atOnce   bool
+	files    map[frontend.File]*file
+	nextFile frontend.File
+	nextHost int
+	execs    uint64
+	cycles   uint64
+	now      time.Duration
+	outcome  frontend.Outcome
+	over     bool
+	err      error
 }
 
 // file is what a File of the monitor refers to.
@@ -244,8 +246,9 @@ func (s *session) options() ([]Option, []func()) {
 		}
 		options = append(options, Option{What: "inject"})
 		act = append(act, func() {
+			s.atOnce = in.AtOnce
 			s.send(p, newSignal(in.Signal, codeUser, 1))
-			in.Signal = 0
+			in.Signal, s.atOnce = 0, false
 		})
 	}
 	return options, act

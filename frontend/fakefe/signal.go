@@ -67,7 +67,7 @@ func (s *session) send(p *process, sig *frontend.Signal) {
 		}
 		switch t.state {
 		case user:
-			t.fresh = false
+			t.fresh = t.fresh && s.atOnce
 			t.take()
 			return
 		case blocked:
