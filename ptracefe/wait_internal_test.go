@@ -74,7 +74,8 @@ func TestWaitForFirstThreadThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := cmd.Process.Pid
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	// Its end is taken by the session; what is left of it is a descriptor.
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Process.Release() }()
 	tids := threadsOf(t, pid, 4)
 	for _, tid := range tids {
 		if err := unix.PtraceSeize(tid, 0); err != nil {
