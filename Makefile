@@ -43,26 +43,33 @@ demo: deps-demo build ## run real programs as two variants, then show a caught a
 	KVMSANDBOX=$(CURDIR)/$(BIN)/kvmsandbox examples/demo.sh
 
 # -count=1: go test caches by the files a test opens, and does not see that the
-# program it starts has changed. Tests of programs wait more than they compute, so a few
-# more run at once than there are processors.
-PARALLEL := $(shell echo $$(($$(nproc) + 1)))
+# program it starts has changed. Tests of programs wait for half of their time, so more run at
+# once than there are processors.
+PARALLEL := $(shell echo $$(($$(nproc) * 2)))
 
+# What runs in many ways takes turns with these here, and runs in all of them in `make test-ptrace`,
+# `make test-kvm` and `make test-inproc`. The programs of tests are built once for all front-ends.
 .PHONY: test
 test: deps-test build ## run all tests, those of programs on each front-end
+	@builds=$$(mktemp -d) && chmod 755 $$builds || exit 1; trap 'rm -rf $$builds' EXIT; \
+		MV_TEST_BUILDS=$$builds $(MAKE) --no-print-directory test-each
+	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
+
+.PHONY: test-each
+test-each: build
 	$(GO) vet ./...
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory test-kvm TESTFLAGS='-short $(TESTFLAGS)'
 	@$(MAKE) --no-print-directory test-inproc-short
-	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 
 RESULTS := .results
 # Runs the tests of programs on front-end $(1).
-run_tests = MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -parallel $(PARALLEL) -json -timeout $(TEST_TIMEOUT) \
+run_tests = MV_REQUIRE_ALL=1 MV_TEST_WIDE=1 MV_TEST_FRONTEND=$(1) $(GO) test -count=1 -parallel $(PARALLEL) -json -timeout $(TEST_TIMEOUT) \
 	-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation|Demo|Examples)' $(TESTFLAGS) ./test >$(RESULTS)/$(1).json
 
 .PHONY: test-ptrace
 test-ptrace: deps-test build ## run the tests of programs under ptrace
-	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./test
+	MV_REQUIRE_ALL=1 MV_TEST_WIDE=1 MV_TEST_FRONTEND=ptrace $(GO) test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./test
 
 # TESTFLAGS=-short, as in `make test`, leaves out what ptrace and fewer variants have shown.
 .PHONY: test-kvm
@@ -89,7 +96,7 @@ test-inproc-short: deps-test build ## run what is the in-process front-end's own
 FAST_FRONTEND ?= inproc
 .PHONY: test-fast
 test-fast: deps-test build ## run the tests of programs with frequent calls beside them
-	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=$(FAST_FRONTEND) MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
+	MV_REQUIRE_ALL=1 MV_TEST_WIDE=1 MV_TEST_FRONTEND=$(FAST_FRONTEND) MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
 		-skip '^Test(ProgsNative|RealProgramsNative|ProgsListed|Reaper|Doctor|ServiceUnit|Containerfile|LinksOfDocumentation)' $(TESTFLAGS) ./test
 
 .PHONY: test-verify

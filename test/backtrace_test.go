@@ -35,6 +35,7 @@ func functions(r *fullReport, side int) []string {
 // TestBacktraces makes variants diverge at the bottom of chains of calls, under a policy
 // by which all of them stand there.
 func TestBacktraces(t *testing.T) {
+	t.Parallel()
 	chain := []string{"innermost", "middle", "outermost"}
 	for _, c := range []struct {
 		place string

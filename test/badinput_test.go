@@ -192,6 +192,7 @@ func TestFullDisk(t *testing.T) {
 // TestMalformedPrograms executes programs with headers, interpreters and #! lines that
 // make no sense, as a program: it gets what the kernel answers.
 func TestMalformedPrograms(t *testing.T) {
+	t.Parallel()
 	args := []string{program(t, "exec_malformed", dynamic), "DIR"}
 	if hosted() {
 		args = append(args, "all")

@@ -42,16 +42,17 @@ var besides = []mutation{
 // TestBeside has one follower ask for something else in each kind of call that may be dealt
 // with beside the variants. Whether it is or not the report is the same.
 func TestBeside(t *testing.T) {
+	t.Parallel()
 	fast := [][]string{nil}
 	if frontEnd != "ptrace" {
 		fast = [][]string{{"--fast", "off"}, {"--fast", "on"}}
 	}
-	for _, m := range besides {
+	for i, m := range besides {
 		for _, c := range []struct{ n, variant int }{{2, 1}, {3, 2}} {
 			if testing.Short() && c.n != 2 {
 				continue
 			}
-			for _, policy := range []string{"exec", "comprehensive"} {
+			for _, policy := range inTurn(i+c.n, "exec", "comprehensive") {
 				t.Run(fmt.Sprintf("%s/N=%d/%s", m.name, c.n, policy), func(t *testing.T) {
 					t.Parallel()
 					var all []divergence
@@ -75,6 +76,7 @@ func TestBeside(t *testing.T) {
 // Random numbers of the processor's are the same whatever followers wait for, and also where
 // threads run at the same time.
 func TestRandomNumbers(t *testing.T) {
+	t.Parallel()
 	for _, flags := range [][]string{{"--policy", "performance"}, {"--policy", "leak"}, {"--policy", "comprehensive"}, {"--threads", "parallel"}} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			t.Parallel()

@@ -127,6 +127,7 @@ func (p prog) logged(t *testing.T) seen {
 // and commands.txt anew, from what the programs do that are run: of others (-run
 // 'TestCalls$/run/^cmd_') remains what the files say.
 func TestCalls(t *testing.T) {
+	t.Parallel()
 	list, commands := readCalls(t), readCommands(t)
 	write := os.Getenv("MV_WRITE_CALLS") == "1"
 	var mu sync.Mutex

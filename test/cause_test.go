@@ -109,6 +109,7 @@ func reported(t *testing.T, r Run) (Result, fullReport) {
 
 // TestSeededCauses says how often the cause that reports name is the true one.
 func TestSeededCauses(t *testing.T) {
+	t.Parallel()
 	same, other := program(t, "cause", dynamic, "-g"), program(t, "cause", dynamic, "-g", "OTHER=1")
 	right := 0
 	for _, s := range seeds {

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,10 @@ func (f flavour) compiler() (name string, args []string) {
 // cFlags are those of every program.
 var cFlags = []string{"-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"}
 
+// builds is where programs are built, empty for the directory of the runs. What is there already
+// is taken, so it must be of this very state of the sources.
+var builds = os.Getenv("MV_TEST_BUILDS")
+
 // programs holds the *built of each program, by its path.
 var programs sync.Map
 
@@ -57,11 +62,14 @@ func program(t *testing.T, name string, f flavour, defines ...string) string {
 	t.Helper()
 	compiler, args := f.compiler()
 	cc := tool(t, compiler)
-	path := filepath.Join(root, "progs", strings.Join(append([]string{string(f)}, defines...), ","), name)
+	path := filepath.Join(cmp.Or(builds, root), "progs", strings.Join(append([]string{string(f)}, defines...), ","), name)
 	entry, _ := programs.LoadOrStore(path, new(built))
 	b := entry.(*built) //nolint:errcheck,forcetypeassert // nothing else is stored
 	b.once.Do(func() {
 		b.path = path
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
 		if b.err = os.MkdirAll(filepath.Dir(path), 0o755); b.err != nil {
 			return
 		}
@@ -72,12 +80,16 @@ func program(t *testing.T, name string, f flavour, defines ...string) string {
 			}
 			args = append(args, d)
 		}
-		args = append(args, "-o", path, filepath.Join("progs", name+".c"))
+		// Another process may look for it.
+		unfinished := path + ".part"
+		args = append(args, "-o", unfinished, filepath.Join("progs", name+".c"))
 		cmd := exec.Command(cc, args...)
 		cmd.Env = append(os.Environ(), "LC_ALL=C")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.err = fmt.Errorf("build %s (%s): %w\n%s", name, f, err, out)
+			return
 		}
+		b.err = os.Rename(unfinished, path)
 	})
 	if b.err != nil {
 		t.Fatal(b.err)

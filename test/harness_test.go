@@ -35,6 +35,19 @@ var frontEnd = cmp.Or(os.Getenv("MV_TEST_FRONTEND"), "ptrace")
 // moreFlags are given to kvmsandbox in all runs.
 var moreFlags = strings.Fields(os.Getenv("MV_TEST_FLAGS"))
 
+// wide says that everything is run in every way in which it is to run.
+var wide = os.Getenv("MV_TEST_WIDE") == "1"
+
+// inTurn is which of the ways a test runs that is number i of its kind: one of them, so that
+// neighbours run in others, or all where that is wanted.
+func inTurn[T any](i int, ways ...T) []T {
+	if wide && !testing.Short() {
+		return ways
+	}
+	i %= len(ways)
+	return ways[i : i+1]
+}
+
 // hosted says whether each process of a variant is the variant host, which executes programs
 // without the kernel's exec and whose memory nobody may open.
 func hosted() bool { return frontEnd == "kvm" || frontEnd == "inproc" }

@@ -36,10 +36,11 @@ func hostileArgs(t *testing.T, name, dir string) []string {
 // TestHostile runs hostile programs natively and as variants: they and what they
 // leave are the same, the monitor survives them.
 func TestHostile(t *testing.T) {
-	for _, name := range hostile {
+	t.Parallel()
+	for i, name := range hostile {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			Case{Args: hostileArgs(t, name, "DIR")}.same(t, Run{}, unlessShort(1, 2, 3)...)
+			Case{Args: hostileArgs(t, name, "DIR")}.same(t, Run{}, someVariants(i)...)
 		})
 	}
 }
@@ -47,11 +48,12 @@ func TestHostile(t *testing.T) {
 // TestHostileCaught runs hostile programs with a follower whose last write differs
 // in one byte: nothing that the program did before keeps that from being caught.
 func TestHostileCaught(t *testing.T) {
+	t.Parallel()
 	for i, name := range hostile {
-		for j, policy := range []string{"exec", "comprehensive"} {
-			if testing.Short() && i%2 != j {
-				continue
-			}
+		if testing.Short() && i%2 == 0 {
+			continue
+		}
+		for _, policy := range inTurn(i, "exec", "comprehensive") {
 			t.Run(name+"/"+policy, func(t *testing.T) {
 				t.Parallel()
 				report := filepath.Join(scratch(t), "report.json")

@@ -13,6 +13,7 @@ import (
 // TestLeaves: a variant that leaves the others where none of them has to come to the monitor is
 // found out, whatever it does, and whether those go on or sleep.
 func TestLeaves(t *testing.T) {
+	t.Parallel()
 	for _, what := range []string{"fault", "end", "read", "compute"} {
 		for _, leader := range []string{"goes-on", "sleeps"} {
 			for _, rules := range []string{policy.Exec, policy.Comprehensive} {

@@ -147,6 +147,7 @@ func TestMutantNone(t *testing.T) {
 // TestNegative runs every mutation as one follower under the policy that makes
 // every call wait: caught, named, and without any effect outside.
 func TestNegative(t *testing.T) {
+	t.Parallel()
 	for i, m := range mutations {
 		for _, c := range []struct{ n, variant int }{{2, 1}, {3, 2}} {
 			t.Run(fmt.Sprintf("%s/N=%d", m.name, c.n), func(t *testing.T) {
@@ -225,6 +226,7 @@ func checkText(t *testing.T, r Result, d divergence) {
 // TestNegativeEveryPolicy runs every mutation under every other policy: caught all
 // the same, whatever got out.
 func TestNegativeEveryPolicy(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"performance", "exec", "leak"} {
 		for _, m := range mutations {
 			t.Run(policy+"/"+m.name, func(t *testing.T) {
@@ -242,17 +244,14 @@ func TestNegativeEveryPolicy(t *testing.T) {
 // and in a process that the program's child has created, under every policy: caught,
 // and reported where it was.
 func TestNegativePlaces(t *testing.T) {
+	t.Parallel()
 	for _, place := range []struct {
 		name string
 		// pid and thread are what the program gets to see when it has id 1.
 		pid, thread int
 	}{{"thread", 1, 2}, {"handler", 1, 1}, {"grandchild", 3, 3}} {
-		policies := []string{"comprehensive", "exec", "leak", "performance"}
-		if testing.Short() {
-			policies = policies[:2]
-		}
-		for _, policy := range policies {
-			for i, m := range mutations {
+		for i, m := range mutations {
+			for _, policy := range append(inTurn(i+len(place.name), "exec", "leak", "performance"), "comprehensive") {
 				// Two variants and three in turn, each mutation as either.
 				n := 2 + (i+len(place.name)+len(policy))%2
 				t.Run(fmt.Sprintf("%s/%s/%s", place.name, policy, m.name), func(t *testing.T) {
@@ -284,6 +283,7 @@ func TestNegativePlaces(t *testing.T) {
 // another way than the leader's: caught under every policy, and reported in the thread
 // that shows it.
 func TestNegativeSchedule(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		mutation
 		// thread is the one that shows it.
@@ -321,6 +321,7 @@ func TestNegativeSchedule(t *testing.T) {
 // TestNegativeFrame has the handler of a follower return to another mask, and the handlers of all
 // variants to the address that a function has in the leader: caught at the return.
 func TestNegativeFrame(t *testing.T) {
+	t.Parallel()
 	none := program(t, "sigframe", dynamic, "MUT=none")
 	c := Case{Args: []string{none, "DIR"}}
 	c.same(t, Run{Flags: []string{"--policy", "comprehensive", "--variant", "1=" + none}}, 2, 3)
@@ -350,6 +351,7 @@ func TestNegativeFrame(t *testing.T) {
 // TestMidstIsTold has another thread, and a handler, look at what a computation has come to: that
 // differs, and the report says why it may.
 func TestMidstIsTold(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ who, told string }{
 		{"thread", "one that computed had to let others run"},
 		{"signal", "came in the middle of a computation"},

@@ -49,6 +49,7 @@ func TestKilledProcess(t *testing.T) {
 // TestKilledThreads kills a process of the leader's of which threads compute. It ends in all
 // variants, although nothing in followers comes to a call any more.
 func TestKilledThreads(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		args  []string
@@ -135,6 +136,7 @@ func TestKilledFollower(t *testing.T) {
 // TestStoppedProcess stops a process of the leader's or of a follower's from outside for a while.
 // Nobody takes that for anything else.
 func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
 	const script = `echo first $$; sh -c 'echo child $$; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.3; done; exit 4'; echo status $?`
 	for _, n := range []int{0, 2, 3} {
 		for _, who := range []string{"leader", "follower"} {

@@ -13,6 +13,7 @@ var inParallel = []string{"--threads", "parallel"}
 // TestParallel runs programs with all their threads at the same time: those that make the
 // same calls in whatever order these meet.
 func TestParallel(t *testing.T) {
+	t.Parallel()
 	progs := []realProgram{
 		{"parallel", func(t *testing.T) Case { return Case{Args: []string{program(t, "parallel", dynamic), "DIR"}} }},
 		{"parallel-restart", func(t *testing.T) Case {
@@ -39,6 +40,7 @@ func TestParallel(t *testing.T) {
 // TestParallelNegative runs every mutation in a second thread of a program whose threads
 // run at the same time: caught, and reported where it was.
 func TestParallelNegative(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"exec", "comprehensive"} {
 		for _, m := range mutations {
 			t.Run(fmt.Sprintf("%s/%s", policy, m.name), func(t *testing.T) {

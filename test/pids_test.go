@@ -9,6 +9,7 @@ import (
 
 // TestPids runs programs whose process ids are numbered like MvArmor's and A⁸'s.
 func TestPids(t *testing.T) {
+	t.Parallel()
 	for _, first := range []int{1, 1000} {
 		for n := 1; n <= 3; n++ {
 			flags := []string{"--pids", fmt.Sprint(first)}

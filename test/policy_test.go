@@ -14,6 +14,7 @@ import (
 // no effect before all variants agree, that what need not wait does not, and that
 // both are compared.
 func TestPolicies(t *testing.T) {
+	t.Parallel()
 	const performance, exec, leak, both, comprehensive = "performance", "exec", "leak", "exec+leak", "comprehensive"
 	all := []string{performance, exec, leak, both, comprehensive}
 	for _, c := range []struct {
@@ -34,6 +35,7 @@ func TestPolicies(t *testing.T) {
 	} {
 		for _, policy := range all {
 			t.Run(fmt.Sprintf("%s/%s", policy, c.class), func(t *testing.T) {
+				t.Parallel()
 				dir, report := scratch(t), filepath.Join(scratch(t), "report.json")
 				r := run(t, Run{
 					N:    2,
@@ -62,6 +64,7 @@ func TestPolicies(t *testing.T) {
 // TestPolicyDescriptors checks that what a policy decides by the class of a descriptor it
 // decides by what the leader's really is.
 func TestPolicyDescriptors(t *testing.T) {
+	t.Parallel()
 	own := filepath.Join(scratch(t), "own.toml")
 	if err := os.WriteFile(own, []byte("inherits = \"exec\"\nwaits.write = \"nonsocket\"\n"), 0o644); err != nil {
 		t.Fatal(err)

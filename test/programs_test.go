@@ -180,14 +180,15 @@ func gitEnv(settings ...string) []string {
 	return env
 }
 
-// TestRealPrograms runs the list as 1, 2, 3 and 4 variants.
+// TestRealPrograms runs the list as two and three variants, and as one or four in turn.
 func TestRealPrograms(t *testing.T) {
-	for _, p := range realPrograms {
+	t.Parallel()
+	for i, p := range realPrograms {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			numbers := []int{1, 2, 3, 4}
-			if testing.Short() {
-				numbers = []int{2, 3}
+			numbers := []int{2, 3}
+			if !testing.Short() {
+				numbers = append(inTurn(i, 1, 4), numbers...)
 			}
 			p.make(t).same(t, Run{}, numbers...)
 		})
@@ -197,6 +198,7 @@ func TestRealPrograms(t *testing.T) {
 // TestRealProgramsNative checks the cases themselves: what is compared is the same
 // in two native runs.
 func TestRealProgramsNative(t *testing.T) {
+	t.Parallel()
 	for _, p := range realPrograms {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

@@ -257,21 +257,20 @@ func TestProgsListed(t *testing.T) {
 	}
 }
 
-// TestProgsNative checks the programs themselves: they pass natively in every
-// flavour, give the same twice, and do not mind being traced.
+// TestProgsNative checks the programs themselves: they give the same twice natively, and do not
+// mind being traced. That they pass in a flavour is seen before they run as variants in it.
 func TestProgsNative(t *testing.T) {
+	t.Parallel()
 	for _, p := range progs {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			for _, f := range flavours {
-				t.Run(string(f), func(t *testing.T) {
-					p.of(t, f).same(t, p.run(t), 0)
-				})
-			}
+			c, r := p.of(t, dynamic), p.run(t)
+			untraced := c.natively(t, r)
+			t.Run("again", func(t *testing.T) {
+				c.check(t, r, untraced)
+			})
 			t.Run("strace", func(t *testing.T) {
-				c := p.of(t, dynamic)
-				r := p.run(t)
-				untraced := c.observe(t, r)
+				r := r
 				r.Wrap = append(r.Wrap, tool(t, "strace"), "-f", "-o", "/dev/null")
 				traced := c.observe(t, r)
 				// strace writes what it thinks of bad pointers there.
@@ -287,35 +286,38 @@ func TestProgsNative(t *testing.T) {
 // runName names a subtest.
 func runName(f flavour, n int) string { return fmt.Sprintf("%s/N=%d", f, n) }
 
-// TestProgs runs every program as variants: as 1, 2 and 3 in the flavour that most
-// programs have, and make soak has four, as 2 in the others. In short, as 2 in one of them.
+// TestProgs runs every program as variants: as two, and one or three, in the flavour that most
+// programs have, and make soak has four, and as two in one of the others. Widely that is as 1, 2
+// and 3, and in all of the others. In short, as two in one flavour.
 func TestProgs(t *testing.T) {
+	t.Parallel()
 	for i, p := range progs {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			for _, f := range flavours {
-				if testing.Short() && f != flavours[i%len(flavours)] {
-					continue
-				}
+			in := append([]flavour{dynamic}, inTurn(i/2, static, staticPIE, musl)...)
+			if testing.Short() {
+				in = inTurn(i, flavours...)
+			}
+			for _, f := range in {
 				t.Run(string(f), func(t *testing.T) {
+					numbers := []int{2}
 					if f == dynamic {
-						p.of(t, f).same(t, p.run(t), unlessShort(1, 2, 3)...)
-					} else {
-						p.of(t, f).same(t, p.run(t), 2)
+						numbers = someVariants(i)
 					}
+					p.of(t, f).same(t, p.run(t), numbers...)
 				})
 			}
 		})
 	}
 }
 
-// unlessShort is the numbers of variants as which something runs: all of these, or two in
-// short.
-func unlessShort(numbers ...int) []int {
+// someVariants is the numbers of variants as which number i of a kind of tests runs: two, and one
+// or three in turn; two only in short.
+func someVariants(i int) []int {
 	if testing.Short() {
 		return []int{2}
 	}
-	return numbers
+	return append(inTurn(i, 1, 3), 2)
 }
 
 // nobody is the ordinary user as whom root's tests run programs.
@@ -324,6 +326,7 @@ var nobody = &syscall.Credential{Uid: 65534, Gid: 65534}
 // TestProgsUnprivileged runs programs as an ordinary user. Where the tests are
 // that user's own, all others do it, too.
 func TestProgsUnprivileged(t *testing.T) {
+	t.Parallel()
 	var as *syscall.Credential
 	if syscall.Getuid() == 0 {
 		as = nobody
@@ -341,6 +344,7 @@ func TestProgsUnprivileged(t *testing.T) {
 
 // TestEnds compares how programs end: statuses, signals, the output before it.
 func TestEnds(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"exit", "0"}, {"exit", "1"}, {"exit", "86"}, {"exit", "255"}, {"exit", "256"}, {"_exit", "9"}, {"return", "42"},
 		{"thread", "3"}, {"atexit", "5"}, {"exec"}, {"abort"}, {"fault"}, {"signal", "15"}, {"signal", "9"},

@@ -10,6 +10,7 @@ import (
 // TestRewritten checks that calls of programs are exchanged for jumps where they are to be,
 // and nowhere else: what the program itself sees of its code tells.
 func TestRewritten(t *testing.T) {
+	t.Parallel()
 	for _, f := range flavours {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()

@@ -179,15 +179,20 @@ func sameTalk(t *testing.T, got, want Result) {
 
 // TestTerminal talks to an interactive shell, which uses all of job control.
 func TestTerminal(t *testing.T) {
-	for _, c := range conversations {
+	t.Parallel()
+	for i, c := range conversations {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			numbers := []int{1, 2, 3}
+			if testing.Short() {
+				numbers = inTurn(i, numbers...)
+			}
 			steps := slices.Concat(c.steps, []input{line("(exit 5)")})
 			want := converse(t, Run{}, steps, endOfFile)
 			if want.Status != 5 {
 				t.Errorf("natively: %s", want)
 			}
-			for _, n := range []int{1, 2, 3} {
+			for _, n := range numbers {
 				t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
 					sameTalk(t, converse(t, Run{N: n}, steps, endOfFile), want)
 				})

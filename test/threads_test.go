@@ -155,6 +155,7 @@ func threaded(t *testing.T, name string, command ...string) string {
 
 // TestThreads runs programs whose threads compute, natively and as variants.
 func TestThreads(t *testing.T) {
+	t.Parallel()
 	for _, p := range threadPrograms {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

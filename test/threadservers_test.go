@@ -34,9 +34,17 @@ var threadServers = []server{
 
 // TestThreadServers does what TestServers does.
 func TestThreadServers(t *testing.T) {
+	t.Parallel()
 	for _, s := range threadServers {
-		for _, n := range []int{0, 2, 3} {
-			t.Run(fmt.Sprintf("%s/N=%d", s.name, n), func(t *testing.T) { s.test(t, n, false) })
+		numbers := []int{0, 2, 3}
+		if testing.Short() {
+			numbers = numbers[1:]
+		}
+		for _, n := range numbers {
+			t.Run(fmt.Sprintf("%s/N=%d", s.name, n), func(t *testing.T) {
+				t.Parallel()
+				s.test(t, n, false)
+			})
 		}
 	}
 }
