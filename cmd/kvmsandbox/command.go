@@ -48,6 +48,8 @@ type command struct {
 	host      func(variants int) frontend.Features
 	newEngine func(libmultivar.Config, frontend.Host, frontend.Capabilities) (engine, error)
 	now       func() time.Time
+	// quit ends this process at once.
+	quit func(code int)
 	// above returns the id of a kvmsandbox of which this one is a descendant, 0 for none.
 	above func() int
 
@@ -78,6 +80,7 @@ func newCommand(stdout, stderr *os.File) *command {
 			return libmultivar.New(cfg, h, caps)
 		},
 		now:   time.Now,
+		quit:  os.Exit,
 		above: func() int { return monitorAbove("/proc") },
 	}
 	c.colour = c.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -330,6 +333,8 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		cfg.OnDivergence = func(d *report.Divergence, standing [][]frontend.Task) { c.cores.dump(ctx, d, standing) }
 	}
 	var eng engine
+	var p pulse
+	defer c.watchPulse(&p)()
 	c.progress.at(fmt.Sprintf("starting %d variants", c.opts.variants))
 	outcome, err := fe.Run(ctx, spec, func(h frontend.Host, caps frontend.Capabilities) (frontend.Monitor, error) {
 		if c.cores != nil {
@@ -346,7 +351,7 @@ func (c *command) start(ctx context.Context, fe frontend.FrontEnd, spec frontend
 		if err != nil {
 			return nil, err
 		}
-		eng = &guard{engine: e, leader: leader, progress: c.progress, log: c.log}
+		eng = &guard{engine: e, leader: leader, progress: c.progress, log: c.log, pulse: &p}
 		return eng, nil
 	})
 	return eng, outcome, err

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar"
+)
+
+// A front-end that is not heard of is told of, and given up when there is no reason for it to wait.
+// One that is heard of now and then, or whose monitor takes its time, is not.
+func TestPulse(t *testing.T) {
+	var p pulse
+	var told, given []string
+	held := ""
+	v := &vigil{
+		pulse: &p, limit: 3,
+		held:   func() string { return held },
+		tell:   func(text string) { told = append(told, text) },
+		giveUp: func(err error) { given = append(given, err.Error()) },
+	}
+	looks := func(n int) (watched bool) {
+		watched = true
+		for range n {
+			watched = v.look()
+		}
+		return watched
+	}
+	for range 5 {
+		p.begin(beatTimer, frontend.Task{})
+		p.end()
+		looks(3)
+	}
+	p.begin(beatCall, frontend.Task{Host: 17})
+	looks(100)
+	p.end()
+	if len(told)+len(given) > 0 {
+		t.Fatalf("told %q, given up %q", told, given)
+	}
+	held = "process 1 is stopped"
+	// The first look sees that the report is over.
+	if !looks(1+12) || len(told) != 4 || !strings.HasSuffix(told[3], "; "+held) || len(given) > 0 {
+		t.Fatalf("told %q, given up %q", told, given)
+	}
+	held = ""
+	if looks(3) || len(given) != 1 || !strings.Contains(given[0], "since it told of a call of process 17") {
+		t.Errorf("told %q, given up %q", told, given)
+	}
+	if err := errors.New(given[0]); !strings.HasPrefix(err.Error(), libmultivar.ErrStalled.Error()) {
+		t.Error(err)
+	}
+}
+
+// Each kind of report has a name.
+func TestBeatsHaveNames(t *testing.T) {
+	names := map[string]bool{}
+	for b := beatNone; b <= beatAgentCall; b++ {
+		if b.String() == "" || names[b.String()] {
+			t.Errorf("beat %d is %q", b, b)
+		}
+		names[b.String()] = true
+	}
+}
+
+// A descendant that is stopped is found, whichever thread has made it.
+func TestStanding(t *testing.T) {
+	for _, c := range []struct{ state, want string }{
+		{"S", ""}, {"t", ""}, {"T", "process 31 is stopped"}, {"D", "process 31 waits for a disk"},
+	} {
+		proc := t.TempDir()
+		write := func(name, text string) {
+			file := filepath.Join(proc, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("10/task/10/children", "")
+		write("10/task/11/children", "20 21 ")
+		write("20/task/20/stat", "20 (a) D) S 10")
+		write("21/task/21/stat", "21 (b) S 10")
+		write("21/task/21/children", "31\n")
+		write("31/task/31/stat", "31 (c) S 10")
+		write("31/task/32/stat", "32 (c) "+c.state+" 10")
+		if got := standing(proc, 10); got != c.want {
+			t.Errorf("%s: %q, want %q", c.state, got, c.want)
+		}
+	}
+}
+
+// The same of a real one.
+func TestStandingProcess(t *testing.T) {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for standing("/proc", os.Getpid()) == "" {
+		time.Sleep(time.Millisecond)
+	}
+}
