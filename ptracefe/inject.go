@@ -6,7 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
+	"strconv"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -268,7 +269,7 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 }
 
 // waitTask waits until t stops. The end of t yields ErrGone and is kept for the
-// loop to report, as is that of others: the first thread of a process that is killed counts as
+// loop to report. So are those of others: the first thread of a process that is killed counts as
 // alive until the ends of all others have been taken (kernel/exit.c, delay_group_leader).
 // When the session's context ends meanwhile, t is killed.
 func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
@@ -279,12 +280,7 @@ func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 			if s.ctx.Err() != nil {
 				_ = unix.Kill(t.proc.pid, syscall.SIGKILL)
 			}
-			if err := s.takeEnds(); err != nil {
-				return 0, fmt.Errorf("wait: %w", err)
-			}
-			if slices.ContainsFunc(s.ended, func(e ending) bool { return e.pid == t.id.Host }) {
-				return 0, frontend.ErrGone
-			}
+			s.takeEnds(t)
 			continue
 		case err == syscall.ECHILD:
 			return 0, frontend.ErrGone
@@ -299,19 +295,25 @@ func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 	}
 }
 
-// takeEnds keeps what has ended for the loop to report.
-func (s *session) takeEnds() error {
-	for {
-		pid, status, err := unix.WaitEnded()
-		switch {
-		case err == syscall.EINTR:
+// takeEnds keeps the ends of the other threads of t's process for the loop to report, if t is the
+// first one.
+func (s *session) takeEnds(t *task) {
+	if t.id.Host != t.proc.pid {
+		return
+	}
+	// There may be threads that nobody knows of yet.
+	list, err := os.ReadDir(procPath(t.proc.pid, "task"))
+	if err != nil {
+		return
+	}
+	for _, entry := range list {
+		tid, err := strconv.Atoi(entry.Name())
+		if err != nil || tid == t.id.Host {
 			continue
-		case pid == 0 || err == syscall.ECHILD:
-			return nil
-		case err != nil:
-			return err
 		}
-		s.ended = append(s.ended, ending{pid, status})
+		if pid, status, err := unix.WaitEnded(tid); err == nil && pid == tid {
+			s.ended = append(s.ended, ending{pid, status})
+		}
 	}
 }
 

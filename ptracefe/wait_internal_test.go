@@ -52,7 +52,7 @@ func threadsOf(t *testing.T, pid, n int) (tids []int) {
 
 // The first thread of a process is waited for, as when a call is made in it, while something
 // kills the process: its end is seen, though nobody waits for the other threads, and theirs are
-// kept to be reported.
+// kept to be reported. Stops of those, of which there are some before that, are not.
 func TestWaitForFirstThreadThatIsKilled(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "threads")
 	cc := exec.Command("gcc", "-o", program, "-pthread", "-x", "c", "-")
@@ -85,9 +85,16 @@ func TestWaitForFirstThreadThatIsKilled(t *testing.T) {
 	s := newSession(t.Context(), New(WithTick(time.Millisecond)), frontend.Spec{})
 	stop := s.startWaker()
 	defer stop()
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+	for _, tid := range tids {
+		if tid == pid {
+			continue
+		}
+		if err := unix.PtraceInterrupt(tid); err != nil {
+			t.Fatal(err)
+		}
 	}
+	killed := time.AfterFunc(50*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	defer killed.Stop()
 	if status, err := s.waitTask(newTask(0, pid, &process{pid: pid, pidfd: -1})); !errors.Is(err, frontend.ErrGone) {
 		t.Fatalf("status %#x, %v", uint32(status), err)
 	}

@@ -35,20 +35,26 @@ func WaitNoHang(pid int) (int, WaitStatus, error) {
 	return int(p), WaitStatus(status), nil
 }
 
-// WaitEnded takes the end of any child or tracee of the calling thread, and returns pid 0
-// when none has ended. Stops stay where they are.
-func WaitEnded() (int, WaitStatus, error) {
+// Codes of siginfo_t that say that a child has ended (sigaction(2), SIGCHLD).
+const (
+	cldExited = 1
+	cldDumped = 3
+)
+
+// WaitEnded is WaitNoHang for child or tracee pid, but takes nothing than its end. A stop of a
+// tracee, which waitid(2) tells of whatever it is asked for, stays where it is.
+func WaitEnded(pid int) (int, WaitStatus, error) {
 	// Behind three numbers and padding is si_pid (include/uapi/asm-generic/siginfo.h).
 	var info [32]int32
-	_, _, e := sys.RawSyscall6(sys.SYS_WAITID, sys.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
+	_, _, e := sys.RawSyscall6(sys.SYS_WAITID, sys.P_PID, uintptr(pid), uintptr(unsafe.Pointer(&info)),
 		sys.WEXITED|sys.WNOHANG|sys.WNOWAIT|waitOptions, 0, 0)
 	if e != 0 {
 		return 0, 0, e
 	}
-	if info[4] == 0 {
+	if code := info[2]; info[4] == 0 || code < cldExited || code > cldDumped {
 		return 0, 0, nil
 	}
-	return WaitNoHang(int(info[4]))
+	return WaitNoHang(pid)
 }
 
 // HasChildren says whether the calling thread (not the process) has children
