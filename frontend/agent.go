@@ -80,8 +80,9 @@ type Comparer interface {
 	// agent dealt with it, has made another, or the same with other data; or, where
 	// AgentCall.Waits says so, is about to make it, and Host.Registers answers for it. read
 	// returns what the leader's call read, as long as that is still known: it is false
-	// otherwise.
-	OnMismatch(t Task, c Call, leader Call, read func(addr uint64, p []byte) bool) []Action
+	// otherwise. kept is false where agents have compared a digest of it, and read returns what
+	// is there now.
+	OnMismatch(t Task, c Call, leader Call, read func(addr uint64, p []byte) bool, kept bool) []Action
 }
 
 // Verifier is what a Monitor is as well that checks what agents do.

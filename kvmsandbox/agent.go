@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -92,6 +93,9 @@ func (a *agents) makeTable(calls []frontend.AgentCall) error {
 	table, err := vhost.HotTable(calls)
 	if err != nil {
 		return err
+	}
+	if _, err := rand.Read(vhost.HashKey(table)); err != nil {
+		return fmt.Errorf("key of hashes: %w", err)
 	}
 	fd, err := unix.SealedFile(vhost.FilePrefix+"table", table)
 	if err != nil {
@@ -492,7 +496,7 @@ func (s *session) disagreed(t *task) bool {
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
-	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny))
+	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny, data != nil))
 	return true
 }
 

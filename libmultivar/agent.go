@@ -259,7 +259,7 @@ func (e *Engine) rouseAgents(th *thread) {
 }
 
 // OnMismatch implements frontend.Comparer.
-func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool) []frontend.Action {
+func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool, kept bool) []frontend.Action {
 	th, s := e.find(t)
 	if th == nil {
 		return e.take()
@@ -272,6 +272,11 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 		return e.take()
 	}
 	i, ok := e.compareRequest(th, t.Variant, ev)
+	if ok && i == sameWords && !kept {
+		// The leader has written there since: what it had is not known any more.
+		ev = e.besideEvent(th, t.Variant, leader, func(uint64, []byte) bool { return false })
+		i, ok = e.compareRequest(th, t.Variant, ev)
+	}
 	switch {
 	case ok && i != sameWords:
 		e.divergeField(th, t.Variant, ev, i)

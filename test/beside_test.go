@@ -36,6 +36,8 @@ var besides = []mutation{
 	{name: "open_dir", kinds: []string{"argument"}, call: "openat", argument: "dirfd"},
 	{name: "message", kinds: []string{"argument", "data"}, call: "sendmsg", argument: "msg.iov[0].base"},
 	{name: "message_parts", kinds: []string{"argument", "data"}, call: "sendmsg", argument: ""},
+	{name: "much", kinds: []string{"argument", "data"}, call: "pwritev", argument: "iov"},
+	{name: "much_gone", kinds: []string{"argument", "data"}, call: "pwrite64", argument: "buf"},
 	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 

@@ -108,8 +108,8 @@ func (g *guard) OnFailure(t frontend.Task, err error) []frontend.Action {
 }
 
 // OnMismatch implements frontend.Comparer.
-func (g *guard) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool) []frontend.Action {
-	return g.protect(beatMismatch, t, func() []frontend.Action { return g.engine.OnMismatch(t, c, leader, read) })
+func (g *guard) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(addr uint64, p []byte) bool, kept bool) []frontend.Action {
+	return g.protect(beatMismatch, t, func() []frontend.Action { return g.engine.OnMismatch(t, c, leader, read, kept) })
 }
 
 // OnAgentCall implements frontend.Verifier.

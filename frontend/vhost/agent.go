@@ -14,7 +14,11 @@ import (
 )
 
 // HotTableSize is the size of the table of frequent calls in bytes.
-const HotTableSize = (hotCalls + hotCommands) * hotSize
+const HotTableSize = hashKey + 8*(hashWords+2)
+
+// HashKey returns the part of a table that HotTable has made which is the key of agents' hashes:
+// random numbers of the session's belong there.
+func HashKey(table []byte) []byte { return table[hashKey:HotTableSize] }
 
 // errTable is the error of a table that agents could not read.
 var errTable = errors.New("a frequent call that cannot be described")
@@ -321,7 +325,7 @@ func (r *Ring) Behind(v int) bool {
 // is there yet, and called when something else than a call is.
 func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start uint64, called, told bool) {
 	rec, start, told := r.Next(v, requestSize)
-	if !told || rec.Kind != recordRequest && rec.Kind != recordWhole || len(rec.Data) < requestSize {
+	if !told || rec.Kind != recordRequest && rec.Kind != recordHashed && rec.Kind != recordWhole || len(rec.Data) < requestSize {
 		return 0, args, 0, 0, 0, false, told
 	}
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(rec.Data[8*i:]) }
@@ -332,13 +336,14 @@ func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start ui
 }
 
 // Request returns what the leader's call has read, whose record begins at start: its vector,
-// if it has one, and behind that its memory. It is nil when that is not in the ring.
+// if it has one, and behind that its memory. It is nil when that is not in the ring, or only a
+// hash of it is.
 func (r *Ring) Request(start, bytes uint64) []byte {
 	size := r.set.cfg.Size
-	if bytes > size-recordHeader-requestSize || bytes > hotMost {
+	data := r.writer[PageSize:]
+	if bytes > size-recordHeader-requestSize || bytes > hotMost || data[(start+recordKind)&(size-1)] == recordHashed {
 		return nil
 	}
-	data := r.writer[PageSize:]
 	out := make([]byte, bytes)
 	for i := range out {
 		out[i] = data[(start+recordHeader+requestSize+uint64(i))&(size-1)]

@@ -236,6 +236,16 @@ const (
 	recordResult
 	// recordWhole is a request that reads nothing, with its result.
 	recordWhole
+	// recordHashed is a request with a hash in place of the bytes that it reads.
+	recordHashed
+)
+
+// What a call reads is told as a hash from hashLeast bytes on. The hash is of blocks of hashWords
+// words; its key is behind the entries of the table of frequent calls, and has two words more.
+const (
+	hashLeast = 64 << 10
+	hashWords = 32
+	hashKey   = (hotCalls + hotCommands) * hotSize
 )
 
 // How far an agent is with the call of which it tells.

@@ -45,6 +45,8 @@ enum mutation {
 	stat_flags,
 	message,
 	message_parts,
+	much,
+	much_gone,
 };
 
 #ifndef MUT
@@ -121,6 +123,21 @@ static void names(int sock, int peer)
 	      other.in.sin_addr.s_addr == 0x55555555);
 	CHECK_ERR(getsockname(sock, (void *)&own, &(socklen_t){-1}), EINVAL);
 	ok("names");
+}
+
+/* More than what is compared byte by byte. What was written is something else behind it. */
+static void writes_much(int file)
+{
+	static char bytes[300000];
+	struct iovec v[2] = {{bytes, 100000}, {bytes + 150000, 100000}};
+	memset(bytes, is(much_gone) ? 'b' : 'a', sizeof bytes);
+	CHECK(pwrite(file, bytes, sizeof bytes, 0) == sizeof bytes);
+	memset(bytes, 'b', sizeof bytes);
+	if (is(much))
+		bytes[200001] ^= 1;
+	CHECK(pwritev(file, v, 2, 0) == 200000);
+	CHECK_ERR(pwrite(file, bytes, sizeof bytes, -1), EINVAL);
+	ok("much");
 }
 
 static void transfers(int sock, int peer, int file)
@@ -308,6 +325,7 @@ int main(int argc, char **argv)
 	times();
 	opens(file);
 	changing(sock, peer, file);
+	writes_much(file);
 	char where[PATH_MAX];
 	CHECK(syscall(SYS_getcwd, where, sizeof where) > 1);
 	CHECK_ERR(syscall(SYS_getcwd, where, 1), ERANGE);

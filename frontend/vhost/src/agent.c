@@ -70,7 +70,7 @@ static void end_interval(struct agent *a)
 		return;
 	if (rec.kind == MV_RECORD_CLOSED)
 		ring_done(&a->r);
-	else if ((rec.kind == MV_RECORD_REQUEST || rec.kind == MV_RECORD_WHOLE) && rec.length >= sizeof(q) && !ring_take(&a->r, &q, sizeof(q)))
+	else if (agent_asks_in(&rec) && rec.length >= sizeof(q) && !ring_take(&a->r, &q, sizeof(q)))
 		agent_differ(a, &q);
 	else
 		ring_fail(&a->r, RING_EVENT);

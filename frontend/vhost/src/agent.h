@@ -246,6 +246,13 @@ void agent_stops(struct block *b);
 /* The task is about to go on with the program. */
 void agent_resumes(struct block *b);
 
+/* agent_hash.c */
+/* Whether the followers are told a hash of what a call reads, and not the bytes. */
+int agent_is_hashed(const struct hot_call *h, const struct ranges *g);
+/* Makes that hash, of two words; 0 if some of the program's memory is not there. */
+int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash);
+enum { HASH_SIZE = 16 };
+
 /* copy.S: of the program's memory, which need not be there. */
 /* Returns how many of n bytes could not be copied. */
 u64 vhost_copy(void *to, const void *from, u64 n);

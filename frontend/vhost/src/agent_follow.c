@@ -67,7 +67,7 @@ int agent_follow(struct agent *a, struct ucontext *u)
 
 	if (!next(a, &rec))
 		return 0;
-	if ((rec.kind != MV_RECORD_REQUEST && rec.kind != MV_RECORD_WHOLE) || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
+	if (!agent_asks_in(&rec) || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
 		ring_fail(&a->r, RING_EVENT);
 		return 0;
 	}
@@ -83,7 +83,11 @@ int agent_follow(struct agent *a, struct ucontext *u)
 		}
 		return finish(a, h, &q, rec.length - sizeof(q), arg, given, u);
 	}
-	if (!agent_compare(a, h))
+	if ((rec.kind == MV_RECORD_HASHED) != agent_is_hashed(h, &a->in)) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	if (!agent_compare(a, h, rec.kind == MV_RECORD_HASHED))
 		return agent_differ(a, &q);
 	if (ring_done(&a->r) || !next(a, &rec))
 		return 0;

@@ -21,12 +21,17 @@ static void tell(struct agent *a, const struct request *q, struct result *x, con
 }
 
 /* Begins the request's record; 0 if some of what the call reads is not there. */
-static int ask(struct agent *a, const struct request *q)
+static int ask(struct agent *a, const struct hot_call *h, const struct request *q)
 {
-	if (ring_reserve(&a->r, sizeof(*q) + q->bytes) || ring_begin(&a->r, MV_RECORD_REQUEST, sizeof(*q) + q->bytes) ||
+	int hashed = agent_is_hashed(h, &a->in);
+	u64 hash[2], length = sizeof(*q) + (hashed ? q->bytes - a->in.bytes + HASH_SIZE : q->bytes);
+
+	if (hashed && !agent_hash(a, &a->in, hash))
+		return 0;
+	if (ring_reserve(&a->r, length) || ring_begin(&a->r, hashed ? MV_RECORD_HASHED : MV_RECORD_REQUEST, length) ||
 	    ring_put(&a->r, q, sizeof(*q)) || ring_put(&a->r, a->vector, a->parts * sizeof(*a->vector)))
 		return 0;
-	if (agent_put(&a->r, &a->in))
+	if (hashed ? !ring_put(&a->r, hash, sizeof(hash)) : agent_put(&a->r, &a->in))
 		return 1;
 	ring_drop(&a->r);
 	return 0;
@@ -138,7 +143,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	a->waited = 0;
 	/* What the call reads may be something else behind it. */
 	apart = a->ring && (q.bytes || h->flags & MV_HOT_WAITS);
-	if (apart && !ask(a, &q))
+	if (apart && !ask(a, h, &q))
 		return 0;
 	/* Nothing is made of which not all followers have said that they ask for it. */
 	if (apart && h->flags & MV_HOT_WAITS)

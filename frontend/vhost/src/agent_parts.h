@@ -5,12 +5,13 @@
 #include "kernel.h"
 #include "agent.h"
 
-/* The request: the leader's call, and behind it its vector and what the call reads. */
+/* The request: the leader's call, and behind it its vector and what the call reads, or a hash of
+ * that. */
 struct request {
 	i64 nr;
 	u64 arg[6];
 	u64 ip; /* behind the call */
-	u64 bytes; /* behind the request */
+	u64 bytes; /* behind the request, if there were no hash */
 };
 
 /* struct msghdr. */
@@ -28,6 +29,12 @@ struct result {
 	u64 bytes;
 	u64 length; /* MV_SIZE_AT: what the call says that the length is */
 };
+
+/* Whether a record has a request. */
+static inline int agent_asks_in(const struct ring_record *rec)
+{
+	return rec->kind == MV_RECORD_REQUEST || rec->kind == MV_RECORD_HASHED || rec->kind == MV_RECORD_WHOLE;
+}
 
 /* agent_args.c */
 /* What the table says about a call, 0 for one that is the monitor's. */
@@ -60,7 +67,7 @@ int agent_get(struct agent *a, const struct hot_call *h, const struct ranges *g)
 int agent_same_record(const struct hot_arg *x, const u8 *theirs, const u8 *own, u64 n);
 /* Compares the rest of the request with what the follower's call reads; 0 if it differs, or
  * some of the memory is not there. */
-int agent_compare(struct agent *a, const struct hot_call *h);
+int agent_compare(struct agent *a, const struct hot_call *h, int hashed);
 /* The follower's word for one of the leader's: an address in the leader's slot is another. */
 static inline u64 agent_word(const struct agent *a, u64 v) { return v < a->slot || v >= a->slot_end ? v : v + a->delta; }
 
