@@ -243,8 +243,8 @@ const (
 // What a call reads is told as a hash from hashLeast bytes on. The hash is of blocks of hashWords
 // words; its key is behind the entries of the table of frequent calls, and has two words more.
 const (
-	hashLeast = 64 << 10
-	hashWords = 32
+	hashLeast = 256 << 10
+	hashWords = 128
 	hashKey   = (hotCalls + hotCommands) * hotSize
 )
 

@@ -128,14 +128,14 @@ static void names(int sock, int peer)
 /* More than what is compared byte by byte. What was written is something else behind it. */
 static void writes_much(int file)
 {
-	static char bytes[300000];
-	struct iovec v[2] = {{bytes, 100000}, {bytes + 150000, 100000}};
+	static char bytes[500000];
+	struct iovec v[2] = {{bytes, 150000}, {bytes + 250000, 150000}};
 	memset(bytes, is(much_gone) ? 'b' : 'a', sizeof bytes);
 	CHECK(pwrite(file, bytes, sizeof bytes, 0) == sizeof bytes);
 	memset(bytes, 'b', sizeof bytes);
 	if (is(much))
-		bytes[200001] ^= 1;
-	CHECK(pwritev(file, v, 2, 0) == 200000);
+		bytes[300001] ^= 1;
+	CHECK(pwritev(file, v, 2, 0) == 300000);
 	CHECK_ERR(pwrite(file, bytes, sizeof bytes, -1), EINVAL);
 	ok("much");
 }

@@ -248,8 +248,9 @@ void agent_resumes(struct block *b);
 
 /* agent_hash.c */
 /* Whether the followers are told a hash of what a call reads, and not the bytes. */
-int agent_is_hashed(const struct hot_call *h, const struct ranges *g);
-/* Makes that hash, of two words; 0 if some of the program's memory is not there. */
+int agent_is_hashed(const struct agent *a, const struct hot_call *h);
+/* Makes a hash, of two words, where agent_is_hashed says so; 0 if some of the program's memory is
+ * not there. */
 int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash);
 enum { HASH_SIZE = 16 };
 

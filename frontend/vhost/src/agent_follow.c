@@ -83,7 +83,7 @@ int agent_follow(struct agent *a, struct ucontext *u)
 		}
 		return finish(a, h, &q, rec.length - sizeof(q), arg, given, u);
 	}
-	if ((rec.kind == MV_RECORD_HASHED) != agent_is_hashed(h, &a->in)) {
+	if ((rec.kind == MV_RECORD_HASHED) != agent_is_hashed(a, h)) {
 		ring_fail(&a->r, RING_EVENT);
 		return 0;
 	}

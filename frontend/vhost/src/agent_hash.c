@@ -11,7 +11,7 @@ enum { WORDS = MV_HASH_WORDS, BLOCK = WORDS * 8 };
 /* A hash that is being made. */
 struct hash {
 	const u64 *key; /* WORDS for blocks, and two for the polynomial */
-	u64 block[WORDS];
+	u64 *block; /* in the room for copies of what calls read */
 	u64 used; /* bytes of the block */
 	u128 sum;
 };
@@ -74,7 +74,7 @@ static int add_range(struct hash *s, u64 at, u64 left)
 
 int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash)
 {
-	struct hash s = { .key = (const u64 *)(a->table + MV_HASH_KEY) };
+	struct hash s = { .key = (const u64 *)(a->table + MV_HASH_KEY), .block = (u64 *)((u64)a + MV_LARGE - MV_AGENT + a->held) };
 	u32 i;
 
 	for (i = 0; i < g->count; i++)
@@ -90,12 +90,13 @@ int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash)
 	return 1;
 }
 
-int agent_is_hashed(const struct hot_call *h, const struct ranges *g)
+int agent_is_hashed(const struct agent *a, const struct hot_call *h)
 {
+	const struct ranges *g = &a->in;
 	u32 i;
 
 	/* Where each call is checked the monitor wants to see the bytes. */
-	if (g->bytes < MV_HASH_LEAST || h->flags & MV_HOT_TOLD)
+	if (g->bytes < MV_HASH_LEAST || h->flags & MV_HOT_TOLD || a->held > MV_LARGE_SIZE - BLOCK)
 		return 0;
 	for (i = 0; i < g->count; i++)
 		if (h->arg[g->of[i].arg % 6].piece[0].size)

@@ -23,7 +23,7 @@ static void tell(struct agent *a, const struct request *q, struct result *x, con
 /* Begins the request's record; 0 if some of what the call reads is not there. */
 static int ask(struct agent *a, const struct hot_call *h, const struct request *q)
 {
-	int hashed = agent_is_hashed(h, &a->in);
+	int hashed = agent_is_hashed(a, h);
 	u64 hash[2], length = sizeof(*q) + (hashed ? q->bytes - a->in.bytes + HASH_SIZE : q->bytes);
 
 	if (hashed && !agent_hash(a, &a->in, hash))

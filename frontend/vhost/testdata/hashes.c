@@ -225,17 +225,22 @@ void test_hash_compared(void)
 void test_hash_not(void)
 {
 	struct hot_call *h = prepare();
-	struct ranges g = { .of = { { .arg = 1, .size = MUCH } }, .count = 1, .bytes = MUCH };
+	struct agent *a = agent_of(block(0));
 
-	CHECK(agent_is_hashed(h, &g));
-	g.bytes = MV_HASH_LEAST - 1;
-	CHECK(!agent_is_hashed(h, &g));
-	g.bytes = MUCH;
+	a->in = (struct ranges){ .of = { { .arg = 1, .size = MUCH } }, .count = 1, .bytes = MUCH };
+	CHECK(agent_is_hashed(a, h));
+	a->in.bytes = MV_HASH_LEAST - 1;
+	CHECK(!agent_is_hashed(a, h));
+	a->in.bytes = MUCH;
+	a->held = MV_LARGE_SIZE - BLOCK + 16;
+	CHECK(!agent_is_hashed(a, h), "without room");
+	a->held -= 16;
+	CHECK(agent_is_hashed(a, h));
 	h->arg[1].piece[0].size = 1;
-	CHECK(!agent_is_hashed(h, &g));
+	CHECK(!agent_is_hashed(a, h));
 	h->arg[1].piece[0].size = 0;
 	h->flags |= MV_HOT_TOLD;
-	CHECK(!agent_is_hashed(h, &g));
+	CHECK(!agent_is_hashed(a, h));
 }
 
 /* A leader that says hashed where nobody hashes, or the other way round, has a broken ring. */
