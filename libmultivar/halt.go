@@ -20,6 +20,15 @@ import (
 // that waits for its next call.
 const holdLimit = 500 * time.Millisecond
 
+// holdLimit is how much processor time the leader uses at most before it gets a signal that waits
+// for its next call. Where one variant runs alone nobody else has to have it in the same place.
+func (e *Engine) holdLimit() time.Duration {
+	if e.alone() {
+		return leastSpin
+	}
+	return holdLimit
+}
+
 // A thread that waits for another one of its domain without making a call would wait for
 // ever, too, because the other one gets no turn. So a thread that computes while others
 // could run is halted after spinLimit, and they get theirs; its next turn comes behind
@@ -117,8 +126,10 @@ func (e *Engine) halts(th *thread) {
 		e.limitTurn(lead.domain)
 	}
 	switch {
-	case len(th.pending) > 0 && e.used(lead, holdLimit):
+	case len(th.pending) > 0 && e.used(lead, e.holdLimit()):
 		e.halt(lead)
+	case len(th.pending) > 0 && e.alone():
+		e.host.TimerWithin(leastSpin)
 	case th.contended() && e.used(lead, th.limit()):
 		e.halt(lead)
 	case th.contended() && th.patience > 0:
@@ -223,7 +234,7 @@ func (e *Engine) leaderStop(th *thread) {
 	var sig *frontend.Signal
 	nudged, computes, resumed := s.nudged, s.computes, s.resumed
 	s.nudged = false
-	if s.inCall == nil && th.room() && (!nudged || len(th.pending) > 0 && e.spent(s, holdLimit)) {
+	if s.inCall == nil && th.room() && (!nudged || len(th.pending) > 0 && e.spent(s, e.holdLimit())) {
 		sig = e.nextPending(th)
 	}
 	switch {

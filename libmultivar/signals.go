@@ -192,7 +192,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		}
 		e.letGo(th, pass)
 	case fateHandled:
-		if open == nil && e.alone() && !e.hasAsked(s, sig) {
+		if open == nil && e.alone() && len(th.pending) == 0 && !e.hasAsked(s, sig) {
 			// No other variant has to have it in the same place.
 			s.ending = true
 			e.letGo(th, pass)
@@ -205,6 +205,9 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		if open == nil || open.interrupted && (!sig.AfterCall || open.pi != nil) {
 			e.hold(th, sig)
 			a := frontend.Action{Op: frontend.OpResume, Task: s.task}
+			if e.alone() {
+				e.host.TimerWithin(leastSpin)
+			}
 			if open == nil {
 				e.letCompute(th, a)
 			} else {

@@ -287,6 +287,14 @@ func (s *session) waitTask(t *task) (unix.WaitStatus, error) {
 		case err != nil:
 			return 0, fmt.Errorf("wait: %w", err)
 		case status.Stopped():
+			if int(status)>>16 == unix.EventExec {
+				// Another thread has executed a program and has this one's id now
+				// (ptrace(2), execve under ptrace); t is gone.
+				if old, err := unix.PtraceEventMessage(pid); err == nil && int(old) != pid {
+					s.ended = append(s.ended, ending{pid, status})
+					return 0, frontend.ErrGone
+				}
+			}
 			return status, nil
 		case status.Exited() || status.Signaled():
 			s.ended = append(s.ended, ending{pid, status})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/libmultivar"
+	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
 // The engine says when variants wait for each other for ever. It cannot when the front-end does
@@ -20,7 +22,8 @@ import (
 // the time at every tick; so when it has told of nothing for long it hangs.
 
 // pulseLimit is after which time without a report the user is told; after the same time again
-// kvmsandbox ends, and the variants with it.
+// kvmsandbox ends, and the variants with it. Where there is a reason for the front-end to wait it
+// ends after twenty times that, as a variant can make one.
 const pulseLimit = libmultivar.DefaultStallTimeout
 
 // pulseStep is between two looks. Time in which kvmsandbox itself stood still counts as one.
@@ -81,34 +84,41 @@ func (p *pulse) String() string {
 // vigil is who watches a pulse.
 type vigil struct {
 	pulse *pulse
-	// limit is counted in looks.
-	limit int
+	// limit is counted in looks. A front-end for which there is no reason to wait is given up
+	// after two of them, any other after patience.
+	limit, patience int
 	// held says why a front-end may wait although it is in order, nothing for no reason.
 	held func() string
-	// tell is called half-way, and give up at the end.
+	// tell is called at each limit, and giveUp at the end.
 	tell   func(text string)
 	giveUp func(err error)
 
-	seen  uint64
-	looks int
+	seen uint64
+	// looks is for how long nothing has been heard, idle how much of that was without a reason.
+	looks, idle int
 }
 
 // look is called at every step. It is false when there is nothing to be watched any more.
 func (v *vigil) look() bool {
 	if now := v.pulse.beats.Load(); now != v.seen || now%2 == 1 {
-		v.seen, v.looks = now, 0
+		v.seen, v.looks, v.idle = now, 0, 0
 		return true
 	}
-	if v.looks++; v.looks%v.limit != 0 {
+	if v.looks++; v.looks < v.limit {
 		return true
+	}
+	why := v.held()
+	if v.idle++; why != "" {
+		v.idle, why = 0, "; "+why
 	}
 	waited := time.Duration(v.looks) * pulseStep
-	why := v.held()
-	if why != "" || v.looks < 2*v.limit {
-		if why != "" {
-			why = "; " + why
+	if v.idle <= v.limit && v.looks < v.patience {
+		if v.looks%v.limit == 0 {
+			v.tell(fmt.Sprintf("the front-end has not been heard of for %v, since it told of %v%s", waited, v.pulse, why))
 		}
-		v.tell(fmt.Sprintf("the front-end has not been heard of for %v, since it told of %v%s", waited, v.pulse, why))
+		return true
+	}
+	if v.pulse.beats.Load() != v.seen {
 		return true
 	}
 	v.giveUp(fmt.Errorf("%w: the front-end was not heard of for %v, since it told of %v; please report it with the output of -v",
@@ -116,23 +126,39 @@ func (v *vigil) look() bool {
 	return false
 }
 
+// lastWordsTime is for how long somebody may take to hear why kvmsandbox ends.
+const lastWordsTime = 5 * time.Second
+
+// giveUp ends this process, and with it the variants: what the front-end's thread waits for may be
+// the end of one. Nothing that it waits for, and nobody who does not listen, keeps it from that.
+func (c *command) giveUp(err error) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		c.say(err.Error())
+		if c.opts.verbose {
+			stacks := make([]byte, 1<<20)
+			c.log.Error("stalled", "stacks", string(stacks[:runtime.Stack(stacks, true)]))
+		}
+	}()
+	select {
+	case <-told:
+	case <-time.After(lastWordsTime):
+	}
+	c.quit(statusFailed)
+}
+
 // watchPulse watches the session whose reports p counts, until the function that it returns is
 // called.
 func (c *command) watchPulse(p *pulse) (stop func()) {
+	const limit = int(pulseLimit / pulseStep)
 	v := &vigil{
-		pulse: p, limit: int(pulseLimit / pulseStep), tell: c.notice,
+		pulse: p, limit: limit, patience: 20 * limit, tell: c.say, giveUp: c.giveUp,
 		held: func() string { return standing("/proc", os.Getpid()) },
-		giveUp: func(err error) {
-			stacks := make([]byte, 1<<20)
-			c.log.Error("stalled", "stacks", string(stacks[:runtime.Stack(stacks, true)]))
-			c.say(err.Error())
-			// What the front-end's thread waits for may be the end of a variant. They end
-			// with this process.
-			c.quit(statusFailed)
-		},
 	}
-	quit := make(chan struct{})
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(done)
 		ticker := time.NewTicker(pulseStep)
 		defer ticker.Stop()
 		for {
@@ -146,35 +172,58 @@ func (c *command) watchPulse(p *pulse) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(quit) }
+	return func() {
+		close(quit)
+		<-done
+	}
 }
 
 // maxDescendants bounds how many processes are looked at.
 const maxDescendants = 10_000
 
-// standing says of a descendant of process pid that is stopped, or that sleeps for a disk, what it
-// does: the front-end may wait for it. proc is where proc(5) is.
+// standing says what process pid or a descendant does that the front-end may wait for: it is
+// stopped, or waits for a disk. proc is where proc(5) is.
 func standing(proc string, pid int) string {
-	for list := children(proc, pid); len(list) > 0 && len(list) < maxDescendants; list = list[1:] {
-		stats, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(list[0]), "task", "*", "stat"))
+	for list := []int{pid}; len(list) > 0 && len(list) < maxDescendants; list = list[1:] {
+		tasks, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(list[0]), "task", "*"))
 		if err != nil {
 			continue
 		}
-		for _, stat := range stats {
-			text, err := os.ReadFile(stat)
+		for _, task := range tasks {
+			text, err := os.ReadFile(filepath.Join(task, "stat"))
 			if err != nil {
 				continue
 			}
-			switch rest := string(text[strings.LastIndexByte(string(text), ')')+1:]); {
+			switch rest := string(text[bytes.LastIndexByte(text, ')')+1:]); {
 			case strings.HasPrefix(rest, " T"):
 				return fmt.Sprintf("process %d is stopped", list[0])
-			case strings.HasPrefix(rest, " D"):
+			case strings.HasPrefix(rest, " D") && !isParent(task):
 				return fmt.Sprintf("process %d waits for a disk", list[0])
 			}
 		}
 		list = append(list, children(proc, list[0])...)
 	}
 	return ""
+}
+
+// isParent reports whether a task waits for its child to execute a program, as behind vfork(2), and
+// not for a disk.
+func isParent(task string) bool {
+	text, err := os.ReadFile(filepath.Join(task, "syscall"))
+	if err != nil {
+		return false
+	}
+	number, _, _ := strings.Cut(string(text), " ")
+	nr, err := strconv.Atoi(number)
+	if err != nil {
+		return false
+	}
+	arch := sysabi.AMD64
+	if runtime.GOARCH == "arm64" {
+		arch = sysabi.ARM64
+	}
+	row, ok := sysabi.Lookup(arch, nr)
+	return ok && row.Wait.Has(sysabi.WaitClone)
 }
 
 // children returns the children of a process.

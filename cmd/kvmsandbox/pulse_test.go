@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,14 +15,14 @@ import (
 	"github.com/multivar/multivar/libmultivar"
 )
 
-// A front-end that is not heard of is told of, and given up when there is no reason for it to wait.
-// One that is heard of now and then, or whose monitor takes its time, is not.
+// A front-end that is not heard of is told of, and given up when there is no reason for it to wait,
+// or after a long time. One that is heard of now and then, or whose monitor takes its time, is not.
 func TestPulse(t *testing.T) {
 	var p pulse
 	var told, given []string
 	held := ""
 	v := &vigil{
-		pulse: &p, limit: 3,
+		pulse: &p, limit: 3, patience: 30,
 		held:   func() string { return held },
 		tell:   func(text string) { told = append(told, text) },
 		giveUp: func(err error) { given = append(given, err.Error()) },
@@ -49,13 +50,65 @@ func TestPulse(t *testing.T) {
 	if !looks(1+12) || len(told) != 4 || !strings.HasSuffix(told[3], "; "+held) || len(given) > 0 {
 		t.Fatalf("told %q, given up %q", told, given)
 	}
+	// It begins to be without a reason.
 	held = ""
-	if looks(3) || len(given) != 1 || !strings.Contains(given[0], "since it told of a call of process 17") {
+	if !looks(3) || len(given) != 0 {
+		t.Errorf("told %q, given up %q", told, given)
+	}
+	if looks(1) || len(given) != 1 || !strings.Contains(given[0], "since it told of a call of process 17") {
 		t.Errorf("told %q, given up %q", told, given)
 	}
 	if err := errors.New(given[0]); !strings.HasPrefix(err.Error(), libmultivar.ErrStalled.Error()) {
 		t.Error(err)
 	}
+	// A reason is none for ever.
+	p.begin(beatCall, frontend.Task{Host: 17})
+	p.end()
+	held, given = "process 1 is stopped", nil
+	if !looks(1+29) || len(given) > 0 || looks(1) || len(given) != 1 {
+		t.Errorf("given up %q", given)
+	}
+}
+
+// One that comes back while it is looked for a reason is not given up.
+func TestPulseComesBack(t *testing.T) {
+	var p pulse
+	v := &vigil{
+		pulse: &p, limit: 2, patience: 100,
+		held: func() string {
+			p.begin(beatTimer, frontend.Task{})
+			p.end()
+			return ""
+		},
+		tell:   func(string) {},
+		giveUp: func(err error) { t.Error(err) },
+	}
+	for range 50 {
+		if !v.look() {
+			t.Fatal("given up")
+		}
+	}
+}
+
+// Who does not listen does not keep this process from its end.
+func TestGiveUpUnheard(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// Nothing is read of it.
+	if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	c := &command{stderr: w, quit: func(status int) { code = status }}
+	c.giveUp(errors.New("it hangs"))
+	if code != statusFailed {
+		t.Errorf("status %d", code)
+	}
+	_, _ = r.Read(make([]byte, 64<<10))
 }
 
 // Each kind of report has a name.
@@ -69,10 +122,20 @@ func TestBeatsHaveNames(t *testing.T) {
 	}
 }
 
+// vforks is what proc(5) says of a task that waits for a child that it has made by vfork(2), or, where
+// there is no such call, by clone(2).
+func vforks() string {
+	if runtime.GOARCH == "arm64" {
+		return "220 0x4111"
+	}
+	return "58 0x0"
+}
+
 // A descendant that is stopped is found, whichever thread has made it.
 func TestStanding(t *testing.T) {
-	for _, c := range []struct{ state, want string }{
-		{"S", ""}, {"t", ""}, {"T", "process 31 is stopped"}, {"D", "process 31 waits for a disk"},
+	for _, c := range []struct{ state, call, want string }{
+		{"S", "0 0x3", ""}, {"t", "running", ""}, {"T", "", "process 31 is stopped"}, {"D", "0 0x3", "process 31 waits for a disk"},
+		{"D", "running", "process 31 waits for a disk"}, {"D", vforks(), ""},
 	} {
 		proc := t.TempDir()
 		write := func(name, text string) {
@@ -91,6 +154,7 @@ func TestStanding(t *testing.T) {
 		write("21/task/21/children", "31\n")
 		write("31/task/31/stat", "31 (c) S 10")
 		write("31/task/32/stat", "32 (c) "+c.state+" 10")
+		write("31/task/32/syscall", c.call)
 		if got := standing(proc, 10); got != c.want {
 			t.Errorf("%s: %q, want %q", c.state, got, c.want)
 		}
