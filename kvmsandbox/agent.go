@@ -469,7 +469,8 @@ func (s *session) disagreed(t *task) bool {
 	if l == nil {
 		return false
 	}
-	switch t.blk.Agent().Difference() {
+	difference := t.blk.Agent().Difference()
+	switch difference {
 	case vhost.Same:
 		return false
 	case vhost.BrokenRing:
@@ -496,7 +497,7 @@ func (s *session) disagreed(t *task) bool {
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
-	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny, data != nil))
+	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny, difference != vhost.OtherHash))
 	return true
 }
 

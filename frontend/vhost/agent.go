@@ -296,12 +296,14 @@ const (
 	OtherCall Difference = differsCall
 	// BrokenRing: the ring has failed.
 	BrokenRing Difference = differsRing
+	// OtherHash: it asks for the same but for what it gives, of which there are hashes only.
+	OtherHash Difference = differsHash
 )
 
 // Difference returns it.
 func (a Agent) Difference() Difference { return Difference(a.b.word(agent + agentDiffers)) }
 
-// Leader returns the leader's call of an OtherCall, which returns to ip, and how many bytes it has read. start is
+// Leader returns the leader's call of an OtherCall or OtherHash, which returns to ip, and how many bytes it has read. start is
 // where its record begins in the ring.
 func (a Agent) Leader() (nr int64, args [6]uint64, ip, bytes, start uint64) {
 	for i := range args {
@@ -336,17 +338,25 @@ func (r *Ring) NextRequest(v int) (nr int64, args [6]uint64, ip, bytes, start ui
 }
 
 // Request returns what the leader's call has read, whose record begins at start: its vector,
-// if it has one, and behind that its memory. It is nil when that is not in the ring, or only a
-// hash of it is.
+// if it has one, and behind that its memory. It is nil when that is not in the ring, and where
+// there is a hash it is what is before that: the vector.
 func (r *Ring) Request(start, bytes uint64) []byte {
 	size := r.set.cfg.Size
 	data := r.writer[PageSize:]
-	if bytes > size-recordHeader-requestSize || bytes > hotMost || data[(start+recordKind)&(size-1)] == recordHashed {
+	at := func(off uint64) byte { return data[(start+off)&(size-1)] }
+	if at(recordKind) == recordHashed {
+		var length [8]byte
+		for i := range length {
+			length[i] = at(recordLength + uint64(i))
+		}
+		bytes = min(max(binary.LittleEndian.Uint64(length[:]), requestSize+hashSize)-requestSize-hashSize, HotRanges*partSize)
+	}
+	if bytes > size-recordHeader-requestSize || bytes > hotMost {
 		return nil
 	}
 	out := make([]byte, bytes)
 	for i := range out {
-		out[i] = data[(start+recordHeader+requestSize+uint64(i))&(size-1)]
+		out[i] = at(recordHeader + requestSize + uint64(i))
 	}
 	return out
 }

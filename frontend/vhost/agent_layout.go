@@ -246,6 +246,9 @@ const (
 	hashLeast = 256 << 10
 	hashWords = 128
 	hashKey   = (hotCalls + hotCommands) * hotSize
+	hashSize  = 16
+	// partSize is the size of struct part.
+	partSize = 16
 )
 
 // How far an agent is with the call of which it tells.
@@ -278,4 +281,6 @@ const (
 	differsCall = 1 + iota
 	// differsRing: the ring has failed.
 	differsRing
+	// differsHash: it asks for the same, and the hash of what it gives is another one.
+	differsHash
 )

@@ -6,6 +6,7 @@ static void open_ring(struct agent *a)
 	if (!a->fresh)
 		return;
 	a->fresh = 0;
+	a->hashed = 0;
 	if (a->follows)
 		ring_attach_reader(&a->r, (void *)a->ring, a->number);
 	else

@@ -122,6 +122,7 @@ struct agent {
 	u32 masks; /* the leader's may change the program's mask */
 	u64 blocked; /* that mask, as the program knows it */
 	u64 never; /* signals that the kernel lets in whatever the program blocks */
+	u64 hashed; /* the number of the last record that had a hash and 1, 0 for none */
 };
 
 /* What an agent tells the monitor of the call at hand, and waits until that has looked, where
@@ -252,7 +253,6 @@ int agent_is_hashed(const struct agent *a, const struct hot_call *h);
 /* Makes a hash, of two words, where agent_is_hashed says so; 0 if some of the program's memory is
  * not there. */
 int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash);
-enum { HASH_SIZE = 16 };
 
 /* copy.S: of the program's memory, which need not be there. */
 /* Returns how many of n bytes could not be copied. */

@@ -526,8 +526,13 @@ static int same_hash(struct agent *a)
 {
 	u64 own[2], theirs[2];
 
-	_Static_assert(sizeof(own) == HASH_SIZE, "hash");
-	return agent_hash(a, &a->in, own) && !ring_take(&a->r, theirs, sizeof(theirs)) && own[0] == theirs[0] && own[1] == theirs[1];
+	_Static_assert(sizeof(own) == MV_HASH_SIZE, "hash");
+	if (!agent_hash(a, &a->in, own) || ring_take(&a->r, theirs, sizeof(theirs)))
+		return 0;
+	if (own[0] == theirs[0] && own[1] == theirs[1])
+		return 1;
+	a->differs = MV_DIFFERS_HASH;
+	return 0;
 }
 
 int agent_compare(struct agent *a, const struct hot_call *h, int hashed)

@@ -12,7 +12,8 @@ int agent_differ(struct agent *a, const struct request *q)
 		a->lead[i] = q->arg[i];
 	a->lead_ip = q->ip;
 	a->lead_bytes = q->bytes;
-	a->differs = MV_DIFFERS_CALL;
+	if (!a->differs)
+		a->differs = MV_DIFFERS_CALL;
 	return 0;
 }
 

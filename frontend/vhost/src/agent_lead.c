@@ -20,13 +20,23 @@ static void tell(struct agent *a, const struct request *q, struct result *x, con
 	ring_publish(&a->r);
 }
 
+/* Waits until the followers have compared the hash before this one: nothing else bounds how much
+ * the leader has given that nobody has compared. */
+static int paces(struct agent *a)
+{
+	if (a->hashed && a->hashed <= a->r.seq && ring_await_readers(&a->r, a->hashed - 1))
+		return 0;
+	a->hashed = a->r.seq + 1;
+	return 1;
+}
+
 /* Begins the request's record; 0 if some of what the call reads is not there. */
 static int ask(struct agent *a, const struct hot_call *h, const struct request *q)
 {
 	int hashed = agent_is_hashed(a, h);
-	u64 hash[2], length = sizeof(*q) + (hashed ? q->bytes - a->in.bytes + HASH_SIZE : q->bytes);
+	u64 hash[2], length = sizeof(*q) + (hashed ? q->bytes - a->in.bytes + MV_HASH_SIZE : q->bytes);
 
-	if (hashed && !agent_hash(a, &a->in, hash))
+	if (hashed && (!agent_hash(a, &a->in, hash) || !paces(a)))
 		return 0;
 	if (ring_reserve(&a->r, length) || ring_begin(&a->r, hashed ? MV_RECORD_HASHED : MV_RECORD_REQUEST, length) ||
 	    ring_put(&a->r, q, sizeof(*q)) || ring_put(&a->r, a->vector, a->parts * sizeof(*a->vector)))
