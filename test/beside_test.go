@@ -36,6 +36,9 @@ var besides = []mutation{
 	{name: "open_dir", kinds: []string{"argument"}, call: "openat", argument: "dirfd"},
 	{name: "message", kinds: []string{"argument", "data"}, call: "sendmsg", argument: "msg.iov[0].base"},
 	{name: "message_parts", kinds: []string{"argument", "data"}, call: "sendmsg", argument: ""},
+	{name: "messages", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: "msgvec[1].iov[0].base"},
+	{name: "messages_split", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: ""},
+	{name: "messages_room", kinds: []string{"argument", "data"}, call: "recvmmsg", argument: "msgvec[0].iov[0].len"},
 	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 
