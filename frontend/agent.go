@@ -204,7 +204,8 @@ type AgentCall struct {
 	// Bare is the call by which agents make one with an argument of kind AgentMessage. Where that has
 	// bytes to be sent, its second and third arguments are a buffer with all of them and its length,
 	// its fourth one is the third of this one, and those behind are 0. Where it is for bytes to be
-	// received, they are a vector and how many parts that has.
+	// received, they are a vector and how many parts that has. Of an array of messages that are to be
+	// sent agents make one for each, and their flags are the fourth argument of this one.
 	Bare int
 	// Makes: its result is a new descriptor.
 	Makes bool
@@ -353,6 +354,9 @@ const (
 	// AgentMessage: a pointer to a struct msghdr, the second argument of a call with
 	// AgentCall.Bare, of five at most. Its buffers, In or Out, are compared as those of an
 	// AgentVector, of which the call has none. With a name or with control data the call is the
-	// monitor's, and so is one that receives where there may be more to tell than bytes.
+	// monitor's, and so is one that receives where there may be more to tell than bytes. Where Count
+	// is 2 it points to an array of struct mmsghdr, as many as the third argument says, and the call
+	// returns how many it has sent or received, of which it writes the lengths. Agents receive one
+	// and send a few, more than one where none of them can sleep.
 	AgentMessage
 )

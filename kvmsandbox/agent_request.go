@@ -55,7 +55,7 @@ func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) 
 			switch {
 			case a.Kind == frontend.AgentMessage && !a.In && args[k] != 0 && data != nil:
 				// Of one that is to be received there is the vector.
-				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(data) / iovecSize)})
+				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(data)/iovecSize, 0)})
 				r.add(vhost.HotTableAddr, data)
 				data = data[len(data):]
 			case !a.In || args[k] == 0:
@@ -64,12 +64,12 @@ func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) 
 					add(binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:]))
 				}
 			case a.Kind == frontend.AgentMessage && data != nil:
-				// Where it was there may be another one by now. It had nothing but data.
-				vector := data
-				buffers := buffersOf(&data)
-				vector = vector[:len(vector)-len(data)]
-				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(buffers))})
-				r.add(vhost.HotTableAddr, vector)
+				var buffers [][2]uint64
+				if a.Count > 0 {
+					buffers = r.messages(&data, args[k], uint32(args[a.Count]))
+				} else {
+					buffers = r.message(&data, args[k])
+				}
 				for _, p := range buffers {
 					add(p[0], p[1])
 				}
@@ -145,12 +145,45 @@ func (r *recorded) readAny(addr uint64, p []byte) bool {
 	return err == nil
 }
 
+// message adds the message whose struct msghdr was at that address, cuts its vector from the beginning
+// of data, and returns it. It had nothing but data. Where it was there may be another one by now.
+func (r *recorded) message(data *[]byte, at uint64) (parts [][2]uint64) {
+	vector := *data
+	parts = buffersOf(data)
+	r.parts = append(r.parts, recordedPart{at: at, data: plainMessage(len(parts), 0)})
+	r.add(vhost.HotTableAddr, vector[:len(vector)-len(*data)])
+	return parts
+}
+
+// messages is message for an array of struct mmsghdr. In front of the parts of each message one that
+// is none says how many there are.
+func (r *recorded) messages(data *[]byte, at uint64, count uint32) (parts [][2]uint64) {
+	behind := 0
+	for range min(count, vhost.HotRanges) {
+		room := len(*data)/iovecSize - 1
+		if room < 0 {
+			break
+		}
+		n := int(min(binary.LittleEndian.Uint64((*data)[8:]), uint64(room)))
+		vector := (*data)[iovecSize:][:n*iovecSize]
+		*data = (*data)[(1+n)*iovecSize:]
+		behind++
+		r.parts = append(r.parts, recordedPart{at: at, data: plainMessage(n, behind)})
+		r.add(vhost.HotTableAddr+uint64(behind*iovecSize), vector)
+		for ; len(vector) > 0; vector = vector[iovecSize:] {
+			parts = append(parts, [2]uint64{binary.LittleEndian.Uint64(vector), binary.LittleEndian.Uint64(vector[8:])})
+		}
+		at, behind = at+mmsghdrSize, behind+n
+	}
+	return parts
+}
+
 // plainMessage returns a struct msghdr that has so many buffers and nothing else. Their vector is
-// shown where no program has anything.
-func plainMessage(buffers int) []byte {
+// shown where no program has anything, behind so many other parts.
+func plainMessage(buffers, behind int) []byte {
 	const vector, count, size = 16, 24, 56
 	m := make([]byte, size)
-	binary.LittleEndian.PutUint64(m[vector:], vhost.HotTableAddr)
+	binary.LittleEndian.PutUint64(m[vector:], vhost.HotTableAddr+uint64(behind*iovecSize))
 	binary.LittleEndian.PutUint64(m[count:], uint64(buffers))
 	return m
 }

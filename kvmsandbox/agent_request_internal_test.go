@@ -93,6 +93,52 @@ func TestSnapshotOfAnswer(t *testing.T) {
 	}
 }
 
+// Of several messages each has its own vector, and what says how many parts that has is none of them.
+func TestSnapshotOfMessages(t *testing.T) {
+	const nr, at = 307, 0x7000
+	s := &session{agents: agents{calls: []frontend.AgentCall{{
+		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true, Count: 2}},
+	}}}}
+	args := [6]uint64{3, at, 3}
+	var data []byte
+	for _, v := range []uint64{0, 1, 0x1000, 3, 0, 0, 0, 2, 0x2000, 2, 0x3000, 1} {
+		data = binary.LittleEndian.AppendUint64(data, v)
+	}
+	r := s.recorded(nil, nr, args, append(data, "abcdef"...))
+	for i, want := range []string{"abc", "", "def"} {
+		header := make([]byte, 56)
+		if !r.Read(at+uint64(i)*mmsghdrSize, header) {
+			t.Fatalf("message %d cannot be read", i)
+		}
+		vector := make([]byte, iovecSize*binary.LittleEndian.Uint64(header[24:]))
+		if len(vector) > 0 && !r.Read(binary.LittleEndian.Uint64(header[16:]), vector) {
+			t.Fatalf("the vector of message %d cannot be read", i)
+		}
+		var got []byte
+		for ; len(vector) > 0; vector = vector[iovecSize:] {
+			part := make([]byte, binary.LittleEndian.Uint64(vector[8:]))
+			if !r.Read(binary.LittleEndian.Uint64(vector), part) {
+				t.Fatalf("message %d has a part that cannot be read", i)
+			}
+			got = append(got, part...)
+		}
+		if string(got) != want {
+			t.Errorf("message %d is %q, want %q", i, got, want)
+		}
+	}
+	if r.Unread() != 0 || r.Read(at+3*mmsghdrSize, make([]byte, 56)) {
+		t.Errorf("%d bytes are left", r.Unread())
+	}
+	// What a variant has written there leads nowhere.
+	for _, data := range [][]byte{nil, {1}, data[:30], bytes.Repeat([]byte{0xff}, 100), bytes.Repeat([]byte{0}, 10000)} {
+		left := data
+		parts := s.recorded(nil, nr, args, nil).messages(&left, at, 1<<31)
+		if len(parts)*iovecSize > len(data)-len(left) {
+			t.Errorf("%d parts of %d bytes", len(parts), len(data)-len(left))
+		}
+	}
+}
+
 // What of a request nobody reads is counted, also where parts lie over each other; what is not in it
 // is not read from anywhere else.
 func TestUnreadOfRequest(t *testing.T) {

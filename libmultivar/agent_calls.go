@@ -356,13 +356,19 @@ func agentArg(call *sysabi.Call, i int, c *frontend.AgentCall, cfg *Config) bool
 	case sysabi.Path:
 		to.Kind = frontend.AgentName
 		return call.Tame == sysabi.TameLook
-	case sysabi.Msghdr:
-		to.Kind = frontend.AgentMessage
-		if to.Out {
+	case sysabi.Msghdr, sysabi.Mmsghdr:
+		to.Kind, to.Count = frontend.AgentMessage, a.Len.Arg
+		// Of those that are sent, too, the kernel writes to an array how long they were.
+		if to.Out || a.Kind == sysabi.Mmsghdr {
 			to.Written = frontend.AgentResult
 		}
 		return i == 1 && call.Bare != "" && a.Dir != sysabi.InOut
 	case sysabi.Struct:
+		if call.Bare != "" {
+			// Without a limit in time messages are received as a vector is.
+			to.Kind = frontend.AgentNull
+			return true
+		}
 		return agentBuffer(call, a, to) && agentRecord(a, to, c)
 	default:
 		return false

@@ -38,6 +38,9 @@ var besides = []mutation{
 	{name: "message_parts", kinds: []string{"argument", "data"}, call: "sendmsg", argument: ""},
 	{name: "much", kinds: []string{"argument", "data"}, call: "pwritev", argument: "iov"},
 	{name: "much_gone", kinds: []string{"argument", "data"}, call: "pwrite64", argument: "buf"},
+	{name: "messages", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: "msgvec[1].iov[0].base"},
+	{name: "messages_split", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: ""},
+	{name: "messages_room", kinds: []string{"argument", "data"}, call: "recvmmsg", argument: "msgvec[0].iov[0].len"},
 	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 

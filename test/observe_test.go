@@ -65,6 +65,7 @@ func TestStatsBeside(t *testing.T) {
 		{"opens", []string{program(t, "opens", dynamic), "1000"}, 500, []string{"openat", "newfstatat", "close"}, nil},
 		{"fd_often", []string{"DIR"}, 100, []string{"pipe2", "eventfd2", "fcntl"}, []string{"dup", "dup2", "dup3"}},
 		{"net_answers", nil, 100, []string{"recvmsg"}, nil},
+		{"net_several", nil, 100, []string{"sendmmsg", "recvmmsg"}, nil},
 		{"thread_looks", []string{"DIR"}, 100, []string{"newfstatat", "access", "readlink"}, nil},
 	}
 	if frontEnd == "ptrace" {

@@ -97,6 +97,7 @@ var progs = []prog{
 	{name: "net_udp"},
 	{name: "net_msg"},
 	{name: "net_answers", unprivileged: true},
+	{name: "net_several", unprivileged: true},
 	{name: "ev_poll"},
 	{name: "ev_select"},
 	{name: "ev_epoll"},

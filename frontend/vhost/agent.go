@@ -114,7 +114,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		if a.Kind == frontend.AgentVector || a.Kind == frontend.AgentMessage {
 			vectors++
 		}
-		if a.Kind == frontend.AgentMessage && (k != 1 || c.Bare <= 0 || a.In == a.Out || c.Args[hotMessageArgs].Kind != frontend.AgentNone) {
+		if a.Kind == frontend.AgentMessage && (k != 1 || !isMessage(c, a)) {
 			return fmt.Errorf("%w: argument %d of %d is no message", errTable, k, c.Nr)
 		}
 		if vectors > 1 || named > 1 || a.Kind == frontend.AgentBuffer && a.Length == frontend.AgentAt && !isHeldLength(c, a) {
@@ -137,6 +137,15 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		}
 	}
 	return nil
+}
+
+// isMessage says whether the second argument of a call is a message with which agents can deal.
+func isMessage(c *frontend.AgentCall, a *frontend.AgentArg) bool {
+	if c.Bare <= 0 || a.In == a.Out || c.Args[hotMessageArgs].Kind != frontend.AgentNone {
+		return false
+	}
+	several := a.Count == 2 && c.Args[2].Kind == frontend.AgentHalf && c.Args[3].Kind == frontend.AgentHalf
+	return a.Count == 0 || several && a.Written == frontend.AgentResult
 }
 
 // isHeldLength says whether the length of a buffer is in memory of which agents make a copy.

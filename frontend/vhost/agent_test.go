@@ -78,6 +78,15 @@ func TestHotTableRefuses(t *testing.T) {
 		"what makes a message is none":  {Nr: 1, Bare: hotCalls, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}}},
 		"no message":                    {Nr: 1, Bare: 2},
 		"a message and a vector":        {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{{Kind: frontend.AgentVector}, {Kind: frontend.AgentMessage, In: true}}},
+		"messages that nothing counts": {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{
+			1: {Kind: frontend.AgentMessage, In: true, Count: 2, Written: frontend.AgentResult}, 3: {Kind: frontend.AgentHalf},
+		}},
+		"messages that flags count": {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{
+			1: {Kind: frontend.AgentMessage, In: true, Count: 3, Written: frontend.AgentResult}, 2: {Kind: frontend.AgentHalf}, 3: {Kind: frontend.AgentHalf},
+		}},
+		"messages of which all lengths are written": {Nr: 1, Bare: 2, Args: [6]frontend.AgentArg{
+			1: {Kind: frontend.AgentMessage, In: true, Count: 2}, 2: {Kind: frontend.AgentHalf}, 3: {Kind: frontend.AgentHalf},
+		}},
 		"a length of which is no copy": {Nr: 1, Args: [6]frontend.AgentArg{
 			{Kind: buffer, Out: true, Length: frontend.AgentAt, Count: 1, Size: 1}, {Kind: buffer, In: true, Size: 4, Bulk: true},
 		}},

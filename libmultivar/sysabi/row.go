@@ -276,7 +276,8 @@ type Row struct {
 	// neither a name nor control data. Its second and third arguments are the buffer and its
 	// length, its fourth one is this one's third, and what it has behind that is 0. Of a call that
 	// receives such a message from a socket with nothing but data it is the one that gets a vector,
-	// which it has in place of the message, and of how many parts.
+	// which it has in place of the message, and of how many parts. With an array of messages the call
+	// is made for each, and flags are one argument further.
 	Bare string
 	// Instant is the form of the call that does at once what can be done at once, and fails
 	// with EAGAIN where this one would sleep; its zero value where there is none.

@@ -17,8 +17,8 @@ func netRows() []Row {
 		{Name: "recvfrom", Args: args(fd("sockfd"), outRet("buf", 2), long("size"), flags("flags", msgNames), sockOut("src_addr", 5), sockLen("addrlen").when(4, anyBit)), Blocks: true, Moves: 2, Tame: TameHere, Instant: Instant{Call: "recvfrom", Arg: 3, Flag: msgDontWait, Unless: msgWaitAll}, Transfer: Transfer{Kind: Receives, Flags: 3, Null: 4}},
 		{Name: "sendmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: In}, flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput, Bare: "sendto"},
 		{Name: "recvmsg", Args: args(fd("sockfd"), Arg{Name: "msg", Kind: Msghdr, Dir: Out}, flags("flags", msgNames)), Blocks: true, Bare: "readv"},
-		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput},
-		{Name: "recvmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: Out, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames), inOutRec("timeout", timespecLayout)), Blocks: true},
+		{Name: "sendmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: In, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames)), Blocks: true, Signals: true, Wait: WaitOutput, Bare: "sendto"},
+		{Name: "recvmmsg", Args: args(fd("sockfd"), Arg{Name: "msgvec", Kind: Mmsghdr, Dir: Out, Len: lenArg(2)}, u32("vlen"), flags("flags", msgNames), inOutRec("timeout", timespecLayout)), Blocks: true, Bare: "readv"},
 		{Name: "setsockopt", Args: args(fd("sockfd"), i32("level"), enum("optname", nil), sub("optval")), Sub: &SubTable{
 			Arg: 2, Mask: 0xffffffff, Upper: 1,
 			Cases: map[uint64]SubCase{

@@ -47,6 +47,9 @@ enum mutation {
 	message_parts,
 	much,
 	much_gone,
+	messages,
+	messages_split,
+	messages_room,
 };
 
 #ifndef MUT
@@ -140,6 +143,22 @@ static void writes_much(int file)
 	ok("much");
 }
 
+/* The same of several messages, and of one that is received. */
+static void several(int sock, int peer)
+{
+	char text[16];
+	struct iovec w[3] = {{"first", 5}, {is(messages) ? "next" : "text", 4}, {"and more", 8}}, v = {text, is(messages_room) ? 8 : 9};
+	int first = is(messages_split) ? 2 : 1;
+	struct mmsghdr m[2] = {{.msg_hdr = {.msg_iov = w, .msg_iovlen = (size_t)first}}, {.msg_hdr = {.msg_iov = w + first, .msg_iovlen = (size_t)(3 - first)}}};
+	CHECK(sendmmsg(sock, m, 2, MSG_DONTWAIT) == 2 && m[0].msg_len == 5 && m[1].msg_len == 12);
+	memset(w, 0, sizeof w);
+	CHECK(recvfrom(peer, text, 8, MSG_WAITALL, NULL, NULL) == 8);
+	m[0] = (struct mmsghdr){.msg_hdr = {.msg_iov = &v, .msg_iovlen = 1}};
+	CHECK(recvmmsg(peer, m, 1, 0, NULL) == 1 && m[0].msg_len == 9 && m[0].msg_hdr.msg_flags == 0);
+	CHECK_ERR(recvmmsg(-1, m, 1, 0, NULL), EBADF);
+	CHECK_ERR(sendmmsg(-1, m, 1, 0), EBADF);
+}
+
 static void transfers(int sock, int peer, int file)
 {
 	char text[64] = "some bytes that go round";
@@ -172,6 +191,7 @@ static void transfers(int sock, int peer, int file)
 	memset(&m, 0, sizeof m);
 	memset(w, 0, sizeof w);
 	CHECK(recvfrom(peer, text, 15, MSG_WAITALL, NULL, NULL) == 15);
+	several(sock, peer);
 	CHECK(sendto(peer, text, 24, MSG_NOSIGNAL, NULL, 0) == 24);
 	CHECK(recvfrom(sock, text, 24, MSG_WAITALL, NULL, NULL) == 24);
 	CHECK_ERR(recvfrom(sock, text, 24, MSG_DONTWAIT, NULL, NULL), EAGAIN);

@@ -18,7 +18,7 @@ struct hot_arg {
 	u8 kind;   /* MV_HOT_* */
 	u8 dir;	   /* of a buffer: MV_HOT_IN, MV_HOT_OUT or both */
 	u8 length; /* where its length comes from: MV_SIZE_* */
-	u8 count;  /* the argument that counts */
+	u8 count;  /* the argument that counts; of a MV_HOT_MESSAGE 0 where that is none of several */
 	u32 unit;
 	u8 how;	     /* how much of it is written: MV_WROTE_* */
 	u8 flags;    /* MV_HOT_DESCRIPTORS, MV_HOT_WORDS, MV_HOT_BULK, MV_HOT_UNLESS_NULL */
@@ -123,6 +123,10 @@ struct agent {
 	u64 blocked; /* that mask, as the program knows it */
 	u64 never; /* signals that the kernel lets in whatever the program blocks */
 	u64 hashed; /* the number of the last record that had a hash and 1, 0 for none */
+	/* Of a call with an array of messages: how many, and of each how many bytes it has, and then
+	 * how many the leader's call has transferred. */
+	u32 messages;
+	u32 lengths[MV_HOT_RANGES];
 };
 
 /* What an agent tells the monitor of the call at hand, and waits until that has looked, where

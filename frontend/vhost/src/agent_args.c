@@ -82,7 +82,7 @@ static u64 hold(struct agent *a, u64 home, u64 n)
 
 	if (!agent_fits(home, n) || n > MV_LARGE_SIZE - a->held || vhost_copy((void *)at, (void *)home, n))
 		return 0;
-	a->held += (u32)((n + 15) & ~15ULL);
+	a->held += agent_room(n);
 	return at;
 }
 
@@ -116,9 +116,9 @@ int agent_hold_vector(struct agent *a, u64 home, u64 count)
 {
 	u64 n = count * sizeof(*a->vector);
 
-	if (count > MV_HOT_RANGES || !agent_fits(home, n) || vhost_copy(a->vector, (void *)home, n))
+	if (count > MV_HOT_RANGES - a->parts || !agent_fits(home, n) || vhost_copy(a->vector + a->parts, (void *)home, n))
 		return 0;
-	a->parts = (u32)count;
+	a->parts += (u32)count;
 	return 1;
 }
 
@@ -238,6 +238,7 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 	g->bytes = 0;
 	a->parts = 0;
 	a->held = 0;
+	a->messages = 0;
 	for (i = 0; i < 6; i++)
 		given[i] = arg[i];
 	for (i = 0; i < used; i++) {
@@ -248,7 +249,7 @@ int agent_reads(struct agent *a, const struct hot_call *h, const u64 *arg, u64 *
 		if (x->kind == MV_HOT_NULL && arg[i])
 			return 0;
 		if (x->kind == MV_HOT_MESSAGE) {
-			if (!arg[i] || !(x->dir & MV_HOT_IN ? agent_take_message(a, g, i, arg[i]) : agent_take_answer(a, arg[i])))
+			if (!agent_take_message(a, h, arg))
 				return 0;
 			continue;
 		}
@@ -286,11 +287,11 @@ int agent_writes(struct agent *a, const struct hot_call *h, const u64 *arg, cons
 	for (i = 0; i < used; i++) {
 		const struct hot_arg *x = &h->arg[i];
 
+		if (x->kind == MV_HOT_MESSAGE && !agent_add_answer(a, g, h, arg[i]))
+			return 0;
 		if (!(x->dir & MV_HOT_OUT) || !arg[i])
 			continue;
 		if (x->kind == MV_HOT_VECTOR && !agent_add_vector(a, g, i))
-			return 0;
-		if (x->kind == MV_HOT_MESSAGE && !agent_add_answer(a, g, i, arg[i]))
 			return 0;
 		if (x->kind == MV_HOT_BUFFER &&
 		    !agent_add(g, i, given[i], arg[i], x->length == MV_SIZE_AT ? held_length(x, given) : length(x, arg)))
@@ -314,6 +315,16 @@ static u64 written(const struct hot_arg *x, const struct range *r, const struct 
 	return r->size;
 }
 
+/* How many bytes a call that has succeeded says that it has written of what an argument is about. */
+static u64 counted(const struct hot_call *h, const struct hot_arg *x, const struct result *res)
+{
+	if (res->ret <= 0)
+		return 0;
+	if (x->kind == MV_HOT_MESSAGE)
+		return agent_answered(h, res);
+	return (u64)res->ret * (x->kind == MV_HOT_VECTOR ? 1 : x->unit);
+}
+
 void agent_cut(const struct hot_call *h, const struct result *res, struct ranges *g)
 {
 	u64 taken = 0;
@@ -323,7 +334,7 @@ void agent_cut(const struct hot_call *h, const struct result *res, struct ranges
 	for (i = 0; i < g->count; i++) {
 		struct range *r = &g->of[i];
 		const struct hot_arg *x = &h->arg[r->arg % 6];
-		u64 unit = x->kind == MV_HOT_VECTOR || x->kind == MV_HOT_MESSAGE ? 1 : x->unit, all = res->ret > 0 ? (u64)res->ret * unit : 0;
+		u64 all = counted(h, x, res);
 
 		r->size = written(x, r, res, all > taken ? all - taken : 0);
 		if (x->how == MV_WROTE_RESULT)

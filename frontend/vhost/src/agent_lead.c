@@ -63,7 +63,7 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 {
 	struct ranges *out = &a->out;
 
-	x->length = agent_length_at(h, given);
+	x->length = agent_has_messages(h) ? a->lengths[0] : agent_length_at(h, given);
 	agent_cut(h, x, out);
 	if (!agent_give_back(h, out)) {
 		/* As the kernel would have done. */
@@ -78,6 +78,15 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 	agent_done(a, h, x->ret);
 	if (a->ring)
 		tell(a, q, x, out);
+}
+
+/* Makes the call by what makes it, unless the lease has gone: while it waited for room, or for the
+ * others. */
+static i64 make(struct block *b, struct agent *a, const struct hot_call *h, const struct hot_call *by, i64 nr, const u64 *given)
+{
+	if (!__atomic_load_n(&a->lease, __ATOMIC_SEQ_CST))
+		return MV_NOT_EXECUTED;
+	return agent_has_message(h) ? agent_make_message(b, a, h, by, given) : agent_make(b, a, h, nr, given);
 }
 
 static struct tally *tally_of(const struct agent *a, const struct hot_call *h)
@@ -160,8 +169,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		if (ring_end(&a->r) || ring_await_readers(&a->r, a->r.seq - 1))
 			return 0;
 	agent_asked(a, h, &q, apart && h->flags & MV_HOT_WAITS);
-	/* The lease may have gone while it waited for room, or for the others. */
-	x.ret = __atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) ? agent_make(b, a, by, by == h ? q.nr : (i64)h->first, given) : MV_NOT_EXECUTED;
+	x.ret = make(b, a, h, by, q.nr, given);
 	if (h->flags & MV_HOT_FORGETS)
 		agent_forget(a);
 	if (h->flags & MV_HOT_MAKES && x.ret >= 0)

@@ -23,11 +23,17 @@ struct message {
 	u64 flags; /* those of what has been received */
 };
 
+/* struct mmsghdr. */
+struct counted_message {
+	struct message m;
+	u32 length, unused; /* how much of it has been transferred */
+};
+
 /* What a call has got, and behind it what the kernel wrote. */
 struct result {
 	i64 ret;
 	u64 bytes;
-	u64 length; /* MV_SIZE_AT: what the call says that the length is */
+	u64 length; /* MV_SIZE_AT: what the call says that the length is; of the first of several messages */
 };
 
 /* Whether a record has a request. */
@@ -76,20 +82,30 @@ int agent_fits(u64 at, u64 size);
 /* Adds a range to g, or all of the copy of the call's vector; 0 where that is not for the agent. */
 int agent_add(struct ranges *g, u32 arg, u64 at, u64 home, u64 size);
 int agent_add_vector(const struct agent *a, struct ranges *g, u32 arg);
-/* Copies a vector of the program's; 0 where that is not for the agent. */
+/* How much of MV_LARGE a copy of so many bytes takes. */
+static inline u32 agent_room(u64 n) { return (u32)((n + 15) & ~15ULL); }
+/* Copies a vector of the program's behind what there is of one; 0 where that is not for the agent. */
 int agent_hold_vector(struct agent *a, u64 home, u64 count);
 
 /* agent_message.c */
 static inline int agent_has_message(const struct hot_call *h) { return h->arg[1].kind == MV_HOT_MESSAGE; }
-/* Takes the buffers of a message that is to be sent. Those of several are copied, one behind the
- * other, so that they are one. 0 where it has more than data, or is not for the agent otherwise. */
-int agent_take_message(struct agent *a, struct ranges *g, u32 arg, u64 home);
-/* Takes the vector of one that is to be received. */
-int agent_take_answer(struct agent *a, u64 home);
-/* Adds where the call writes what it has received, and that there is nothing to say of it. */
-int agent_add_answer(const struct agent *a, struct ranges *g, u32 arg, u64 home);
+/* Whether there is an array of messages. Of those that are to be received it has one. */
+static inline int agent_has_messages(const struct hot_call *h) { return agent_has_message(h) && h->arg[1].count; }
+/* Takes what the call's message, or messages, are about: the buffers of what is to be sent, and the
+ * vector of what is to be received. Several buffers of a message are copied, one behind the other, so
+ * that they are one, and so are all of an array's messages. 0 where there is more than data, or it is
+ * not for the agent otherwise. */
+int agent_take_message(struct agent *a, const struct hot_call *h, const u64 *arg);
+/* Adds where the call writes what it has received, and that there is nothing to say of it; and the
+ * lengths of an array's messages. */
+int agent_add_answer(const struct agent *a, struct ranges *g, const struct hot_call *h, u64 home);
+/* How many bytes of what such a call may write with its messages it has written. */
+u64 agent_answered(const struct hot_call *h, const struct result *x);
 /* What makes a call with a message, 0 if nothing does: given are the arguments for that then. */
 const struct hot_call *agent_bare(const struct agent *a, const struct hot_call *h, u64 *given);
+/* Makes it by that. MV_NOT_EXECUTED and -EPIPE: it is the monitor's after all, and nothing has come
+ * of it. */
+i64 agent_make_message(struct block *b, struct agent *a, const struct hot_call *h, const struct hot_call *by, const u64 *given);
 
 /* agent_lead.c: deals with the leader's call; 0: it is the monitor's. */
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
@@ -98,6 +114,8 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
 /* Makes the leader's call. MV_NOT_EXECUTED: it is the monitor's after all, and nothing has
  * come of it. */
 i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 nr, const u64 *arg);
+/* Makes one that does not sleep, whatever its descriptor is. */
+i64 agent_make_at_once(struct block *b, i64 nr, const u64 *arg);
 /* Whether a descriptor among the arguments is of a file that the monitor makes up, or of any
  * where files are mapped. */
 int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg);

@@ -481,3 +481,5 @@ i64 agent_make(struct block *b, struct agent *a, const struct hot_call *h, i64 n
 {
 	return unread(b, make(b, a, h, nr, arg));
 }
+
+i64 agent_make_at_once(struct block *b, i64 nr, const u64 *arg) { return unread(b, call6(nr, arg)); }

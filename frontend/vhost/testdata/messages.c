@@ -90,8 +90,10 @@ void test_agent_messages(void)
 	m.msg_iovlen = MV_HOT_RANGES + 1;
 	CHECK(!sends(&m, &ret), "too many");
 	m.msg_iovlen = 1;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 4; i++) {
 		other = m;
+		if (i == 3)
+			other.msg_namelen = 16;
 		if (i == 0)
 			other.msg_name = first;
 		if (i == 1)

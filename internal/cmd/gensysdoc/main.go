@@ -68,7 +68,8 @@ leads to more than bytes whose length is known before the call. With *known name
 where files are opened to be read that were opened several times before, or were not there, and with *not /proc*
 with names that do not lead there, in processes with several threads those that were looked at before, with *kvm only* where the program
 cannot reach the variant host, and with *data only* with messages
-that have neither an address nor control data; they receive such from sockets of TCP.
+that have neither an address nor control data; they receive such from sockets of TCP. Of arrays of
+messages they send a few, more than one where that does not sleep, and receive one.
 
 Messages of netlink are data like what other sockets carry: all are sent by the leader and
 compared, and answers are given to the others. What C libraries ask for (getaddrinfo,
