@@ -93,6 +93,32 @@ func TestSignalBeforeOneVariantWaits(t *testing.T) {
 	}
 }
 
+// A signal that comes while another one waits for the next call does not overtake it.
+func TestSignalsOfOneVariantInOrder(t *testing.T) {
+	last := false
+	k := newTableKernel(1)
+	s := scripted(t, libmultivar.Config{Variants: 1, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+		Programs: []*fakefe.Program{{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+			sigaction(sigUsr1, 1, 0, 0), sigaction(sigUsr2, 1, 0, 0), fakefe.Call(nr("sched_yield")), fakefe.Call(nr("unlink"), fakefe.String("/a")),
+		}}},
+		Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			last = last || c.Nr == nr("sched_yield")
+			return k.Call(c)
+		}),
+		Choose: func(options []fakefe.Option) int {
+			if i := pick(options, "inject"); options[i].What == "inject" && last && leaderRuns(options) == "run" {
+				return i
+			}
+			return leaderFirst(options)
+		},
+		Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 1, AtOnce: true}, {Process: "0", Signal: sigUsr1, After: 1}},
+	}, newTableKernel(1))
+	s.agreed(t)
+	if got := results(s.record.Seen[0]["0"])[fakefe.SawSignal]; len(got) != 2 || got[0] != int64(sigUsr2) || got[1] != int64(sigUsr1) {
+		t.Errorf("saw signals %d", got)
+	}
+}
+
 // TestOneVariantStopsOnce counts stops: one for each call of which nobody sees the end, two
 // where somebody does.
 func TestOneVariantStopsOnce(t *testing.T) {
