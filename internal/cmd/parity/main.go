@@ -12,7 +12,7 @@ import (
 
 func main() {
 	out := flag.String("o", "docs/parity.md", "file to write or to check")
-	keep := flag.Bool("keep", false, "keep what the file says of front-ends without results")
+	keep := flag.Bool("keep", false, "keep what the file says of front-ends and scenarios without results")
 	check := flag.Bool("check", false, "verify that no scenario was lost")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: parity [-check | -keep] [-o FILE] FRONTEND=RESULTS...")

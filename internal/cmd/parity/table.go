@@ -175,19 +175,21 @@ func parse(text string) (frontEnds []string, known map[failure]string) {
 	return frontEnds, known
 }
 
-// keep takes over, from a table that was written before, the columns of front-ends that have
-// no results now. They stay in front.
+// keep takes over, from a table that was written before, what has no result now: columns of
+// front-ends, which stay in front, and scenarios that were not run this time.
 func (t *table) keep(before string) {
 	words := map[string]result{skipped.String(): skipped, passed.String(): passed, failed.String(): failed}
 	frontEnds, known := parse(before)
 	kept := slices.DeleteFunc(slices.Clone(frontEnds), func(f string) bool { return slices.Contains(t.frontEnds, f) })
 	for at, word := range known {
-		if how := words[word]; how != absent && slices.Contains(kept, at.frontEnd) {
-			if t.results[at.scenario] == nil {
-				t.results[at.scenario] = map[string]result{}
-			}
-			t.results[at.scenario][at.frontEnd] = how
+		how := words[word]
+		if how == absent || t.results[at.scenario][at.frontEnd] != absent {
+			continue
 		}
+		if t.results[at.scenario] == nil {
+			t.results[at.scenario] = map[string]result{}
+		}
+		t.results[at.scenario][at.frontEnd] = how
 	}
 	t.frontEnds = append(kept, t.frontEnds...)
 }

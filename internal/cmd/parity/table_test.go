@@ -42,7 +42,7 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-// What a front-end without new results did stays, and what one with results did before goes.
+// What has no new result stays: of a front-end, and of a scenario.
 func TestKeep(t *testing.T) {
 	tab := newTable()
 	if err := tab.add("kvm", strings.NewReader(results)); err != nil {
@@ -56,7 +56,7 @@ func TestKeep(t *testing.T) {
 | scenario | ptrace | kvm | inproc |
 |---|---|---|---|
 | Alone | no | yes | yes |
-| Gone | yes |  |  |
+| Gone | yes | yes |  |
 | Progs/a |  | yes |  |
 | Progs/b |  | no |  |
 | Progs/c | - | - |  |
