@@ -135,7 +135,7 @@ func (t *table) markdown() string {
 	b.WriteString(head)
 	b.WriteString("\n| scenario | " + strings.Join(t.frontEnds, " | ") + " |\n|---|" + strings.Repeat("---|", len(t.frontEnds)) + "\n")
 	for _, name := range slices.Sorted(maps.Keys(t.results)) {
-		b.WriteString("| " + name + " |")
+		b.WriteString("| " + strings.ReplaceAll(name, "|", bar) + " |")
 		for _, f := range t.frontEnds {
 			fmt.Fprintf(&b, " %s |", t.results[name][f])
 		}
@@ -153,6 +153,9 @@ func (t *table) count(frontEnd string) string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", n[passed], n[failed], n[skipped])
 }
 
+// bar stands for a | in a name, which would end its cell.
+const bar = "&#124;"
+
 // parse reads a table that was written before: its front-ends, and the words in it.
 func parse(text string) (frontEnds []string, known map[failure]string) {
 	known = map[failure]string{}
@@ -168,19 +171,19 @@ func parse(text string) (frontEnds []string, known map[failure]string) {
 			frontEnds = cells[1:]
 			continue
 		}
+		name := strings.ReplaceAll(cells[0], bar, "|")
 		for i := 1; i < len(cells) && i <= len(frontEnds); i++ {
-			known[failure{cells[0], frontEnds[i-1]}] = cells[i]
+			known[failure{name, frontEnds[i-1]}] = cells[i]
 		}
 	}
 	return frontEnds, known
 }
 
 // keep takes over, from a table that was written before, what has no result now: columns of
-// front-ends, which stay in front, and scenarios that were not run this time.
+// front-ends, which keep their order and are in front, and scenarios that were not run this time.
 func (t *table) keep(before string) {
 	words := map[string]result{skipped.String(): skipped, passed.String(): passed, failed.String(): failed}
 	frontEnds, known := parse(before)
-	kept := slices.DeleteFunc(slices.Clone(frontEnds), func(f string) bool { return slices.Contains(t.frontEnds, f) })
 	for at, word := range known {
 		how := words[word]
 		if how == absent || t.results[at.scenario][at.frontEnd] != absent {
@@ -191,7 +194,8 @@ func (t *table) keep(before string) {
 		}
 		t.results[at.scenario][at.frontEnd] = how
 	}
-	t.frontEnds = append(kept, t.frontEnds...)
+	added := slices.DeleteFunc(t.frontEnds, func(f string) bool { return slices.Contains(frontEnds, f) })
+	t.frontEnds = append(frontEnds, added...)
 }
 
 // lost returns what worked according to a table that was written before and does

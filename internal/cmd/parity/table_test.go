@@ -48,7 +48,7 @@ func TestKeep(t *testing.T) {
 	if err := tab.add("kvm", strings.NewReader(results)); err != nil {
 		t.Fatal(err)
 	}
-	if err := tab.add("inproc", strings.NewReader(`{"Action":"pass","Test":"TestAlone"}`)); err != nil {
+	if err := tab.add("inproc", strings.NewReader(`{"Action":"pass","Test":"TestAlone"}`+"\n"+`{"Action":"pass","Test":"TestPipe/a_|_b"}`)); err != nil {
 		t.Fatal(err)
 	}
 	tab.keep(head + "\n| scenario | ptrace | kvm |\n|---|---|---|\n| Alone | no | no |\n| Gone | yes | yes |\n| Progs/c | - |  |\n")
@@ -57,12 +57,16 @@ func TestKeep(t *testing.T) {
 |---|---|---|---|
 | Alone | no | yes | yes |
 | Gone | yes | yes |  |
+| Pipe/a_&#124;_b |  |  | yes |
 | Progs/a |  | yes |  |
 | Progs/b |  | no |  |
 | Progs/c | - | - |  |
 `
 	if d := cmp.Diff(want, tab.markdown()); d != "" {
 		t.Error(d)
+	}
+	if _, known := parse(want); known[failure{"Pipe/a_|_b", "inproc"}] != "yes" {
+		t.Errorf("parsed %v", known)
 	}
 }
 
