@@ -195,7 +195,7 @@ func (t *table) keep(before string) {
 		t.results[at.scenario][at.frontEnd] = how
 	}
 	added := slices.DeleteFunc(t.frontEnds, func(f string) bool { return slices.Contains(frontEnds, f) })
-	t.frontEnds = append(frontEnds, added...)
+	t.frontEnds = slices.Concat(frontEnds, added)
 }
 
 // lost returns what worked according to a table that was written before and does
