@@ -51,7 +51,7 @@ PARALLEL := $(shell echo $$(($$(nproc) * 2)))
 # `make test-kvm` and `make test-inproc`. The programs of tests are built once for all front-ends.
 .PHONY: test
 test: deps-test build ## run all tests, those of programs on each front-end
-	@builds=$$(mktemp -d) && chmod 755 $$builds || exit 1; trap 'rm -rf $$builds' EXIT; \
+	@builds=$$(mktemp -d) && chmod 755 $$builds || exit 1; trap 'rm -rf $$builds' EXIT; trap 'exit 130' INT TERM; \
 		MV_TEST_BUILDS=$$builds $(MAKE) --no-print-directory test-each
 	@[ "$$(id -u)" = 0 ] || echo 'make: not root: the tests that need root were left out' >&2
 

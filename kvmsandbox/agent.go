@@ -410,7 +410,8 @@ func (s *session) AgentLeft(id frontend.Task) (left frontend.AgentLeft, leader f
 		s.summon(l)
 	}
 	leader = frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
-	return frontend.AgentAhead, leader, s.recorded(l.leader, nr, args, l.ring.Request(start, size)).readAny
+	data := l.ring.Request(start, size)
+	return frontend.AgentAhead, leader, s.recorded(l.leader, nr, args, data, uint64(len(data)) < size).readAny
 }
 
 // reader returns a follower's task that has a lane with a ring, nil for any other.
@@ -497,7 +498,7 @@ func (s *session) disagreed(t *task) bool {
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
-	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data).readAny, difference != vhost.OtherHash))
+	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data, uint64(len(data)) < size).readAny, difference != vhost.OtherHash))
 	return true
 }
 

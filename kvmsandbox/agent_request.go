@@ -30,8 +30,9 @@ type recordedPart struct {
 }
 
 // recorded takes apart what the leader's call has read: data, its vector first and behind that one
-// part of memory after the other.
-func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) *recorded {
+// part of memory after the other. Where there is a hash in place of the memory, data is the vector and
+// nothing else.
+func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte, hashed bool) *recorded {
 	r := &recorded{s: s, leader: leader}
 	add := func(at, size uint64) []byte {
 		n := min(size, uint64(len(data)))
@@ -53,8 +54,8 @@ func (s *session) recorded(leader *task, nr int64, args [6]uint64, data []byte) 
 		}
 		for k, a := range c.Args {
 			switch {
-			case a.Kind == frontend.AgentMessage && !a.In && args[k] != 0 && data != nil:
-				// Of one that is to be received there is the vector.
+			case a.Kind == frontend.AgentMessage && (!a.In || hashed) && args[k] != 0 && data != nil:
+				// Of one that is to be received, or of which there is a hash, there is the vector.
 				r.parts = append(r.parts, recordedPart{at: args[k], data: plainMessage(len(data)/iovecSize, 0)})
 				r.add(vhost.HotTableAddr, data)
 				data = data[len(data):]

@@ -53,7 +53,7 @@ func TestSnapshotOfMessage(t *testing.T) {
 	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)
 	}
-	read := s.recorded(nil, nr, args, append(data, "abcde"...)).readAny
+	read := s.recorded(nil, nr, args, append(data, "abcde"...), false).readAny
 	header, vector, second := make([]byte, 56), make([]byte, 32), make([]byte, 2)
 	if !read(at, header) || !read(binary.LittleEndian.Uint64(header[16:]), vector) || !read(0x2000, second) {
 		t.Fatal("it cannot be read")
@@ -61,8 +61,28 @@ func TestSnapshotOfMessage(t *testing.T) {
 	if count := binary.LittleEndian.Uint64(header[24:]); count != 2 || !bytes.Equal(vector, data) || string(second) != "de" {
 		t.Errorf("%d buffers, % x, %q", count, vector, second)
 	}
-	if read(0x3000, second) || s.recorded(nil, nr, args, nil).readAny(at, header) {
+	if read(0x3000, second) || s.recorded(nil, nr, args, nil, false).readAny(at, header) {
 		t.Error("what is not there can be read")
+	}
+}
+
+// Of a message that is compared by a hash there is the vector, whatever length that says.
+func TestSnapshotOfHashedMessage(t *testing.T) {
+	const nr, at = 46, 0x7000
+	s := &session{agents: agents{calls: []frontend.AgentCall{{
+		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}},
+	}}}}
+	var data []byte
+	for _, v := range []uint64{0x1000, 300000} {
+		data = binary.LittleEndian.AppendUint64(data, v)
+	}
+	r := s.recorded(nil, nr, [6]uint64{3, at}, data, true)
+	header, vector := make([]byte, 56), make([]byte, 16)
+	if !r.Read(at, header) || !r.Read(binary.LittleEndian.Uint64(header[16:]), vector) {
+		t.Fatal("it cannot be read")
+	}
+	if count := binary.LittleEndian.Uint64(header[24:]); count != 1 || !bytes.Equal(vector, data) || r.Read(0x1000, make([]byte, 1)) {
+		t.Errorf("%d buffers, % x", count, vector)
 	}
 }
 
@@ -77,7 +97,7 @@ func TestSnapshotOfAnswer(t *testing.T) {
 	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)
 	}
-	r := s.recorded(nil, nr, [6]uint64{3, at}, data)
+	r := s.recorded(nil, nr, [6]uint64{3, at}, data, false)
 	header, vector := make([]byte, 56), make([]byte, 32)
 	if !r.Read(at, header) || !r.Read(binary.LittleEndian.Uint64(header[16:]), vector) {
 		t.Fatal("it cannot be read")
@@ -85,10 +105,10 @@ func TestSnapshotOfAnswer(t *testing.T) {
 	if count := binary.LittleEndian.Uint64(header[24:]); count != 2 || !bytes.Equal(vector, data) || r.Unread() != 0 {
 		t.Errorf("%d buffers, % x, %d bytes are left", count, vector, r.Unread())
 	}
-	if r.Read(0x1000, make([]byte, 1)) || s.recorded(nil, nr, [6]uint64{3, at}, nil).Read(at, header) {
+	if r.Read(0x1000, make([]byte, 1)) || s.recorded(nil, nr, [6]uint64{3, at}, nil, false).Read(at, header) {
 		t.Error("what is not there can be read")
 	}
-	if r := s.recorded(nil, nr, [6]uint64{3, at}, data[:30]); !r.Read(at, header) || header[24] != 1 {
+	if r := s.recorded(nil, nr, [6]uint64{3, at}, data[:30], false); !r.Read(at, header) || header[24] != 1 {
 		t.Error("half a buffer counts")
 	}
 }
@@ -104,7 +124,7 @@ func TestSnapshotOfMessages(t *testing.T) {
 	for _, v := range []uint64{0, 1, 0x1000, 3, 0, 0, 0, 2, 0x2000, 2, 0x3000, 1} {
 		data = binary.LittleEndian.AppendUint64(data, v)
 	}
-	r := s.recorded(nil, nr, args, append(data, "abcdef"...))
+	r := s.recorded(nil, nr, args, append(data, "abcdef"...), false)
 	for i, want := range []string{"abc", "", "def"} {
 		header := make([]byte, 56)
 		if !r.Read(at+uint64(i)*mmsghdrSize, header) {
@@ -132,7 +152,7 @@ func TestSnapshotOfMessages(t *testing.T) {
 	// What a variant has written there leads nowhere.
 	for _, data := range [][]byte{nil, {1}, data[:30], bytes.Repeat([]byte{0xff}, 100), bytes.Repeat([]byte{0}, 10000)} {
 		left := data
-		parts := s.recorded(nil, nr, args, nil).messages(&left, at, 1<<31)
+		parts := s.recorded(nil, nr, args, nil, false).messages(&left, at, 1<<31)
 		if len(parts)*iovecSize > len(data)-len(left) {
 			t.Errorf("%d parts of %d bytes", len(parts), len(data)-len(left))
 		}
@@ -150,7 +170,7 @@ func TestUnreadOfRequest(t *testing.T) {
 	for _, v := range []uint64{0x1000, 4, 0x1002, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)
 	}
-	r := s.recorded(nil, nr, [6]uint64{1, 0x7000, 2}, append(data, "abcdcd??"...))
+	r := s.recorded(nil, nr, [6]uint64{1, 0x7000, 2}, append(data, "abcdcd??"...), false)
 	for _, c := range []struct {
 		at   uint64
 		size int

@@ -52,7 +52,7 @@ func (s *session) verify(t *task) {
 		a.Written = append(a.Written, frontend.AgentSpan(w))
 	}
 	if t.leads() && !c.Done && t.lane.ring != nil {
-		a.Event = s.recorded(t, c.Nr, c.Args, t.requested(&c))
+		a.Event = s.recorded(t, c.Nr, c.Args, t.requested(&c), false)
 	}
 	s.apply(mon.OnAgentCall(t.id, a))
 	if !s.over {

@@ -45,7 +45,7 @@ func inTurn[T any](i int, ways ...T) []T {
 		return ways
 	}
 	i %= len(ways)
-	return ways[i : i+1]
+	return ways[i : i+1 : i+1]
 }
 
 // hosted says whether each process of a variant is the variant host, which executes programs

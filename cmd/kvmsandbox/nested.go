@@ -31,35 +31,35 @@ const maxAncestors = 1000
 func monitorAbove(proc string) int {
 	pid := "self"
 	for range maxAncestors {
-		_, parent, err := readStat(proc, pid)
+		_, _, parent, err := readStat(proc, pid)
 		if err != nil || parent <= 1 {
 			return 0
 		}
 		pid = strconv.Itoa(parent)
-		if name, _, err := readStat(proc, pid); err == nil && name == commandName {
+		if name, _, _, err := readStat(proc, pid); err == nil && name == commandName {
 			return parent
 		}
 	}
 	return 0
 }
 
-// readStat returns a process's name and its parent's id.
-func readStat(proc, pid string) (name string, parent int, err error) {
+// readStat returns the name of a process, or of a task like 10/task/11, its state and its parent's id.
+func readStat(proc, pid string) (name, state string, parent int, err error) {
 	text, err := os.ReadFile(proc + "/" + pid + "/stat")
 	if err != nil {
-		return "", 0, err
+		return "", "", 0, err
 	}
 	// The name may have any character in it, brackets included.
 	begin, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if begin < 0 || end < begin {
-		return "", 0, fs.ErrInvalid
+		return "", "", 0, fs.ErrInvalid
 	}
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 2 {
-		return "", 0, fs.ErrInvalid
+		return "", "", 0, fs.ErrInvalid
 	}
 	parent, err = strconv.Atoi(fields[1])
-	return string(text[begin+1 : end]), parent, err
+	return string(text[begin+1 : end]), fields[0], parent, err
 }
 
 // explain returns err, which kept the session from beginning, or a better reason.

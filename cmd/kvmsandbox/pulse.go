@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -184,24 +183,24 @@ const maxDescendants = 10_000
 // standing says what process pid or a descendant does that the front-end may wait for: it is
 // stopped, or waits for a disk. proc is where proc(5) is.
 func standing(proc string, pid int) string {
-	for list := []int{pid}; len(list) > 0 && len(list) < maxDescendants; list = list[1:] {
-		tasks, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(list[0]), "task", "*"))
+	list := []int{pid}
+	// Those that are made meanwhile are not looked at for ever.
+	for i := 0; i < len(list) && i < maxDescendants; i++ {
+		tasks, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(list[i]), "task", "*"))
 		if err != nil {
 			continue
 		}
 		for _, task := range tasks {
-			text, err := os.ReadFile(filepath.Join(task, "stat"))
-			if err != nil {
-				continue
-			}
-			switch rest := string(text[bytes.LastIndexByte(text, ')')+1:]); {
-			case strings.HasPrefix(rest, " T"):
-				return fmt.Sprintf("process %d is stopped", list[0])
-			case strings.HasPrefix(rest, " D") && !isParent(task):
-				return fmt.Sprintf("process %d waits for a disk", list[0])
+			_, state, _, err := readStat(task, ".")
+			switch {
+			case err != nil:
+			case state == "T":
+				return fmt.Sprintf("process %d is stopped", list[i])
+			case state == "D" && !isParent(task):
+				return fmt.Sprintf("process %d waits for a disk", list[i])
 			}
 		}
-		list = append(list, children(proc, list[0])...)
+		list = append(list, children(proc, list[i])...)
 	}
 	return ""
 }
