@@ -24,6 +24,14 @@ enum {
 	CLASS_OWN,	/* such a thing, and it did not block */
 };
 
+/* Beside its class: whether a descriptor that no call sleeps on is known to be a stream's. */
+enum {
+	KIND = 0xf0,
+	KIND_USED = 0x10, /* it was used once, which is too little to ask */
+	KIND_STREAM = 0x20,
+	KIND_ELSE = 0x30,
+};
+
 /* What is longer may be taken in parts (pipe(7)). */
 enum { PIPE_BUF = 4096 };
 
@@ -46,7 +54,8 @@ static void allow(u64 mask)
 	vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0);
 }
 
-static u32 known(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] : 0; }
+static u32 known(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] & ~KIND : 0; }
+static u32 kind_of(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] & KIND : KIND_ELSE; }
 
 static u32 note(struct agent *a, u64 fd, u32 class)
 {
@@ -54,6 +63,13 @@ static u32 note(struct agent *a, u64 fd, u32 class)
 		a->classes[(u32)fd] = (u8)class;
 		a->classified = 1;
 	}
+	return class;
+}
+
+/* Notes another class of what stays the same. */
+static u32 becomes(struct agent *a, u64 fd, u32 class)
+{
+	note(a, fd, class | kind_of(a, fd));
 	return class;
 }
 
@@ -188,18 +204,61 @@ static int prompt(const struct made *m, int ask)
 		if (class == CLASS_SLOW || !ask || !is_open(m->arg[i]))
 			return 0;
 		if (class == CLASS_NEW)
-			note(m->a, m->arg[i], CLASS_OWN);
+			becomes(m->a, m->arg[i], CLASS_OWN);
 	}
 	return 1;
+}
+
+static int option(const struct made *m, u64 name)
+{
+	int32_t value = -1, size = sizeof(value);
+
+	return vhost_call(SYS_getsockopt, m->arg[0], SOL_SOCKET, name, (u64)&value, (u64)&size, 0) ? -1 : value;
+}
+
+/* Whether the call takes what it can get at once. A call that gives would, with a signal, give a
+ * part; its program is to know of the signal then before it goes on, which is the monitor's. */
+static int takes(const struct made *m) { return m->h->arg[1].dir & MV_HOT_OUT; }
+
+/* Whether the call is about a stream of bytes between sockets. That is asked once, of what is used
+ * more than once. */
+static int streams(const struct made *m)
+{
+	u32 kind = kind_of(m->a, m->arg[0]);
+	int domain;
+
+	if (kind == KIND_USED) {
+		domain = option(m, SO_DOMAIN);
+		kind = (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && option(m, SO_TYPE) == SOCK_STREAM ? KIND_STREAM : KIND_ELSE;
+		note(m->a, m->arg[0], known(m->a, m->arg[0]) | kind);
+	} else if (!kind && known(m->a, m->arg[0])) {
+		note(m->a, m->arg[0], known(m->a, m->arg[0]) | KIND_USED);
+	}
+	return kind == KIND_STREAM;
+}
+
+/* Makes a call that reads or writes a buffer of a stream's as the sockets' own, which is what the
+ * kernel makes of it, with less on the way (sock_read_iter and sock_write_iter in net/socket.c). Who
+ * moves nothing does not come to a socket. */
+static i64 stream(const struct made *m)
+{
+	const u32 how = MV_HOT_GATHERS | MV_HOT_CURRENT;
+
+	if ((m->h->instant_how & how) != how || !m->arg[2] || !streams(m))
+		return -ENOTSOCK;
+	return vhost_call(takes(m) ? SYS_recvfrom : SYS_sendto, m->arg[0], m->arg[1], m->arg[2], MSG_DONTWAIT, 0, 0);
 }
 
 /* Makes the form of the call that does not sleep. */
 static i64 instant(const struct made *m)
 {
 	const struct hot_call *h = m->h;
+	i64 ret = stream(m);
 	u64 arg[6], vector[2] = { m->arg[1], m->arg[2] };
 	u32 i;
 
+	if (ret != -ENOTSOCK)
+		return ret;
 	for (i = 0; i < 6; i++)
 		arg[i] = m->arg[i];
 	if (h->instant_how & MV_HOT_GATHERS) {
@@ -214,9 +273,6 @@ static i64 instant(const struct made *m)
 	return call6(h->instant_nr, arg);
 }
 
-/* Whether the call takes what it can get at once. A call that gives would, with a signal, give a
- * part; its program is to know of the signal then before it goes on, which is the monitor's. */
-static int takes(const struct made *m) { return m->h->arg[1].dir & MV_HOT_OUT; }
 static int is_short(const struct made *m) { return m->h->arg[1].dir & MV_HOT_IN && m->a->in.bytes <= PIPE_BUF; }
 
 /* Whether the form that does not sleep is as good as the call, as long as there is something
@@ -232,7 +288,7 @@ static int equivalent(const struct made *m)
 	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
 		return 1;
 	if ((is_other(class) || class == CLASS_PIPE) && is_open(m->arg[0]))
-		class = note(m->a, m->arg[0], class == CLASS_NEW ? CLASS_OWN : CLASS_OPEN);
+		class = becomes(m->a, m->arg[0], class == CLASS_NEW ? CLASS_OWN : CLASS_OPEN);
 	return class == CLASS_OPEN || class == CLASS_OWN;
 }
 
@@ -276,13 +332,6 @@ static i64 sleep(const struct made *m)
 	return MV_NOT_EXECUTED;
 }
 
-static int option(const struct made *m, u64 name)
-{
-	int32_t value = -1, size = sizeof(value);
-
-	return vhost_call(SYS_getsockopt, m->arg[0], SOL_SOCKET, name, (u64)&value, (u64)&size, 0) ? -1 : value;
-}
-
 /* Whether a socket that blocks takes what is short as a whole or not at all, as those do that have
  * messages, and those of the same host: one buffer of the kernel's is made for it
  * (unix_stream_sendmsg). What is sent by TCP may be cut anywhere. */
@@ -308,11 +357,11 @@ static i64 transfer(const struct made *m)
 	if (equivalent(m)) {
 		ret = instant(m);
 		if (ret == -EOPNOTSUPP)
-			note(m->a, m->arg[0], CLASS_PLAIN);
+			becomes(m->a, m->arg[0], CLASS_PLAIN);
 		else if (ret != -EAGAIN || is_open(m->arg[0]))
 			return ret;
 		else if (known(m->a, m->arg[0]) == CLASS_OPEN || known(m->a, m->arg[0]) == CLASS_OWN)
-			note(m->a, m->arg[0], CLASS_OTHER);
+			becomes(m->a, m->arg[0], CLASS_OTHER);
 	} else {
 		/* It has been asked just now. */
 		blocks = m->h->instant_nr && !takes(m) && (is_other(known(m->a, m->arg[0])) || known(m->a, m->arg[0]) == CLASS_PIPE);
