@@ -16,11 +16,14 @@ enum { MOST = 16 };
 static struct hot_call table[MV_HOT_CALLS];
 static i64 calls[MOST]; /* those that move something, and that ask what a socket is */
 static int called;
+static i64 refusal; /* what sendto and recvfrom answer, 0 for what they do */
 
 static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
 	if (nr == SYS_preadv2 || nr == SYS_pwritev2 || nr == SYS_recvfrom || nr == SYS_sendto || nr == SYS_getsockopt || nr == SYS_read)
 		calls[called++ % MOST] = nr;
+	if (refusal && (nr == SYS_recvfrom || nr == SYS_sendto))
+		return refusal;
 	return __real_vhost_call(nr, a, b, c, d, e, f);
 }
 
@@ -52,6 +55,7 @@ static struct agent *prepare(void)
 	block(0)->signalled = 0;
 	block(0)->open = blocked_signals();
 	called = 0;
+	refusal = 0;
 	hook = kernel;
 	return a;
 }
@@ -116,4 +120,27 @@ void test_agent_stream_gone(void)
 	close(pair[1]);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* Where a filter of somebody's outside refuses the sockets' calls, the others do. */
+void test_agent_stream_refused(void)
+{
+	static const i64 list[] = { -EPERM, -ENOSYS };
+	u32 i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct agent *a = prepare();
+		int pair[2], k;
+		char buf[16];
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), "%m");
+		refusal = list[i];
+		for (k = 0; k < 3; k++)
+			CHECK(deal(a, SYS_write, pair[0], "abc", 3) == 3 && calls[called - 1] == SYS_pwritev2, "%d", k);
+		/* It is asked, tried and done otherwise once, and not tried again. */
+		CHECK(called == 6, "%d", called);
+		CHECK(read(pair[1], buf, sizeof(buf)) == 9 && !memcmp(buf, "abcabcabc", 9), "%m");
+		close(pair[0]);
+		close(pair[1]);
+	}
 }
