@@ -125,6 +125,22 @@ func (o *outputs) abandon() {
 	o.page.abandon()
 }
 
+// withdraw removes the files of reports that are new and empty, for who ends the process without
+// finish. Unlike the other methods it may be called while another one hangs.
+func (o *outputs) withdraw() {
+	if o == nil {
+		return
+	}
+	for _, r := range []*reportFile{o.report, o.page} {
+		if r == nil || !r.isNew {
+			continue
+		}
+		if info, err := os.Stat(r.f.Name()); err == nil && info.Size() == 0 {
+			_ = os.Remove(r.f.Name())
+		}
+	}
+}
+
 // reportFile is a file for a report. The nil pointer is none.
 type reportFile struct {
 	f *os.File

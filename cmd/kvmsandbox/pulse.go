@@ -135,6 +135,7 @@ func (c *command) giveUp(err error) {
 	go func() {
 		defer close(told)
 		c.say(err.Error())
+		c.out.withdraw()
 		if c.opts.verbose {
 			stacks := make([]byte, 1<<20)
 			c.log.Error("stalled", "stacks", string(stacks[:runtime.Stack(stacks, true)]))

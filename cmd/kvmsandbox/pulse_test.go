@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +111,41 @@ func TestGiveUpUnheard(t *testing.T) {
 		t.Errorf("status %d", code)
 	}
 	_, _ = r.Read(make([]byte, 64<<10))
+}
+
+// Who gives a run up leaves no empty file behind that would pass for a report, and what there was.
+func TestGiveUpWithoutReport(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old.html")
+	if err := os.WriteFile(old, []byte("another run's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := openOutputs(options{report: filepath.Join(dir, "new.json"), reportHTML: old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.abandon()
+	c := &command{stderr: io.Discard, quit: func(int) {}, out: out}
+	c.giveUp(errors.New("it hangs"))
+	if _, err := os.Stat(filepath.Join(dir, "new.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty report is still there: %v", err)
+	}
+	if _, err := os.Stat(old); err != nil {
+		t.Errorf("a file that was there before is gone: %v", err)
+	}
+
+	out, err = openOutputs(options{report: filepath.Join(dir, "full.json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.report.f.Close()
+	if _, err := io.WriteString(out.report.f, "{}"); err != nil {
+		t.Fatal(err)
+	}
+	(&command{stderr: io.Discard, quit: func(int) {}, out: out}).giveUp(errors.New("it hangs"))
+	if _, err := os.Stat(filepath.Join(dir, "full.json")); err != nil {
+		t.Errorf("a report that was written is gone: %v", err)
+	}
 }
 
 // Each kind of report has a name.

@@ -63,6 +63,8 @@ func role(variant int) string {
 // lengths with random delays.
 func TestRingPeers(t *testing.T) {
 	manyProcs(t)
+	// Without it the test ends before any end writes to a ring, which ends with the test.
+	cProgram(t)
 	for inC := 1; inC < 8; inC++ {
 		for _, size := range []uint64{1, 16, 64, 4096} {
 			t.Run(fmt.Sprintf("%03b/%d", inC, size), func(t *testing.T) {
