@@ -105,7 +105,7 @@ struct agent {
 	struct ranges in, out; /* of the call at hand */
 	struct ring r;
 	/* What the leader's has found its descriptors to be since the monitor last made a call by
-	 * which that may have changed: CLASS_* of agent_wait.c, 0 for nothing. */
+	 * which that may have changed: CLASS_* and KIND_* of agent_wait.c, 0 for nothing. */
 	u8 classes[MV_AGENT_KNOWN];
 	u32 classified; /* there is something in classes */
 	u32 waited; /* tenths of a second for which the leader's has waited for the others */

@@ -241,17 +241,18 @@ static int streams(const struct made *m)
 
 /* Makes a call that reads or writes a buffer of a stream's as the sockets' own, which is what the
  * kernel makes of it, with less on the way (sock_read_iter and sock_write_iter in net/socket.c). Who
- * moves nothing does not come to a socket. -ENOTSOCK: it is to be made otherwise. */
+ * moves nothing, or has no buffer, does not come to a socket. -ENOTSOCK: it is to be made otherwise. */
 static i64 stream(const struct made *m)
 {
 	const u32 how = MV_HOT_GATHERS | MV_HOT_CURRENT;
 	i64 ret;
 
-	if ((m->h->instant_how & how) != how || !m->arg[2] || !streams(m))
+	if ((m->h->instant_how & how) != how || !m->arg[1] || !m->arg[2] || !streams(m))
 		return -ENOTSOCK;
 	ret = vhost_call(takes(m) ? SYS_recvfrom : SYS_sendto, m->arg[0], m->arg[1], m->arg[2], MSG_DONTWAIT, 0, 0);
-	/* A filter of somebody's outside may let nobody make this call. */
-	if (ret != -EPERM && ret != -ENOSYS && ret != -ENOTSOCK)
+	/* A filter of somebody's outside may let nobody make this call. What has failed so has moved
+	 * nothing. */
+	if (ret != -EPERM && ret != -EACCES && ret != -ENOSYS && ret != -ENOTSOCK)
 		return ret;
 	note(m->a, m->arg[0], known(m->a, m->arg[0]) | KIND_ELSE);
 	return -ENOTSOCK;

@@ -65,6 +65,7 @@ enum {
 	ENOENT = 2,
 	EINTR = 4,
 	EAGAIN = 11,
+	EACCES = 13,
 	EFAULT = 14,
 	EINVAL = 22,
 	EPIPE = 32,

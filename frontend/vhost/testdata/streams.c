@@ -17,6 +17,7 @@ static struct hot_call table[MV_HOT_CALLS];
 static i64 calls[MOST]; /* those that move something, and that ask what a socket is */
 static int called;
 static i64 refusal; /* what sendto and recvfrom answer, 0 for what they do */
+static int domain; /* what a socket says that it is of, 0 for what it is */
 
 static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
@@ -24,6 +25,10 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 		calls[called++ % MOST] = nr;
 	if (refusal && (nr == SYS_recvfrom || nr == SYS_sendto))
 		return refusal;
+	if (domain && nr == SYS_getsockopt && c == SO_DOMAIN) {
+		*(int *)d = domain;
+		return 0;
+	}
 	return __real_vhost_call(nr, a, b, c, d, e, f);
 }
 
@@ -56,6 +61,7 @@ static struct agent *prepare(void)
 	block(0)->open = blocked_signals();
 	called = 0;
 	refusal = 0;
+	domain = 0;
 	hook = kernel;
 	return a;
 }
@@ -116,6 +122,9 @@ void test_agent_stream_gone(void)
 	CHECK(dup2(ends[1], pair[0]) == pair[0], "%m");
 	CHECK(deal(a, SYS_write, pair[0], "xyz", 3) == 3 && calls[called - 2] == SYS_sendto && calls[called - 1] == SYS_pwritev2, "%d", called);
 	CHECK(read(ends[0], buf, sizeof(buf)) == 3 && !memcmp(buf, "xyz", 3), "%m");
+	/* It is not tried again. */
+	k = called;
+	CHECK(deal(a, SYS_write, pair[0], "xyz", 3) == 3 && called == k + 1 && calls[k] == SYS_pwritev2, "%d", called);
 	close(pair[0]);
 	close(pair[1]);
 	close(ends[0]);
@@ -125,7 +134,7 @@ void test_agent_stream_gone(void)
 /* Where a filter of somebody's outside refuses the sockets' calls, the others do. */
 void test_agent_stream_refused(void)
 {
-	static const i64 list[] = { -EPERM, -ENOSYS };
+	static const i64 list[] = { -EPERM, -EACCES, -ENOSYS };
 	u32 i;
 
 	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
@@ -139,7 +148,50 @@ void test_agent_stream_refused(void)
 			CHECK(deal(a, SYS_write, pair[0], "abc", 3) == 3 && calls[called - 1] == SYS_pwritev2, "%d", k);
 		/* It is asked, tried and done otherwise once, and not tried again. */
 		CHECK(called == 6, "%d", called);
-		CHECK(read(pair[1], buf, sizeof(buf)) == 9 && !memcmp(buf, "abcabcabc", 9), "%m");
+		for (k = 0; k < 3; k++)
+			CHECK(deal(a, SYS_read, pair[1], buf, 3) == 3 && !memcmp(buf, "abc", 3) && calls[called - 1] == SYS_preadv2, "%d", k);
+		CHECK(called == 12, "%d", called);
+		close(pair[0]);
+		close(pair[1]);
+	}
+}
+
+/* Both directions of a descriptor are asked about together, also where it becomes one that is known not
+ * to block; what has nothing to read says so, and what nobody gets does not come to the socket. */
+void test_agent_stream_both_ways(void)
+{
+	struct agent *a = prepare();
+	int pair[2];
+	char buf[8];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), "%m");
+	CHECK(write(pair[1], "abcdef", 6) == 6, "%m");
+	CHECK(deal(a, SYS_read, pair[0], buf, 3) == 3 && deal(a, SYS_read, pair[0], buf, 3) == 3, "%m");
+	CHECK(called == 4 && calls[3] == SYS_recvfrom, "%d", called);
+	CHECK(deal(a, SYS_write, pair[0], "abc", 3) == 3 && called == 5 && calls[4] == SYS_sendto, "%d: %ld", called, calls[4]);
+	CHECK(deal(a, SYS_read, pair[0], buf, 3) == -EAGAIN && calls[5] == SYS_recvfrom, "%ld", calls[5]);
+	CHECK(deal(a, SYS_read, pair[0], 0, 3) == -EAGAIN && calls[called - 1] == SYS_preadv2, "%ld", calls[called - 1]);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* Streams of families of which nobody has looked are left alone. */
+void test_agent_stream_families(void)
+{
+	static const struct {
+		int domain;
+		i64 call;
+	} list[] = { { AF_INET, SYS_sendto }, { AF_INET6, SYS_sendto }, { AF_VSOCK, SYS_pwritev2 }, { AF_TIPC, SYS_pwritev2 } };
+	u32 i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct agent *a = prepare();
+		int pair[2];
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), "%m");
+		domain = list[i].domain;
+		deal(a, SYS_write, pair[0], "abc", 3);
+		CHECK(deal(a, SYS_write, pair[0], "abc", 3) == 3 && calls[called - 1] == list[i].call, "%u: %ld", i, calls[called - 1]);
 		close(pair[0]);
 		close(pair[1]);
 	}
