@@ -23,7 +23,9 @@ const (
 	// OpResume (call exit, exec, fork, signal, stop): go on; a signal is suppressed.
 	OpResume
 	// OpSignal (signal): deliver Signal. With Restart the call that the signal
-	// interrupted is executed again if no handler runs, whatever its result was.
+	// interrupted is executed again if no handler runs, whatever its result was. With
+	// Spent no handler may run: that was to run once, and another task has been sent
+	// to it (SA_RESETHAND), although the kernel may not have come to it yet.
 	// (stop, rdtsc): deliver Signal in front of the next instruction; the time stamp
 	// counter is read behind the handler.
 	OpSignal
@@ -81,6 +83,7 @@ type Action struct {
 	SigMask *uint64
 	Then    []*Signal
 	Restart bool
+	Spent   bool
 
 	Place     *Placement
 	TimeStamp TimeStamp

@@ -157,6 +157,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	pass := frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig}
 	switch th.proc.handlers.fate(sig.Number) {
 	case fateIgnored:
+		pass.Spent = th.proc.handlers.spent(sig.Number)
 		if open != nil && (open.interrupted || open.ret == -eINTR) {
 			// Without the monitor the call would not have noticed the signal.
 			if !open.interrupted {

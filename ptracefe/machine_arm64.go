@@ -163,7 +163,7 @@ func setResult(r *unix.Regs, ip uint64, ret int64) {
 // restart lets the call that signal sig has interrupted, at whose delivery t stands, start
 // again unless a handler runs.
 func (t *task) restart(sig int) {
-	if catches(t.id.Host, sig) {
+	if sig != 0 && catches(t.id.Host, sig) {
 		return
 	}
 	t.regs.PC -= syscallSize

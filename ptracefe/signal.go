@@ -191,10 +191,28 @@ func (s *session) signal(t *task, a *frontend.Action) error {
 	}
 	// Only an interrupted call can run again; of any other the result stands.
 	if a.Restart && a.Signal != nil && t.last.holds(&t.regs) && result(&t.regs) == errInterrupted {
-		t.restart(a.Signal.Number)
+		if a.Spent {
+			t.restart(0)
+		} else {
+			t.restart(a.Signal.Number)
+		}
 	}
 	t.last.valid = false
+	if a.Spent && a.Signal != nil && t.interrupt == nil {
+		// The kernel resets the handler when the other task runs (get_signal), which may be later.
+		return s.swallow(t)
+	}
 	return s.deliver(t, a.Signal)
+}
+
+// swallow lets a task that stopped for a signal go on without it.
+func (s *session) swallow(t *task) error {
+	if len(t.deferred) > 0 {
+		if err := s.raiseDeferred(t); err != nil {
+			return err
+		}
+	}
+	return t.resume(unix.Continue, 0)
 }
 
 // beginInterrupt sends a signal into the call at whose entry or exit t stands.

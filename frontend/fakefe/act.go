@@ -117,7 +117,9 @@ func (s *session) signal(t *task, a *frontend.Action) {
 	if a.Restart && t.restart == errIntr {
 		t.restart = restartNoHand
 	}
-	t.deliver(a.Signal)
+	if !a.Spent {
+		t.deliver(a.Signal)
+	}
 	if t.alive() {
 		t.proceed()
 	}

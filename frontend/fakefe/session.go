@@ -281,6 +281,7 @@ func (s *session) find(variant int, path string) *process {
 
 // step lets a task in user mode run to its next stop.
 func (s *session) step(t *task) {
+	t.reset()
 	for stopped := false; !stopped && !s.over; {
 		t.steps++
 		t.ran = t.again != nil && t.again.ran

@@ -148,13 +148,14 @@ func (t *task) raise(step *Step, f *Frame) {
 // deliver lets a signal do to t what the process wants. The call at hand, if any
 // is left, has not been finished. The caller calls proceed.
 func (t *task) deliver(sig *frontend.Signal) {
+	t.reset()
 	p := t.proc
 	a := p.disp[sig.Number]
 	forced := sig.Synchronous && t.blocked&bit(sig.Number) != 0
 	switch {
 	case a.handler > 1 && !forced:
 		if a.flags&saResetHand != 0 {
-			p.disp[sig.Number] = action{}
+			t.resets = sig.Number
 		}
 		t.handle(sig, &a)
 		return
@@ -162,6 +163,13 @@ func (t *task) deliver(sig *frontend.Signal) {
 		return
 	}
 	p.s.kill(p, frontend.Status{Signal: sig.Number})
+}
+
+// reset does what the kernel does of a handler that runs once.
+func (t *task) reset() {
+	if t.resets != 0 {
+		t.proc.disp[t.resets], t.resets = action{}, 0
+	}
 }
 
 func ignoredByDefault(n int) bool { return n == sigChld || n == sigCont || n == sigUrg || n == sigWin }

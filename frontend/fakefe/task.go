@@ -111,7 +111,10 @@ type task struct {
 	// suspended is the mask to restore when rt_sigsuspend ends.
 	suspended *uint64
 	// fresh: no instruction has run since the last call returned.
-	fresh  bool
+	fresh bool
+	// resets is the signal whose handler, which runs once, is gone when the task runs, and not
+	// before (get_signal in kernel/signal.c).
+	resets int
 	child  *task
 	signal *frontend.Signal
 	stamp  frontend.TimeStamp
