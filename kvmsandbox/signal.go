@@ -280,6 +280,9 @@ func (s *session) deliver(t *task, a *frontend.Action) error {
 	if a.Restart && t.afterCall() && int64(t.regs.RAX) == signals.Interrupted {
 		t.setResult(signals.RestartNoHand)
 	}
+	if a.Spent {
+		return s.resume(t)
+	}
 	return s.deliverAll(t, []*frontend.Signal{a.Signal})
 }
 

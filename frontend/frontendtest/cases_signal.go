@@ -32,7 +32,7 @@ func testFaultHandled(t *testing.T, s *suite) {
 }
 
 func testRaised(t *testing.T, s *suite) {
-	for _, deliver := range []bool{true, false} {
+	for _, how := range []struct{ deliver, spent bool }{{deliver: true}, {}, {spent: true}} {
 		m := &Script{}
 		var seen []frontend.Signal
 		m.Signal = func(id frontend.Task, sig *frontend.Signal) []frontend.Action {
@@ -40,8 +40,12 @@ func testRaised(t *testing.T, s *suite) {
 			if mask, err := m.Host.SignalMask(id); err != nil || mask&(1<<(syscall.SIGUSR1-1)) != 0 {
 				t.Errorf("mask %#x, %v", mask, err)
 			}
-			if deliver {
+			switch {
+			case how.deliver:
 				return nil
+			case how.spent:
+				// The handler is still there.
+				return One(frontend.Action{Op: frontend.OpSignal, Task: id, Signal: sig, Spent: true})
 			}
 			return Resume(id)
 		}
@@ -50,7 +54,7 @@ func testRaised(t *testing.T, s *suite) {
 			t.Errorf("signals %+v", seen)
 		}
 		m.want(t, 1, 1)
-		if deliver {
+		if how.deliver {
 			m.want(t, 20, int64(syscall.SIGUSR1))
 		} else {
 			m.want(t, 20)
