@@ -198,21 +198,11 @@ func (s *session) signal(t *task, a *frontend.Action) error {
 		}
 	}
 	t.last.valid = false
-	if a.Spent && a.Signal != nil && t.interrupt == nil {
+	if a.Spent {
 		// The kernel resets the handler when the other task runs (get_signal), which may be later.
-		return s.swallow(t)
+		return s.goOnWith(t, 0)
 	}
 	return s.deliver(t, a.Signal)
-}
-
-// swallow lets a task that stopped for a signal go on without it.
-func (s *session) swallow(t *task) error {
-	if len(t.deferred) > 0 {
-		if err := s.raiseDeferred(t); err != nil {
-			return err
-		}
-	}
-	return t.resume(unix.Continue, 0)
 }
 
 // beginInterrupt sends a signal into the call at whose entry or exit t stands.
@@ -291,12 +281,18 @@ func (s *session) deliver(t *task, sig *frontend.Signal) error {
 			return taskError("write siginfo", err)
 		}
 	}
+	return s.goOnWith(t, sig.Number)
+}
+
+// goOnWith lets a task that stopped for a signal go on with the one of a number, 0 for none, and sends
+// those again that were put aside for that.
+func (s *session) goOnWith(t *task, number int) error {
 	if len(t.deferred) > 0 && t.interrupt == nil {
 		if err := s.raiseDeferred(t); err != nil {
 			return err
 		}
 	}
-	return t.resume(unix.Continue, sig.Number)
+	return t.resume(unix.Continue, number)
 }
 
 // setTimeStamp gives the task the result of its instruction.
