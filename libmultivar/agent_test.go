@@ -31,14 +31,18 @@ func TestNoLeaseWhileAnotherThreadOpens(t *testing.T) {
 	ev := &record{thread: opens, kind: event.Call, call: row.Resolve([6]uint64{})}
 	opens.events = []*record{ev}
 	for _, c := range []struct {
-		started, done, withheld, leases bool
+		started, done, withheld bool
+		met                     int
+		leases                  bool
 	}{
-		{false, false, false, true},
-		{true, false, false, false},
-		{true, true, false, true},
-		{true, true, true, false},
+		{false, false, false, 0, true},
+		{true, false, false, 0, false},
+		// A lease that another thread has got while this call waited for the followers is not taken back.
+		{true, false, false, 1, true},
+		{true, true, false, 0, true},
+		{true, true, true, 0, false},
 	} {
-		ev.started, ev.done, ev.withheld = c.started, c.done, nil
+		ev.started, ev.done, ev.withheld, ev.met = c.started, c.done, nil, c.met
 		if c.withheld {
 			ev.withheld = &frontend.Action{}
 		}

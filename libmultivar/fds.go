@@ -120,7 +120,8 @@ func (e *Engine) prepareOpen(th *thread, ev *record) {
 	}
 	fds := th.proc.fds
 	if fds.shared {
-		// Those of the same process have no leases meanwhile, for they run in turns (leases).
+		// Those of the same process run in turns: none has a lease while an open begins for which not
+		// all have asked, and none gets one (leases).
 		ev.begin = func() { e.revokeLeases(func(p *process) bool { return p != th.proc && p.fds == fds }) }
 	}
 	cuts := e.cuts(th, ev)
@@ -268,7 +269,8 @@ func (e *Engine) noteOpened(th *thread, ev *record, fds *fdTable, fd int, writab
 
 // withholds reports whether another thread with the descriptors of the leader's th has, or is
 // about to get, one that is withheld from it until all variants have asked for it: the
-// number can be guessed. With threads in parallel nobody waits for an open that is under way.
+// number can be guessed. An open for which all have asked when it begins withholds nothing, and with
+// threads in parallel nobody waits for one that is under way.
 func (e *Engine) withholds(th *thread) bool {
 	if e.followers == 0 {
 		return false
@@ -293,7 +295,7 @@ func (e *Engine) withheldIn(p *process, th *thread) bool {
 		}
 		last := other.events[n-1]
 		opens := last.kind == event.Call && last.call.Row != nil && last.call.Handler == sysabi.HandlerOpen
-		if last.withheld != nil || opens && last.started && !last.done && !e.parallel() {
+		if last.withheld != nil || opens && last.started && !last.done && last.met < e.followers && !e.parallel() {
 			return true
 		}
 	}
