@@ -195,7 +195,9 @@ type AgentCall struct {
 	Blocks, Prompt, Alone bool
 	// Lingers: it sleeps, but not where its descriptor is known not to.
 	Lingers bool
-	// Own: it is made only where its task has the table of descriptors for itself.
+	// Own: it is made only where its task has the table of descriptors for itself, or has it
+	// together with threads that take turns with it and opens a file that is known, or closes
+	// one that sleeps on nothing.
 	Own bool
 	// Named is what agents do about a call with an argument of kind AgentName. Looks: it is made
 	// with other names, too, as far as these lead to nothing that a monitor makes up.

@@ -167,7 +167,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 	if t.lane.useless || t.outlived {
 		return nil
 	}
-	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared(), Quiet: l.Quiet, Mapped: l.Mapped, Raw: l.Raw, Tells: s.tells})
+	a.Grant(vhost.Terms{Alone: l.Alone, Texts: len(s.snapshots) > 0 || s.listed, Lax: s.lax, Shared: t.shared(), Mixed: t.shared() && t.files.mixed, Quiet: l.Quiet, Mapped: l.Mapped, Raw: l.Raw, Tells: s.tells})
 	if !s.ripens(t, l.Interval) {
 		return nil
 	}
@@ -193,7 +193,9 @@ func keepsFiles(nr int64) bool {
 	}
 	switch row.Name {
 	case "epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "futex", "read", "write", "sendto", "recvfrom",
-		"clock_gettime", "gettimeofday", "nanosleep", "clock_nanosleep", "rt_sigprocmask":
+		"clock_gettime", "gettimeofday", "nanosleep", "clock_nanosleep", "rt_sigprocmask",
+		// What is opened gets a number that nothing had.
+		"open", "openat", "mmap", "munmap", "mprotect", "madvise", "brk":
 		return true
 	}
 	return false

@@ -197,7 +197,7 @@ func (s *session) runAndEnter(t *task, c vhost.Call) error {
 func (s *session) opened(t *task) {
 	fd := t.blk.Result(0)
 	if fd < 0 {
-		if fd == -int64(syscall.ENOENT) {
+		if fd == -int64(syscall.ENOENT) || fd == -int64(syscall.ENOTDIR) {
 			s.noteAbsent(t)
 		}
 		s.callMade(t)

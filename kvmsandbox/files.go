@@ -14,6 +14,8 @@ import (
 // be they threads of one process or not.
 type files struct {
 	users int // tasks
+	// mixed is true when tasks of more than one process have had it, which may run at once.
+	mixed bool
 	// last is the task with the table that has gone on last with its program, nil for none.
 	last *task
 	// vcpus are the virtual processors of which the table has the descriptors: those

@@ -285,6 +285,7 @@ func (s *session) adopt(t, child *task) error {
 	if b.flags&cloneFiles != 0 {
 		child.files = t.files
 		child.files.users++
+		child.files.mixed = child.files.mixed || p != t.proc
 	} else {
 		child.files = t.files.copied()
 	}

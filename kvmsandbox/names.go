@@ -62,7 +62,18 @@ func (s *session) noteOpened(t *task, fd int64, link string) {
 	}
 }
 
-// noteAbsent is noteOpened for a call that has found no file.
+// noteStraight is noteOpened where nobody has asked yet what the kernel calls the file.
+func (s *session) noteStraight(t *task, fd int64) {
+	if key, ok := s.opensAs(t); !ok || s.agents.opened[key] >= openedOften {
+		return
+	}
+	if link, err := fileName(procPath(t.id.Host, "fd/"+strconv.FormatInt(fd, 10))); err == nil {
+		s.noteOpened(t, fd, link)
+	}
+}
+
+// noteAbsent is noteOpened for a call that has found no file, or one where a directory would have
+// to be.
 func (s *session) noteAbsent(t *task) {
 	key, ok := s.opensAs(t)
 	if key.absent = true; ok && path.IsAbs(key.name) && path.Clean(key.name) == key.name && s.agents.often(key) && mounts.LocalPath(t.id.Host, key.name) {

@@ -150,8 +150,11 @@ func (s *session) openedStraight(t *task, c vhost.Call) error {
 			break
 		}
 		return s.openApart(t, c)
-	case int64(syscall.ENOENT):
+	case int64(syscall.ENOENT), int64(syscall.ENOTDIR):
 		s.noteAbsent(t)
+	}
+	if ret >= 0 {
+		s.noteStraight(t, ret)
 	}
 	s.callMadeWith(t, ret)
 	return nil

@@ -208,7 +208,8 @@ func agentCall(call *sysabi.Call, args [6]uint64, caps frontend.Capabilities, cf
 		}
 	}
 	if call.Handler == sysabi.HandlerClose {
-		// Where tasks share descriptors numbers may belong to others for a while.
+		// Where tasks share descriptors numbers may belong to others for a while, and a number that
+		// has become something else may be in a call of which the policy has been asked.
 		c.Own, c.Closes = true, true
 	}
 	c.Alone = call.Syncs

@@ -26,6 +26,8 @@ func TestAgentsSpareTheMonitor(t *testing.T) {
 		{[]string{tool(t, "dd"), "if=/dev/zero", "of=/dev/null", "bs=100", "count=" + strconv.Itoa(blocks)}, 2 * blocks, blocks / 6},
 		// What is opened again and again, whoever lets it.
 		{[]string{program(t, "opens", dynamic), tool(t, "dd"), "2000"}, 6000, 600},
+		// Threads that have the table together, for most of the opens and closes of each.
+		{[]string{program(t, "thread_files", dynamic), t.TempDir()}, 25000, 5200},
 		// Half of its vectors are too long.
 		{[]string{program(t, "many_vectors", dynamic)}, 4000, 2500},
 	} {

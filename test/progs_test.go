@@ -192,6 +192,7 @@ var progs = []prog{
 
 	{name: "beside", unprivileged: true},
 	{name: "file_known", unprivileged: true},
+	{name: "thread_files", unprivileged: true},
 	{name: "fd_often", unprivileged: true},
 	{name: "rewritten"},
 

@@ -230,8 +230,9 @@ type Terms struct {
 	// Texts: descriptors may be of files that the monitor makes up. Lax: calls on sockets may
 	// wait for more than the first byte.
 	Texts, Lax bool
-	// Shared: other tasks have the same table of descriptors.
-	Shared bool
+	// Shared: other tasks have the same table of descriptors. Mixed: some of them are of another
+	// process, and do not run in turns with this one.
+	Shared, Mixed bool
 	// Quiet: the other tasks that might want to run instead of this one have slept for long.
 	Quiet bool
 	// Mapped: calls with descriptors of files are the monitor's.
@@ -246,7 +247,7 @@ type Terms struct {
 func (a Agent) Grant(t Terms) {
 	a.b.put32(agent+agentGrant, 1)
 	a.b.put32(agent+agentAlone, flagBits(0, []bool{t.Alone}))
-	a.b.put32(agent+agentTexts, flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw, t.Tells}))
+	a.b.put32(agent+agentTexts, flagBits(0, []bool{t.Texts, t.Lax, t.Shared, t.Quiet, t.Mapped, t.Raw, t.Tells, t.Mixed}))
 	a.SetLease(true)
 }
 

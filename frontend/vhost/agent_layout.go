@@ -62,7 +62,7 @@ const (
 )
 
 // Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet,
-// Terms.Mapped, Terms.Raw and Terms.Tells.
+// Terms.Mapped, Terms.Raw, Terms.Tells and Terms.Mixed.
 const (
 	agentMakesUp = 1 << iota
 	agentLax
@@ -71,6 +71,7 @@ const (
 	agentMapped
 	agentRaw
 	agentTells
+	agentMixed
 )
 
 // agentKnown is of how many descriptors an agent knows what they are: those below.

@@ -138,6 +138,7 @@ func Header() string {
 		{"TEXTS", agentMakesUp},
 		{"LAX", agentLax},
 		{"SHARED", agentShared},
+		{"MIXED", agentMixed},
 		{"QUIET", agentQuiet},
 		{"MAPPED", agentMapped},
 		{"RAW", agentRaw},

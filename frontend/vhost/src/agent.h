@@ -90,7 +90,7 @@ struct agent {
 	u32 closes;   /* an interval is over of which the task knows nothing yet */
 	u32 late;     /* signals that came while the variant host could not report them, as a set */
 	u32 fds;      /* descriptors from here on are not the program's */
-	u32 texts;    /* MV_TEXTS, MV_LAX, MV_SHARED, MV_QUIET, MV_MAPPED, MV_RAW, MV_TELLS */
+	u32 texts;    /* MV_TEXTS, MV_LAX, MV_SHARED, MV_QUIET, MV_MAPPED, MV_RAW, MV_TELLS, MV_MIXED */
 	u64 table, ring;
 	/* What a number that the kernel gives back is in a follower where it lies in the
 	 * leader's slot: more by delta. */

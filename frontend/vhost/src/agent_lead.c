@@ -133,6 +133,16 @@ static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 
 	__atomic_fetch_add(&t->bytes, bytes, __ATOMIC_RELAXED);
 }
 
+/* Whether a call that gives or takes numbers of descriptors is the monitor's because others have the
+ * same table. Threads of one process take turns: of theirs files may be closed that sleep on nothing,
+ * so that no number becomes that of anything but a file here. */
+static int shares(struct agent *a, const struct hot_call *h, const u64 *arg)
+{
+	if (!(h->flags & MV_HOT_OWN) || !(a->texts & MV_SHARED) || h->flags & MV_HOT_OPENS)
+		return 0;
+	return a->texts & MV_MIXED || !(h->flags & MV_HOT_CLOSES) || !agent_is_file(a, arg[0]);
+}
+
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 {
 	/* The processor leaves it there, and whoever has the program come otherwise. */
@@ -145,11 +155,10 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	agent_arguments(u, q.arg);
 	h = agent_hot(a, q.nr, q.arg);
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone) ||
-	    (h->flags & MV_HOT_OWN && !(h->flags & MV_HOT_OPENS) && a->texts & MV_SHARED) ||
 	    (a->texts & MV_RAW && gives_words(h)))
 		return 0;
 	begun = begin(a, h);
-	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given))
+	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given) || shares(a, h, q.arg))
 		return 0;
 	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.arg))
 		return 0;

@@ -66,7 +66,7 @@ static const struct known_name *find(const struct agent *a, const char *p, u64 s
 /* Whether the agent may open no file, but find that there is none. */
 static int opens_none(const struct agent *a, const struct hot_call *h)
 {
-	return a->texts & MV_MAPPED || (a->texts & MV_SHARED && h->flags & MV_HOT_OWN);
+	return a->texts & MV_MAPPED || (a->texts & MV_MIXED && h->flags & MV_HOT_OWN);
 }
 
 /* What has been opened, if it is what the monitor has seen there: it may be another file now. */
@@ -155,9 +155,10 @@ i64 agent_open(struct agent *a, const struct hot_call *h, const u64 *arg)
 	/* It does not wait for who has a lease on the file (fcntl(2)), nor for who writes a pipe. */
 	i64 fd = vhost_call(SYS_openat2, (u64)AT_FDCWD, (u64)n->path, (u64)n, MV_NAME_HOW, 0, 0);
 
-	/* With a link on the way it would have been another error. */
+	/* With a link on the way it would have been another error. A file may be where a directory
+	 * would have to be. */
 	if (fd < 0)
-		return fd == -ENOENT && n->absent ? fd : MV_NOT_EXECUTED;
+		return (fd == -ENOENT || fd == -ENOTDIR) && n->absent ? fd : MV_NOT_EXECUTED;
 	if (!opens_none(a, h))
 		return look(a, fd, (u32)arg[h->instant_arg % 6]);
 	vhost_call(SYS_close, (u64)fd, 0, 0, 0, 0, 0);

@@ -154,6 +154,8 @@ static u32 class_of(struct agent *a, u64 fd)
 	return class ? class : classify(a, fd, &st);
 }
 
+int agent_is_file(struct agent *a, u64 fd) { return class_of(a, fd) == CLASS_FILE; }
+
 int agent_is_regular(struct agent *a, u64 fd)
 {
 	struct stat st;

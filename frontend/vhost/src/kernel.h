@@ -67,6 +67,7 @@ enum {
 	EAGAIN = 11,
 	EACCES = 13,
 	EFAULT = 14,
+	ENOTDIR = 20,
 	EINVAL = 22,
 	EPIPE = 32,
 	ENOSYS = 38,

@@ -122,6 +122,7 @@
 #define MV_TEXTS 1
 #define MV_LAX 2
 #define MV_SHARED 4
+#define MV_MIXED 128
 #define MV_QUIET 8
 #define MV_MAPPED 16
 #define MV_RAW 32

@@ -157,10 +157,12 @@ void test_agent_opens(void)
 	file_system = 0x9fa0;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && closed == 4, "procfs");
 	file_system = 0xef53;
-	agent_of(block(0))->texts = MV_SHARED;
+	agent_of(block(0))->texts = MV_SHARED | MV_MIXED;
 	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "only calls with MV_HOT_OWN heed it");
 	hot[OPEN_CALL].flags |= MV_HOT_OWN;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "shared");
+	agent_of(block(0))->texts = MV_SHARED;
+	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == NEW_FD, "shared by threads that take turns");
 	agent_of(block(0))->texts = MV_MAPPED;
 	hot[OPEN_CALL].flags &= ~MV_HOT_OWN;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "files are mapped");
@@ -179,7 +181,7 @@ void test_agent_opens(void)
  * none. */
 void test_agent_absent(void)
 {
-	static const u32 none[] = { MV_MAPPED, MV_SHARED, MV_MAPPED | MV_SHARED };
+	static const u32 none[] = { MV_MAPPED, MV_SHARED | MV_MIXED, MV_MAPPED | MV_SHARED };
 	i64 ret;
 	u32 i;
 
@@ -191,6 +193,8 @@ void test_agent_absent(void)
 	opened = -ENOENT;
 	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == -ENOENT && !closed, "%ld", ret);
 	CHECK(!deal(OPEN_CALL, "/b", 0, O_CLOEXEC, 0, &ret) && !deal(OPEN_CALL, "/a", 0, 0, 0, &ret), "another name, or other flags");
+	opened = -ENOTDIR;
+	CHECK(deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret) && ret == -ENOTDIR && !closed, "%ld", ret);
 	opened = -ELOOP;
 	CHECK(!deal(OPEN_CALL, "/a", 0, O_CLOEXEC, 0, &ret), "there is a link");
 	opened = NEW_FD;
