@@ -138,8 +138,8 @@ func (e *Engine) abandon(th *thread) {
 	ev.interrupted, ev.ret = false, -eINTR
 	e.unqueue(ev)
 	s.inCall, th.settling = nil, nil
-	// It has had the turn behind the call.
-	th.turns = th.position() + 1
+	// It has had the turn behind the call, without waiting for it. Followers have theirs here.
+	e.chosen(s.domain, th)
 	e.complete(ev)
 }
 

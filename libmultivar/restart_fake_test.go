@@ -95,3 +95,42 @@ func TestLeaderDropsInterruptedCall(t *testing.T) {
 		})
 	}
 }
+
+// The same in a thread that has others beside it: what it does instead has its place among the
+// turns, so followers come to where they differ.
+func TestThreadDropsInterruptedCall(t *testing.T) {
+	for name, instead := range map[string]fakefe.Step{
+		"call": fakefe.Call(nr("getpid")), "time stamp": fakefe.Rdtsc(), "fault": fakefe.Fault(sigSegv, num(8)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+				sigaction(sigSegv, 0, 0, 0),
+				fakefe.Thread(fakefe.Call(nr("write"), num(1), fakefe.String("x"), num(1)).OnRestart(instead), fakefe.Call(nr("unlink"), fakefe.String("/a"))),
+				fakefe.Call(nr("rt_sigprocmask"), num(0), fakefe.Words(num(1<<(sigChld-1))), num(0), num(8)),
+			}}
+			for i := range 40 {
+				prog.Steps = append(prog.Steps, fakefe.Call(nr("lseek"), num(i), num(0), num(0)))
+			}
+			table, sent := newTableKernel(1), false
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{prog},
+				Kernel: fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+					if c.Nr == nr("write") && !sent {
+						return 0, false
+					}
+					return table.Call(c)
+				}),
+				Choose: func(options []fakefe.Option) int {
+					i := pick(options, "inject")
+					sent = sent || options[i].What == "inject"
+					return i
+				},
+				Injections: []fakefe.Injection{{Process: "0", Signal: sigChld, After: 60}},
+			}, table)
+			s.ok(t)
+			if d := s.engine.Divergence(); !sent || d == nil || d.Variant == 0 {
+				t.Errorf("divergence %+v", d)
+			}
+		})
+	}
+}
