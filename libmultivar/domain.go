@@ -184,13 +184,27 @@ func (e *Engine) handle(th *thread, a frontend.Action) {
 
 // withdraw takes back the turn that th of the leader got for the end of a call which
 // is not over after all: it will be chosen anew. No follower can have repeated it,
-// because the call's event is open.
+// because the call's event is open. What has come behind it meanwhile, another one's end or
+// another domain, must not keep a follower waiting for it.
 func (e *Engine) withdraw(th *thread) {
-	d := th.sides[frontend.Leader].domain
 	th.yield(frontend.Leader)
-	th.turns = min(th.turns, th.position())
-	if n := len(d.schedule); n > 0 && d.schedule[n-1] == (choice{thread: th, seq: th.position()}) {
-		d.schedule = d.schedule[:n-1]
+	seq := th.position()
+	th.turns = min(th.turns, seq)
+	th.sides[frontend.Leader].domain.unchoose(th, seq)
+	th.movesBefore(seq)
+}
+
+// unchoose makes the leader's choice of th before event seq, if d has it, none.
+func (d *domain) unchoose(th *thread, seq uint64) {
+	i := slices.Index(d.schedule, choice{thread: th, seq: seq})
+	if i < 0 {
+		return
+	}
+	d.schedule = slices.Delete(d.schedule, i, i+1)
+	for v := 1; v < len(d.sides); v++ {
+		if s := &d.sides[v]; s.next > d.first+uint64(i) {
+			s.next--
+		}
 	}
 }
 

@@ -158,21 +158,25 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	switch th.proc.handlers.fate(sig.Number) {
 	case fateIgnored:
 		pass.Spent = th.proc.handlers.spent(sig.Number)
-		if open != nil && (open.interrupted || open.ret == -eINTR) {
-			// Without the monitor the call would not have noticed the signal.
-			if !open.interrupted {
-				e.withdraw(th)
-			}
-			open.interrupted = true
-			pass.Restart = true
-		}
 		if open == nil {
 			// It may have come in a call that has no end for the engine.
 			pass.Restart = e.alone()
 			e.letCompute(th, pass)
 			return
 		}
+		withdrawn := !open.interrupted && open.ret == -eINTR
+		if withdrawn {
+			e.withdraw(th)
+		}
+		if withdrawn || open.interrupted {
+			// Without the monitor the call would not have noticed the signal.
+			open.interrupted, pass.Restart = true, true
+		}
 		e.letGo(th, pass)
+		for v := 1; withdrawn && v < len(th.sides); v++ {
+			// What has come behind the turn may be next there.
+			e.pumpAll(th, v)
+		}
 	case fateStops:
 		e.letGo(th, pass)
 	case fateKills:

@@ -165,6 +165,25 @@ func (e *Engine) move(d *domain, threads ...*thread) {
 	}
 }
 
+// movesBefore makes the leader's turn before event seq, which it is to have anew, one of the
+// domain to which th has come in the leader meanwhile.
+func (th *thread) movesBefore(seq uint64) {
+	for v := 1; v < len(th.sides); v++ {
+		moves := th.sides[v].moves
+		for i := range moves {
+			m := &moves[i]
+			m.from.unchoose(th, seq)
+			m.seq = min(m.seq, seq)
+			after := m.to.sides[v].after
+			for j := range after {
+				if after[j].thread == th {
+					after[j].seq = min(after[j].seq, seq)
+				}
+			}
+		}
+	}
+}
+
 // cross moves follower v of th to the domains to which its next turn belongs.
 func (e *Engine) cross(th *thread, v int) {
 	s := &th.sides[v]

@@ -1,0 +1,120 @@
+package libmultivar
+
+import (
+	"testing"
+
+	"github.com/multivar/multivar/frontend"
+)
+
+// crowd is a bench whose thread is asleep in a call, as are one more of its process, and that of
+// another process.
+type crowd struct {
+	*bench
+	mate, stranger *thread
+	// answers are those of the engine that nobody has looked at.
+	answers []frontend.Action
+}
+
+// asleep is the call in which the threads of a crowd sleep.
+var asleep = frontend.Call{Nr: callNr("epoll_wait"), Args: [6]uint64{3, 0x1000, 1, ^uint64(0)}}
+
+// newCrowd makes a crowd. Together, the other process is of the same domain.
+func newCrowd(t *testing.T, together bool) *crowd {
+	t.Helper()
+	c := &crowd{bench: newBench(t)}
+	d := c.th.sides[frontend.Leader].domain
+	c.mate = c.e.newThread(c.th.proc, 101, d)
+	if !together {
+		d = newDomain(2)
+	}
+	c.stranger = c.e.newProcess(nil, 300, d).main
+	for v := range c.th.sides {
+		c.host.put(v, asleep.Args[1], make([]byte, 12))
+		c.e.attach(c.mate, frontend.Task{Variant: v, Host: 200 + v})
+		c.e.attach(c.stranger, frontend.Task{Variant: v, Host: 300 + v})
+	}
+	for _, th := range []*thread{c.th, c.mate, c.stranger} {
+		c.makes(th, asleep)
+		c.goesOn(th, frontend.Leader, frontend.OpRun)
+	}
+	return c
+}
+
+func (c *crowd) took(list []frontend.Action) { c.answers = append(c.answers, list...) }
+
+// makes has the task of th in each variant make a call.
+func (c *crowd) makes(th *thread, call frontend.Call) {
+	for v := range th.sides {
+		c.took(c.e.OnSyscall(th.sides[v].task, call))
+	}
+}
+
+// returns ends the leader's call of th.
+func (c *crowd) returns(th *thread, ret int64) {
+	c.took(c.e.OnSyscallExit(th.sides[frontend.Leader].task, ret))
+}
+
+// goesOn fails unless an answer of the engine had v's task of th go on by op.
+func (c *crowd) goesOn(th *thread, v int, op frontend.Op) frontend.Action {
+	c.t.Helper()
+	for i, a := range c.answers {
+		if a.Task == th.sides[v].task && a.Op == op {
+			c.answers = append(c.answers[:i:i], c.answers[i+1:]...)
+			return a
+		}
+	}
+	c.t.Fatalf("variant %d of thread %d has not gone on: %+v, %v", v, th.id, c.answers, c.e.Err())
+	return frontend.Action{}
+}
+
+// signal delivers a signal to the leader's task of th.
+func (c *crowd) signal(th *thread, number int, afterCall bool) {
+	c.took(c.e.OnSignal(th.sides[frontend.Leader].task, &frontend.Signal{Number: number, AfterCall: afterCall}))
+}
+
+// agrees fails unless the session goes on.
+func (c *crowd) agrees() {
+	c.t.Helper()
+	if c.e.Err() != nil || c.e.Divergence() != nil {
+		c.t.Fatalf("%v, %v", c.e.Err(), c.e.Divergence())
+	}
+}
+
+// A turn that is withdrawn is nobody's any more, whatever has come behind it: the end of another
+// process in the schedule, or another domain.
+func TestWithdrawnTurn(t *testing.T) {
+	for name, together := range map[string]bool{"another's end": true, "united": false} {
+		t.Run(name, func(t *testing.T) {
+			c := newCrowd(t, together)
+			c.returns(c.th, -eINTR)
+			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+			if together {
+				c.took(c.e.OnExit(c.stranger.sides[frontend.Leader].task, frontend.Status{Signal: sigKILL}))
+			} else {
+				c.e.unite(c.th.sides[frontend.Leader].domain, c.stranger.sides[frontend.Leader].domain)
+			}
+			c.signal(c.th, sigCHLD, true)
+			if a := c.goesOn(c.th, frontend.Leader, frontend.OpSignal); !a.Restart {
+				t.Errorf("the call is not made again: %+v", a)
+			}
+			if together {
+				c.goesOn(c.stranger, 1, frontend.OpKill)
+			}
+			c.took(c.e.OnSyscall(c.th.sides[frontend.Leader].task, asleep))
+			c.goesOn(c.th, frontend.Leader, frontend.OpRun)
+
+			// The other one has turns while it sleeps on, and it has its own behind those.
+			for range 2 {
+				c.returns(c.mate, 0)
+				c.goesOn(c.mate, frontend.Leader, frontend.OpResume)
+				c.goesOn(c.mate, 1, frontend.OpAnswer)
+				c.makes(c.mate, asleep)
+				c.goesOn(c.mate, frontend.Leader, frontend.OpRun)
+			}
+			c.returns(c.th, 0)
+			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+			c.goesOn(c.th, 1, frontend.OpAnswer)
+			c.agrees()
+		})
+	}
+}
