@@ -95,6 +95,8 @@ func (h *memHost) SemaphoreCount(id int) int {
 
 func (h *memHost) TimerWithin(time.Duration) {}
 
+func (h *memHost) SignalMask(frontend.Task) (uint64, error) { return 0, nil }
+
 func (h *memHost) Segment(id int) (frontend.Segment, bool) {
 	seg, ok := h.segments[id]
 	return seg, ok

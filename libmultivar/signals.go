@@ -150,7 +150,7 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		e.settle(th)
 		open = nil
 	}
-	if open != nil && !open.interrupted && !sig.AfterCall && open.ret != -eINTR {
+	if open != nil && !open.interrupted && !sig.AfterCall {
 		e.settle(th)
 		open = nil
 	}

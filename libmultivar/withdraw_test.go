@@ -80,6 +80,44 @@ func (c *crowd) agrees() {
 	}
 }
 
+const (
+	sigHandled  = 10
+	handledFrom = 0x4000
+)
+
+// A call that a signal has ended which somebody else got is over when the program goes on behind
+// it: what comes then is no part of it, and the turn behind it stays had.
+func TestSignalBehindInterruptedCall(t *testing.T) {
+	for _, number := range []int{sigCHLD, sigHandled} {
+		c := newCrowd(t, true)
+		c.th.proc.handlers.disp[sigHandled], c.th.proc.handlers.entry[sigHandled] = dispHandle, handledFrom
+		c.returns(c.th, -eINTR)
+		c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+		c.signal(c.th, number, false)
+		if a := c.goesOn(c.th, 1, frontend.OpAnswer); a.Ret != -eINTR {
+			t.Errorf("signal %d: the follower's call gives %d", number, a.Ret)
+		}
+		if number == sigHandled {
+			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+			c.makes(c.th, asleep)
+			c.goesOn(c.th, frontend.Leader, frontend.OpInterrupt)
+			// The next stop shows that no other signal came with it.
+			c.took(c.e.OnSyscall(c.th.sides[frontend.Leader].task, asleep))
+			c.goesOn(c.th, 1, frontend.OpInterrupt)
+		} else {
+			if a := c.goesOn(c.th, frontend.Leader, frontend.OpSignal); a.Restart {
+				t.Errorf("signal %d: the call is made again", number)
+			}
+			c.makes(c.th, asleep)
+			c.goesOn(c.th, frontend.Leader, frontend.OpRun)
+			c.returns(c.th, 0)
+			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+			c.goesOn(c.th, 1, frontend.OpAnswer)
+		}
+		c.agrees()
+	}
+}
+
 // A turn that is withdrawn is nobody's any more, whatever has come behind it: the end of another
 // process in the schedule, or another domain.
 func TestWithdrawnTurn(t *testing.T) {

@@ -862,14 +862,20 @@ inline engine() {
 			T(LEADER,t0).ending = 0;
 			i = last(t0);
 			if
+#if MUTANT == 18
+			/* MUTANT 18: what comes behind a call that ended with EINTR is taken for its end. */
 			:: settling[t0] && !E(t0,i).interrupted && !x0 && E(t0,i).ret != EINTR ->
+#else
+			:: settling[t0] && !E(t0,i).interrupted && !x0 ->
+#endif
 				push(fLeaderSignal, 0, t0, x0);
 				push(fSettle, 0, t0, 0)
 			:: else ->
 				assert(!settling[t0] || !E(t0,i).sig);
 				if
 				:: ignored && settling[t0] && (E(t0,i).interrupted || E(t0,i).ret == EINTR) ->
-					T(LEADER,t0).restarts = 1;
+					/* The front-end has a call made again only if the task stands behind it. */
+					T(LEADER,t0).restarts = (x0 || T(LEADER,t0).restarts);
 					if
 					:: !E(t0,i).interrupted ->
 						/* withdraw */
@@ -1202,6 +1208,16 @@ active proctype Outside() {
 end:	do
 	:: atomic { !over && !killed && handled > 0 && !signal && !T(LEADER,0).exits -> handled--; signal = 1; ignored = 0 }
 	:: atomic { !over && !killed && skipped > 0 && !signal && !T(LEADER,0).exits -> skipped--; signal = 1; ignored = 1 }
+#ifdef TAKEN
+	/* Somebody else of the process gets a signal that has woken thread 0. */
+	:: atomic { !over && signal && ignored ->
+		signal = 0;
+		if
+		:: T(LEADER,0).fresh == 2 -> T(LEADER,0).fresh = 1
+		:: else
+		fi
+	   }
+#endif
 #ifdef KILL
 	:: atomic { !over && !killed && T(LEADER,0).st != DEAD -> killed = 1; printf("SIGKILL\n"); killAll(LEADER) }
 #endif

@@ -19,6 +19,7 @@ good memory-kill     schedule -DPROGRAM=2 -DHALTS=1 -DUNORDERED -DKILL
 good signal          schedule -DPROGRAM=4 -DHANDLED=2
 good signal-ignored  schedule -DPROGRAM=4 -DHANDLED=1 -DIGNORED=1
 good signal-eintr    schedule -DPROGRAM=4 -DHANDLED=1 -DIGNORED=1 -DWAITS=POLL
+good signal-taken    schedule -DPROGRAM=4 -DHANDLED=1 -DIGNORED=2 -DTAKEN -DWAITS=POLL
 good signal-computes schedule -DPROGRAM=7 -DHANDLED=1 -DHALTS=1 -DUNORDERED
 good tgkill          schedule -DPROGRAM=5
 good tgkill-3threads schedule -DPROGRAM=5 -DNT=3 -DAHEAD=1
@@ -52,6 +53,7 @@ wrong killed-ready          'invalid end state'  schedule -DMUTANT=14 -DPROGRAM=
 wrong exit-waits-for-killed 'invalid end state'  schedule -DMUTANT=15 -DPROGRAM=6 -DKILL
 wrong preempt-uneven        'invalid end state'  schedule -DMUTANT=16 -DPROGRAM=2 -DHALTS=2 -DUNORDERED
 wrong killed-stays          'invalid end state'  schedule -DMUTANT=17 -DPROGRAM=2 -DHALTS=1 -DUNORDERED -DKILL
+wrong signal-taken-late     'assertion violated' schedule -DMUTANT=18 -DPROGRAM=4 -DHANDLED=1 -DIGNORED=2 -DTAKEN -DWAITS=POLL
 wrong merge-arrives-early   'assertion violated' merge -DMUTANT=1
 wrong merge-waits-for-one   'assertion violated' merge -DMUTANT=2
 wrong merge-at-once         'assertion violated' merge -DMUTANT=3
