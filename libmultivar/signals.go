@@ -167,6 +167,9 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 		withdrawn := !open.interrupted && open.ret == -eINTR
 		if withdrawn {
 			e.withdraw(th)
+			// With the next signal the call is over only if a handler runs: that may be gone by
+			// its turn.
+			open.ret = restartNoHand
 		}
 		if withdrawn || open.interrupted {
 			// Without the monitor the call would not have noticed the signal.

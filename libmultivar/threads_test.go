@@ -119,6 +119,76 @@ func TestHandlersInterleaveAlike(t *testing.T) {
 	}
 }
 
+// A call that a signal has ended which another thread gets is over when the program goes on behind
+// it: the next signal, also one that is ignored because the handler that runs once is gone, comes
+// behind the call and not with it.
+func TestSignalThatAnotherThreadGets(t *testing.T) {
+	const calls, once, sigWinch = 30, 0x80000000, 28
+	ended := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		report := func(n int) fakefe.Step {
+			return fakefe.Call(nr("lseek"), num(n), fakefe.Var("shared"), num(0))
+		}
+		count := func(n int) fakefe.Step {
+			return fakefe.Do(func(f *fakefe.Frame) { f.Set("shared", f.Var("shared")*7+uint64(n)) })
+		}
+		sleeps := []fakefe.Step{
+			fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))),
+			fakefe.Call(nr("write"), num(1), fakefe.String("x"), num(1)),
+		}
+		// Only a signal wakes a thread before the first one is at its end.
+		world, made := newTableKernel(1), 0
+		slow := fakefe.KernelFunc(func(c *fakefe.KernelCall) (int64, bool) {
+			switch {
+			case c.Nr == nr("lseek") && c.Args[0] == 0:
+				made++
+			case c.Nr != nr("lseek") && made < calls:
+				return 0, false
+			}
+			return world.Call(c)
+		})
+		work := func(n int) []fakefe.Step {
+			var out []fakefe.Step
+			for range 3 {
+				out = append(out, sleeps[rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(rt, "sleeps")], count(n), report(n), count(n), report(n))
+			}
+			return out
+		}
+		prog := &fakefe.Program{Path: "/bin/prog", Handlers: [][]fakefe.Step{{count(100), report(100)}}}
+		flags := rapid.SampledFrom([]uint64{once, once, 0}).Draw(rt, "flags")
+		prog.Steps = append(prog.Steps, sigaction(sigChld, 0, flags, 0))
+		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
+			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
+		}
+		for range calls {
+			prog.Steps = append(prog.Steps, count(0), report(0))
+		}
+		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		var injections []fakefe.Injection
+		after := rapid.IntRange(10, 60).Draw(rt, "after")
+		for range 12 {
+			injections = append(injections, fakefe.Injection{
+				Process: "0", After: after + rapid.IntRange(0, 20).Draw(rt, "later"),
+				Signal: rapid.SampledFrom([]int{sigChld, sigChld, sigWinch}).Draw(rt, "signal"),
+			})
+		}
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{
+			Programs: []*fakefe.Program{prog}, Choose: genChooser(rt), Injections: injections, Kernel: slow,
+		}, world)
+		s.agreed(rt)
+		for _, list := range s.record.Seen[frontend.Leader] {
+			for i, o := range list {
+				if o.Nr == nr("epoll_wait") && o.Value == -4 && (i+1 == len(list) || list[i+1].Nr != fakefe.SawSignal) {
+					ended++
+				}
+			}
+		}
+	})
+	if ended == 0 {
+		t.Error("no call was ended by a signal that its thread did not get")
+	}
+}
+
 // A signal that is ignored while a thread sleeps gives that thread no turn.
 func TestIgnoredSignalGivesNoTurn(t *testing.T) {
 	call := func(n int) fakefe.Step { return fakefe.Call(nr("lseek"), num(n), num(0), num(0)) }

@@ -118,6 +118,29 @@ func TestSignalBehindInterruptedCall(t *testing.T) {
 	}
 }
 
+// A call that is to be made again for one signal is over with the next one only if a handler
+// runs, which may be gone when it is the thread's turn: followers are told the same.
+func TestHandlerBehindIgnoredSignal(t *testing.T) {
+	c := newCrowd(t, true)
+	c.th.proc.handlers.disp[sigHandled], c.th.proc.handlers.entry[sigHandled] = dispHandle, handledFrom
+	c.returns(c.th, -eINTR)
+	c.goesOn(c.th, frontend.Leader, frontend.OpResume)
+	c.signal(c.th, sigCHLD, true)
+	if a := c.goesOn(c.th, frontend.Leader, frontend.OpSignal); !a.Restart {
+		t.Errorf("the call is not made again: %+v", a)
+	}
+	c.returns(c.mate, 0)
+	c.goesOn(c.mate, frontend.Leader, frontend.OpResume)
+	c.signal(c.th, sigHandled, true)
+	c.makes(c.mate, asleep)
+	c.goesOn(c.th, frontend.Leader, frontend.OpSignal)
+	c.took(c.e.OnSyscall(c.th.sides[frontend.Leader].task, asleep))
+	if a := c.goesOn(c.th, 1, frontend.OpInterrupt); a.Ret != restartNoHand {
+		t.Errorf("the follower's call ends with %d", a.Ret)
+	}
+	c.agrees()
+}
+
 // A turn that is withdrawn is nobody's any more, whatever has come behind it: the end of another
 // process in the schedule, or another domain.
 func TestWithdrawnTurn(t *testing.T) {

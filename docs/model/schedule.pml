@@ -889,7 +889,8 @@ inline engine() {
 						:: else
 						fi;
 #endif
-						yield(LEADER,t0)
+						yield(LEADER,t0);
+						E(t0,i).ret = RESTART
 					:: else
 					fi;
 					E(t0,i).interrupted = 1;
