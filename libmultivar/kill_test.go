@@ -7,6 +7,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
 )
 
 const sigKill = 9
@@ -103,6 +104,27 @@ func TestLeaderKilledWhileStopped(t *testing.T) {
 	})
 	if killed == 0 {
 		t.Error("nobody was killed")
+	}
+}
+
+// A process that is killed when it has come back from vfork was not killed in it: followers come
+// back, too. Its own parent, which waits for it, has it end in its turn.
+func TestKilledBehindVfork(t *testing.T) {
+	for after := range 80 {
+		for _, choose := range []fakefe.Chooser{leaderFirst, followersFirst, fakefe.Random(uint64(after))} {
+			prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+				fakefe.Vfork(fakefe.Vfork(fakefe.Call(nr("getpid")), fakefe.Exit(0)), fakefe.Call(nr("getppid"))), fakefe.Call(nr("getppid")),
+			}}
+			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{prog}, Choose: choose,
+				Injections: []fakefe.Injection{{Process: "0.0", Signal: sigUsr2, After: after}},
+			}, newTableKernel(1))
+			s.ok(t)
+			if d := s.engine.Divergence(); d != nil {
+				t.Fatalf("after %d: divergence: %v", after, d)
+			}
+			s.followed(t)
+		}
 	}
 }
 

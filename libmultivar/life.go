@@ -127,6 +127,7 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 	var ev *record
 	if n := len(th.events); n > 0 && th.events[n-1].forked && !th.events[n-1].done {
 		// The child lives, and followers may have theirs already.
+		th.events[n-1].slain = true
 		e.complete(th.events[n-1])
 	}
 	if n := len(th.events); n > 0 && !th.events[n-1].done {
@@ -152,11 +153,12 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 }
 
 // killParent brings follower v of a thread, whose leader was killed when it waited for its
-// vfork child, where it is killed, too: the child has its turns alone from then on.
+// vfork child, where it is killed, too: the child has its turns alone from then on. Of a leader
+// that was killed behind the call the follower's comes back from it first.
 func (e *Engine) killParent(th *thread, v int) {
 	s := &th.sides[v]
 	ev := s.inCall
-	if !ev.vforks() || ev.child.sides[v].stop == unborn {
+	if !ev.vforks() || !ev.slain || ev.child.sides[v].stop == unborn {
 		return
 	}
 	i := s.next + 1 - th.first

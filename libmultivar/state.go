@@ -336,6 +336,8 @@ type record struct {
 	// order is the place of the call among the events of the process that it changes.
 	order  *order
 	forked bool
+	// slain: the leader was killed in the call when its child was there.
+	slain  bool
 	status frontend.Status
 	exec   *execState
 	stamp  frontend.TimeStamp
