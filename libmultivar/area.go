@@ -72,7 +72,9 @@ func (th *thread) takeArea(size uint64) (fresh, ok bool) {
 	for room < size {
 		room *= 2
 	}
-	at, ok := l.space.FindFree(room, pageSize)
+	// Not where the program may have had memory: a call for what it has given back would find the
+	// area, in the leader only.
+	at, ok := l.space.FindApart(room)
 	if !ok || l.space.Map(at, room, addrspace.Attrs{Kind: addrspace.Reserved, Label: areaLabel}) != nil {
 		return false, false
 	}

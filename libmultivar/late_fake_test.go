@@ -8,6 +8,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/fakefe"
+	"github.com/multivar/multivar/libmultivar"
 )
 
 // What calls that sleep write to memory that threads share is seen by all of them at the
@@ -95,5 +96,33 @@ func TestOutputToNothing(t *testing.T) {
 	})
 	if gone == 0 {
 		t.Error("the memory was always there")
+	}
+}
+
+// Memory that a program has given back is none in any variant, whatever the engine has in the
+// leader alone.
+func TestNothingWhereMemoryWas(t *testing.T) {
+	for name, call := range map[string]fakefe.Step{
+		"mremap":   fakefe.Call(nr("mremap"), fakefe.Var("at"), num(4096), num(4096), num(1)),
+		"mprotect": fakefe.Call(nr("mprotect"), fakefe.Var("at"), num(4096), num(1)),
+		"madvise":  fakefe.Call(nr("madvise"), fakefe.Var("at"), num(4096), num(4)),
+	} {
+		for layout := range 2 {
+			const private = 0x22
+			prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{
+				fakefe.Thread(fakefe.Call(nr("sched_yield")), fakefe.Call(nr("pause"))),
+				fakefe.Call(nr("mmap"), num(0), num(64<<10), num(3), num(private), fakefe.Num(^uint64(0)), num(0)).As("at"),
+				fakefe.Call(nr("munmap"), fakefe.Var("at"), num(64<<10)),
+				fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))),
+				call, fakefe.Exit(0),
+			}}
+			s := scripted(t, libmultivar.Config{Variants: 3, Layout: libmultivar.LayoutMode(layout), Policy: mustPolicy(t, "performance")}, fakefe.Config{
+				Programs: []*fakefe.Program{prog}, Choose: leaderFirst,
+			}, newTableKernel(1))
+			s.agreed(t)
+			if got := results(s.record.Seen[frontend.Leader]["0"])[nr(name)]; len(got) != 1 || got[0] >= 0 {
+				t.Errorf("%s gives %d", name, got)
+			}
+		}
 	}
 }

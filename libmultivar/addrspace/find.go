@@ -49,6 +49,16 @@ func (s *Space) FindFreeCommon(size, align uint64) (a Address, ok bool) {
 	return s.findBelow(Absolute(s.offsets.CommonTop-stackReserve), Absolute(commonMmapLow), size, align)
 }
 
+// FindApart is FindFree for a range of a variant's own that its program knows nothing of: it is
+// where nothing comes to lie, or has lain, unless the program has asked for that address.
+func (s *Space) FindApart(size uint64) (a Address, ok bool) {
+	size, ok = PageUp(size)
+	if !ok || size == 0 {
+		return Address{}, false
+	}
+	return s.findBelow(Relative(apartTop), Relative(apartLow), size, PageSize)
+}
+
 // findBelow returns the highest free range of size bytes in floor..top.
 func (s *Space) findBelow(top, floor Address, size, align uint64) (a Address, ok bool) {
 	limit := top
