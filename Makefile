@@ -91,7 +91,7 @@ test-inproc-short: deps-test build ## run what is the in-process front-end's own
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--fast on' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
 		-run '^Test(AgentsSpareTheMonitor|Rewritten|RealPrograms|Servers|Negative|Ends|Leaves)$$' $(TESTFLAGS) ./test
 	MV_REQUIRE_ALL=1 MV_TEST_FRONTEND=inproc MV_TEST_FLAGS='--verify-fast' $(GO) test -count=1 -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) \
-		-short -run '^TestProgs$$/^(ev_[^w]|file_|iovec|ipc_|mem_protect|mmap_writer|mv_|net_|opens|reg_|sig_once|thread_life|time_|turns$$)' $(TESTFLAGS) ./test
+		-short -run '^TestProgs$$/^(ev_[^w]|file_|iovec|ipc_|mem_protect|mmap_writer|mv_|net_|opens|reg_|sig_once|thread_files|thread_life|time_|turns$$)' $(TESTFLAGS) ./test
 
 FAST_FRONTEND ?= inproc
 .PHONY: test-fast
