@@ -195,10 +195,10 @@ type AgentCall struct {
 	Blocks, Prompt, Alone bool
 	// Lingers: it sleeps, but not where its descriptor is known not to.
 	Lingers bool
-	// Own: it is made only where its task has the table of descriptors for itself, or has it
-	// together with threads that take turns with it and opens a file that is known, or closes
-	// one that sleeps on nothing.
-	Own bool
+	// Own: it is made only where its task has the table of descriptors for itself. One that opens
+	// a file that is known is made also where threads have it that take turns with its task, and
+	// with Turns so is one that closes a file that sleeps on nothing.
+	Own, Turns bool
 	// Named is what agents do about a call with an argument of kind AgentName. Looks: it is made
 	// with other names, too, as far as these lead to nothing that a monitor makes up.
 	Named AgentNamed

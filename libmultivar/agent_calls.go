@@ -208,13 +208,24 @@ func agentCall(call *sysabi.Call, args [6]uint64, caps frontend.Capabilities, cf
 		}
 	}
 	if call.Handler == sysabi.HandlerClose {
-		// Where tasks share descriptors numbers may belong to others for a while, and a number that
-		// has become something else may be in a call of which the policy has been asked.
-		c.Own, c.Closes = true, true
+		// Where tasks share descriptors numbers may belong to others for a while.
+		c.Own, c.Closes, c.Turns = true, true, !asksClasses(cfg)
 	}
 	c.Alone = call.Syncs
 	why = agentWaits(call, args, &c, cfg)
 	return c, why
+}
+
+// asksClasses reports whether a policy or a rule decides about calls by what their descriptors are.
+// The engine has to know of each number then that becomes free while another thread is in such a
+// call: it may be something else's by the time at which the kernel makes that.
+func asksClasses(cfg *Config) bool {
+	for _, row := range sysabi.Rows() {
+		if _, asks := cfg.Policy.Descriptor(row); asks || cfg.Rules.AsksDescriptor(row) {
+			return true
+		}
+	}
+	return false
 }
 
 // isDuplicate says whether the result of a call is a duplicate of its first argument.

@@ -9,6 +9,7 @@ import (
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/rule"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -216,6 +217,46 @@ func TestAgentArguments(t *testing.T) {
 		}
 		if sub.Forgets != (sub.Command == 4) {
 			t.Errorf("fcntl %d forgets: %v", sub.Command, sub.Forgets)
+		}
+	}
+}
+
+// Agents of threads that share a table close nothing where a policy or a rule asks what descriptors
+// are: the number could be something else's when the kernel comes to a call of another thread that
+// was let go because of what its descriptor was.
+func TestThreadsClose(t *testing.T) {
+	withRules := func(text string) libmultivar.Config {
+		set, err := rule.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return libmultivar.Config{Policy: mustPolicy(t, policy.Exec), Rules: set}
+	}
+	const mask = "[[mask]]\nname = \"log\"\ncall = \"write\"\nargument = \"buf\"\n"
+	for _, c := range []struct {
+		name  string
+		cfg   libmultivar.Config
+		turns bool
+	}{
+		{"exec", libmultivar.Config{Policy: mustPolicy(t, policy.Exec)}, true},
+		{"full", libmultivar.Config{Policy: mustPolicy(t, policy.Full)}, true},
+		{"nonsocket_rw", libmultivar.Config{Policy: mustPolicy(t, policy.NonSocketRW)}, false},
+		{"socket_ro", libmultivar.Config{Policy: mustPolicy(t, policy.SocketRO)}, true},
+		{"a mask", withRules(mask), true},
+		{"a mask of a class", withRules(mask + "class = \"nonsocket\"\n"), false},
+		{"a mask of a path", withRules(mask + "path = \"/var/log/*\"\n"), false},
+	} {
+		closes := 0
+		for _, call := range tableFor(t, c.cfg) {
+			if !call.Closes {
+				continue
+			}
+			if closes++; !call.Own || call.Turns != c.turns {
+				t.Errorf("%s: %+v", c.name, call)
+			}
+		}
+		if closes == 0 {
+			t.Errorf("%s: agents close nothing at all", c.name)
 		}
 	}
 }

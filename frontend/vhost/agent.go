@@ -78,7 +78,7 @@ func putHot(b []byte, c *frontend.AgentCall) error {
 		c.Waits, c.Blocks, c.Prompt, c.Alone, c.Forgets, c.Pointed, c.Lingers, c.Own, c.Named.Opens, c.Named.Nr > 0, c.Closes, c.Makes,
 		c.Micro, c.Looks,
 		// The next one is that of calls with commands.
-		false, c.Mask, c.Duplicates, c.Replaces, c.Told,
+		false, c.Mask, c.Duplicates, c.Replaces, c.Told, c.Turns,
 	})|hotCall)
 	b[hotWord], b[hotTime] = uint8(c.Word), uint8(c.Timeout)
 	if in := &c.Instant; in.Nr > 0 {

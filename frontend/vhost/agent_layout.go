@@ -177,6 +177,8 @@ const (
 	hotReplaces
 	// hotTold: the agent tells the monitor of each, where that has asked the task for it.
 	hotTold
+	// hotTurns: a call with hotOwn is made also where threads that take turns have the table.
+	hotTurns
 )
 
 // How a call's instant form is made.

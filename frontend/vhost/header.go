@@ -243,6 +243,7 @@ func Header() string {
 		{"HOT_DUPLICATES", hotDuplicates},
 		{"HOT_REPLACES", hotReplaces},
 		{"HOT_TOLD", hotTold},
+		{"HOT_TURNS", hotTurns},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},
 		{"HOT_NONE", hotNone},

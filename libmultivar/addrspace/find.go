@@ -50,13 +50,15 @@ func (s *Space) FindFreeCommon(size, align uint64) (a Address, ok bool) {
 }
 
 // FindApart is FindFree for a range of a variant's own that its program knows nothing of: it is
-// where nothing comes to lie, or has lain, unless the program has asked for that address.
+// where nothing comes to lie, or has lain, unless the program has asked for that address. That is
+// behind the window of FindFree, in what a stack in the slot leaves for itself, so that nothing of
+// the program's own has it in front.
 func (s *Space) FindApart(size uint64) (a Address, ok bool) {
 	size, ok = PageUp(size)
-	if !ok || size == 0 {
+	if !ok || size == 0 || s.offsets.StackTop < stackReserve {
 		return Address{}, false
 	}
-	return s.findBelow(Relative(apartTop), Relative(apartLow), size, PageSize)
+	return s.findBelow(Relative(s.offsets.StackTop-stackReserve/2), Relative(s.offsets.MmapTop), size, PageSize)
 }
 
 // findBelow returns the highest free range of size bytes in floor..top.

@@ -56,8 +56,6 @@ const (
 
 // Offsets inside a slot. The smallest slot has 768 GiB.
 const (
-	apartLow      = 1 * gib
-	apartTop      = 16 * gib
 	programLow    = 32 * gib
 	programSpread = 16 * gib
 	brkLow        = 128 * gib

@@ -236,22 +236,27 @@ func TestBrk(t *testing.T) {
 
 func TestFindApart(t *testing.T) {
 	s := newSpace(t)
+	o := s.Offsets()
+	top := o.StackTop - stackReserve/2
 	a, ok := s.FindApart(1)
-	if !ok || a != Relative(apartTop-page) || s.Offsets().Program <= a.Offset() {
+	if !ok || a != Relative(top-page) || o.MmapTop > a.Offset() {
 		t.Errorf("%v %v", a, ok)
 	}
 	must(t, s.Map(a, page, Attrs{Kind: Reserved}))
-	if b, ok := s.FindApart(2 * page); !ok || b != Relative(apartTop-3*page) {
+	if b, ok := s.FindApart(2 * page); !ok || b != Relative(top-3*page) {
 		t.Errorf("below another one: %v %v", b, ok)
 	}
-	for _, size := range []uint64{0, apartTop - apartLow + 1, math.MaxUint64} {
+	for _, size := range []uint64{0, top - o.MmapTop + 1, math.MaxUint64} {
 		if a, ok := s.FindApart(size); ok {
 			t.Errorf("FindApart(%#x) = %v", size, a)
 		}
 	}
-	must(t, s.Map(Relative(apartLow), apartTop-apartLow-page, Attrs{}))
+	must(t, s.Map(Relative(o.MmapTop), top-o.MmapTop-page, Attrs{}))
 	if a, ok := s.FindApart(1); ok {
 		t.Errorf("in a full window: %v", a)
+	}
+	if a, ok := s.FindFree(page, 0); !ok || a.Offset() >= o.MmapTop {
+		t.Errorf("the program's: %v %v", a, ok)
 	}
 }
 

@@ -134,13 +134,13 @@ static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 
 }
 
 /* Whether a call that gives or takes numbers of descriptors is the monitor's because others have the
- * same table. Threads of one process take turns: of theirs files may be closed that sleep on nothing,
- * so that no number becomes that of anything but a file here. */
-static int shares(struct agent *a, const struct hot_call *h, const u64 *arg)
+ * same table. Threads of one process take turns: of theirs files may be closed that are known to sleep
+ * on nothing. */
+static int shares(const struct agent *a, const struct hot_call *h, const u64 *arg)
 {
 	if (!(h->flags & MV_HOT_OWN) || !(a->texts & MV_SHARED) || h->flags & MV_HOT_OPENS)
 		return 0;
-	return a->texts & MV_MIXED || !(h->flags & MV_HOT_CLOSES) || !agent_is_file(a, arg[0]);
+	return a->texts & MV_MIXED || !(h->flags & MV_HOT_TURNS) || !agent_knows_file(a, arg[0]);
 }
 
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u)

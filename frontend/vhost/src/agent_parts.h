@@ -123,8 +123,8 @@ int agent_apart(struct agent *a, const struct hot_call *h, const u64 *arg);
 int agent_lasts(u64 dev);
 /* Whether a new descriptor is of a regular file that waits for nothing but its disk. */
 int agent_is_regular(struct agent *a, u64 fd);
-/* Whether a descriptor is of a file or directory that waits for nothing but its disk. */
-int agent_is_file(struct agent *a, u64 fd);
+/* Whether a descriptor is known to be of a file or directory that waits for nothing but its disk. */
+int agent_knows_file(const struct agent *a, u64 fd);
 /* Notes that the task has a new descriptor, of what nobody else has. */
 void agent_made(struct agent *a, u64 fd);
 /* Forgets what descriptors are, or what one is. */

@@ -154,7 +154,7 @@ static u32 class_of(struct agent *a, u64 fd)
 	return class ? class : classify(a, fd, &st);
 }
 
-int agent_is_file(struct agent *a, u64 fd) { return class_of(a, fd) == CLASS_FILE; }
+int agent_knows_file(const struct agent *a, u64 fd) { return known(a, fd) == CLASS_FILE; }
 
 int agent_is_regular(struct agent *a, u64 fd)
 {

@@ -241,30 +241,32 @@ void test_agent_closes_shared(void)
 	struct agent *a = prepare(0);
 	i64 ret;
 	int pair[2];
+	char buf[4];
 
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "%m");
 	a->alone = 1;
 	set_read();
 	table[SYS_close] = (struct hot_call){
-		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_CLOSES | MV_HOT_OWN, .arg = { fd }
+		.flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_LINGERS | MV_HOT_CLOSES | MV_HOT_OWN | MV_HOT_TURNS, .arg = { fd }
 	};
 	a->texts = MV_SHARED;
 	file_system = 0xef53;
-	CHECK(deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 1 && asked == 1, "%d, %d", made, asked);
-	file_mode = S_IFSOCK;
+	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && !made && !asked, "what is not known is not asked: %d, %d", made, asked);
+	CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && made == 1, "%d", made);
+	CHECK(deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 2, "%d", made);
+	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 2, "it is not known any more");
 	CHECK(!deal(a, SYS_close, (u64)pair[0], 0, 0, NULL) && fcntl(pair[0], F_GETFD) >= 0, "a socket");
-	file_mode = S_IFREG;
-	CHECK(!deal(a, SYS_close, 1 << 20, 0, 0, NULL) && made == 1, "the variant host's");
+	CHECK(!deal(a, SYS_close, 1 << 20, 0, 0, NULL) && made == 2, "the variant host's");
+	CHECK(deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL) && made == 3, "%d", made);
 	a->texts = MV_SHARED | MV_MIXED;
-	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 1, "%d", made);
+	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "%d", made);
+	a->texts = MV_SHARED;
+	table[SYS_close].flags &= ~(u32)MV_HOT_TURNS;
+	CHECK(!deal(a, SYS_close, THE_FD, 0, 0, NULL) && made == 3, "somebody asks what descriptors are");
 	a->texts = 0;
 	file_mode = S_IFSOCK;
 	CHECK(deal(a, SYS_close, (u64)pair[0], 0, 0, &ret) && !ret && fcntl(pair[0], F_GETFD) < 0, "%ld", ret);
 	close(pair[1]);
-	a->texts = MV_SHARED;
-	file_mode = S_IFREG;
-	file_system = 0x65735546;
-	CHECK(!deal(a, SYS_close, THE_FD + 9, 0, 0, NULL) && made == 1, "who serves it may not answer");
 }
 
 static int waited[4];
