@@ -54,21 +54,28 @@ func (a *agents) startNames() (err error) {
 // noteOpened counts how often the leader's t has opened the file of its call, which is descriptor
 // fd and which the kernel calls link. Those that are opened often agents may open.
 func (s *session) noteOpened(t *task, fd int64, link string) {
-	// Where the kernel's name is another one there are links, or another root.
-	key, ok := s.opensAs(t)
-	if ok && key.name == link && s.agents.often(key) && isLocal(t, int(fd)) {
-		// Where there is no room for it it stays the monitor's.
-		_ = s.agents.names.Add(link, key.flags, false)
+	if key, ok := s.opensAs(t); ok {
+		s.noteNamed(t, key, fd, link)
 	}
 }
 
 // noteStraight is noteOpened where nobody has asked yet what the kernel calls the file.
 func (s *session) noteStraight(t *task, fd int64) {
-	if key, ok := s.opensAs(t); !ok || s.agents.opened[key] >= openedOften {
+	key, ok := s.opensAs(t)
+	if !ok || s.agents.opened[key] >= openedOften {
 		return
 	}
 	if link, err := fileName(procPath(t.id.Host, "fd/"+strconv.FormatInt(fd, 10))); err == nil {
-		s.noteOpened(t, fd, link)
+		s.noteNamed(t, key, fd, link)
+	}
+}
+
+// noteNamed is noteOpened for what was opened as key says.
+func (s *session) noteNamed(t *task, key openedAs, fd int64, link string) {
+	// Where the kernel's name is another one there are links, or another root.
+	if key.name == link && s.agents.often(key) && isLocal(t, int(fd)) {
+		// Where there is no room for it it stays the monitor's.
+		_ = s.agents.names.Add(link, key.flags, false)
 	}
 }
 

@@ -97,13 +97,7 @@ func TestHandlersInterleaveAlike(t *testing.T) {
 		}
 		prog.Steps = append(prog.Steps, own...)
 		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
-		var injections []fakefe.Injection
-		for range rapid.IntRange(1, 6).Draw(rt, "signals") {
-			injections = append(injections, fakefe.Injection{
-				Process: "0", After: rapid.IntRange(1, 3*steps).Draw(rt, "after"),
-				Signal: rapid.SampledFrom([]int{sigUsr2, sigUsr2, sigChld}).Draw(rt, "signal"),
-			})
-		}
+		injections := genSignals(rt, rapid.IntRange(1, 6).Draw(rt, "signals"), 1, 3*steps, sigUsr2, sigUsr2, sigChld)
 		s := scripted(t, genConfig(rt, 2), fakefe.Config{
 			Programs: []*fakefe.Program{prog}, Choose: genChooser(rt), Injections: injections, Kernel: slow,
 		}, world)
@@ -117,6 +111,17 @@ func TestHandlersInterleaveAlike(t *testing.T) {
 	if interrupted == 0 {
 		t.Error("no thread but the first got a signal")
 	}
+}
+
+// genSignals draws n signals for the first process that come from outside after first to last steps.
+func genSignals(rt *rapid.T, n, first, last int, numbers ...int) []fakefe.Injection {
+	list := make([]fakefe.Injection, n)
+	for i := range list {
+		list[i] = fakefe.Injection{
+			Process: "0", After: rapid.IntRange(first, last).Draw(rt, "after"), Signal: rapid.SampledFrom(numbers).Draw(rt, "signal"),
+		}
+	}
+	return list
 }
 
 // A call that a signal has ended which another thread gets is over when the program goes on behind
@@ -164,14 +169,8 @@ func TestSignalThatAnotherThreadGets(t *testing.T) {
 			prog.Steps = append(prog.Steps, count(0), report(0))
 		}
 		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
-		var injections []fakefe.Injection
 		after := rapid.IntRange(10, 60).Draw(rt, "after")
-		for range 12 {
-			injections = append(injections, fakefe.Injection{
-				Process: "0", After: after + rapid.IntRange(0, 20).Draw(rt, "later"),
-				Signal: rapid.SampledFrom([]int{sigChld, sigChld, sigWinch}).Draw(rt, "signal"),
-			})
-		}
+		injections := genSignals(rt, 12, after, after+20, sigChld, sigChld, sigWinch)
 		s := scripted(t, genConfig(rt, 2), fakefe.Config{
 			Programs: []*fakefe.Program{prog}, Choose: genChooser(rt), Injections: injections, Kernel: slow,
 		}, world)

@@ -34,8 +34,7 @@ func newCrowd(t *testing.T, together bool) *crowd {
 		c.e.attach(c.stranger, frontend.Task{Variant: v, Host: 300 + v})
 	}
 	for _, th := range []*thread{c.th, c.mate, c.stranger} {
-		c.makes(th, asleep)
-		c.goesOn(th, frontend.Leader, frontend.OpRun)
+		c.sleeps(th)
 	}
 	return c
 }
@@ -52,6 +51,21 @@ func (c *crowd) makes(th *thread, call frontend.Call) {
 // returns ends the leader's call of th.
 func (c *crowd) returns(th *thread, ret int64) {
 	c.took(c.e.OnSyscallExit(th.sides[frontend.Leader].task, ret))
+}
+
+// wakes ends the leader's call of th with nothing, and has its threads go on in all variants.
+func (c *crowd) wakes(th *thread) {
+	c.t.Helper()
+	c.returns(th, 0)
+	c.goesOn(th, frontend.Leader, frontend.OpResume)
+	c.goesOn(th, 1, frontend.OpAnswer)
+}
+
+// sleeps has th make the call again in which it slept.
+func (c *crowd) sleeps(th *thread) {
+	c.t.Helper()
+	c.makes(th, asleep)
+	c.goesOn(th, frontend.Leader, frontend.OpRun)
 }
 
 // goesOn fails unless an answer of the engine had v's task of th go on by op.
@@ -108,11 +122,8 @@ func TestSignalBehindInterruptedCall(t *testing.T) {
 			if a := c.goesOn(c.th, frontend.Leader, frontend.OpSignal); a.Restart {
 				t.Errorf("signal %d: the call is made again", number)
 			}
-			c.makes(c.th, asleep)
-			c.goesOn(c.th, frontend.Leader, frontend.OpRun)
-			c.returns(c.th, 0)
-			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
-			c.goesOn(c.th, 1, frontend.OpAnswer)
+			c.sleeps(c.th)
+			c.wakes(c.th)
 		}
 		c.agrees()
 	}
@@ -166,15 +177,10 @@ func TestWithdrawnTurn(t *testing.T) {
 
 			// The other one has turns while it sleeps on, and it has its own behind those.
 			for range 2 {
-				c.returns(c.mate, 0)
-				c.goesOn(c.mate, frontend.Leader, frontend.OpResume)
-				c.goesOn(c.mate, 1, frontend.OpAnswer)
-				c.makes(c.mate, asleep)
-				c.goesOn(c.mate, frontend.Leader, frontend.OpRun)
+				c.wakes(c.mate)
+				c.sleeps(c.mate)
 			}
-			c.returns(c.th, 0)
-			c.goesOn(c.th, frontend.Leader, frontend.OpResume)
-			c.goesOn(c.th, 1, frontend.OpAnswer)
+			c.wakes(c.th)
 			c.agrees()
 		})
 	}
