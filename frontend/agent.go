@@ -184,6 +184,12 @@ type Lease struct {
 	Start, End, Delta uint64
 }
 
+// StampNr stands for a read of the time stamp counter where else a call's number does. Agents that
+// deal with such reads have an AgentCall with nothing but it; the Call of a leader's that read the
+// counter has it, and as its first argument 1 where the processor was asked for, else 0, which is the
+// Command of its AgentTally.
+const StampNr = -2
+
 // AgentCall says what agents do about a system call.
 type AgentCall struct {
 	Nr int

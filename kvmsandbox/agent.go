@@ -259,6 +259,9 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	a := t.blk.Agent()
 	a.Join(at, vhost.HotTableAddr, names, tally, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
+	if t.leads() {
+		a.SetCounter(s.counter.settled())
+	}
 	if s.agents.verify {
 		a.Verify()
 	}
@@ -496,11 +499,27 @@ func (s *session) disagreed(t *task) bool {
 	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
 	s.takeRegisters(t)
 	own := s.callOf(t)
+	if s.atStamp(t) {
+		own = frontend.Call{Arch: leader.Arch, Nr: frontend.StampNr, IP: t.regs.RIP, SP: t.regs.RSP}
+	}
 	t.state = atEntry
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
 	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data, uint64(len(data)) < size).readAny, difference != vhost.OtherHash))
+	return true
+}
+
+// atStamp says whether t, whose agent has found a difference, stands at a read of the time stamp counter,
+// and no call. It notes the program's registers then.
+func (s *session) atStamp(t *task) bool {
+	if s.native() {
+		return t.blk.Ran() != 0
+	}
+	if st := t.vcpu.state; st.Reason() != kvm.ExitIO || st.Port() != portVector+vectorGeneral {
+		return false
+	}
+	t.readFrame()
 	return true
 }
 
@@ -527,14 +546,13 @@ func (s *session) catchFaults(t *task) error {
 // agent has dealt.
 func (s *session) answeredAndSignalled(t *task) {
 	switch {
+	case inRing0(t.raw.RFLAGS) && t.raw.RIP == ringAddr+stubReturn:
+		// It has come as a fault: the program's registers are where the handler of that returns by.
+		t.place, t.dirty = inFrame, true
+		t.readFrame()
 	case s.kvm.kind != kindPVM:
 		t.place, t.dirty = inGate, true
 		t.readGate()
-	case inRing0(t.raw.RFLAGS):
-		// The call has come as a page fault: the program's registers are where its handler
-		// returns by.
-		t.place, t.dirty = inFrame, true
-		t.readFrame()
 	}
 	info, ok := t.blk.Signal()
 	switch {

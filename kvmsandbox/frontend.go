@@ -152,6 +152,7 @@ func (f *FrontEnd) Run(
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
 		interps: map[frontend.File]frontend.File{},
 		agents:  agents{table: -1},
+		counter: counter{begun: takeMark()},
 	}
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {

@@ -5,6 +5,7 @@ package kvmsandbox
 import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/tsc"
+	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -20,9 +21,10 @@ func (s *session) instruction(t *task) bool {
 	ts := frontend.TimeStamp{IP: t.regs.RIP}
 	switch {
 	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		ts.Cycles, t.tscSize = tsc.Read(), 2
+		ts.Cycles, t.tscSize = s.cycles(), 2
 	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
-		ts.Cycles, ts.Processor = tsc.ReadProcessor()
+		ts.Cycles = s.cycles()
+		_, ts.Processor = tsc.ReadProcessor()
 		ts.WithProcessor, t.tscSize = true, 3
 	case n >= 2 && code[0] == 0xcd && code[1] == 0x80:
 		t.regs.RIP += 2
@@ -36,6 +38,10 @@ func (s *session) instruction(t *task) bool {
 	s.apply(s.mon.OnRdtsc(t.id, ts))
 	return true
 }
+
+// cycles is what the time stamp counter says, by the clock by which agents tell it: so it never goes
+// back.
+func (s *session) cycles() uint64 { return s.counter.settled().At(unix.MonotonicRaw()) }
 
 // writeProgram writes the program's memory, which may have to grow for it.
 func (s *session) writeProgram(t *task, addr uint64, p []byte) (int, error) {

@@ -54,6 +54,7 @@ type session struct {
 	rootMoved bool
 
 	agents   agents
+	counter  counter
 	bell     *vhost.BellPage
 	watch    *watch
 	image    int // the variant host's file

@@ -265,7 +265,10 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 		return e.take()
 	}
 	s.arrive(atEntry, e.now)
-	s.call, s.request = c, nil
+	if s.call, s.request = c, nil; c.Nr == frontend.StampNr {
+		s.arrive(atTimeStamp, e.now)
+		s.stamp = frontend.TimeStamp{IP: c.IP, WithProcessor: c.Args[0] != 0}
+	}
 	ev := e.besideEvent(th, t.Variant, leader, read)
 	if c.Nr != leader.Nr {
 		e.divergeKind(th, t.Variant, ev)
@@ -289,6 +292,12 @@ func (e *Engine) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(
 // besideEvent makes a record of a call of the leader's with which its agent deals, to compare
 // what follower v does in its place.
 func (e *Engine) besideEvent(th *thread, v int, leader frontend.Call, read func(addr uint64, p []byte) bool) *record {
+	if leader.Nr == frontend.StampNr {
+		ts := frontend.TimeStamp{IP: leader.IP, WithProcessor: leader.Args[0] != 0}
+		ev := &record{thread: th, kind: event.TimeStamp, seq: th.sides[v].next, name: timeStampName(ts), stamp: ts, started: true, done: true}
+		ev.request = e.timeStampRequest(ts)
+		return ev
+	}
 	row := e.row(&leader)
 	// A leader that waits for its followers has not made it.
 	waits := e.agentWaits[leader.Nr]
@@ -319,7 +328,17 @@ func (e *Engine) leaves(th *thread, v int) (diverged bool) {
 	left, leader, read := e.agents.AgentLeft(s.task)
 	switch left {
 	case frontend.AgentAhead:
-		e.divergeKind(th, v, e.besideEvent(th, v, leader, read))
+		ev := e.besideEvent(th, v, leader, read)
+		if ev.kind != event.TimeStamp || s.stop != atTimeStamp {
+			e.divergeKind(th, v, ev)
+			return true
+		}
+		// They read other counters, or v's agent would have had it.
+		if i, ok := e.compareRequest(th, v, ev); ok && i != sameWords {
+			e.divergeField(th, v, ev, i)
+		} else if ok {
+			e.fail(errDisagree)
+		}
 		return true
 	case frontend.AgentOpen:
 		if lead := &th.sides[frontend.Leader]; lead.stop == running && lead.inCall == nil {

@@ -97,6 +97,10 @@ func TestAgentTable(t *testing.T) {
 	}
 	got := map[key]bool{}
 	for _, c := range tableFor(t, libmultivar.Config{Policy: mustPolicy(t, policy.Comprehensive)}) {
+		if c.Nr == frontend.StampNr {
+			// It has no effect for which anybody would wait.
+			continue
+		}
 		all := append([]frontend.AgentCall{}, c.Commands...)
 		if len(c.Commands) == 0 || c.Other {
 			all = append(all, c)
@@ -128,6 +132,26 @@ func TestAgentTable(t *testing.T) {
 	})
 	if !maps.Equal(got, want) {
 		t.Errorf("the table has %d entries, Beside says %d", len(got), len(want))
+	}
+}
+
+// Agents read the time stamp counter unless somebody wants to say what it is, or to verify each read.
+func TestAgentsReadTheCounter(t *testing.T) {
+	own := func(_ frontend.Task, ts frontend.TimeStamp) frontend.TimeStamp { return ts }
+	for _, c := range []struct {
+		name string
+		cfg  libmultivar.Config
+		want bool
+	}{
+		{"plain", libmultivar.Config{}, true},
+		{"hook", libmultivar.Config{Hooks: libmultivar.Hooks{OnRdtsc: own}}, false},
+		{"verify", libmultivar.Config{VerifyAgents: true}, false},
+	} {
+		c.cfg.Policy = mustPolicy(t, policy.Exec)
+		calls := tableFor(t, c.cfg)
+		if got := slices.ContainsFunc(calls, func(c frontend.AgentCall) bool { return c.Nr == frontend.StampNr }); got != c.want || len(calls) == 0 {
+			t.Errorf("%s: agents read the counter: %v", c.name, got)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/multivar/multivar/frontend/fakefe"
 	"github.com/multivar/multivar/libmultivar"
 	"github.com/multivar/multivar/libmultivar/policy"
+	"github.com/multivar/multivar/libmultivar/report"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -380,6 +381,18 @@ func TestFollowerLeavesAgents(t *testing.T) {
 		if d := s.engine.Divergence(); d == nil || d.Variant != 1 || d.Call != "getegid" || stops == 0 {
 			t.Errorf("%s: the leader was stopped %d times: %+v", name, stops, d)
 		}
+	}
+}
+
+// A follower whose read of the time stamp counter is another one than its leader's agent has made
+// differs by that, and not by a call.
+func TestFollowerReadsAnotherCounter(t *testing.T) {
+	h := &agentHost{left: func(frontend.Task) (frontend.AgentLeft, frontend.Call) {
+		return frontend.AgentAhead, frontend.Call{Arch: sysabi.AMD64, Nr: frontend.StampNr, Args: [6]uint64{1}}
+	}}
+	s := beside(t, h, fakefe.Rdtsc(), func(frontend.Action) {})
+	if d := s.engine.Divergence(); d == nil || d.Variant != 1 || d.Kind != report.KindArgument || d.Call != "rdtscp" {
+		t.Errorf("%+v", d)
 	}
 }
 

@@ -126,6 +126,8 @@ func (e *Engine) tellBeside() {
 		name := unknownCall
 		if row, ok := sysabi.Lookup(e.caps.Arch, c.Nr); ok {
 			name = row.Name
+		} else if c.Nr == frontend.StampNr {
+			name = timeStampName(frontend.TimeStamp{WithProcessor: c.Command != 0})
 		}
 		if n := len(list); n == 0 || list[n-1].Call != name {
 			list = append(list, BesideCount{Call: name})

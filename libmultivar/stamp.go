@@ -22,9 +22,6 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 	return e.take()
 }
 
-// timeStampNr is the number under which time stamp reads are recorded.
-const timeStampNr = -2
-
 func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
 	ev := e.newRecord(th, event.TimeStamp)
 	ev.name = timeStampName(ts)
@@ -62,7 +59,7 @@ func (e *Engine) timeStampRequest(ts frontend.TimeStamp) []byte {
 	if ts.Random.Seed {
 		what |= stampSeed
 	}
-	e.builder.Reset(event.TimeStamp, timeStampNr)
+	e.builder.Reset(event.TimeStamp, frontend.StampNr)
 	e.builder.Number(0, event.PartValue, 0, sysabi.Int, 0, what)
 	return e.builder.Record()
 }

@@ -41,6 +41,9 @@ var besides = []mutation{
 	{name: "messages", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: "msgvec[1].iov[0].base"},
 	{name: "messages_split", kinds: []string{"argument", "data"}, call: "sendmmsg", argument: ""},
 	{name: "messages_room", kinds: []string{"argument", "data"}, call: "recvmmsg", argument: "msgvec[0].iov[0].len"},
+	{name: "stamp", kinds: []string{"call"}, call: "rdtsc"},
+	{name: "stamp_call", kinds: []string{"call"}, call: "getegid"},
+	{name: "stamp_processor", kinds: []string{"call", "argument"}, call: "rdtsc"},
 	{name: "stat_flags", kinds: []string{"argument"}, call: "newfstatat", argument: "flags"},
 }
 

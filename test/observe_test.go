@@ -69,6 +69,7 @@ func TestStatsBeside(t *testing.T) {
 		{"fd_often", []string{"DIR"}, 100, []string{"pipe2", "eventfd2", "fcntl"}, []string{"dup", "dup2", "dup3"}, false},
 		{"net_answers", nil, 100, []string{"recvmsg"}, nil, true},
 		{"net_several", nil, 100, []string{"sendmmsg", "recvmmsg"}, nil, true},
+		{"mv_rdtsc", nil, 50, []string{"rdtsc", "rdtscp"}, nil, false},
 		{"thread_looks", []string{"DIR"}, 100, []string{"newfstatat", "access", "readlink"}, nil, false},
 	}
 	if frontEnd == "ptrace" {

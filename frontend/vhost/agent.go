@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/tsc"
 	"github.com/multivar/multivar/internal/unix"
 )
 
@@ -30,7 +31,13 @@ func HotTable(list []frontend.AgentCall) ([]byte, error) {
 	commands := 0
 	for i := range list {
 		c := &list[i]
-		if c.Nr < 0 || c.Nr >= hotCalls {
+		if c.Nr == stampNr {
+			for entry := stampEntry; entry < hotCalls; entry++ {
+				binary.LittleEndian.PutUint32(table[entry*hotSize+hotFlags:], hotStamp)
+			}
+			continue
+		}
+		if c.Nr < 0 || c.Nr >= stampEntry {
 			continue
 		}
 		b := table[c.Nr*hotSize:][:hotSize]
@@ -267,6 +274,14 @@ func (a Agent) SetMask(blocked, never uint64, changes bool) {
 // Mask returns which signals the program blocks by now, as the variant says itself. It may be asked
 // at any time.
 func (a Agent) Mask() uint64 { return atomic.LoadUint64(unix.Long(a.b.mem, agent+agentBlocked)) }
+
+// SetCounter says what the time stamp counter is. The leader's agent makes reads of it where it
+// knows.
+func (a Agent) SetCounter(s tsc.Scale) {
+	a.b.put64(agent+agentCycles, s.Cycles)
+	a.b.put64(agent+agentCycles+8, s.Since)
+	a.b.put64(agent+agentCycles+16, s.PerNanosecond)
+}
 
 // SetLease gives the lease to the agent or takes it away. It may be called at any time.
 func (a Agent) SetLease(on bool) {

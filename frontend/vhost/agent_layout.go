@@ -59,6 +59,7 @@ const (
 	agentMasks     = agentKeeps + 4
 	agentBlocked   = agentMasks + 4
 	agentNever     = agentBlocked + 8
+	agentCycles    = agentNever + 8
 )
 
 // Bits of the word agentTexts: Terms.Texts, Terms.Lax, Terms.Shared, Terms.Quiet,
@@ -179,6 +180,15 @@ const (
 	hotTold
 	// hotTurns: a call with hotOwn is made also where threads that take turns have the table.
 	hotTurns
+	// hotStamp: the entry is of reads of the time stamp counter, and of no call.
+	hotStamp
+)
+
+// Reads of the time stamp counter have two entries to which no call's number leads, the second one for
+// those that ask for the processor, and among requests a number that no call has.
+const (
+	stampEntry = hotCalls - 2
+	stampNr    = frontend.StampNr
 )
 
 // How a call's instant form is made.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/multivar/multivar/frontend/durations"
+	"github.com/multivar/multivar/internal/tsc"
 )
 
 // Header returns the C header with the layout that both sides share.
@@ -92,6 +93,7 @@ func Header() string {
 		{"RAN_SIGNALLED", RanSignalled},
 		{"PORT_CALL", PortCall},
 		{"PORT_PAGE_FAULT", portPageFault},
+		{"PORT_PROTECTION", portProtection},
 		{"USER_CS", UserCS},
 		{"USER_SS", UserSS},
 		{"RUN_CR2", runCR2},
@@ -149,6 +151,8 @@ func Header() string {
 		{"AGENT_MASKS", agentMasks},
 		{"AGENT_BLOCKED", agentBlocked},
 		{"AGENT_NEVER", agentNever},
+		{"AGENT_CYCLES", agentCycles},
+		{"SCALE_BITS", tsc.ScaleBits},
 		{"AGENT_IN", agentIn},
 		{"AGENT_OUT", agentOut},
 		{"RANGES_SIZE", rangesSize},
@@ -244,6 +248,9 @@ func Header() string {
 		{"HOT_REPLACES", hotReplaces},
 		{"HOT_TOLD", hotTold},
 		{"HOT_TURNS", hotTurns},
+		{"HOT_STAMP", hotStamp},
+		{"STAMP_ENTRY", stampEntry},
+		{"STAMP_NR", stampNr},
 		{"HOT_GATHERS", hotGathers},
 		{"HOT_CURRENT", hotCurrent},
 		{"HOT_NONE", hotNone},

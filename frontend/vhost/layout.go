@@ -170,7 +170,8 @@ const (
 	PortCall   = 0x10
 	PortVector = 0x20
 
-	portPageFault = PortVector + 14
+	portPageFault  = PortVector + 14
+	portProtection = PortVector + 13
 )
 
 // Selectors of the guest's ring 3, which are Linux's (arch/x86/include/asm/segment.h):

@@ -59,7 +59,12 @@ func (t *Tally) Counts(list []frontend.AgentCall) []frontend.AgentTally {
 	commands := 0
 	for i := range list {
 		c := &list[i]
-		if c.Nr < 0 || c.Nr >= hotCalls {
+		if c.Nr == stampNr {
+			add(stampEntry, c)
+			add(stampEntry+1, &frontend.AgentCall{Nr: stampNr, Command: 1})
+			continue
+		}
+		if c.Nr < 0 || c.Nr >= stampEntry {
 			continue
 		}
 		add(c.Nr, c)

@@ -72,6 +72,12 @@ func Monotonic() time.Duration {
 	return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
 }
 
+// MonotonicRaw reads CLOCK_MONOTONIC_RAW as Clock does, in nanoseconds.
+func MonotonicRaw() uint64 {
+	seconds, nanoseconds, _ := Clock(sys.CLOCK_MONOTONIC_RAW)
+	return uint64(seconds)*1e9 + uint64(nanoseconds)
+}
+
 // FormatCPUs returns a set as taskset(1) takes it: numbers and ranges between commas.
 func FormatCPUs(set *CPUSet) string {
 	var b strings.Builder

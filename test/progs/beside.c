@@ -50,6 +50,9 @@ enum mutation {
 	messages,
 	messages_split,
 	messages_room,
+	stamp,
+	stamp_call,
+	stamp_processor,
 };
 
 #ifndef MUT
@@ -87,6 +90,48 @@ static void commands(int fd, int sock)
 	CHECK_ERR(fcntl(fd, F_SETLK, &l), EINVAL);
 	ok("commands");
 }
+
+#ifdef __x86_64__
+static uint64_t counter(void)
+{
+	uint32_t low, high;
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static uint64_t counter_and_processor(void)
+{
+	uint32_t low, high, processor;
+	__asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(processor));
+	return (uint64_t)high << 32 | low;
+}
+
+static void stamps(void)
+{
+	uint64_t last = counter(), now;
+	for (int i = 0; i < 20; i++) {
+		now = i % 2 ? counter() : counter_and_processor();
+		CHECK(now >= last);
+		last = now;
+		(void)!getegid();
+	}
+	if (is(stamp))
+		(void)!getegid();
+	else
+		counter();
+	(void)!geteuid();
+	if (is(stamp_call))
+		counter();
+	else
+		(void)!getegid();
+	(void)!geteuid();
+	if (is(stamp_processor))
+		counter_and_processor();
+	else
+		counter();
+	ok("stamps");
+}
+#endif
 
 static void options(int sock)
 {
@@ -338,6 +383,9 @@ int main(int argc, char **argv)
 	CHECK(sock >= 0 && peer > sock);
 	warm();
 	commands(file, sock);
+#ifdef __x86_64__
+	stamps();
+#endif
 	options(sock);
 	names(sock, peer);
 	transfers(sock, peer, file);

@@ -46,6 +46,26 @@ int agent_call(struct block *b, struct ucontext *u)
 	return 0;
 }
 
+int agent_stamp(struct block *b, struct ucontext *u)
+{
+	struct agent *a = agent_of(b);
+	struct stamp s;
+	int done;
+
+	if (!a->interval || a->differs || !agent_is_stamp(u, &s))
+		return 0;
+	__atomic_store_n(&a->at, MV_STAMP_ENTRY + 1, __ATOMIC_SEQ_CST);
+	done = a->follows ? agent_follow_stamp(a, &s) : agent_lead_stamp(a, &s);
+	__atomic_store_n(&a->at, 0, __ATOMIC_RELEASE);
+	if (done) {
+		a->calls++;
+		agent_give_stamp(u, &s);
+	} else if (a->ring && a->r.failed && !a->differs) {
+		a->differs = MV_DIFFERS_RING;
+	}
+	return done;
+}
+
 void agent_stops(struct block *b)
 {
 	struct agent *a = agent_of(b);

@@ -122,6 +122,9 @@ struct agent {
 	u32 masks; /* the leader's may change the program's mask */
 	u64 blocked; /* that mask, as the program knows it */
 	u64 never; /* signals that the kernel lets in whatever the program blocks */
+	/* The time stamp counter is cycles where CLOCK_MONOTONIC_RAW is since, in nanoseconds, and grows by
+	 * scale in a nanosecond, which has MV_SCALE_BITS bits of fraction; 0: that is not known. */
+	u64 cycles, since, scale;
 	u64 hashed; /* the number of the last record that had a hash and 1, 0 for none */
 	/* Of a call with an array of messages: how many, and of each how many bytes it has, and then
 	 * how many the leader's call has transferred. */
@@ -223,6 +226,9 @@ _Static_assert(offsetof(struct agent, keeps) == MV_AGENT_KEEPS, "keeps");
 _Static_assert(offsetof(struct agent, masks) == MV_AGENT_MASKS, "masks");
 _Static_assert(offsetof(struct agent, blocked) == MV_AGENT_BLOCKED, "blocked");
 _Static_assert(offsetof(struct agent, never) == MV_AGENT_NEVER, "never");
+_Static_assert(offsetof(struct agent, cycles) == MV_AGENT_CYCLES, "cycles");
+_Static_assert(offsetof(struct agent, since) == MV_AGENT_CYCLES + 8, "since");
+_Static_assert(offsetof(struct agent, scale) == MV_AGENT_CYCLES + 16, "scale");
 _Static_assert(sizeof(struct agent) <= MV_AGENT_SIZE, "agent");
 
 static inline struct agent *agent_of(struct block *b) { return (struct agent *)((u8 *)b + MV_AGENT); }
@@ -246,6 +252,9 @@ static inline u32 agent_take_late(struct agent *a)
 /* Deals with the call at which the program stands, whose result is in u then. 0: it is the
  * monitor's. Where b->signalled is set a signal came with the call and is to be reported. */
 int agent_call(struct block *b, struct ucontext *u);
+/* Deals with a read of the time stamp counter at which the program stands, which has faulted. 0: it is
+ * none, or it is the monitor's. */
+int agent_stamp(struct block *b, struct ucontext *u);
 /* The task is about to report something else than a call, or one that is made again. */
 void agent_stops(struct block *b);
 /* The task is about to go on with the program. */

@@ -47,8 +47,7 @@ static int finish(struct agent *a, const struct hot_call *h, const struct reques
 	return 1;
 }
 
-/* The leader's next record, 0 if there is none for the agent: the call is the monitor's then. */
-static int next(struct agent *a, struct ring_record *rec)
+int agent_next(struct agent *a, struct ring_record *rec)
 {
 	if (ring_next(&a->r, rec))
 		return 0;
@@ -66,7 +65,7 @@ int agent_follow(struct agent *a, struct ucontext *u)
 	struct request q;
 	u64 arg[6], given[6];
 
-	if (!next(a, &rec))
+	if (!agent_next(a, &rec))
 		return 0;
 	if (!agent_asks_in(&rec) || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
 		ring_fail(&a->r, RING_EVENT);
@@ -90,7 +89,7 @@ int agent_follow(struct agent *a, struct ucontext *u)
 	}
 	if (!agent_compare(a, h, rec.kind == MV_RECORD_HASHED))
 		return agent_differ(a, &q);
-	if (ring_done(&a->r) || !next(a, &rec))
+	if (ring_done(&a->r) || !agent_next(a, &rec))
 		return 0;
 	if (rec.kind != MV_RECORD_RESULT) {
 		ring_fail(&a->r, RING_EVENT);

@@ -1,8 +1,7 @@
 /* The leader's agent: makes calls and tells the followers. */
 #include "agent_parts.h"
 
-/* Tells the followers what the leader's call has got; with q, also what it was. */
-static void tell(struct agent *a, const struct request *q, struct result *x, const struct ranges *out)
+void agent_tell(struct agent *a, const struct request *q, struct result *x, const struct ranges *out)
 {
 	u64 size = sizeof(*x) + out->bytes;
 
@@ -77,7 +76,7 @@ static void answer(struct agent *a, const struct hot_call *h, const struct reque
 	/* Before any follower has the result. */
 	agent_done(a, h, x->ret);
 	if (a->ring)
-		tell(a, q, x, out);
+		agent_tell(a, q, x, out);
 }
 
 /* Makes the call by what makes it, unless the lease has gone: while it waited for room, or for the
@@ -103,8 +102,7 @@ static u64 now(void)
 	return vhost_call(SYS_clock_gettime, CLOCK_MONOTONIC, (u64)&t, 0, 0, 0, 0) ? 0 : (u64)t.sec * 1000000000 + (u64)t.nsec;
 }
 
-/* When a call begins that is to be timed, 0 for any other. */
-static u64 begin(const struct agent *a, const struct hot_call *h)
+u64 agent_begin(const struct agent *a, const struct hot_call *h)
 {
 	return a->tally && __atomic_load_n(&tally_of(a, h)->calls, __ATOMIC_RELAXED) % MV_TALLY_EVERY == 0 ? now() : 0;
 }
@@ -121,7 +119,7 @@ static u32 class_of(u64 ns)
 	return power < MV_TALLY_CLASSES ? power : MV_TALLY_CLASSES - 1;
 }
 
-static void count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes, u64 begun)
+void agent_count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes, u64 begun)
 {
 	struct tally *t = tally_of(a, h);
 
@@ -157,7 +155,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 	if (!__atomic_load_n(&a->lease, __ATOMIC_ACQUIRE) || !h || (h->flags & MV_HOT_ALONE && !a->alone) ||
 	    (a->texts & MV_RAW && gives_words(h)))
 		return 0;
-	begun = begin(a, h);
+	begun = agent_begin(a, h);
 	if (!agent_reads(a, h, q.arg, given) || !agent_writes(a, h, q.arg, given) || shares(a, h, q.arg))
 		return 0;
 	if (h->flags & (MV_HOT_OPENS | MV_HOT_NAMELESS | MV_HOT_LOOKS) && !agent_named(a, h, q.arg))
@@ -194,7 +192,7 @@ int agent_lead(struct block *b, struct agent *a, struct ucontext *u)
 		ring_end(&a->r);
 	answer(a, h, apart ? 0 : &q, &x, given);
 	if (a->tally)
-		count(a, h, x.ret, q.bytes + a->out.bytes, begun);
+		agent_count(a, h, x.ret, q.bytes + a->out.bytes, begun);
 	u->rax = (u64)x.ret;
 	return 1;
 }

@@ -109,6 +109,12 @@ i64 agent_make_message(struct block *b, struct agent *a, const struct hot_call *
 
 /* agent_lead.c: deals with the leader's call; 0: it is the monitor's. */
 int agent_lead(struct block *b, struct agent *a, struct ucontext *u);
+/* Tells the followers what the leader's call has got; with q, also what it was. */
+void agent_tell(struct agent *a, const struct request *q, struct result *x, const struct ranges *out);
+/* When a call begins that is to be timed, 0 for any other. */
+u64 agent_begin(const struct agent *a, const struct hot_call *h);
+/* Counts one that is over. */
+void agent_count(const struct agent *a, const struct hot_call *h, i64 ret, u64 bytes, u64 begun);
 
 /* agent_wait.c */
 /* Makes the leader's call. MV_NOT_EXECUTED: it is the monitor's after all, and nothing has
@@ -150,9 +156,26 @@ void agent_mask_too(struct agent *a, const u64 *given);
 void agent_asked(struct agent *a, const struct hot_call *h, const struct request *q, u32 waited);
 void agent_done(struct agent *a, const struct hot_call *h, i64 ret);
 
+/* agent_stamp.c: reads of the time stamp counter. */
+struct stamp {
+	u64 cycles, processor;
+	u64 ip;	   /* of the instruction */
+	u32 size;  /* of the instruction */
+	u32 names; /* it asks for the processor, too */
+};
+/* Whether the program stands at one. */
+int agent_is_stamp(const struct ucontext *u, struct stamp *s);
+int agent_lead_stamp(struct agent *a, struct stamp *s);
+int agent_follow_stamp(struct agent *a, struct stamp *s);
+/* Gives the program what was read. */
+void agent_give_stamp(struct ucontext *u, const struct stamp *s);
+
 /* agent_follow.c: deals with a follower's call; 0: it is the monitor's. */
 int agent_follow(struct agent *a, struct ucontext *u);
 /* Keeps the leader's request for a report. */
 int agent_differ(struct agent *a, const struct request *q);
+/* The leader's next record, 0 if there is none for the agent: what the program does next is the
+ * monitor's then. */
+int agent_next(struct agent *a, struct ring_record *rec);
 
 #endif

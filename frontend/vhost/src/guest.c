@@ -64,6 +64,15 @@ static enum way called(struct block *b, const u64 *regs)
 	return port == MV_PORT_PAGE_FAULT && at_gate(b) ? BY_FAULT : NO_CALL;
 }
 
+/* Has the guest go on in ring 3, from where a fault has led to ring 0. */
+static void go_back(struct block *b, u64 *regs)
+{
+	regs[RIP] = b->trap_return;
+	regs[RSP] = b->trap_stack;
+	regs[RFLAGS] = FLAG_FIXED;
+	*run_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
+}
+
 /* The agent's result is the program's, which goes on behind the call. */
 static void answer(struct block *b, enum way way, u64 *regs, u64 ret)
 {
@@ -80,11 +89,37 @@ static void answer(struct block *b, enum way way, u64 *regs, u64 ret)
 		f->cs = MV_USER_CS;
 		f->flags = regs[R11];
 		f->ss = MV_USER_SS;
-		regs[RIP] = b->trap_return;
-		regs[RSP] = b->trap_stack;
-		regs[RFLAGS] = FLAG_FIXED;
+		go_back(b, regs);
 	}
 	*run_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
+}
+
+/* Deals with a read of the time stamp counter, which the guest is kept from. 0: it is none, or it is
+ * the monitor's. */
+static int stamped(struct block *b, u64 *regs)
+{
+	const u8 *run = (const u8 *)b + MV_RUN;
+	struct trap *f = (struct trap *)b->trap;
+	struct ucontext u;
+	int done;
+
+	if (b->run || *(const u32 *)(run + MV_RUN_REASON) != KVM_EXIT_IO || *(const uint16_t *)(run + MV_RUN_PORT) != MV_PORT_PROTECTION ||
+	    !f || (regs[RFLAGS] & FLAG_IF) || (f->cs & 3) != 3)
+		return 0;
+	u.rip = f->ip;
+	u.eflags = f->flags;
+	u.rcx = regs[RCX];
+	open_signals((u64)MV_BLOCKED);
+	done = agent_stamp(b, &u);
+	open_signals(~0ULL);
+	if (!done)
+		return 0;
+	regs[RAX] = u.rax;
+	regs[RDX] = u.rdx;
+	regs[RCX] = u.rcx;
+	f->ip = u.rip;
+	go_back(b, regs);
+	return 1;
 }
 
 /* Deals with the stop of a guest. 0: it is the monitor's. */
@@ -99,6 +134,13 @@ static int handled(struct block *b)
 	if (!a->interval)
 		return 0;
 	way = called(b, regs);
+	if (way == NO_CALL && stamped(b, regs)) {
+		if (!a->late)
+			return 1;
+		agent_stops(b);
+		b->run = MV_RAN_SIGNALLED;
+		return 0;
+	}
 	if (way == NO_CALL) {
 		agent_stops(b);
 		return 0;

@@ -34,6 +34,7 @@ enum {
 	SYS_rt_sigtimedwait = 128,
 	SYS_futex = 202,
 	SYS_clock_gettime = 228,
+	SYS_getcpu = 309,
 	SYS_exit_group = 231,
 	SYS_newfstatat = 262,
 	SYS_statx = 332,
@@ -120,7 +121,7 @@ enum {
 	KVM_EXIT_IO = 2,
 };
 
-enum { CLOCK_MONOTONIC = 1 };
+enum { CLOCK_MONOTONIC = 1, CLOCK_MONOTONIC_RAW = 4 };
 
 #define AUDIT_ARCH_X86_64 0xc000003eU
 #define MSG_CMSG_COMPAT 0x80000000U

@@ -180,6 +180,9 @@ static void stopped(struct block *b, int sig, const struct siginfo *i, struct uc
 		agent_late(agent_of(b), sig);
 		return;
 	}
+	/* The kernel says of what an instruction may not do where no memory is concerned. */
+	if (sig == SIGSEGV && i->code == FROM_KERNEL && !stub && agent_stamp(b, u))
+		return;
 	if (stub && !stub_there(stub))
 		stub = 0;
 	if (stub && sig == SIGTRAP && i->code > 0 && stub_steps(stub, u))

@@ -173,6 +173,9 @@ u32 ring_match(struct ring *r, const void *p, u64 n, u64 *same);
  * byte is to be read once. */
 u64 ring_piece(struct ring *r, const u8 **at);
 void ring_took(struct ring *r, u64 n);
+/* Makes the record that is being taken the next one again. Misuse where the writer has been told of
+ * some of it, as it may be of a record that was read while it was written. */
+u32 ring_again(struct ring *r);
 /* Ends the record, with what is left of it; waits for that to be written. */
 u32 ring_done(struct ring *r);
 

@@ -111,6 +111,16 @@ u32 ring_next(struct ring *r, struct ring_record *rec)
 	return 0;
 }
 
+u32 ring_again(struct ring *r)
+{
+	if (r->failed || r->me == WRITER || !r->open || r->told != r->start)
+		return ring_give_up(r, RING_MISUSE, NOBODY);
+	r->pos = r->start;
+	r->left = 0;
+	r->open = 0;
+	return 0;
+}
+
 u32 ring_done(struct ring *r)
 {
 	const u8 *at;

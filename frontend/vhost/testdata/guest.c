@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../src/agent.h"
@@ -18,7 +19,7 @@ enum {
 };
 
 /* In the order of struct kvm_regs. */
-enum { RAX, RCX = 2, RSP = 6, R11 = 11, RIP = 16, RFLAGS };
+enum { RAX, RCX = 2, RDX, RSP = 6, R11 = 11, RIP = 16, RFLAGS };
 
 static struct {
 	u64 ip, cs, flags, sp, ss;
@@ -103,6 +104,20 @@ static void not_yet_by_port(void)
 {
 	not_yet();
 	the_block->arrived = GATE + 2;
+}
+
+/* The program has read the time stamp counter. */
+static const u8 counter[] = { 0x0f, 0x01, 0xf9 };
+
+static void by_protection(void)
+{
+	regs()[RAX] = 1;
+	regs()[RFLAGS] = 2;
+	trap.ip = (u64)counter;
+	trap.cs = MV_USER_CS;
+	trap.flags = FLAGS;
+	trap.sp = 0x7000;
+	stop(0, 2, MV_PORT_PROTECTION);
 }
 
 static u32 run(struct block *b)
@@ -245,5 +260,66 @@ void test_guest_signalled(void)
 		CHECK(the_block->signalled == 1 && info_signal(the_block) == SIGSEGV && regs()[RAX] == ANSWER, "way %u: %d", i, info_signal(the_block));
 		CHECK(regs()[RIP] == list[i].ip, "way %u: at %lx", i, regs()[RIP]);
 		CHECK(agent_of(the_block)->late == 0, "told again");
+	}
+}
+
+static struct timespec now;
+
+static i64 ticking_machine(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	if (nr == SYS_clock_gettime) {
+		*(struct timespec *)b = now;
+		return 0;
+	}
+	return machine(nr, a, b, c, d, e, f);
+}
+
+static void late(void) { agent_late(agent_of(the_block), SIGSEGV); }
+
+static void run_stamp(void (*way)(void), u32 flags, void (*spoil)(void))
+{
+	run_guest(way, NULL);
+	table[MV_STAMP_ENTRY + 1].flags = flags;
+	memset(the_block->info, 0xff, sizeof(the_block->info));
+	the_block->signalled = 0;
+	*run_at(MV_RUN_DIRTY) = 0;
+	runs = 0;
+	agent_of(the_block)->lease = agent_of(the_block)->grant = 1;
+	agent_of(the_block)->scale = 1ULL << MV_SCALE_BITS;
+	now = (struct timespec){ 3, 4 };
+	if (spoil)
+		spoil();
+	hook = ticking_machine;
+	on_block_stack(the_block, run);
+	hook = NULL;
+}
+
+static void from_gate(void) { by_protection(); regs()[RFLAGS] |= 1 << 9; }
+static void from_ring0(void) { by_protection(); trap.cs = 0x10; }
+static void from_elsewhere(void) { by_protection(); trap.ip = (u64)counter + 1; }
+static void by_another_fault(void) { by_protection(); stop(0, 2, MV_PORT_PROTECTION - 1); }
+static void by_no_port(void) { by_protection(); stop(0, 6, MV_PORT_PROTECTION); }
+
+/* Reads of the time stamp counter come as faults, and the program goes on behind them. */
+void test_guest_stamps(void)
+{
+	static void (*const others[])(void) = { from_gate, from_ring0, from_elsewhere, by_another_fault, by_no_port };
+	u32 i;
+
+	prepare();
+	run_stamp(by_protection, MV_HOT_STAMP, NULL);
+	CHECK(runs == 2 && *run_at(MV_RUN_DIRTY) == MV_SYNC_REGS, "%d runs", runs);
+	CHECK((regs()[RDX] << 32 | regs()[RAX]) == 3000000004, "%lx:%lx", regs()[RDX], regs()[RAX]);
+	CHECK(regs()[RIP] == RETURN && regs()[RSP] == STACK && regs()[RFLAGS] == 2, "%lx %lx", regs()[RIP], regs()[RSP]);
+	CHECK(trap.ip == (u64)counter + 3 && trap.cs == MV_USER_CS && trap.flags == FLAGS && trap.sp == 0x7000, "%lx", trap.ip);
+	/* A signal that came meanwhile is told behind it. */
+	run_stamp(by_protection, MV_HOT_STAMP, late);
+	CHECK(runs == 1 && the_block->run == MV_RAN_SIGNALLED && the_block->signalled == 1 && info_signal(the_block) == SIGSEGV, "%d runs, %ld", runs, the_block->run);
+	CHECK(regs()[RIP] == RETURN && trap.ip == (u64)counter + 3, "%lx", trap.ip);
+	run_stamp(by_protection, 0, NULL);
+	CHECK(runs == 1 && !the_block->run && !*run_at(MV_RUN_DIRTY) && trap.ip == (u64)counter, "without an entry: %d runs", runs);
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		run_stamp(others[i], MV_HOT_STAMP, NULL);
+		CHECK(runs == 1 && !the_block->run && !*run_at(MV_RUN_DIRTY), "%u: %d runs", i, runs);
 	}
 }

@@ -1,0 +1,101 @@
+/* Reads of the time stamp counter, which fault because the task is kept from it (prctl(2),
+ * PR_SET_TSC). The leader's is made for the program, and the followers' get the same. */
+#include "agent_parts.h"
+
+enum { FLAG_TF = 1 << 8 };
+
+int agent_is_stamp(const struct ucontext *u, struct stamp *s)
+{
+	u8 code[3];
+
+	/* What steps through the program has to see the instruction as a step. */
+	if (u->eflags & FLAG_TF || !agent_fits(u->rip, 2) || vhost_copy(code, (void *)u->rip, 2) || code[0] != 0x0f)
+		return 0;
+	*s = (struct stamp){ .ip = u->rip, .size = 2 };
+	if (code[1] == 0x31)
+		return 1;
+	if (code[1] != 0x01 || !agent_fits(u->rip + 2, 1) || vhost_copy(code + 2, (void *)(u->rip + 2), 1) || code[2] != 0xf9)
+		return 0;
+	s->names = 1;
+	s->size = 3;
+	return 1;
+}
+
+void agent_give_stamp(struct ucontext *u, const struct stamp *s)
+{
+	u->rax = (u32)s->cycles;
+	u->rdx = s->cycles >> 32;
+	if (s->names)
+		u->rcx = s->processor;
+	u->rip += s->size;
+}
+
+/* Finds out what the counter says; 0 where that cannot be. To let the task read it for a moment, and
+ * keep it from that again, would change a control register twice, which leaves a virtual machine. So
+ * it is what the monitor's scale makes of a clock; the monitor's own reads of it are, too. */
+static int look(const struct agent *a, struct stamp *s)
+{
+	struct timespec t;
+	u32 processor = 0, node = 0;
+
+	if (!a->scale || vhost_call(SYS_clock_gettime, CLOCK_MONOTONIC_RAW, (u64)&t, 0, 0, 0, 0))
+		return 0;
+	if (s->names && vhost_call(SYS_getcpu, (u64)&processor, (u64)&node, 0, 0, 0, 0))
+		return 0;
+	s->cycles = a->cycles + (u64)((unsigned __int128)((u64)t.sec * 1000000000 + (u64)t.nsec - a->since) * a->scale >> MV_SCALE_BITS);
+	/* As Linux sets it (vdso_setup_cpu in arch/x86/entry/vdso/vma.c). */
+	s->processor = node << 12 | processor;
+	return 1;
+}
+
+int agent_lead_stamp(struct agent *a, struct stamp *s)
+{
+	const struct hot_call *h = (const struct hot_call *)a->table + MV_STAMP_ENTRY + s->names;
+	const struct request q = { .nr = MV_STAMP_NR, .arg = { s->names }, .ip = s->ip };
+	struct result x = { 0, 0, 0 };
+	u64 begun;
+
+	if (!__atomic_load_n(&a->lease, __ATOMIC_SEQ_CST) || !(h->flags & MV_HOT_STAMP))
+		return 0;
+	begun = agent_begin(a, h);
+	if (!look(a, s))
+		return 0;
+	x.ret = (i64)s->cycles;
+	x.length = s->processor;
+	a->out.count = 0;
+	a->out.bytes = 0;
+	a->waited = 0;
+	if (a->ring)
+		agent_tell(a, &q, &x, &a->out);
+	if (a->tally)
+		agent_count(a, h, 0, 0, begun);
+	return 1;
+}
+
+int agent_follow_stamp(struct agent *a, struct stamp *s)
+{
+	struct ring_record rec;
+	struct request q;
+	struct result x;
+
+	if (!agent_next(a, &rec))
+		return 0;
+	if (!agent_asks_in(&rec) || rec.length < sizeof(q) || ring_take(&a->r, &q, sizeof(q))) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	if (q.nr != MV_STAMP_NR || q.arg[0] != s->names) {
+		/* The monitor finds what the leader has done, and the follower's instruction. */
+		if (a->r.told != a->r.start)
+			return agent_differ(a, &q);
+		ring_again(&a->r);
+		return 0;
+	}
+	if (rec.length != sizeof(q) + sizeof(x) || ring_take(&a->r, &x, sizeof(x)) || x.bytes) {
+		ring_fail(&a->r, RING_EVENT);
+		return 0;
+	}
+	s->cycles = (u64)x.ret;
+	s->processor = x.length;
+	return !ring_done(&a->r);
+}
