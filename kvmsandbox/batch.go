@@ -43,14 +43,8 @@ func (s *session) do(t *task, calls ...vhost.Call) error {
 
 // await waits for a task's report.
 func (s *session) await(t *task) error {
-	deadline := time.Now().Add(s.spin)
-	for i := 0; ; i++ {
-		if t.blk.Reported() {
-			return nil
-		}
-		if i%64 == 0 && time.Now().After(deadline) {
-			break
-		}
+	if s.awaiting.until(t.blk.Reported) {
+		return nil
 	}
 	halt := false
 	defer func() {

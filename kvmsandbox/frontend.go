@@ -17,7 +17,7 @@ import (
 
 const (
 	defaultTick = 100 * time.Millisecond
-	defaultSpin = 30 * time.Microsecond
+	defaultSpin = 100 * time.Microsecond
 	// hostSpin is how often a variant host looks whether it is its turn before it
 	// sleeps: some ten microseconds.
 	hostSpin = 400
@@ -62,8 +62,8 @@ func WithTick(d time.Duration) Option {
 	}
 }
 
-// WithSpin sets how long the monitor polls for the next report before it sleeps,
-// 30 µs by default; 0 means that it never polls.
+// WithSpin sets how long the monitor polls for the next report at most before it sleeps,
+// 100 µs by default; 0 means that it never polls.
 func WithSpin(d time.Duration) Option {
 	return func(f *FrontEnd) { f.spin = max(d, 0) }
 }
@@ -148,7 +148,7 @@ func (f *FrontEnd) Run(
 	defer runtime.UnlockOSThread()
 	s := &session{
 		ctx: ctx, log: f.log, spec: spec, kvm: m,
-		started: time.Now(), tick: f.tick, spin: f.spin, hostSpin: hostSpin,
+		started: time.Now(), tick: f.tick, idle: spinner{most: f.spin}, awaiting: spinner{most: f.spin}, hostSpin: hostSpin,
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
 		interps: map[frontend.File]frontend.File{},
 		agents:  agents{table: -1},
@@ -156,7 +156,7 @@ func (f *FrontEnd) Run(
 	}
 	s.lastTick = s.started
 	if runtime.NumCPU() == 1 {
-		s.spin, s.hostSpin = 0, 0
+		s.idle.most, s.awaiting.most, s.hostSpin = 0, 0, 0
 	}
 	s.counting = f.stats != nil || f.log.Enabled(ctx, slog.LevelInfo)
 	if s.counting {

@@ -31,11 +31,13 @@ type session struct {
 	stats    Stats
 	counting bool
 
-	started    time.Time
-	tick, spin time.Duration
-	hostSpin   int
-	lastTick   time.Time
-	hiddenBase int
+	started time.Time
+	tick    time.Duration
+	// idle and awaiting are the waits for any report, and for that of one task.
+	idle, awaiting spinner
+	hostSpin       int
+	lastTick       time.Time
+	hiddenBase     int
 	// unnamed is true when there was a program that the kernel does not know.
 	unnamed bool
 	// snapshots are the texts of /proc that programs have open, the oldest first;
@@ -187,7 +189,7 @@ func (s *session) loop() {
 		if s.step() {
 			continue
 		}
-		if s.spinFor(seen) {
+		if s.idle.until(func() bool { return s.bell.Rung() != seen }) {
 			continue
 		}
 		nap := s.tick
@@ -201,21 +203,6 @@ func (s *session) loop() {
 			s.fail(err)
 		}
 	}
-}
-
-// spinFor looks for a while whether the bell rings.
-func (s *session) spinFor(seen uint32) bool {
-	if s.spin == 0 {
-		return false
-	}
-	for end := time.Now().Add(s.spin); time.Now().Before(end); {
-		for range 64 {
-			if s.bell.Rung() != seen {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // step does what there is to do and says whether there was anything.

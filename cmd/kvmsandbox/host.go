@@ -28,9 +28,9 @@ func (c *command) prepareHost() (release func(), err error) {
 			return nil, fmt.Errorf("--cpus %s: %w", unix.FormatCPUs(c.opts.cpus), err)
 		}
 	}
-	// With one processor the runtime would take it from the session's thread whenever that
-	// waits, and give it back.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2))
+	// Where Go may run on few processors its runtime takes one from a thread that waits in the
+	// kernel, as the session's does and those that answer for filters, and gives it back late.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
 	if !c.opts.lowLatency {
 		return func() {}, nil
 	}
