@@ -50,6 +50,8 @@ type closer struct {
 	workers int
 	// bell, if it is not nil, is rung when a file has been closed.
 	bell *vhost.BellPage
+	// prompt are descriptors of files that wait for nothing but a disk, which are closed at once.
+	prompt map[int]bool
 }
 
 type closing struct {
@@ -102,8 +104,39 @@ func (c *closer) waits(n int) bool {
 	return len(c.waiting) >= n
 }
 
+// vouch says of a descriptor, which closeFD is to close, whether it is known to be of a file that waits
+// for nothing but a disk. To have another goroutine close it takes many times as long.
+func (c *closer) vouch(fd int, prompt bool) {
+	if !prompt {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.prompt == nil {
+		c.prompt = map[int]bool{}
+	}
+	c.prompt[fd] = true
+}
+
+// closed is what closes of files return that were closed at once.
+var closed = func() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
 // closeFD is close for a descriptor.
-func (c *closer) closeFD(fd int) <-chan struct{} { return c.close(descriptor(fd)) }
+func (c *closer) closeFD(fd int) <-chan struct{} {
+	c.mu.Lock()
+	prompt := c.prompt[fd]
+	delete(c.prompt, fd)
+	c.mu.Unlock()
+	if !prompt {
+		return c.close(descriptor(fd))
+	}
+	_ = unix.Close(fd)
+	return closed
+}
 
 // work closes what there is to close.
 func (c *closer) work() {
@@ -141,13 +174,17 @@ func (c *closer) stop(log *slog.Logger) {
 	}
 }
 
-// handedOver is a file that is closed by a closer.
+// handedOver is a file that is closed by a closer, or at once where it waits for nothing but a disk.
 type handedOver struct {
-	f io.Closer
-	c *closer
+	f      io.Closer
+	c      *closer
+	prompt bool
 }
 
 func (h handedOver) Close() error {
+	if h.prompt {
+		return h.f.Close()
+	}
 	h.c.close(h.f)
 	return nil
 }

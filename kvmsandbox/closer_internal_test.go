@@ -56,6 +56,50 @@ func TestCloserStuck(t *testing.T) {
 	}
 }
 
+// A descriptor for which somebody has vouched is closed at once, and what has its number then is not.
+func TestCloserVouched(t *testing.T) {
+	var c closer
+	pipe := func() (fd int, ended func() bool) {
+		p, err := unix.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(p[0]) })
+		return p[1], func() bool { return unix.Readable(p[0]) }
+	}
+	for _, prompt := range []bool{true, false} {
+		fd, ended := pipe()
+		c.vouch(fd, prompt)
+		// Nobody else closes anything meanwhile.
+		c.mu.Lock()
+		workers := c.workers
+		c.workers = maxClosers
+		c.mu.Unlock()
+		done := c.closeFD(fd)
+		select {
+		case <-done:
+			if !prompt {
+				t.Error("what may take its time is closed")
+			}
+		default:
+			if prompt {
+				t.Error("what waits for nothing is waited for")
+			}
+		}
+		if ended() != prompt || len(c.waiting) != map[bool]int{true: 0, false: 1}[prompt] {
+			t.Errorf("vouched for: %v: closed: %v, %d wait", prompt, ended(), len(c.waiting))
+		}
+		c.mu.Lock()
+		c.workers = workers
+		c.mu.Unlock()
+	}
+	if len(c.prompt) != 0 {
+		t.Errorf("%d descriptors are vouched for that are closed", len(c.prompt))
+	}
+	c.workers++
+	c.work()
+}
+
 // answers is a monitor that keeps the results of calls.
 type answers struct {
 	reported

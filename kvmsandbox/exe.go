@@ -3,6 +3,7 @@
 package kvmsandbox
 
 import (
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -20,10 +21,19 @@ import (
 // the system that look, and the program's file can be written to meanwhile.
 
 // nameProgram makes /proc/PID/exe name the program, which is open in t's process as
-// fd, and which becomes litter or, hidden, stays. limits is the rest of what the kernel is told.
-func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int) error {
-	if err := s.do(t, mm(uint32(fd))); err != nil {
+// fd, and which becomes litter or, hidden, stays. mm makes the call by which the kernel is told, with the
+// rest of it; others are made behind it, which must not fail.
+func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int, others []vhost.Call) error {
+	for i := range others {
+		others[i].Flags |= vhost.Must
+	}
+	if err := s.do(t, append([]vhost.Call{mm(uint32(fd))}, others...)...); err != nil {
 		return err
+	}
+	for i := 1; i < t.blk.Done(); i++ {
+		if err := errnoResult(fmt.Sprintf("describe program to the kernel (step %d)", i+1), t.blk.Result(i)); err != nil {
+			return err
+		}
 	}
 	if t.blk.Result(0) < 0 {
 		if err := s.must(t, "describe program to the kernel", mm(keepExe)); err != nil {

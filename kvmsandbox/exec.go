@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
@@ -42,6 +43,7 @@ func (x *execution) close() {
 func (t *task) dropExec() {
 	t.exec.close()
 	t.exec = nil
+	t.forgetForeseen()
 }
 
 // file returns the descriptor of file i of the plan in the monitor, 0 when there is
@@ -55,6 +57,14 @@ func (x *execution) file(i int) frontend.File {
 		return 0
 	}
 	return frontend.File(f.Fd())
+}
+
+// prompt says whether all files wait for nothing but a disk.
+func (x *execution) prompt() bool {
+	return !slices.ContainsFunc(x.plan.Files, func(f *loader.File) bool {
+		h, ok := f.Closer.(handedOver)
+		return !ok || !h.prompt
+	})
 }
 
 // plan finds out what executing req means for process pid. The file of req is the
@@ -286,6 +296,19 @@ func (s *session) closesOnExec(t *task, fd int) bool {
 // with its identity. What it opens there is close-on-exec, and litter until then: another
 // thread may have put a file in its place that takes long to be closed.
 func (s *session) openIn(t *task, dir int, path string, flags int) (*loader.File, error) {
+	o := opening{dir, path, flags}
+	if f := t.foretold(o); f != nil {
+		return f, nil
+	}
+	f, err := s.openNow(t, dir, path, flags)
+	if err == nil && t.foresees {
+		t.foresee(o, f)
+	}
+	return f, err
+}
+
+// openNow is openIn where nothing is kept.
+func (s *session) openNow(t *task, dir int, path string, flags int) (*loader.File, error) {
 	defer s.lift(t)()
 	if link, ok := s.programLink(t, dir, path); ok {
 		path = link

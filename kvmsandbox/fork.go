@@ -273,7 +273,7 @@ func (s *session) adopt(t, child *task) error {
 		}
 		s.procs[pid] = p
 		s.dropUnborn(child)
-		if err := s.setProgram(p, t.proc.image, t.proc.interp); err != nil {
+		if err := s.setProgram(p, t.proc.image, t.proc.interp, t.proc.prompt); err != nil {
 			return err
 		}
 		if err := s.watch.add(p); err != nil {

@@ -133,18 +133,15 @@ func (t *task) setBases(fs, gs uint64) {
 	t.vcpu.state.MarkSpecial()
 }
 
-// catchTraps lets the variant host have the signals that tell of the program's
-// instructions, and that of halt, after an exec.
-func (s *session) catchTraps(t *task) error {
-	x := t.scratch()
-	var calls []vhost.Call
+// catchTraps returns the calls, which must not fail, that let the variant host have the signals that tell
+// of the program's instructions, and that of halt, after an exec.
+func (s *session) catchTraps(t *task, x *scratch) (calls []vhost.Call) {
 	for n := 1; n <= signals.Max; n++ {
 		if (trapSet | kickSet).Has(n) {
 			calls = append(calls, s.hostAction(t, x, n))
 		}
 	}
-	t.proc.kickable = true
-	return s.must(t, "catch signals", calls...)
+	return calls
 }
 
 // openSignals are what the kernel blocks while t's native program runs, or a call of its

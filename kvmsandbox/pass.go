@@ -99,34 +99,67 @@ func (s *session) receive(t *task, f frontend.File) (int, error) {
 // receiveLimited is receive within the limits of the program: the error wraps
 // errNoDescriptor when it has no room for another descriptor.
 func (s *session) receiveLimited(t *task, f frontend.File) (int, error) {
+	fds, err := s.receiveAll(t, f)
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+// receiveAll is receiveLimited for several files, which the task takes in one turn.
+func (s *session) receiveAll(t *task, files ...frontend.File) ([]int, error) {
 	v := t.proc.variant
-	x := t.scratch()
-	at := x.put(messageImage(t.blk.Addr(vhost.Scratch)))
-	v.sent++
-	var payload [payloadSize]byte
-	binary.LittleEndian.PutUint64(payload[:], v.sent)
-	if err := unix.SendFile(v.socket, payload[:], int(f)); err != nil {
-		return -1, fmt.Errorf("send a file to %v: %w", t.id, err)
+	first := v.sent + 1
+	for _, f := range files {
+		v.sent++
+		var payload [payloadSize]byte
+		binary.LittleEndian.PutUint64(payload[:], v.sent)
+		if err := unix.SendFile(v.socket, payload[:], int(f)); err != nil {
+			return nil, fmt.Errorf("send a file to %v: %w", t.id, err)
+		}
 	}
+	fds, got := make([]int, len(files)), make([]bool, len(files))
+	room, missing := true, len(files)
 	for range maxStale {
-		ret, err := s.call1(t, unix.SysRecvmsg, uint64(v.hidden.control), at, unix.MsgCmsgCloexec|unix.MsgDontWait)
-		if err != nil {
-			return -1, err
+		if missing == 0 {
+			break
 		}
-		if ret < 0 {
-			return -1, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
+		x := t.scratch()
+		at, calls := make([]uint64, missing), make([]vhost.Call, missing)
+		for i := range calls {
+			at[i] = x.put(messageImage(x.blk.Addr(vhost.Scratch + x.used)))
+			calls[i] = vhost.Call{Nr: unix.SysRecvmsg, Args: [6]uint64{uint64(v.hidden.control), at[i], unix.MsgCmsgCloexec | unix.MsgDontWait}}
 		}
-		number, fd := parseMessage(x.get(at, messageSize))
-		if ret == payloadSize && number == v.sent {
-			if fd < 0 {
-				return -1, fmt.Errorf("%v: %w", t.id, errNoDescriptor)
+		if err := s.do(t, calls...); err != nil {
+			return nil, err
+		}
+		for i := range calls {
+			ret := t.blk.Result(i)
+			if ret < 0 {
+				return nil, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
 			}
-			return fd, nil
+			number, fd := parseMessage(x.get(at[i], messageSize))
+			if k := number - first; ret == payloadSize && k < uint64(len(files)) && !got[k] {
+				got[k], fds[k], room = true, fd, room && fd >= 0
+				missing--
+			} else if fd >= 0 {
+				// It is a task's that died before it took it.
+				t.dump(fd)
+			}
 		}
-		if fd >= 0 {
-			t.dump(fd)
-		}
-		copy(x.get(at, messageSize), messageImage(at))
 	}
-	return -1, fmt.Errorf("%v did not receive the file", t.id)
+	if missing > 0 || !room {
+		for k, fd := range fds {
+			if got[k] && fd >= 0 {
+				t.dump(fd)
+			}
+		}
+	}
+	switch {
+	case missing > 0:
+		return nil, fmt.Errorf("%v did not receive a file", t.id)
+	case !room:
+		return nil, fmt.Errorf("%v: %w", t.id, errNoDescriptor)
+	}
+	return fds, nil
 }

@@ -20,7 +20,7 @@ import (
 // reportExec reports the program that a task is about to begin.
 func (s *session) reportExec(t *task, old frontend.Task) {
 	p := t.proc
-	if err := s.setProgram(p, t.exec.file(loader.Program), t.exec.file(loader.Interpreter)); err != nil {
+	if err := s.setProgram(p, t.exec.file(loader.Program), t.exec.file(loader.Interpreter), t.exec.prompt()); err != nil {
 		s.failure(t.id, err)
 		return
 	}
@@ -50,10 +50,13 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 			m.rewriting.stale = true
 		}
 	}
-	if err := s.build(t, m); err != nil {
+	var first []vhost.Call
+	if s.native() {
+		first = []vhost.Call{undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize)}
+	} else if err := s.build(t, m); err != nil {
 		return err
 	}
-	file, err := s.mapProgram(t, x, placed)
+	file, err := s.mapProgram(t, x, placed, first)
 	if errors.Is(err, syscall.ENOMEM) {
 		// It is too late for execve to answer (load_elf_binary): the new program dies of
 		// what it would be if its first instruction failed, in all variants.
@@ -70,12 +73,17 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(pl.Stack), n, err)
 	}
 	t.proc.trapTSC = t.proc.trapTSC || pl.TrapTSC
-	if err := s.describe(t, pl, &placed.Limits, file); err != nil {
+	var traps []vhost.Call
+	behind := t.scratch()
+	if s.native() {
+		traps = s.catchTraps(t, behind)
+	}
+	if err := s.describe(t, behind, pl, &placed.Limits, file, traps); err != nil {
 		return err
 	}
 	m.brk = placed.Limits.Brk
 	t.regs = kvm.Registers{RIP: pl.IP, RSP: pl.SP, RFLAGS: flagIF | flagFixed}
-	t.call, t.proc.kickable = call{}, false
+	t.call, t.proc.kickable = call{}, s.native()
 	c, err := s.processor(t, m)
 	if err != nil {
 		return err
@@ -89,9 +97,6 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		}
 	}
 	if s.native() {
-		if err := s.catchTraps(t); err != nil {
-			return err
-		}
 		s.tidy(t, func() { s.check(t, s.enter(t, nil)) })
 		return nil
 	}
@@ -111,18 +116,17 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 // starts.
 const maxEager = 4 << 20
 
-// mapProgram maps the segments of a program in t's process and returns its file's
-// descriptor there.
-func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file int, err error) {
-	var fds []int
-	for i := range x.plan.Files {
-		fd, err := s.receive(t, x.file(i))
-		if err != nil {
-			return -1, err
-		}
-		fds = append(fds, fd)
+// mapProgram makes calls, maps the segments of a program in t's process, which has its limits lifted,
+// and returns its file's descriptor there.
+func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed, calls []vhost.Call) (file int, err error) {
+	files := make([]frontend.File, len(x.plan.Files))
+	for i := range files {
+		files[i] = x.file(i)
 	}
-	var calls []vhost.Call
+	fds, err := s.receiveAll(t, files...)
+	if err != nil {
+		return -1, err
+	}
 	flush := func() error {
 		err := s.must(t, "map program", calls...)
 		calls = calls[:0]
@@ -173,9 +177,9 @@ const (
 )
 
 // describe tells the kernel where the parts of the program are, so that /proc shows
-// them as it should, names the task and traps the time stamp counter. The program is
-// open in t's process as file, which becomes litter.
-func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, file int) error {
+// them as it should, names the task and traps the time stamp counter, and makes more calls. The
+// program is open in t's process as file, which becomes litter.
+func (s *session) describe(t *task, x *scratch, pl *frontend.Placement, l *loader.Limits, file int, more []vhost.Call) error {
 	b := make([]byte, 0, mmMapSize)
 	for _, v := range []uint64{
 		l.StartCode, l.EndCode, l.StartData, l.EndData, l.Brk, l.Brk, pl.StackStart,
@@ -184,22 +188,17 @@ func (s *session) describe(t *task, pl *frontend.Placement, l *loader.Limits, fi
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(pl.AuxSize))
-	err := s.nameProgram(t, func(exe uint32) vhost.Call {
-		at := t.scratch().put(binary.LittleEndian.AppendUint32(b[:len(b):len(b)], exe))
-		return vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetMM, unix.PrSetMMMap, at, mmMapSize}}
-	}, file)
-	if err != nil {
-		return err
-	}
-	x := t.scratch()
 	name := pl.Comm
 	if name == "" {
 		name = "vhost"
 	}
-	calls := []vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}}}
+	calls := append([]vhost.Call{{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetName, x.put(append([]byte(name), 0))}}}, more...)
 	if t.proc.trapTSC && s.kvm.kind != kindHardware {
 		// The second kind of machine heeds CR4.TSD only then.
 		calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetTSC, unix.PrTSCSigsegv}})
 	}
-	return s.must(t, "describe program to the kernel", calls...)
+	return s.nameProgram(t, func(exe uint32) vhost.Call {
+		at := x.put(binary.LittleEndian.AppendUint32(b[:len(b):len(b)], exe))
+		return vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetMM, unix.PrSetMMMap, at, mmMapSize}}
+	}, file, calls)
 }

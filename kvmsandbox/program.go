@@ -14,9 +14,10 @@ import (
 var _ frontend.Executables = (*session)(nil)
 
 // setProgram says what p runs from now on. It duplicates both files, of which the
-// interpreter may be 0.
-func (s *session) setProgram(p *process, image, interp frontend.File) error {
+// interpreter may be 0; prompt says that both wait for nothing but a disk.
+func (s *session) setProgram(p *process, image, interp frontend.File, prompt bool) error {
 	s.dropProgram(p)
+	p.prompt = prompt
 	for _, f := range []struct {
 		to   *frontend.File
 		from frontend.File
@@ -28,6 +29,7 @@ func (s *session) setProgram(p *process, image, interp frontend.File) error {
 		if err != nil {
 			return fmt.Errorf("keep program: %w", err)
 		}
+		s.closer.vouch(fd, prompt)
 		*f.to = frontend.File(fd)
 	}
 	return nil
@@ -54,7 +56,7 @@ func (s *session) DupImage(id frontend.Task) (frontend.File, error) {
 	// Who executes the file shall get the same interpreter, whatever is in its place
 	// in his file system.
 	var own process
-	if err := s.setProgram(&own, t.proc.image, t.proc.interp); err != nil {
+	if err := s.setProgram(&own, t.proc.image, t.proc.interp, t.proc.prompt); err != nil {
 		s.dropProgram(&own)
 		return 0, fmt.Errorf("program of %v: %w", id, err)
 	}
@@ -108,11 +110,15 @@ func (s *session) ExecRefusal(id frontend.Task, dirfd int, path string, flags in
 	if err != nil {
 		return 0, ""
 	}
+	t.forgetForeseen()
+	t.foresees = true
 	x, err := s.planAt(t, dirfd, path, flags, nil)
+	t.foresees = false
 	if err == nil {
 		x.close()
 		return 0, ""
 	}
+	t.forgetForeseen()
 	var bad *loader.Error
 	if !errors.As(err, &bad) || !bad.Refused {
 		return 0, ""

@@ -13,6 +13,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/mounts"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/loader"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
@@ -243,14 +244,23 @@ func (s *session) arm(t *task) error {
 	if old := t.proc.inherited; old > 0 {
 		calls = append(calls, vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(old)}})
 	}
-	if err := s.must(t, "let process die with the monitor", calls...); err != nil {
-		return err
+	for i := range calls {
+		calls[i].Flags |= vhost.Must
 	}
-	t.proc.siren = int(t.blk.Result(0))
 	// Yama lets a process reach into its descendants only, which the children of one
 	// that has ended are not any more. Systems without it do not know the request.
-	_, err = s.call1(t, unix.SysPrctl, unix.PrSetPtracer, uint64(unix.Getpid()))
-	return err
+	needed := len(calls)
+	calls = append(calls, vhost.Call{Nr: unix.SysPrctl, Args: [6]uint64{unix.PrSetPtracer, uint64(unix.Getpid())}})
+	if err := s.do(t, calls...); err != nil {
+		return err
+	}
+	for i := range min(t.blk.Done(), needed) {
+		if err := errnoResult(fmt.Sprintf("let process die with the monitor (step %d)", i+1), t.blk.Result(i)); err != nil {
+			return err
+		}
+	}
+	t.proc.siren = int(t.blk.Result(0))
+	return nil
 }
 
 // openProgram opens the file behind the path descriptor fd, which it takes, to be
@@ -265,9 +275,12 @@ func (c *closer) openProgram(fd int) (*loader.File, error) {
 	if st.Mode()&os.ModeSymlink != 0 {
 		return nil, syscall.ELOOP
 	}
-	if !st.Mode().IsRegular() || unix.NoExec(fd) {
+	fs, err := unix.FileSystemOf(fd)
+	if !st.Mode().IsRegular() || err == nil && fs.NoExec {
 		return nil, syscall.EACCES
 	}
+	prompt := err == nil && mounts.IsLocalMagic(fs.Magic)
+	c.vouch(fd, prompt)
 	f, err := c.openUnleased(fd)
 	if errors.Is(err, syscall.EACCES) {
 		return nil, &loader.Error{Errno: syscall.EACCES, Refused: true, Reason: "it may be executed but not read"}
@@ -282,5 +295,5 @@ func (c *closer) openProgram(fd int) (*loader.File, error) {
 	}
 	gains := os.Geteuid() != 0 &&
 		(st.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 || unix.HasFileCapabilities(self))
-	return &loader.File{ReaderAt: f, Size: st.Size(), Name: name, GainsPrivileges: gains, Closer: handedOver{f, c}}, nil
+	return &loader.File{ReaderAt: f, Size: st.Size(), Name: name, GainsPrivileges: gains, Closer: handedOver{f, c, prompt}}, nil
 }

@@ -58,7 +58,9 @@ type process struct {
 	actions *signals.Dispositions
 	image   frontend.File // the program's file, 0 when there is none
 	interp  frontend.File // its interpreter's, likewise
-	trapTSC bool          // reads of the time stamp counter are reported
+	// prompt is true when both wait for nothing but a disk.
+	prompt  bool
+	trapTSC bool // reads of the time stamp counter are reported
 	killed  bool
 	// kickable is true when a follower's process handles the signal of halt.
 	kickable bool
@@ -158,8 +160,12 @@ type task struct {
 	litter, closing []int
 	// changes is the memory that the task's call may change, while it does.
 	changes *memory
-	exec    *execution
-	code    int // the exit status of a thread that leaves
+	// foreseen are files that were opened to find out whether the call at hand can execute them;
+	// foresees says that those which are opened now are kept.
+	foreseen foreseen
+	foresees bool
+	exec     *execution
+	code     int // the exit status of a thread that leaves
 }
 
 // call is the system call at which a task stands, or which it makes.

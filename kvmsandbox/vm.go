@@ -99,15 +99,14 @@ func (m *memory) mapRing() error {
 // makeRounds bounds how often making a machine may be interrupted.
 const makeRounds = 100
 
+// undumped leaves memory out of core dumps. These are the program's; whole, the variant host's memory
+// would be huge.
+func undumped(at, size uint64) vhost.Call {
+	return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
+}
+
 // build makes the machine in t's process, which has its table of descriptors for itself.
 func (s *session) build(t *task, m *memory) error {
-	// Core dumps are the program's; whole, the variant host's memory would be huge.
-	undumped := func(at, size uint64) vhost.Call {
-		return vhost.Call{Nr: unix.SysMadvise, Args: [6]uint64{at, size, unix.MadvDontDump}}
-	}
-	if s.native() {
-		return s.must(t, "prepare memory", undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize))
-	}
 	x := t.scratch()
 	tables := x.put(kvm.MemoryRegion(0, 0, 0, regionSize, tablesAddr))
 	gate := x.put(kvm.MemoryRegion(1, 0, gateGPA, pageSize, vhost.Gate))

@@ -50,11 +50,25 @@ func IsLocal(name string) bool {
 	return false
 }
 
+// IsLocalMagic is IsLocal by what fstatfs(2) says.
+func IsLocalMagic(magic uint32) bool {
+	for _, fs := range Local() {
+		if fs.Magic == magic {
+			return true
+		}
+	}
+	return false
+}
+
 // LocalFD says whether the file that descriptor fd of process pid stands for is on a local file
 // system, false also when that cannot be told.
-func LocalFD(pid, fd int) bool {
-	proc := "/proc/" + strconv.Itoa(pid)
-	text, err := os.ReadFile(proc + "/fdinfo/" + strconv.Itoa(fd))
+func LocalFD(pid, fd int) bool { return local(pid, "/proc/"+strconv.Itoa(pid), fd) }
+
+// LocalOwn is LocalFD for a descriptor of the caller's that process pid has or had.
+func LocalOwn(pid, fd int) bool { return local(pid, "/proc/self", fd) }
+
+func local(pid int, owner string, fd int) bool {
+	text, err := os.ReadFile(owner + "/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
 		return false
 	}
@@ -62,7 +76,7 @@ func LocalFD(pid, fd int) bool {
 	if !ok {
 		return false
 	}
-	table, err := os.ReadFile(proc + "/mountinfo")
+	table, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/mountinfo")
 	return err == nil && IsLocal(typeByID(string(table), id))
 }
 
@@ -102,7 +116,11 @@ func parse(line string) (m mount, ok bool) {
 
 // typeByID returns what a text of mountinfo says that the mount has, empty when it is not there.
 func typeByID(text string, id int) string {
+	begin := strconv.Itoa(id) + " "
 	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, begin) {
+			continue
+		}
 		if m, ok := parse(line); ok && m.id == id {
 			return m.named
 		}

@@ -21,10 +21,18 @@ func AccessExecutable(fd int) error {
 	return sys.Faccessat2(fd, "", sys.X_OK, sys.AT_EMPTY_PATH|sys.AT_EACCESS)
 }
 
-// NoExec says whether the file system of fd forbids to execute its files.
-func NoExec(fd int) bool {
+// FileSystem is what fstatfs(2) says.
+type FileSystem struct {
+	Magic uint32
+	// NoExec is true when its files may not be executed.
+	NoExec bool
+}
+
+// FileSystemOf returns the file system of fd, which may take its time to answer.
+func FileSystemOf(fd int) (FileSystem, error) {
 	var st sys.Statfs_t
-	return sys.Fstatfs(fd, &st) == nil && st.Flags&sys.ST_NOEXEC != 0
+	err := sys.Fstatfs(fd, &st)
+	return FileSystem{uint32(st.Type), st.Flags&sys.ST_NOEXEC != 0}, err
 }
 
 // StackLimit returns RLIMIT_STACK of process pid in bytes.
