@@ -119,10 +119,12 @@ func (s *session) TimerWithin(d time.Duration) {
 // waitQuietly is wait for one task that does not stop for ticks, only for a
 // signal that interrupts the sleep.
 func (s *session) waitQuietly(pid int) (int, unix.WaitStatus, error) {
-	start := time.Now()
-	for s.spinner.full > 0 && !s.share.on && time.Since(start) < s.spinner.full {
-		if p, status, err := unix.WaitNoHang(pid); p != 0 || err != nil {
-			return p, status, err
+	// Who shares a processor does not spin, and to look at the clock may cost it a fault.
+	if s.spinner.full > 0 && !s.share.on {
+		for start := time.Now(); time.Since(start) < s.spinner.full; {
+			if p, status, err := unix.WaitNoHang(pid); p != 0 || err != nil {
+				return p, status, err
+			}
 		}
 	}
 	s.asleep.Store(true)
