@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -149,9 +150,7 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 		return nil
 	}
 	a := t.blk.Agent()
-	if s.keepsDescriptors(t) {
-		a.Keep()
-	}
+	s.keepDescriptors(t)
 	if l.Interval != t.interval && t.lane != nil {
 		a.Begin()
 	}
@@ -174,28 +173,43 @@ func (s *session) lease(t *task, l *frontend.Lease) error {
 	return s.rewrite(t)
 }
 
-// keepsDescriptors says whether t's descriptors are what they were when t last ran: nobody else
-// with the same table has gone on since, and the call at which t stands leaves them as they are.
-func (s *session) keepsDescriptors(t *task) bool {
-	last := t.files.last
-	t.files.last = t
-	if last != t || t.state != atEntry && t.state != atExit {
-		return false
+// keepDescriptors tells t's agent that what it knows of descriptors is so still, where it is.
+func (s *session) keepDescriptors(t *task) {
+	if !s.keepsDescriptors(t) {
+		return
 	}
-	return keepsFiles(t.call.nr) && keepsFiles(t.call.ranNr)
+	c := &t.call
+	if own := s.agentCall(c.ranNr, c.ranArgs); own != nil && own.Closes {
+		t.blk.Agent().Forget(c.ranArgs[0])
+	}
+	t.blk.Agent().Keep()
 }
 
-// keepsFiles says of frequent calls whether they leave all descriptors as they are.
-func keepsFiles(nr int64) bool {
+// keepsDescriptors says whether t's descriptors are what they were when t last ran: nobody else with the
+// same table has gone on since, and the call that t has made, if it has made one, leaves them as they are
+// but for one that it closes. It is asked whenever t goes on, and then only.
+func (s *session) keepsDescriptors(t *task) bool {
+	last, c := t.files.last, &t.call
+	heeded := t.heeded == c.number
+	t.files.last, t.heeded = t, c.number
+	return last == t && (heeded || s.keepsFiles(c.nr, c.args) && s.keepsFiles(c.ranNr, c.ranArgs))
+}
+
+// keepsFiles says whether a call leaves all descriptors as they are but for one that it closes. What is
+// opened gets a number that nothing had. Who sends a message may send descriptors with it, which others
+// have then.
+func (s *session) keepsFiles(nr int64, args [6]uint64) bool {
+	if c := s.agentCall(nr, args); c != nil {
+		return !c.Forgets && !c.Duplicates && !c.Replaces && !slices.ContainsFunc(c.Args[:], func(a frontend.AgentArg) bool {
+			return a.Kind == frontend.AgentMessage
+		})
+	}
 	row, ok := sysabi.Lookup(sysabi.AMD64, int(nr))
 	if !ok {
 		return false
 	}
 	switch row.Name {
-	case "epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "futex", "read", "write", "sendto", "recvfrom",
-		"clock_gettime", "gettimeofday", "nanosleep", "clock_nanosleep", "rt_sigprocmask",
-		// What is opened gets a number that nothing had.
-		"open", "openat", "mmap", "munmap", "mprotect", "madvise", "brk":
+	case "futex", "open", "openat", "mmap", "munmap", "mprotect", "madvise", "brk", "rt_sigprocmask", "rt_sigaction":
 		return true
 	}
 	return false

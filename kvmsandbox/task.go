@@ -160,6 +160,9 @@ type task struct {
 	litter, closing []int
 	// changes is the memory that the task's call may change, while it does.
 	changes *memory
+	// heeded is the number of the last call of which t's agent has been told, or not, that it leaves
+	// descriptors as they are.
+	heeded uint64
 	// foreseen are files that were opened to find out whether the call at hand can execute them;
 	// foresees says that those which are opened now are kept.
 	foreseen foreseen
@@ -170,9 +173,11 @@ type task struct {
 
 // call is the system call at which a task stands, or which it makes.
 type call struct {
-	nr   int64
-	args [6]uint64
-	exit bool // report the result
+	// number tells it from the program's other calls; 0 where there is none.
+	number uint64
+	nr     int64
+	args   [6]uint64
+	exit   bool // report the result
 	// stoppable: halt ends the call, if it sleeps.
 	stoppable bool
 	foreign   bool

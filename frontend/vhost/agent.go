@@ -262,6 +262,13 @@ func (a Agent) Grant(t Terms) {
 // has become another. It holds for the next time that the program goes on.
 func (a Agent) Keep() { a.b.put32(agent+agentKeeps, 1) }
 
+// Forget says that what is known of one descriptor is not so any more.
+func (a Agent) Forget(fd uint64) {
+	if fd := uint32(fd); fd < agentKnown {
+		a.b.mem[agent+agentClasses+int(fd)] = 0
+	}
+}
+
 // SetMask says which signals the program blocks when it goes on, and which of them the kernel is
 // to let in all the same: bit n-1 stands for signal n. The leader's agent may change that mask
 // where changes says so; it does not know of signals that the monitor has for the program.
