@@ -39,10 +39,16 @@ func WithTick(d time.Duration) Option {
 	return func(s *settings) { *s = append(*s, kvmsandbox.WithTick(d)) }
 }
 
-// WithSpin sets how long the monitor polls for the next report before it sleeps, 30 µs by
+// WithSpin sets how long the monitor polls for the next report at most before it sleeps, 100 µs by
 // default; 0 means that it never polls. A machine with one processor never polls.
 func WithSpin(d time.Duration) Option {
 	return func(s *settings) { *s = append(*s, kvmsandbox.WithSpin(d)) }
+}
+
+// WithoutSleep has variants that wait for each other beside the monitor never sleep, which is for
+// hosts that have a processor for each. Who waits for the monitor sleeps all the same.
+func WithoutSleep() Option {
+	return func(s *settings) { *s = append(*s, kvmsandbox.WithoutSleep()) }
 }
 
 // New returns a front-end.

@@ -43,6 +43,8 @@ type agents struct {
 	tally *vhost.Tally
 	// verify is true when the monitor is told of each call.
 	verify bool
+	// sleepless is true when who waits for another variant does not sleep.
+	sleepless bool
 }
 
 // lane is what the agents of one thread of the program have in common. ring is nil where
@@ -83,7 +85,7 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	}
 	if n := s.spec.Variants; n > 1 {
 		s.agents.rings, err = vhost.NewRings(vhost.RingConfig{
-			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: ringSpin, Rings: maxRings,
+			Readers: n - 1, Size: ringBytes, Ahead: uint64(ahead), Spin: ringSpin, SpinOnly: s.agents.sleepless, Rings: maxRings,
 		})
 	}
 	return err

@@ -35,6 +35,8 @@ type FrontEnd struct {
 	vcpus int
 	// native is true where programs run in their processes.
 	native bool
+	// sleepless is WithoutSleep.
+	sleepless bool
 }
 
 var _ frontend.FrontEnd = (*FrontEnd)(nil)
@@ -67,6 +69,10 @@ func WithTick(d time.Duration) Option {
 func WithSpin(d time.Duration) Option {
 	return func(f *FrontEnd) { f.spin = max(d, 0) }
 }
+
+// WithoutSleep has variants that wait for each other beside the monitor never sleep, which is for
+// hosts that have a processor for each. Who waits for the monitor sleeps all the same.
+func WithoutSleep() Option { return func(f *FrontEnd) { f.sleepless = true } }
 
 // New returns a front-end.
 func New(opts ...Option) *FrontEnd {
@@ -151,7 +157,7 @@ func (f *FrontEnd) Run(
 		started: time.Now(), tick: f.tick, idle: spinner{most: f.spin}, awaiting: spinner{most: f.spin}, hostSpin: hostSpin,
 		tasks: map[int]*task{}, procs: map[int]*process{}, image: -1,
 		interps: map[frontend.File]frontend.File{},
-		agents:  agents{table: -1},
+		agents:  agents{table: -1, sleepless: f.sleepless},
 		counter: counter{begun: takeMark()},
 	}
 	s.lastTick = s.started

@@ -120,11 +120,14 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 		c.progress = startProgress(c.stderr, progressDelay, "looking at what this host offers")
 		defer c.progress.end()
 	}
-	fe, fast, err := c.methods.open(ctx, opts.frontEnd, setup{log: c.log, free: opts.free, holds: opts.hold})
+	fe, fast, err := c.methods.open(ctx, opts.frontEnd, setup{log: c.log, free: opts.free, sleepless: opts.sleepless, holds: opts.hold})
 	if err != nil {
 		return c.fail(statusFailed, c.explain(err))
 	}
 	c.agents = opts.fast.on(fast)
+	if opts.sleepless && (!c.agents || opts.callsAreSeen()) {
+		opts.notices = append(opts.notices, "MV_RINGBUFFER_SLEEP=0 has no effect: no calls are dealt with beside the variants, and who waits for the monitor sleeps")
+	}
 	spec, err := c.spec(env)
 	if err != nil {
 		return c.fail(programStatus(err), err)

@@ -31,6 +31,8 @@ type setup struct {
 	log *slog.Logger
 	// free leaves to the kernel where the monitor and variants run.
 	free bool
+	// sleepless: who waits for another variant, and not for the monitor, does not sleep.
+	sleepless bool
 	// holds: variants that diverge are to be left to a debugger.
 	holds bool
 }

@@ -14,13 +14,23 @@ func frontEnds() methods {
 	return methods{
 		{
 			name: "kvm",
-			new:  func(s setup) frontend.FrontEnd { return kvmsandbox.New(kvmsandbox.WithLogger(s.log)) },
+			new: func(s setup) frontend.FrontEnd {
+				if s.sleepless {
+					return kvmsandbox.New(kvmsandbox.WithLogger(s.log), kvmsandbox.WithoutSleep())
+				}
+				return kvmsandbox.New(kvmsandbox.WithLogger(s.log))
+			},
 			test: testKVM,
 		},
 		{
 			name: "inproc",
 			fast: true,
-			new:  func(s setup) frontend.FrontEnd { return inprocfe.New(inprocfe.WithLogger(s.log)) },
+			new: func(s setup) frontend.FrontEnd {
+				if s.sleepless {
+					return inprocfe.New(inprocfe.WithLogger(s.log), inprocfe.WithoutSleep())
+				}
+				return inprocfe.New(inprocfe.WithLogger(s.log))
+			},
 			test: testInproc,
 		},
 		newPtrace(),

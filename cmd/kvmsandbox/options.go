@@ -50,6 +50,8 @@ type options struct {
 	pids       libmultivar.PidMode
 	layout     libmultivar.LayoutMode
 	threads    libmultivar.ThreadMode
+	// sleepless: variants that wait for each other do not sleep.
+	sleepless bool
 	// fast says whether frequent calls are dealt with beside the programs.
 	fast fastMode
 	// verifyFast has each of these compared with what the monitor would have done.
@@ -85,6 +87,12 @@ const (
 // on says whether frequent calls are dealt with beside the programs, by a front-end that does
 // so unless the user says otherwise, or does not.
 func (m fastMode) on(byDefault bool) bool { return m == fastOn || m == fastAuto && byDefault }
+
+// callsAreSeen reports whether somebody wants to know of each call, or threads run in parallel: none is
+// dealt with beside the variants then.
+func (o *options) callsAreSeen() bool {
+	return o.log != "" || o.trace != "" || o.metrics != "" || o.perVariant || o.threads == libmultivar.ThreadsParallel
+}
 
 // textOptions are values of flags that stand for something else.
 type textOptions struct{ policy, rules, pids, layout, threads, fast string }

@@ -81,7 +81,8 @@ func TestParseOptions(t *testing.T) {
 		{"--ahead 3 ls", []string{"MV_RINGBUFFER_SIZE=10"}, with(func(o *options) { o.ahead = 3 })},
 		{"ls", []string{"MV_TIMING_ENABLE=1"}, with(func(o *options) { o.stats.wanted = true })},
 		{"ls", []string{"MV_TIMING_ENABLE=0", "MV_RINGBUFFER_SLEEP=1", "MV_SYSCALL_ORDERING=1", "MV_VARN_OPEN_RO=0"}, with(func(*options) {})},
-		{"ls", []string{"MV_RINGBUFFER_SLEEP=0", "MV_SYSCALL_ORDERING=0", "MV_VARN_OPEN_RO=1"}, with(func(o *options) {
+		{"ls", []string{"MV_RINGBUFFER_SLEEP=0"}, with(func(o *options) { o.sleepless = true })},
+		{"ls", []string{"MV_SYSCALL_ORDERING=0", "MV_VARN_OPEN_RO=1"}, with(func(o *options) {
 			for _, f := range fixedSwitches() {
 				o.notices = append(o.notices, f.name+map[string]string{"0": "=1", "1": "=0"}[f.value]+" has no effect: "+f.otherwise)
 			}

@@ -18,7 +18,6 @@ type fixed struct {
 
 func fixedSwitches() []fixed {
 	return []fixed{
-		{"MV_RINGBUFFER_SLEEP", "1", "who waits for others spins briefly and sleeps then, always"},
 		{"MV_SYSCALL_ORDERING", "1", "calls of threads that share memory always have one order in all variants"},
 		{"MV_VARN_OPEN_RO", "0", "followers open no files of their own; they are handed what the leader reads"},
 	}
@@ -75,6 +74,15 @@ func (o *options) setSwitches(text *textOptions, given map[string]bool, env []st
 			o.stats.wanted = true
 		default:
 			return fmt.Errorf("MV_TIMING_ENABLE=%s: want 0 or 1", v)
+		}
+	}
+	if v, ok := lookup("MV_RINGBUFFER_SLEEP"); ok {
+		switch v {
+		case "0":
+			o.sleepless = true
+		case "1":
+		default:
+			return fmt.Errorf("MV_RINGBUFFER_SLEEP=%s: want 0 or 1", v)
 		}
 	}
 	for _, f := range fixedSwitches() {

@@ -314,6 +314,7 @@ func Header() string {
 		{"RING_HEADER", recordHeader},
 		{"RING_MAX_RECORD", maxRecord},
 		{"RING_SPIN_ONLY", ringSpinOnly},
+		{"RING_LOOKS", ringLooks},
 		{"EVENT_VERSION", eventVersion},
 		{"EVENT_HEADER", eventHeader},
 		{"EVENT_FIELD", eventField},

@@ -290,7 +290,7 @@ func (r *Ring) Awaits(v int) (variant int, waits bool) {
 	if v > 0 {
 		return 0, v <= len(r.readers) && atomic.LoadUint32(unix.Word(r.readers[v-1], ringAsleep)) != 0
 	}
-	if reader := atomic.LoadUint32(unix.Word(r.writer, ringAsleep)); reader > 0 && reader <= uint32(len(r.readers)) {
+	if reader := atomic.LoadUint32(unix.Word(r.writer, ringAsleep)) &^ ringLooks; reader > 0 && reader <= uint32(len(r.readers)) {
 		return int(reader), true
 	}
 	want := atomic.LoadUint64(unix.Long(r.writer, ringAwaits))

@@ -59,3 +59,6 @@ const ringEnded = 2
 
 // ringSpinOnly is a flag of a ring: who waits does not sleep.
 const ringSpinOnly = 1
+
+// ringLooks is a flag of what a party says of its sleep: it waits without.
+const ringLooks = 0x100

@@ -415,3 +415,32 @@ func FuzzRing(f *testing.F) {
 		}
 	})
 }
+
+// Who waits, for whom, is seen whether he sleeps or not.
+func TestRingAwaits(t *testing.T) {
+	rings, err := NewRings(RingConfig{Readers: 3, Size: 4096, Ahead: 16, Rings: 1, SpinOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rings.Close()
+	r, err := rings.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		says     uint32
+		variant  int
+		waits    bool
+		follower bool
+	}{
+		{0, 0, false, false}, {2, 2, true, true}, {ringLooks | 2, 2, true, true}, {ringLooks, 0, false, true}, {9, 0, false, true},
+	} {
+		*unix.Word(r.writer, ringAsleep), *unix.Word(r.readers[1], ringAsleep) = c.says, c.says
+		if variant, waits := r.Awaits(0); variant != c.variant || waits != c.waits {
+			t.Errorf("%#x: the leader waits for %d: %v", c.says, variant, waits)
+		}
+		if variant, waits := r.Awaits(2); variant != 0 || waits != c.follower {
+			t.Errorf("%#x: the follower waits for %d: %v", c.says, variant, waits)
+		}
+	}
+}

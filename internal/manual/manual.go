@@ -206,7 +206,8 @@ func variables() []Variable {
 		{"MV_DONT_DETACH", "has --detach do nothing"},
 		{"MV_RINGBUFFER_SIZE", "is --ahead without the flag"},
 		{"MV_TIMING_ENABLE", "is --stats when it is 1"},
-		{"MV_RINGBUFFER_SLEEP and MV_SYSCALL_ORDERING", "are always 1, and another value is told to have no effect"},
+		{"MV_RINGBUFFER_SLEEP", "is 1; with 0, variants whose calls are dealt with beside them (--fast on) never sleep when they wait for each other"},
+		{"MV_SYSCALL_ORDERING", "is always 1, and another value is told to have no effect"},
 		{"MV_VARN_OPEN_RO", "is always 0, and another value is told to have no effect"},
 		{"MV_UMEM, MV_SLAB_MAX and MV_SLAB_PAD", "are told to have no effect"},
 	}

@@ -42,6 +42,9 @@ enum {
 enum {
 	RING_SLEEPS = 1, /* until there is something to be read */
 	RING_DOZES,	 /* for a millisecond, or until there is much, or somebody waits for it */
+	/* Not at all: it looks again and again, and says so for who watches. With it the writer's word has
+	 * the reader for which it waits. */
+	RING_LOOKS = MV_RING_LOOKS,
 };
 
 struct ring_head {

@@ -127,14 +127,19 @@ static void ask_patience(struct ring *r)
 
 static void spin_on(struct ring *r, u32 who, u64 pos, u64 done)
 {
+	u32 *asleep = r->me == WRITER ? &writer_of(r)->asleep : &reader_of(r, r->me)->asleep;
 	u32 i, rounds = 0;
 
 	for (;;) {
 		for (i = 0; i < ROUND; i++) {
-			if (ring_there(r, who, pos, done))
+			if (ring_there(r, who, pos, done)) {
+				if (rounds)
+					__atomic_store_n(asleep, 0, __ATOMIC_RELEASE);
 				return;
+			}
 			__builtin_ia32_pause();
 		}
+		__atomic_store_n(asleep, RING_LOOKS | (r->me == WRITER ? who + 1 : 0), __ATOMIC_RELEASE);
 		/* The peer may be waiting for this very processor. */
 		vhost_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 		if (++rounds % ROUNDS == 0)

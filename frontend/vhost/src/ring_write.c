@@ -24,7 +24,7 @@ static void tell_readers(struct ring *r, int urges)
 	__atomic_store_n(&w->pos, r->pos, __ATOMIC_SEQ_CST);
 	for (i = 0; i < r->readers; i++) {
 		asleep = load32(&reader_of(r, i)->asleep);
-		wakes |= asleep == RING_SLEEPS || (asleep && is_due(r, i, urges));
+		wakes |= asleep == RING_SLEEPS || (asleep == RING_DOZES && is_due(r, i, urges));
 		if (load32(&reader_of(r, i)->failed))
 			ring_give_up(r, RING_PEER, LEADER + 1 + i);
 	}

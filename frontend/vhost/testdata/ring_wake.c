@@ -298,6 +298,41 @@ void test_ring_spin_only(void)
 	CHECK(ring_next(&r, &rec) == RING_IMPATIENT && patience_left == 0);
 }
 
+static u8 *watched;
+
+static u32 reader_looks(struct ring *r)
+{
+	(void)r;
+	CHECK(ring_reader(watched, 0)->asleep == RING_LOOKS, "%u", ring_reader(watched, 0)->asleep);
+	return RING_IMPATIENT;
+}
+
+static u32 writer_looks(struct ring *r)
+{
+	(void)r;
+	CHECK(ring_writer(watched)->asleep == (RING_LOOKS | 2), "%u", ring_writer(watched)->asleep);
+	return RING_IMPATIENT;
+}
+
+/* Who waits without sleep says so all the same, and for whom, to who watches. */
+void test_ring_looks(void)
+{
+	struct ring_record rec;
+	struct ring w, r;
+
+	watched = make_ring(64, 1, 2, 100, MV_RING_SPIN_ONLY);
+	hook = no_futex;
+	CHECK(ring_attach_writer(&w, watched) == 0 && ring_attach_reader(&r, watched, 0) == 0);
+	CHECK(write_record(&w, 0, 3) == 0 && read_record(&r, 0, 3) == 0);
+	patience_hook = reader_looks;
+	CHECK(ring_next(&r, &rec) == RING_IMPATIENT && ring_reader(watched, 0)->asleep == 0);
+	watched = make_ring(64, 1, 2, 100, MV_RING_SPIN_ONLY);
+	CHECK(ring_attach_writer(&w, watched) == 0 && ring_attach_reader(&r, watched, 0) == 0);
+	CHECK(write_record(&w, 0, 3) == 0 && read_record(&r, 0, 3) == 0);
+	patience_hook = writer_looks;
+	CHECK(ring_await_readers(&w, 0) == RING_IMPATIENT && ring_writer(watched)->asleep == 0);
+}
+
 static double now(void)
 {
 	struct timespec t;
