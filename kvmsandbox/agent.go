@@ -336,6 +336,7 @@ func (s *session) part(t *task) {
 		return
 	}
 	s.stats.AgentCalls += t.blk.Agent().Calls()
+	t.proc.variant.slept += t.blk.Agent().Sleeps()
 	if t.leads() {
 		if l.ring != nil {
 			// It may not have said that its last interval is over.

@@ -157,6 +157,7 @@ func (s *session) openSignals(t *task) signals.Set {
 // trapped finds out which signal led t from its program to the variant host.
 func (s *session) trapped(t *task) {
 	s.stats.Exits++
+	t.proc.variant.stops++
 	t.vcpu.state.General(&t.regs)
 	t.raw, t.dirty, t.place = t.regs, false, inUser
 	if s.disagreed(t) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 )
@@ -61,6 +62,26 @@ func (s Stats) LogValue() slog.Value {
 // f may be called by several sessions at a time.
 func WithStats(f func(Stats)) Option {
 	return func(fe *FrontEnd) { fe.stats = f }
+}
+
+var _ frontend.Counter = (*session)(nil)
+
+// Counts implements frontend.Counter.
+func (s *session) Counts(variant int) (c frontend.Counts) {
+	if variant < 0 || variant >= len(s.variants) {
+		return c
+	}
+	v := s.variants[variant]
+	c = frontend.Counts{Stops: v.stops, Sleeps: v.slept}
+	for _, t := range s.tasks {
+		if t.proc.variant == v {
+			c.Sleeps += t.blk.Sleeps() + t.blk.Agent().Sleeps()
+		}
+	}
+	for _, d := range v.dying {
+		c.Sleeps += d.blk.Sleeps()
+	}
+	return c
 }
 
 // hostCount is the kernel's count of the exits of one virtual processor.

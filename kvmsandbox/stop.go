@@ -26,6 +26,7 @@ func (s *session) guestStopped(t *task) {
 		return
 	}
 	s.stats.Exits++
+	t.proc.variant.stops++
 	st := t.vcpu.state
 	st.General(&t.raw)
 	t.regs = t.raw

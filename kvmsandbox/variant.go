@@ -20,6 +20,9 @@ type variant struct {
 	socket int
 	// hidden are the descriptors of the variant host in the variant's processes.
 	hidden hidden
+	// stops is how often the program has come to the monitor, and slept how often tasks have slept
+	// that are gone, and agents that have left.
+	stops, slept uint64
 	// sent numbers the files sent through the control socket.
 	sent uint64
 	// asked numbers those that its processes send.
@@ -60,6 +63,7 @@ func (v *variant) newBlock(spin int) (*vhost.Block, error) {
 	left := v.dying[:0]
 	for _, d := range v.dying {
 		if err := unix.Tgkill(d.pid, d.tid, 0); err == syscall.ESRCH {
+			v.slept += d.blk.Sleeps()
 			v.arena.FreeBlock(d.blk)
 		} else {
 			left = append(left, d)

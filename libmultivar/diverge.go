@@ -47,7 +47,7 @@ func (e *Engine) diverge(th *thread, v int, ev *record, d report.Divergence) {
 	}
 	e.verdict = &d
 	e.observe(th, v, Observation{Kind: Diverged})
-	e.tellBeside()
+	e.tellCounts()
 	e.muster(th, ev)
 }
 

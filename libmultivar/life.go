@@ -34,7 +34,7 @@ func (e *Engine) OnExit(t frontend.Task, st frontend.Status) []frontend.Action {
 	e.finished(th, t.Variant, nil, 0)
 	e.observe(th, t.Variant, Observation{Kind: TaskEnded})
 	if t.Variant == frontend.Leader {
-		e.tellBeside()
+		e.tellCounts()
 	}
 	exits := s.exits || th.proc.executing(th, t.Variant)
 	e.leave(th, t.Variant)

@@ -36,6 +36,15 @@ type BesideCount struct {
 	Took durations.Histogram
 }
 
+// VariantObserver is an Observer that is told how variants have come to the monitor, where the
+// front-end counts that.
+type VariantObserver interface {
+	Observer
+	// ObserveVariants is told all that has been counted since the session began, of each variant.
+	// It is called as ObserveBeside is.
+	ObserveVariants(counts []frontend.Counts)
+}
+
 // ObservationKind says what has happened.
 type ObservationKind uint8
 
@@ -113,6 +122,21 @@ func (e *Engine) observe(th *thread, v int, o Observation) {
 	told.Variant, told.ID = v, th.id
 	told.Process, told.Thread, told.Command = th.proc.pid, th.tid, th.proc.comm
 	e.cfg.Observer.Observe(&told)
+}
+
+// tellCounts tells what the front-end counts.
+func (e *Engine) tellCounts() {
+	e.tellBeside()
+	o, wanted := e.cfg.Observer.(VariantObserver)
+	host, counts := e.host.(frontend.Counter)
+	if !wanted || !counts {
+		return
+	}
+	list := make([]frontend.Counts, e.followers+1)
+	for v := range list {
+		list[v] = host.Counts(v)
+	}
+	o.ObserveVariants(list)
 }
 
 // tellBeside tells how many calls agents have dealt with. All commands of a call have its name.

@@ -32,7 +32,9 @@ type session struct {
 	started time.Time
 	tick    time.Duration
 	spinner spinner
-	share   sharing
+	// stops is how often tasks of each variant have stopped.
+	stops []uint64
+	share sharing
 
 	tasks map[int]*task
 	// lingering are first threads of processes that were let into their exit before the
@@ -78,7 +80,7 @@ type ending struct {
 func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 	return &session{
 		ctx: ctx, log: f.log, spec: spec, tick: f.tick,
-		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(),
+		pid: unix.Getpid(), thread: unix.Gettid(), started: time.Now(), stops: make([]uint64, spec.Variants),
 		spinner:  newSpinner(spinFor(f.spin)),
 		share:    sharing{wanted: f.place, quiet: f.quiet, since: unix.Monotonic()},
 		soon:     make(chan time.Duration, 1),

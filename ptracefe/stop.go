@@ -35,6 +35,16 @@ func (s *session) handle(pid int, status unix.WaitStatus) {
 	}
 }
 
+var _ frontend.Counter = (*session)(nil)
+
+// Counts implements frontend.Counter.
+func (s *session) Counts(variant int) (c frontend.Counts) {
+	if variant >= 0 && variant < len(s.stops) {
+		c.Stops = s.stops[variant]
+	}
+	return c
+}
+
 // stopped dispatches a stop of t.
 func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 	if t == nil {
@@ -42,6 +52,7 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 		return
 	}
 	t.loaded, t.dirty = false, false
+	s.stops[t.id.Variant]++
 	s.count(t)
 	var err error
 	event, sig := int(status)>>16, status.StopSignal()

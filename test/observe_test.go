@@ -42,8 +42,16 @@ func TestStats(t *testing.T) {
 	}
 	for v := 1; v < 3; v++ {
 		own, leader := rows[strconv.Itoa(v)], rows["0"]
-		if len(own) != 4 || len(leader) != 4 || own[0] != leader[0] {
+		if len(own) != 6 || len(leader) != 6 || own[0] != leader[0] {
 			t.Errorf("variant %d: %q, the leader %q", v, own, leader)
+			continue
+		}
+		stops, err := strconv.Atoi(own[2])
+		if least := map[bool]int{true: 50, false: 10}[frontEnd == "ptrace"]; err != nil || stops < least {
+			t.Errorf("variant %d has stopped %s times (%v)", v, own[2], err)
+		}
+		if sleeps, err := strconv.Atoi(own[3]); err != nil || frontEnd == "ptrace" && sleeps != 0 {
+			t.Errorf("variant %d has slept %s times (%v)", v, own[3], err)
 		}
 	}
 	if end := contents(t, file); !strings.Contains(end, "\ndivergences: 0; threads: 1; ") {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/observe/stats"
 	"github.com/multivar/multivar/internal/observe/trace"
 	"github.com/multivar/multivar/libmultivar"
@@ -93,6 +94,9 @@ type tableObserver struct {
 
 // ObserveBeside implements libmultivar.BesideObserver.
 func (o tableObserver) ObserveBeside(counts []libmultivar.BesideCount) { o.table.Beside(counts) }
+
+// ObserveVariants implements libmultivar.VariantObserver.
+func (o tableObserver) ObserveVariants(counts []frontend.Counts) { o.table.Counts(counts) }
 
 // finish writes what there is to write when the session has ended, and closes the files.
 func (o *observer) finish(stderr io.Writer) error {

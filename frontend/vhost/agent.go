@@ -317,6 +317,10 @@ func (a Agent) At() (nr int64, ok bool) {
 // Calls is how many calls the agent has dealt with. It may be asked at any time.
 func (a Agent) Calls() uint64 { return atomic.LoadUint64(unix.Long(a.b.mem, agent+agentCalls)) }
 
+// Sleeps is how often the agent has slept until another variant was as far as it. It may be asked at any
+// time.
+func (a Agent) Sleeps() uint64 { return atomic.LoadUint64(unix.Long(a.b.mem, agent+agentSleeps)) }
+
 // Difference is what an agent has found to be different.
 type Difference uint8
 

@@ -51,7 +51,8 @@ const (
 	agentLeadIP    = 152
 	agentLeadBytes = 160
 	agentStart     = agentOut + rangesSize + 80
-	agentClasses   = agentStart - 80 + 1392
+	agentSleeps    = agentStart - 80 + 1392
+	agentClasses   = agentSleeps + 8
 	agentAt        = agentClasses + agentKnown + 8
 	agentNames     = (agentAt+4+7)&^7 + 16*HotRanges + 8
 	agentTally     = agentNames + 24

@@ -139,6 +139,9 @@ func (b *Block) SetMask(mask uint64) { b.put64(blockMask, mask) }
 // SetControl sets the descriptor whose peer closes when the monitor is gone.
 func (b *Block) SetControl(fd int) { b.put32(blockControl, uint32(fd)) }
 
+// Sleeps is how often the task has slept until it was its turn. It may be asked at any time.
+func (b *Block) Sleeps() uint64 { return atomic.LoadUint64(unix.Long(b.mem, blockSleeps)) }
+
 // SetSpin sets how often the task looks for its turn before it sleeps.
 func (b *Block) SetSpin(n int) { b.put32(blockSpin, uint32(n)) }
 

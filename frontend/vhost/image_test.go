@@ -210,7 +210,7 @@ func TestLayout(t *testing.T) {
 			{"run", blockRun, 8}, {"vcpu", blockVCPU, 8}, {"mask", blockMask, 8}, {"child", blockChild, 8},
 			{"pid", blockPID, 4}, {"tid", blockTID, 4}, {"control", blockControl, 4}, {"info", blockInfo, infoSize},
 			{"frame", blockFrame, 8}, {"open", blockOpen, 8}, {"gate", blockGate, 8}, {"trap", blockTrap, 24}, {"jumped", blockJumped, 4}, {"rewritten", blockRewritten, 4},
-			{"onward", blockOnward, 8}, {"stubs", blockStubs, 16 * StubRooms}, {"arrived", blockArrived, 8}, {"end", calls, 0},
+			{"onward", blockOnward, 8}, {"stubs", blockStubs, 16 * StubRooms}, {"arrived", blockArrived, 8}, {"sleeps", blockSleeps, 8}, {"end", calls, 0},
 		},
 		"call": {
 			{"nr", callNr, 8}, {"args", callArgs, 48}, {"ret", callRet, 8}, {"flags", callFlag, 4}, {"ref", callRef, 6},

@@ -80,6 +80,7 @@ const (
 	blockOnward    = 264
 	blockStubs     = 272
 	blockArrived   = 304
+	blockSleeps    = 312
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400

@@ -218,6 +218,7 @@ _Static_assert(offsetof(struct agent, lead) == MV_AGENT_LEAD, "lead");
 _Static_assert(offsetof(struct agent, lead_ip) == MV_AGENT_LEAD_IP, "lead_ip");
 _Static_assert(offsetof(struct agent, lead_bytes) == MV_AGENT_LEAD_BYTES, "lead_bytes");
 _Static_assert(offsetof(struct agent, r) + offsetof(struct ring, start) == MV_AGENT_START, "start");
+_Static_assert(offsetof(struct agent, r) + offsetof(struct ring, sleeps) == MV_AGENT_SLEEPS, "sleeps");
 _Static_assert(offsetof(struct agent, classes) == MV_AGENT_CLASSES, "classes");
 _Static_assert(offsetof(struct agent, at) == MV_AGENT_AT, "at");
 _Static_assert(offsetof(struct agent, names) == MV_AGENT_NAMES, "names");

@@ -110,6 +110,7 @@ struct ring {
 	u32 open;  /* there is a record that is not ended */
 	u32 failed;
 	u64 seq; /* the record's number, or the next one's when none is open */
+	u64 sleeps; /* how often this end has slept */
 };
 
 _Static_assert(sizeof(struct ring_record) == MV_RING_HEADER, "record");

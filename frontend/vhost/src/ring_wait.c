@@ -154,6 +154,7 @@ static void sleep_on(struct ring *r, u32 who, u64 pos, u64 done)
 	u32 *asleep = r->me == WRITER ? &writer_of(r)->asleep : &reader_of(r, r->me)->asleep;
 	const u32 *word = r->me == WRITER ? &reader_of(r, who)->wake : &writer_of(r)->wake;
 
+	r->sleeps++;
 	for (;;) {
 		u32 seen = load32(word);
 		i64 ret;
@@ -180,8 +181,10 @@ static int doze(struct ring *r, u64 pos)
 	u32 seen = load32(word);
 
 	__atomic_store_n(asleep, RING_DOZES, __ATOMIC_SEQ_CST);
-	if (!ring_there(r, 0, pos, 0))
+	if (!ring_there(r, 0, pos, 0)) {
+		r->sleeps++;
 		vhost_call(SYS_futex, (u64)word, FUTEX_WAIT, seen, (u64)&nap, 0, 0);
+	}
 	__atomic_store_n(asleep, 0, __ATOMIC_RELEASE);
 	return ring_there(r, 0, pos, 0);
 }

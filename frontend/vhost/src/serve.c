@@ -101,6 +101,7 @@ static void await_turn(struct block *b)
 		__builtin_ia32_pause();
 	}
 	__atomic_store_n(&b->asleep, 1, __ATOMIC_SEQ_CST);
+	b->sleeps++;
 	while (__atomic_load_n(&b->turn, __ATOMIC_SEQ_CST) != MV_TURN_HOST) {
 		i64 ret = vhost_call(SYS_futex, (u64)&b->turn, FUTEX_WAIT, MV_TURN_MONITOR, (u64)&patience, 0, 0);
 

@@ -67,6 +67,7 @@ struct block {
 	u64 onward; /* where the native program goes on in place of its instruction pointer, or 0 */
 	struct room stubs[MV_STUB_ROOMS];
 	u64 arrived; /* where the guest is behind the gate's instruction, 0 when there is none */
+	u64 sleeps; /* how often the task has slept until it was its turn */
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -106,6 +107,7 @@ _Static_assert(offsetof(struct block, rewritten) == MV_BLOCK_REWRITTEN, "rewritt
 _Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
 _Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
 _Static_assert(offsetof(struct block, arrived) == MV_BLOCK_ARRIVED, "arrived");
+_Static_assert(offsetof(struct block, sleeps) == MV_BLOCK_SLEEPS, "sleeps");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");

@@ -122,6 +122,7 @@ static void rounds(u32 spin)
 	CHECK(the_bell->rung == ROUNDS + 1, "%u", the_bell->rung);
 	end_thread(1);
 	CHECK(trace->calls[1] > ROUNDS && trace->elsewhere == 0);
+	CHECK(b->sleeps <= ROUNDS + 2 && (spin || b->sleeps > ROUNDS / 2), "%lu sleeps", b->sleeps);
 	printf("%lu waits and wake-ups in %d rounds\n", trace->calls[1] - ROUNDS - 3, ROUNDS);
 }
 

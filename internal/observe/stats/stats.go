@@ -46,6 +46,7 @@ type call struct {
 // variant is what is known of one variant.
 type variant struct {
 	calls, signals uint64
+	counts         frontend.Counts
 	// waited is how long its threads stood at the engine.
 	waited time.Duration
 	// used is the processor time of each process, as it was last read; past is that of
@@ -138,6 +139,13 @@ func (t *Table) finished(v *variant, s *timing.Step) {
 // Beside says how many calls agents have dealt with since the session began.
 func (t *Table) Beside(counts []libmultivar.BesideCount) { t.beside = slices.Clone(counts) }
 
+// Counts says how variants have come to the monitor since the session began.
+func (t *Table) Counts(counts []frontend.Counts) {
+	for v := range min(len(counts), len(t.variants)) {
+		t.variants[v].counts = counts[v]
+	}
+}
+
 // line is what there is to write about the calls of one name: the engine's and the agents'.
 type line struct {
 	call
@@ -205,14 +213,14 @@ func (t *Table) WriteText(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(tw, "variant\tcalls\tsignals\twaits\tprocessor time\t")
+	fmt.Fprintln(tw, "variant\tcalls\tsignals\tstops\tsleeps\twaits\tprocessor time\t")
 	for i := range t.variants {
 		v := &t.variants[i]
 		used := v.past
 		for _, u := range v.used {
 			used += u
 		}
-		fmt.Fprintf(tw, "%d\t%d\t%d\t%s\t%s\t\n", i, v.calls+sum.Beside, v.signals, show(v.waited), show(used))
+		fmt.Fprintf(tw, "%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", i, v.calls+sum.Beside, v.signals, v.counts.Stops, v.counts.Sleeps, show(v.waited), show(used))
 	}
 	if err := tw.Flush(); err != nil {
 		return err

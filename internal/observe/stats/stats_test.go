@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/durations"
 	"github.com/multivar/multivar/internal/observe/stats"
 	"github.com/multivar/multivar/libmultivar"
@@ -60,6 +61,8 @@ func TestTable(t *testing.T) {
 	took.Add(ms)
 	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 1}})
 	table.Beside([]libmultivar.BesideCount{{Call: "read", Calls: 5, Errors: 2, Bytes: 50, Took: took}, {Call: "write", Calls: 7, Waited: 1, Bytes: 8}, {Call: "poll", Calls: 1}})
+	table.Counts([]frontend.Counts{{Stops: 1, Sleeps: 1}})
+	table.Counts([]frontend.Counts{{Stops: 21, Sleeps: 4}, {Stops: 22, Sleeps: 5}, {Stops: 23}})
 
 	var b strings.Builder
 	if err := table.WriteText(&b); err != nil {
@@ -77,8 +80,8 @@ func TestTable(t *testing.T) {
 		"read":  "5 5 2 0 50 0ns 0ns 1.05ms 1.05ms",
 		"poll":  "1 1 0 0 0 0ns 0ns 0ns 0ns",
 		"total": "17 13 4 358",
-		"0":     "17 1 6.00ms 0ns",
-		"1":     "16 0 21.00ms 1.00s",
+		"0":     "17 1 21 4 6.00ms 0ns",
+		"1":     "16 0 22 5 21.00ms 1.00s",
 	} {
 		if got := strings.Join(lines[name], " "); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
