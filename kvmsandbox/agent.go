@@ -516,27 +516,17 @@ func (s *session) disagreed(t *task) bool {
 	leader := frontend.Call{Arch: capabilities(true).Arch, Nr: nr, Args: args, IP: ip}
 	s.takeRegisters(t)
 	own := s.callOf(t)
-	if s.atStamp(t) {
+	if names, ok := s.stampAt(t); ok {
 		own = frontend.Call{Arch: leader.Arch, Nr: frontend.StampNr, IP: t.regs.RIP, SP: t.regs.RSP}
+		if names {
+			own.Args[0] = 1
+		}
 	}
 	t.state = atEntry
 	if c := s.agentCall(nr, args); c != nil && c.Waits {
 		s.summon(l)
 	}
 	s.apply(cmp.OnMismatch(t.id, own, leader, s.recorded(l.leader, nr, args, data, uint64(len(data)) < size).readAny, difference != vhost.OtherHash))
-	return true
-}
-
-// atStamp says whether t, whose agent has found a difference, stands at a read of the time stamp counter,
-// and no call. It notes the program's registers then.
-func (s *session) atStamp(t *task) bool {
-	if s.native() {
-		return t.blk.Ran() != 0
-	}
-	if st := t.vcpu.state; st.Reason() != kvm.ExitIO || st.Port() != portVector+vectorGeneral {
-		return false
-	}
-	t.readFrame()
 	return true
 }
 

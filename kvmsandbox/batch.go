@@ -157,13 +157,19 @@ func (s *session) must(t *task, what string, calls ...vhost.Call) error {
 	if err := s.do(t, calls...); err != nil {
 		return err
 	}
-	for i := range t.blk.Done() {
+	for i := range calls {
+		if i >= t.blk.Done() {
+			return fmt.Errorf("%s: %w", what, errCutShort)
+		}
 		if err := errnoResult(fmt.Sprintf("%s (step %d)", what, i+1), t.blk.Result(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// errCutShort says that a variant host has not made all calls of a batch, of which none failed.
+var errCutShort = errors.New("not all calls were made")
 
 // call1 makes one call and returns its raw result.
 func (s *session) call1(t *task, nr int64, args ...uint64) (int64, error) {

@@ -16,7 +16,7 @@ import (
 
 // A close(2) takes as long as whoever answers for the file likes: a file system in user
 // space or of another host is told of each, and a socket may linger. So a file of a
-// program's is not closed by the session itself.
+// program's is not closed by the session itself, but for programs that are on a disk.
 //
 // In the monitor that is done by a closer. In a process of a variant it is done by calls
 // that the session does not wait for: while they are under way nothing of the program
@@ -50,7 +50,7 @@ type closer struct {
 	workers int
 	// bell, if it is not nil, is rung when a file has been closed.
 	bell *vhost.BellPage
-	// prompt are descriptors of files that wait for nothing but a disk, which are closed at once.
+	// prompt are descriptors of programs that are on a disk, which are closed at once.
 	prompt map[int]bool
 }
 
@@ -104,8 +104,9 @@ func (c *closer) waits(n int) bool {
 	return len(c.waiting) >= n
 }
 
-// vouch says of a descriptor, which closeFD is to close, whether it is known to be of a file that waits
-// for nothing but a disk. To have another goroutine close it takes many times as long.
+// vouch says of a descriptor, which closeFD is to close, whether it is known to be of a regular file, that
+// is only read, on a file system that lies over a disk and nothing else. To have another goroutine close
+// it takes many times as long.
 func (c *closer) vouch(fd int, prompt bool) {
 	if !prompt {
 		return

@@ -9,7 +9,8 @@ import (
 	"github.com/multivar/multivar/internal/unix"
 )
 
-// counter is the time stamp counter of programs, by a clock that their agents can read, too. How fast it is is measured once, so that it is the same for all.
+// counter is the time stamp counter of programs, by a clock that their agents can read, too. How fast
+// it is is measured once, so that it is the same for all.
 type counter struct {
 	begun mark
 	scale tsc.Scale

@@ -30,7 +30,10 @@ func (s *session) nameProgram(t *task, mm func(exe uint32) vhost.Call, fd int, o
 	if err := s.do(t, append([]vhost.Call{mm(uint32(fd))}, others...)...); err != nil {
 		return err
 	}
-	for i := 1; i < t.blk.Done(); i++ {
+	for i := 1; i <= len(others); i++ {
+		if i >= t.blk.Done() {
+			return fmt.Errorf("describe program to the kernel: %w", errCutShort)
+		}
 		if err := errnoResult(fmt.Sprintf("describe program to the kernel (step %d)", i+1), t.blk.Result(i)); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ type opening struct {
 }
 
 // foreseen are the files that were opened for the call at which a task stands, until they are executed
-// or the task is at another call.
+// or the task goes on with its program.
 type foreseen map[opening]*loader.File
 
 // foresee has a duplicate of f kept for t.
@@ -45,10 +45,19 @@ func (t *task) foresee(o opening, f *loader.File) {
 	t.foreseen[o] = &again
 }
 
-// foretold returns the file that is kept for t, which is the caller's from now on, nil for none.
+// foretold returns the file that is kept for t, which is the caller's from now on, nil for none. It may
+// have become longer, or shorter.
 func (t *task) foretold(o opening) *loader.File {
 	f := t.foreseen[o]
+	if f == nil {
+		return nil
+	}
 	delete(t.foreseen, o)
+	if own, ok := f.ReaderAt.(*os.File); ok {
+		if info, err := own.Stat(); err == nil {
+			f.Size = info.Size()
+		}
+	}
 	return f
 }
 

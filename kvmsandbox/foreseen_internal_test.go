@@ -48,7 +48,7 @@ func TestForeseen(t *testing.T) {
 		}
 		if taken {
 			again := own.foretold(a)
-			if again == nil || again.Name != "prog" || again.Size != 4711 || own.foretold(a) != nil {
+			if again == nil || again.Name != "prog" || again.Size == 4711 || own.foretold(a) != nil {
 				t.Fatalf("what is kept is %+v", again)
 			}
 			if n, err := again.ReadAt(make([]byte, 4), 0); n != 4 || err != nil {

@@ -235,7 +235,6 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if err != nil {
 		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, err)
 	}
-	s.closer.vouch(got, mounts.LocalOwn(t.id.Host, got))
 	return frontend.File(got), nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/tsc"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
@@ -19,13 +20,13 @@ func (s *session) instruction(t *task) bool {
 		return true
 	}
 	ts := frontend.TimeStamp{IP: t.regs.RIP}
+	size, names := stampIn(code[:max(n, 0)])
 	switch {
-	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		ts.Cycles, t.tscSize = s.cycles(), 2
-	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
-		ts.Cycles = s.cycles()
-		_, ts.Processor = tsc.ReadProcessor()
-		ts.WithProcessor, t.tscSize = true, 3
+	case size > 0:
+		ts.Cycles, ts.WithProcessor, t.tscSize = s.cycles(), names, size
+		if names {
+			_, ts.Processor = tsc.ReadProcessor()
+		}
 	case n >= 2 && code[0] == 0xcd && code[1] == 0x80:
 		t.regs.RIP += 2
 		t.dirty = true
@@ -37,6 +38,33 @@ func (s *session) instruction(t *task) bool {
 	t.state = atTimeStamp
 	s.apply(s.mon.OnRdtsc(t.id, ts))
 	return true
+}
+
+// stampIn says whether code begins with a read of the time stamp counter, of which it returns the size, 0
+// for none, and whether it reads which processor it is, too.
+func stampIn(code []byte) (size uint64, names bool) {
+	switch {
+	case len(code) >= 2 && code[0] == 0x0f && code[1] == 0x31:
+		return 2, false
+	case len(code) >= 3 && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9:
+		return 3, true
+	}
+	return 0, false
+}
+
+// stampAt says whether t, whose agent has found a difference, has come to the monitor with a fault at such
+// a read, and not with a call, and whether that asks for the processor, too. It notes the program's registers then.
+func (s *session) stampAt(t *task) (names, ok bool) {
+	if s.native() && t.blk.Ran() == 0 || !s.native() && (t.vcpu.state.Reason() != kvm.ExitIO || t.vcpu.state.Port() != portVector+vectorGeneral) {
+		return false, false
+	}
+	if !s.native() {
+		t.readFrame()
+	}
+	var code [3]byte
+	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, code[:])
+	size, names := stampIn(code[:max(n, 0)])
+	return names, size > 0
 }
 
 // cycles is what the time stamp counter says, by the clock by which agents tell it: so it never goes

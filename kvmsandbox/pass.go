@@ -136,6 +136,11 @@ func (s *session) receiveAll(t *task, files ...frontend.File) ([]int, error) {
 		for i := range calls {
 			ret := t.blk.Result(i)
 			if ret < 0 {
+				for k, fd := range fds {
+					if got[k] && fd >= 0 {
+						t.dump(fd)
+					}
+				}
 				return nil, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
 			}
 			number, fd := parseMessage(x.get(at[i], messageSize))

@@ -50,13 +50,12 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 			m.rewriting.stale = true
 		}
 	}
-	var first []vhost.Call
-	if s.native() {
-		first = []vhost.Call{undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize)}
-	} else if err := s.build(t, m); err != nil {
-		return err
+	if !s.native() {
+		if err := s.build(t, m); err != nil {
+			return err
+		}
 	}
-	file, err := s.mapProgram(t, x, placed, first)
+	file, err := s.mapProgram(t, x, placed)
 	if errors.Is(err, syscall.ENOMEM) {
 		// It is too late for execve to answer (load_elf_binary): the new program dies of
 		// what it would be if its first instruction failed, in all variants.
@@ -73,12 +72,12 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 		return fmt.Errorf("write %d bytes of stack, %d done: %w", len(pl.Stack), n, err)
 	}
 	t.proc.trapTSC = t.proc.trapTSC || pl.TrapTSC
-	var traps []vhost.Call
+	var more []vhost.Call
 	behind := t.scratch()
 	if s.native() {
-		traps = s.catchTraps(t, behind)
+		more = append(s.catchTraps(t, behind), undumped(vhost.Blocks, vhost.MaxBlocks*vhost.BlockSize))
 	}
-	if err := s.describe(t, behind, pl, &placed.Limits, file, traps); err != nil {
+	if err := s.describe(t, behind, pl, &placed.Limits, file, more); err != nil {
 		return err
 	}
 	m.brk = placed.Limits.Brk
@@ -116,9 +115,9 @@ func (s *session) place(t *task, pl *frontend.Placement) error {
 // starts.
 const maxEager = 4 << 20
 
-// mapProgram makes calls, maps the segments of a program in t's process, which has its limits lifted,
-// and returns its file's descriptor there.
-func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed, calls []vhost.Call) (file int, err error) {
+// mapProgram maps the segments of a program in t's process, which has its limits lifted, and returns
+// its file's descriptor there.
+func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed) (file int, err error) {
 	files := make([]frontend.File, len(x.plan.Files))
 	for i := range files {
 		files[i] = x.file(i)
@@ -127,6 +126,7 @@ func (s *session) mapProgram(t *task, x *execution, placed *loader.Placed, calls
 	if err != nil {
 		return -1, err
 	}
+	var calls []vhost.Call
 	flush := func() error {
 		err := s.must(t, "map program", calls...)
 		calls = calls[:0]

@@ -67,6 +67,7 @@ func (s *session) enter(t *task, calls []vhost.Call) error {
 	if t.vcpu == nil {
 		return errDead
 	}
+	t.forgetForeseen()
 	if t.place == inFrame && !canonical(t.regs.RSP) {
 		t.leaveRing0()
 	}

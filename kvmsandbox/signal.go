@@ -79,6 +79,9 @@ func (s *session) hostAction(t *task, x *scratch, n int) vhost.Call {
 		act.Flags |= signals.SASigInfo | signals.SARestorer
 		act.Mask = ^signals.Set(0)
 		if t.blk.IsNative() {
+			// Those by which the variant host learns that memory is not there are let in
+			// while it deals with one of them, too.
+			act.Flags |= signals.SANoDefer
 			act.Mask = signals.Set(vhost.Blocked)
 		}
 	default:
@@ -95,7 +98,7 @@ func (s *session) actionAt(act signals.Action, put func() uint64) uint64 {
 		switch act {
 		case signals.Action{
 			Handler: vhost.Handler, Restorer: vhost.Restorer, Mask: signals.Set(vhost.Blocked),
-			Flags: signals.SASigInfo | signals.SARestorer | signals.SAOnStack,
+			Flags: signals.SASigInfo | signals.SARestorer | signals.SAOnStack | signals.SANoDefer,
 		}:
 			return s.kvm.image.Handle
 		case signals.Action{}, signals.Action{Flags: signals.SAOnStack}:

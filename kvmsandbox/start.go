@@ -254,7 +254,10 @@ func (s *session) arm(t *task) error {
 	if err := s.do(t, calls...); err != nil {
 		return err
 	}
-	for i := range min(t.blk.Done(), needed) {
+	for i := range needed {
+		if i >= t.blk.Done() {
+			return fmt.Errorf("let process die with the monitor: %w", errCutShort)
+		}
 		if err := errnoResult(fmt.Sprintf("let process die with the monitor (step %d)", i+1), t.blk.Result(i)); err != nil {
 			return err
 		}
@@ -279,7 +282,7 @@ func (c *closer) openProgram(fd int) (*loader.File, error) {
 	if !st.Mode().IsRegular() || err == nil && fs.NoExec {
 		return nil, syscall.EACCES
 	}
-	prompt := err == nil && mounts.IsLocalMagic(fs.Magic)
+	prompt := err == nil && mounts.IsDisk(fs.Magic)
 	c.vouch(fd, prompt)
 	f, err := c.openUnleased(fd)
 	if errors.Is(err, syscall.EACCES) {

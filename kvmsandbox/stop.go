@@ -136,7 +136,6 @@ func (s *session) callOf(t *task) frontend.Call {
 
 func (s *session) begin(t *task, c frontend.Call, foreign bool) {
 	s.stats.Calls++
-	t.forgetForeseen()
 	t.call = call{number: s.stats.Calls, nr: c.Nr, args: c.Args, foreign: foreign, ranNr: c.Nr, ranArgs: c.Args}
 	t.state = atEntry
 	t.loops, t.asking = 0, false

@@ -116,6 +116,7 @@ var progs = []prog{
 	{name: "turns_slow"},
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
+	{name: "sig_traps"},
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
 	{name: "sig_mask", unprivileged: true},

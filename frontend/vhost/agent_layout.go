@@ -14,6 +14,9 @@ const (
 	Blocked = ^uint64(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
 	blocked = ^(1<<(11-1) | 1<<(7-1) | 1<<(9-1) | 1<<(19-1))
 	traps   = 1<<(4-1) | 1<<(5-1) | 1<<(7-1) | 1<<(8-1) | 1<<(11-1) | 1<<(31-1)
+	// leaving is what is blocked on the way from the gate to a call: all others. It is what the kernel
+	// says of it, which leaves the same two out.
+	leaving = ^(traps | 1<<(9-1) | 1<<(19-1))
 )
 
 // signalledInCall is what a block's word for signals is when the signal has interrupted the

@@ -109,6 +109,7 @@ func Header() string {
 		{"BLOCKED", blocked},
 		{"SIGNALLED_IN_CALL", signalledInCall},
 		{"TRAPS", traps},
+		{"LEAVING", leaving},
 		{"LARGE", Large},
 		{"LARGE_SIZE", LargeSize},
 		{"AGENT", agent},

@@ -96,7 +96,7 @@ func TestImagePlaces(t *testing.T) {
 		t.Errorf("the restorer is % x", got)
 	}
 	var want []byte
-	for _, v := range []uint64{Handler, 0x0c000004, Restorer, Blocked, 0, 0, 0, 0} {
+	for _, v := range []uint64{Handler, 0x4c000004, Restorer, Blocked, 0, 0, 0, 0} {
 		want = binary.LittleEndian.AppendUint64(want, v)
 	}
 	action := openImage(t).Section(actionSection)

@@ -50,11 +50,11 @@ func IsLocal(name string) bool {
 	return false
 }
 
-// IsLocalMagic is IsLocal by what fstatfs(2) says.
-func IsLocalMagic(magic uint32) bool {
+// IsDisk says whether a file system, by what fstatfs(2) says, is one of Local and lies over no other.
+func IsDisk(magic uint32) bool {
 	for _, fs := range Local() {
 		if fs.Magic == magic {
-			return true
+			return fs.Name != "overlay"
 		}
 	}
 	return false
@@ -62,13 +62,9 @@ func IsLocalMagic(magic uint32) bool {
 
 // LocalFD says whether the file that descriptor fd of process pid stands for is on a local file
 // system, false also when that cannot be told.
-func LocalFD(pid, fd int) bool { return local(pid, "/proc/"+strconv.Itoa(pid), fd) }
-
-// LocalOwn is LocalFD for a descriptor of the caller's that process pid has or had.
-func LocalOwn(pid, fd int) bool { return local(pid, "/proc/self", fd) }
-
-func local(pid int, owner string, fd int) bool {
-	text, err := os.ReadFile(owner + "/fdinfo/" + strconv.Itoa(fd))
+func LocalFD(pid, fd int) bool {
+	proc := "/proc/" + strconv.Itoa(pid)
+	text, err := os.ReadFile(proc + "/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
 		return false
 	}
@@ -76,7 +72,7 @@ func local(pid int, owner string, fd int) bool {
 	if !ok {
 		return false
 	}
-	table, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	table, err := os.ReadFile(proc + "/mountinfo")
 	return err == nil && IsLocal(typeByID(string(table), id))
 }
 

@@ -46,13 +46,13 @@ int agent_call(struct block *b, struct ucontext *u)
 	return 0;
 }
 
-int agent_stamp(struct block *b, struct ucontext *u)
+int agent_stamp(struct block *b, struct ucontext *u, const u8 *code, u32 n)
 {
 	struct agent *a = agent_of(b);
 	struct stamp s;
 	int done;
 
-	if (!a->interval || a->differs || !agent_is_stamp(u, &s))
+	if (!a->interval || a->differs || !agent_is_stamp(u, code, n, &s))
 		return 0;
 	__atomic_store_n(&a->at, MV_STAMP_ENTRY + 1, __ATOMIC_SEQ_CST);
 	done = a->follows ? agent_follow_stamp(a, &s) : agent_lead_stamp(a, &s);

@@ -254,8 +254,12 @@ static inline u32 agent_take_late(struct agent *a)
  * monitor's. Where b->signalled is set a signal came with the call and is to be reported. */
 int agent_call(struct block *b, struct ucontext *u);
 /* Deals with a read of the time stamp counter at which the program stands, which has faulted. 0: it is
- * none, or it is the monitor's. */
-int agent_stamp(struct block *b, struct ucontext *u);
+ * none, or it is the monitor's. code has the first n bytes of the instruction. */
+int agent_stamp(struct block *b, struct ucontext *u, const u8 *code, u32 n);
+/* The first 3 bytes of the program's at ip, or as many as are there, which is returned. agent_peek
+ * raises no signal where there are less, so none has to be let in that the program may block. */
+u32 agent_code(u64 ip, u8 *code);
+u32 agent_peek(u64 ip, u8 *code);
 /* The task is about to report something else than a call, or one that is made again. */
 void agent_stops(struct block *b);
 /* The task is about to go on with the program. */

@@ -163,8 +163,8 @@ struct stamp {
 	u32 size;  /* of the instruction */
 	u32 names; /* it asks for the processor, too */
 };
-/* Whether the program stands at one. */
-int agent_is_stamp(const struct ucontext *u, struct stamp *s);
+/* Whether the program stands at one, by the bytes that are there. */
+int agent_is_stamp(const struct ucontext *u, const u8 *code, u32 n, struct stamp *s);
 int agent_lead_stamp(struct agent *a, struct stamp *s);
 int agent_follow_stamp(struct agent *a, struct stamp *s);
 /* Gives the program what was read. */

@@ -4,17 +4,37 @@
 
 enum { FLAG_TF = 1 << 8 };
 
-int agent_is_stamp(const struct ucontext *u, struct stamp *s)
+u32 agent_code(u64 ip, u8 *code)
 {
-	u8 code[3];
+	if (!agent_fits(ip, 2) || vhost_copy(code, (void *)ip, 2))
+		return 0;
+	return !agent_fits(ip + 2, 1) || vhost_copy(code + 2, (void *)(ip + 2), 1) ? 2 : 3;
+}
 
+static int peek(u8 *to, u64 from, u64 n)
+{
+	const struct part here = { (u64)to, n }, there = { from, n };
+	i64 pid = vhost_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+	return agent_fits(from, n) && vhost_call(SYS_process_vm_readv, (u64)pid, (u64)&here, 1, (u64)&there, 1, 0) == (i64)n;
+}
+
+u32 agent_peek(u64 ip, u8 *code)
+{
+	if (!peek(code, ip, 2))
+		return 0;
+	return peek(code + 2, ip + 2, 1) ? 3 : 2;
+}
+
+int agent_is_stamp(const struct ucontext *u, const u8 *code, u32 n, struct stamp *s)
+{
 	/* What steps through the program has to see the instruction as a step. */
-	if (u->eflags & FLAG_TF || !agent_fits(u->rip, 2) || vhost_copy(code, (void *)u->rip, 2) || code[0] != 0x0f)
+	if (u->eflags & FLAG_TF || n < 2 || code[0] != 0x0f)
 		return 0;
 	*s = (struct stamp){ .ip = u->rip, .size = 2 };
 	if (code[1] == 0x31)
 		return 1;
-	if (code[1] != 0x01 || !agent_fits(u->rip + 2, 1) || vhost_copy(code + 2, (void *)(u->rip + 2), 1) || code[2] != 0xf9)
+	if (code[1] != 0x01 || n < 3 || code[2] != 0xf9)
 		return 0;
 	s->names = 1;
 	s->size = 3;

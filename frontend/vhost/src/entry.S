@@ -102,7 +102,7 @@ vhost_switch:
 	.balign 8
 	.globl vhost_action
 vhost_action:
-	.quad vhost_handler, 0x0c000004, vhost_restore, MV_BLOCKED
+	.quad vhost_handler, 0x4c000004, vhost_restore, MV_BLOCKED
 	.quad 0, 0, 0, 0
 
 	.section .note.GNU-stack, "", @progbits

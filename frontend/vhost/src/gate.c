@@ -58,7 +58,7 @@ int stub_steps(u64 stub, struct ucontext *u)
 /* From here on no signal comes until the call has. */
 static u32 leave(struct block *b, u32 why)
 {
-	const u64 mask = ~(u64)MV_TRAPS;
+	const u64 mask = (u64)MV_LEAVING;
 
 	vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0);
 	b->jumped = why;

@@ -101,7 +101,7 @@ static int stamped(struct block *b, u64 *regs)
 	const u8 *run = (const u8 *)b + MV_RUN;
 	struct trap *f = (struct trap *)b->trap;
 	struct ucontext u;
-	int done;
+	u8 code[3];
 
 	if (b->run || *(const u32 *)(run + MV_RUN_REASON) != KVM_EXIT_IO || *(const uint16_t *)(run + MV_RUN_PORT) != MV_PORT_PROTECTION ||
 	    !f || (regs[RFLAGS] & FLAG_IF) || (f->cs & 3) != 3)
@@ -109,15 +109,14 @@ static int stamped(struct block *b, u64 *regs)
 	u.rip = f->ip;
 	u.eflags = f->flags;
 	u.rcx = regs[RCX];
-	open_signals((u64)MV_BLOCKED);
-	done = agent_stamp(b, &u);
-	open_signals(~0ULL);
-	if (!done)
+	if (!agent_stamp(b, &u, code, agent_peek(u.rip, code)))
 		return 0;
 	regs[RAX] = u.rax;
 	regs[RDX] = u.rdx;
 	regs[RCX] = u.rcx;
 	f->ip = u.rip;
+	/* Faults set it for the instruction that is to be tried again. */
+	f->flags &= ~(u64)FLAG_RF;
 	go_back(b, regs);
 	return 1;
 }
@@ -134,13 +133,8 @@ static int handled(struct block *b)
 	if (!a->interval)
 		return 0;
 	way = called(b, regs);
-	if (way == NO_CALL && stamped(b, regs)) {
-		if (!a->late)
-			return 1;
-		agent_stops(b);
-		b->run = MV_RAN_SIGNALLED;
-		return 0;
-	}
+	if (way == NO_CALL && stamped(b, regs))
+		return 1;
 	if (way == NO_CALL) {
 		agent_stops(b);
 		return 0;

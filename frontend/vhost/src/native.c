@@ -159,6 +159,20 @@ static void leave_door(const struct block *b, struct ucontext *u)
 	u->rcx = stub_return(stub);
 }
 
+/* Tells of a signal that came while the agent worked, if there is one. */
+static void tell_late(struct block *b, struct ucontext *u)
+{
+	u32 k;
+
+	if (!agent_of(b)->late)
+		return;
+	agent_stops(b);
+	for (k = 0; k < sizeof(b->info); k++)
+		b->info[k] = 0;
+	((struct siginfo *)b->info)->signo = (int32_t)agent_take_late(agent_of(b));
+	trapped(b, ((struct siginfo *)b->info)->signo, u);
+}
+
 static int dispatched(int sig, const struct siginfo *i)
 {
 	return sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64;
@@ -168,6 +182,7 @@ static int dispatched(int sig, const struct siginfo *i)
 static void stopped(struct block *b, int sig, const struct siginfo *i, struct ucontext *u)
 {
 	u64 stub = stub_of(b, u->rip);
+	u8 code[3];
 
 	if (dispatched(sig, i)) {
 		if (stub)
@@ -180,9 +195,11 @@ static void stopped(struct block *b, int sig, const struct siginfo *i, struct uc
 		agent_late(agent_of(b), sig);
 		return;
 	}
-	/* The kernel says of what an instruction may not do where no memory is concerned. */
-	if (sig == SIGSEGV && i->code == FROM_KERNEL && !stub && agent_stamp(b, u))
+	/* What an instruction may not do where no memory is concerned. */
+	if (sig == SIGSEGV && i->code == FROM_KERNEL && u->trapno == TRAP_PROTECTION && !stub && agent_stamp(b, u, code, agent_code(u->rip, code))) {
+		tell_late(b, u);
 		return;
+	}
 	if (stub && !stub_there(stub))
 		stub = 0;
 	if (stub && sig == SIGTRAP && i->code > 0 && stub_steps(stub, u))
@@ -218,7 +235,7 @@ int vhost_native_signal(struct block *b, int sig, const struct siginfo *i, struc
 	}
 	if (u->rip >= (u64)vhost_gate_first && u->rip <= (u64)vhost_gate_last)
 		u->rip = (u64)vhost_gate_again;
-	if (u->mask != (u64)MV_BLOCKED && u->mask != ~(u64)MV_TRAPS && b->jumped < MV_GATE_CALL)
+	if (u->mask != (u64)MV_BLOCKED && u->mask != (u64)MV_LEAVING && b->jumped < MV_GATE_CALL)
 		return 0;
 	/* Only those are let in here that faults are told by. */
 	agent_late(agent_of(b), sig);

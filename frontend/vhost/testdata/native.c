@@ -156,7 +156,7 @@ static int in_host(int sig, int code, u64 addr, u64 cr2, u64 mask)
  * same names is told later, each of them. */
 void test_native_late(void)
 {
-	const u64 masks[] = { (u64)MV_BLOCKED, ~(u64)MV_TRAPS };
+	const u64 masks[] = { (u64)MV_BLOCKED, (u64)MV_LEAVING };
 	struct agent *a;
 	u32 i, native;
 

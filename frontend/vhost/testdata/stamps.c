@@ -29,7 +29,7 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 		*(u32 *)a = 3;
 		*(u32 *)b = 2;
 		return processor_fails;
-	case SYS_getpid:
+	case SYS_getppid:
 		return 4711;
 	}
 	return __real_vhost_call(nr, a, b, c, d, e, f);
@@ -41,7 +41,7 @@ static struct agent *prepare(int i)
 
 	memset(a, 0, sizeof(*a));
 	memset(table, 0, sizeof(table));
-	table[SYS_getpid].flags = MV_HOT_CALL;
+	table[SYS_getppid].flags = MV_HOT_CALL;
 	table[MV_STAMP_ENTRY].flags = table[MV_STAMP_ENTRY + 1].flags = MV_HOT_STAMP;
 	a->table = (u64)table;
 	a->fds = 1000;
@@ -69,8 +69,13 @@ static ucontext_t at(const u8 *code)
 
 static int stamp(struct agent *a, const u8 *code, ucontext_t *u)
 {
+	u8 bytes[2][3] = { { 0 } };
+	u32 n = agent_code((u64)code, bytes[0]);
+
+	/* Both ways to find out what is there say the same. */
+	CHECK(agent_peek((u64)code, bytes[1]) == n && !memcmp(bytes[0], bytes[1], n), "%u bytes", n);
 	*u = at(code);
-	return agent_stamp((struct block *)((u8 *)a - MV_AGENT), (struct ucontext *)u);
+	return agent_stamp((struct block *)((u8 *)a - MV_AGENT), (struct ucontext *)u, bytes[0], n);
 }
 
 static void unchanged(const ucontext_t *u, const u8 *code)
@@ -144,12 +149,12 @@ void test_stamp_differs(void)
 
 	copies_may_fault();
 	pair_up(base);
-	CHECK(deal_with(lead, SYS_getpid, (u64[4]){ 0 }, &ret), "the leader's call");
+	CHECK(deal_with(lead, SYS_getppid, (u64[4]){ 0 }, &ret), "the leader's call");
 	CHECK(!stamp(follow, rdtsc, &u) && !follow->differs && !follow->r.failed && follow->interval && !follow->at, "a read in place of a call");
 	unchanged(&u, rdtsc);
 	CHECK(ring_reader(base, 0)->pos == 0 && ring_reader(base, 0)->done == 0, "the call was taken");
 	/* It is the leader's next one still. */
-	CHECK(deal_with(follow, SYS_getpid, (u64[4]){ 0 }, &ret) && ret == 4711, "%ld", ret);
+	CHECK(deal_with(follow, SYS_getppid, (u64[4]){ 0 }, &ret) && ret == 4711, "%ld", ret);
 
 	CHECK(stamp(lead, rdtscp, &u), "the leader's read");
 	CHECK(!stamp(follow, rdtsc, &u) && !follow->differs && !follow->r.failed, "another read");
@@ -157,7 +162,7 @@ void test_stamp_differs(void)
 	CHECK(stamp(follow, rdtscp, &u), "the same read");
 
 	CHECK(stamp(lead, rdtscp, &u), "the leader's read");
-	CHECK(!deal_with(follow, SYS_getpid, (u64[4]){ 0 }, &ret) && follow->differs == MV_DIFFERS_CALL, "%u", follow->differs);
+	CHECK(!deal_with(follow, SYS_getppid, (u64[4]){ 0 }, &ret) && follow->differs == MV_DIFFERS_CALL, "%u", follow->differs);
 	CHECK(follow->lead_nr == MV_STAMP_NR && follow->lead[0] == 1 && !follow->lead_bytes, "%ld", follow->lead_nr);
 	CHECK(!stamp(follow, rdtscp, &u), "it goes on");
 }
@@ -240,7 +245,7 @@ void test_stamp_code(void)
 	CHECK(!stamp(a, (u8 *)MV_SLOT, &u), "the variant host's");
 	u = at(rdtsc);
 	u.uc_mcontext.gregs[REG_EFL] |= 1 << 8;
-	CHECK(!agent_stamp(block(0), (struct ucontext *)&u), "stepped through");
+	CHECK(!agent_stamp(block(0), (struct ucontext *)&u, rdtsc, sizeof(rdtsc)), "stepped through");
 	a->interval = 0;
 	CHECK(!stamp(a, rdtsc, &u), "outside of an interval");
 }
