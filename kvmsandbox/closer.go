@@ -119,13 +119,6 @@ func (c *closer) vouch(fd int, prompt bool) {
 	c.prompt[fd] = true
 }
 
-// closed is what closes of files return that were closed at once.
-var closed = func() <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
-}()
-
 // closeFD is close for a descriptor.
 func (c *closer) closeFD(fd int) <-chan struct{} {
 	c.mu.Lock()
@@ -136,7 +129,9 @@ func (c *closer) closeFD(fd int) <-chan struct{} {
 		return c.close(descriptor(fd))
 	}
 	_ = unix.Close(fd)
-	return closed
+	done := make(chan struct{})
+	close(done)
+	return done
 }
 
 // work closes what there is to close.

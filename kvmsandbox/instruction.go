@@ -53,7 +53,8 @@ func stampIn(code []byte) (size uint64, names bool) {
 }
 
 // stampAt says whether t, whose agent has found a difference, has come to the monitor with a fault at such
-// a read, and not with a call, and whether that asks for the processor, too. It notes the program's registers then.
+// a read, and not with a call, and whether that asks for the processor, too. It notes the program's
+// registers then.
 func (s *session) stampAt(t *task) (names, ok bool) {
 	if s.native() && t.blk.Ran() == 0 || !s.native() && (t.vcpu.state.Reason() != kvm.ExitIO || t.vcpu.state.Port() != portVector+vectorGeneral) {
 		return false, false
