@@ -45,10 +45,11 @@ func WithSpin(d time.Duration) Option {
 	return func(s *settings) { *s = append(*s, kvmsandbox.WithSpin(d)) }
 }
 
-// WithoutSleep has variants that wait for each other beside the monitor never sleep, which is for
-// hosts that have a processor for each. Who waits for the monitor sleeps all the same.
-func WithoutSleep() Option {
-	return func(s *settings) { *s = append(*s, kvmsandbox.WithoutSleep()) }
+// WithSleep says whether variants that wait for each other beside the monitor sleep after a while, as they
+// do by default. Not to sleep is for hosts that have a processor for each. Who waits for the monitor
+// sleeps in any case.
+func WithSleep(on bool) Option {
+	return func(s *settings) { *s = append(*s, kvmsandbox.WithSleep(on)) }
 }
 
 // New returns a front-end.

@@ -32,9 +32,11 @@ const (
 type agents struct {
 	table int // the file of the table of frequent calls, -1 for none
 	calls []frontend.AgentCall
-	rings *vhost.Rings
-	lanes map[uint64]*lane
-	texts analyses
+	// places says where in calls that of a number is.
+	places map[int64]int
+	rings  *vhost.Rings
+	lanes  map[uint64]*lane
+	texts  analyses
 	// names are those of files that agents may open, nil for none; opened is how often files
 	// were opened.
 	names  *vhost.Names
@@ -78,7 +80,7 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 	if err != nil {
 		return err
 	}
-	s.agents.calls = calls
+	s.agents.setCalls(calls)
 	s.agents.lanes = map[uint64]*lane{}
 	if err := s.agents.startNames(); err != nil {
 		return err
@@ -89,6 +91,13 @@ func (s *session) SetAgentCalls(calls []frontend.AgentCall, ahead int) error {
 		})
 	}
 	return err
+}
+
+func (a *agents) setCalls(calls []frontend.AgentCall) {
+	a.calls, a.places = calls, make(map[int64]int, len(calls))
+	for i := range calls {
+		a.places[int64(calls[i].Nr)] = i
+	}
 }
 
 // makeTable makes the table of calls, in place of one that no task has yet.
@@ -532,7 +541,11 @@ func (s *session) disagreed(t *task) bool {
 
 // agentCall returns what agents do about a call, nil when they leave it to the monitor.
 func (s *session) agentCall(nr int64, args [6]uint64) *frontend.AgentCall {
-	return frontend.FindAgentCall(s.agents.calls, nr, args)
+	i, ok := s.agents.places[nr]
+	if !ok {
+		return nil
+	}
+	return frontend.FindAgentCall(s.agents.calls[i:i+1], nr, args)
 }
 
 // copySet are the signals by which the kernel tells an agent beside a virtual machine of
@@ -553,13 +566,14 @@ func (s *session) catchFaults(t *task) error {
 // agent has dealt.
 func (s *session) answeredAndSignalled(t *task) {
 	switch {
-	case inRing0(t.raw.RFLAGS) && t.raw.RIP == ringAddr+stubReturn:
-		// It has come as a fault: the program's registers are where the handler of that returns by.
-		t.place, t.dirty = inFrame, true
-		t.readFrame()
 	case s.kvm.kind != kindPVM:
 		t.place, t.dirty = inGate, true
 		t.readGate()
+	case inRing0(t.raw.RFLAGS):
+		// The call has come as a page fault: the program's registers are where its handler
+		// returns by.
+		t.place, t.dirty = inFrame, true
+		t.readFrame()
 	}
 	info, ok := t.blk.Signal()
 	switch {

@@ -14,13 +14,14 @@ import (
 func TestKeepsDescriptors(t *testing.T) {
 	const setFlags, getFlags = syscall.F_SETFL, syscall.F_GETFL
 	message := [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage}}
-	s := &session{agents: agents{calls: []frontend.AgentCall{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{
 		{Nr: syscall.SYS_READ}, {Nr: syscall.SYS_CLOSE, Closes: true}, {Nr: syscall.SYS_ACCEPT4, Makes: true},
 		{Nr: syscall.SYS_DUP, Duplicates: true}, {Nr: syscall.SYS_DUP3, Replaces: true}, {Nr: syscall.SYS_SENDMSG, Args: message},
 		{Nr: syscall.SYS_FCNTL, CommandArg: 1, Commands: []frontend.AgentCall{
 			{Nr: syscall.SYS_FCNTL, Command: getFlags}, {Nr: syscall.SYS_FCNTL, Command: setFlags, Forgets: true},
 		}},
-	}}}
+	})
 	const clone, none = syscall.SYS_CLONE, -1
 	for _, c := range []struct {
 		name  string

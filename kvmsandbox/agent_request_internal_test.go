@@ -45,9 +45,10 @@ func TestBuffersOfHostile(t *testing.T) {
 // known any more nothing is made up.
 func TestSnapshotOfMessage(t *testing.T) {
 	const nr, at = 46, 0x7000
-	s := &session{agents: agents{calls: []frontend.AgentCall{{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{{
 		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}},
-	}}}}
+	}})
 	args := [6]uint64{3, at}
 	var data []byte
 	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
@@ -69,9 +70,10 @@ func TestSnapshotOfMessage(t *testing.T) {
 // Of a message that is compared by a hash there is the vector, whatever length that says.
 func TestSnapshotOfHashedMessage(t *testing.T) {
 	const nr, at = 46, 0x7000
-	s := &session{agents: agents{calls: []frontend.AgentCall{{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{{
 		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true}},
-	}}}}
+	}})
 	var data []byte
 	for _, v := range []uint64{0x1000, 300000} {
 		data = binary.LittleEndian.AppendUint64(data, v)
@@ -90,9 +92,10 @@ func TestSnapshotOfHashedMessage(t *testing.T) {
 // the call would write to.
 func TestSnapshotOfAnswer(t *testing.T) {
 	const nr, at = 47, 0x7000
-	s := &session{agents: agents{calls: []frontend.AgentCall{{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{{
 		Nr: nr, Bare: 19, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, Out: true}},
-	}}}}
+	}})
 	var data []byte
 	for _, v := range []uint64{0x1000, 3, 0x2000, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)
@@ -116,9 +119,10 @@ func TestSnapshotOfAnswer(t *testing.T) {
 // Of several messages each has its own vector, and what says how many parts that has is none of them.
 func TestSnapshotOfMessages(t *testing.T) {
 	const nr, at = 307, 0x7000
-	s := &session{agents: agents{calls: []frontend.AgentCall{{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{{
 		Nr: nr, Bare: 44, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentMessage, In: true, Count: 2}},
-	}}}}
+	}})
 	args := [6]uint64{3, at, 3}
 	var data []byte
 	for _, v := range []uint64{0, 1, 0x1000, 3, 0, 0, 0, 2, 0x2000, 2, 0x3000, 1} {
@@ -163,9 +167,10 @@ func TestSnapshotOfMessages(t *testing.T) {
 // is not read from anywhere else.
 func TestUnreadOfRequest(t *testing.T) {
 	const nr = 20
-	s := &session{agents: agents{calls: []frontend.AgentCall{{
+	s := &session{}
+	s.agents.setCalls([]frontend.AgentCall{{
 		Nr: nr, Args: [6]frontend.AgentArg{1: {Kind: frontend.AgentVector, In: true, Count: 2}},
-	}}}}
+	}})
 	var data []byte
 	for _, v := range []uint64{0x1000, 4, 0x1002, 2} {
 		data = binary.LittleEndian.AppendUint64(data, v)

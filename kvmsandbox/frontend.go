@@ -35,7 +35,7 @@ type FrontEnd struct {
 	vcpus int
 	// native is true where programs run in their processes.
 	native bool
-	// sleepless is WithoutSleep.
+	// sleepless: variants that wait for each other beside the monitor do not sleep.
 	sleepless bool
 }
 
@@ -70,9 +70,10 @@ func WithSpin(d time.Duration) Option {
 	return func(f *FrontEnd) { f.spin = max(d, 0) }
 }
 
-// WithoutSleep has variants that wait for each other beside the monitor never sleep, which is for
-// hosts that have a processor for each. Who waits for the monitor sleeps all the same.
-func WithoutSleep() Option { return func(f *FrontEnd) { f.sleepless = true } }
+// WithSleep says whether variants that wait for each other beside the monitor sleep after a while, as they
+// do by default. Not to sleep is for hosts that have a processor for each. Who waits for the monitor
+// sleeps in any case.
+func WithSleep(on bool) Option { return func(f *FrontEnd) { f.sleepless = !on } }
 
 // New returns a front-end.
 func New(opts ...Option) *FrontEnd {

@@ -20,7 +20,7 @@ func (s *session) instruction(t *task) bool {
 		return true
 	}
 	ts := frontend.TimeStamp{IP: t.regs.RIP}
-	size, names := stampIn(code[:max(n, 0)])
+	size, names := tsc.Decode(code[:max(n, 0)])
 	switch {
 	case size > 0:
 		ts.Cycles, ts.WithProcessor, t.tscSize = s.cycles(), names, size
@@ -40,18 +40,6 @@ func (s *session) instruction(t *task) bool {
 	return true
 }
 
-// stampIn says whether code begins with a read of the time stamp counter, of which it returns the size, 0
-// for none, and whether it reads which processor it is, too.
-func stampIn(code []byte) (size uint64, names bool) {
-	switch {
-	case len(code) >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		return 2, false
-	case len(code) >= 3 && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9:
-		return 3, true
-	}
-	return 0, false
-}
-
 // stampAt says whether t, whose agent has found a difference, has come to the monitor with a fault at such
 // a read, and not with a call, and whether that asks for the processor, too. It notes the program's
 // registers then.
@@ -64,7 +52,7 @@ func (s *session) stampAt(t *task) (names, ok bool) {
 	}
 	var code [3]byte
 	n, _ := s.ReadVariantMem(t.id, t.regs.RIP, code[:])
-	size, names := stampIn(code[:max(n, 0)])
+	size, names := tsc.Decode(code[:max(n, 0)])
 	return names, size > 0
 }
 

@@ -134,14 +134,19 @@ func (s *session) receiveAll(t *task, files ...frontend.File) ([]int, error) {
 			return nil, err
 		}
 		for i := range calls {
-			ret := t.blk.Result(i)
-			if ret < 0 {
+			ret, cause := t.blk.Result(i), error(nil)
+			if i >= t.blk.Done() {
+				cause = errCutShort
+			} else if ret < 0 {
+				cause = syscall.Errno(-ret)
+			}
+			if cause != nil {
 				for k, fd := range fds {
 					if got[k] && fd >= 0 {
 						t.dump(fd)
 					}
 				}
-				return nil, fmt.Errorf("receive a file in %v: %w", t.id, syscall.Errno(-ret))
+				return nil, fmt.Errorf("receive a file in %v: %w", t.id, cause)
 			}
 			number, fd := parseMessage(x.get(at[i], messageSize))
 			if k := number - first; ret == payloadSize && k < uint64(len(files)) && !got[k] {

@@ -189,16 +189,15 @@ func (s *session) timeStampAt(t *task) (frontend.TimeStamp, uint64, error) {
 	if errors.Is(err, frontend.ErrGone) {
 		return ts, 0, err
 	}
+	size, names := tsc.Decode(code[:max(n, 0)])
 	switch {
-	case n >= 2 && code[0] == 0x0f && code[1] == 0x31:
-		ts.Cycles = tsc.Read()
-		return ts, 2, nil
-	case n == 3 && code == [3]byte{0x0f, 0x01, 0xf9}:
+	case names:
 		ts.Cycles, ts.Processor = tsc.ReadProcessor()
 		ts.WithProcessor = true
-		return ts, 3, nil
+	case size > 0:
+		ts.Cycles = tsc.Read()
 	}
-	return ts, 0, nil
+	return ts, size, nil
 }
 
 // passTimeStamp gives a thread the result of its instruction, which has size bytes.

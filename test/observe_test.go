@@ -547,6 +547,34 @@ func TestSwitchesOfRings(t *testing.T) {
 	}
 }
 
+// A follower sleeps while its leader does, in a ring, unless it is told not to. What sleeps are left are at
+// the monitor, to which it comes a few hundred times.
+func TestRingsWithoutSleep(t *testing.T) {
+	onlyInProcess(t)
+	t.Parallel()
+	const naps = 1500
+	for _, sleep := range []bool{true, false} {
+		file := filepath.Join(scratch(t), "stats")
+		env := "MV_RINGBUFFER_SLEEP=" + map[bool]string{true: "1", false: "0"}[sleep]
+		r := run(t, Run{
+			N: 2, Flags: []string{"--frontend", "inproc", "--stats=" + file}, Env: []string{env},
+			Args: []string{program(t, "often_asleep", dynamic), strconv.Itoa(naps)},
+		})
+		if r.Status != 0 || r.Stdout != "ok slept\n" || r.Stderr != "" {
+			t.Fatalf("%s: %s", env, r)
+		}
+		follower := regexp.MustCompile(`(?m)^ +1 +\d+ +0 +(\d+) +(\d+) `).FindStringSubmatch(contents(t, file))
+		if follower == nil {
+			t.Fatalf("%s: no follower in\n%s", env, contents(t, file))
+		}
+		stops, _ := strconv.Atoi(follower[1])
+		slept, _ := strconv.Atoi(follower[2])
+		if stops == 0 || stops > naps/5 || sleep != (slept > 2*stops) {
+			t.Errorf("%s: the follower has stopped %d times, and slept %d times", env, stops, slept)
+		}
+	}
+}
+
 func contents(t *testing.T, file string) string {
 	t.Helper()
 	p, err := os.ReadFile(file)

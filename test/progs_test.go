@@ -117,6 +117,7 @@ var progs = []prog{
 	{name: "rand", stdout: masked(`[0-9a-f]{32}`)},
 
 	{name: "sig_traps"},
+	{name: "often_asleep"},
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
 	{name: "sig_mask", unprivileged: true},

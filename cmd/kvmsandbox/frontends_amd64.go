@@ -15,10 +15,7 @@ func frontEnds() methods {
 		{
 			name: "kvm",
 			new: func(s setup) frontend.FrontEnd {
-				if s.sleepless {
-					return kvmsandbox.New(kvmsandbox.WithLogger(s.log), kvmsandbox.WithoutSleep())
-				}
-				return kvmsandbox.New(kvmsandbox.WithLogger(s.log))
+				return kvmsandbox.New(kvmsandbox.WithLogger(s.log), kvmsandbox.WithSleep(!s.sleepless))
 			},
 			test: testKVM,
 		},
@@ -26,10 +23,7 @@ func frontEnds() methods {
 			name: "inproc",
 			fast: true,
 			new: func(s setup) frontend.FrontEnd {
-				if s.sleepless {
-					return inprocfe.New(inprocfe.WithLogger(s.log), inprocfe.WithoutSleep())
-				}
-				return inprocfe.New(inprocfe.WithLogger(s.log))
+				return inprocfe.New(inprocfe.WithLogger(s.log), inprocfe.WithSleep(!s.sleepless))
 			},
 			test: testInproc,
 		},

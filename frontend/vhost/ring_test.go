@@ -418,15 +418,7 @@ func FuzzRing(f *testing.F) {
 
 // Who waits, for whom, is seen whether he sleeps or not.
 func TestRingAwaits(t *testing.T) {
-	rings, err := NewRings(RingConfig{Readers: 3, Size: 4096, Ahead: 16, Rings: 1, SpinOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rings.Close()
-	r, err := rings.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newRing(t, RingConfig{Readers: 3, Size: 4096, Ahead: 16, Rings: 1, SpinOnly: true})
 	for _, c := range []struct {
 		says     uint32
 		variant  int

@@ -56,6 +56,18 @@ static struct agent *prepare(int i)
 	return a;
 }
 
+/* A leader's agent and its follower's, by a ring that is returned. */
+static u8 *prepare_pair(struct agent **lead, struct agent **follow)
+{
+	u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
+
+	copies_may_fault();
+	*follow = prepare(1);
+	*lead = prepare(0);
+	pair_up(base);
+	return base;
+}
+
 /* What becomes of the registers: all of them are to stay but those that the instruction changes. */
 static ucontext_t at(const u8 *code)
 {
@@ -101,13 +113,11 @@ static void got(const ucontext_t *u, const u8 *code, u64 size, u64 cycles, u64 p
  * their clocks say. */
 void test_stamp_told(void)
 {
-	u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
-	struct agent *follow = prepare(1), *lead = prepare(0);
+	struct agent *follow, *lead;
 	ucontext_t u[2];
 	u32 i;
 
-	copies_may_fault();
-	pair_up(base);
+	prepare_pair(&lead, &follow);
 	lead->tally = (u64)tally;
 	for (i = 0; i < 40; i++) {
 		const u8 *code = i % 4 ? rdtsc : rdtscp;
@@ -142,13 +152,11 @@ void test_stamp_alone(void)
  * by its agent, a read by the monitor, which finds what is in the ring. */
 void test_stamp_differs(void)
 {
-	u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
-	struct agent *follow = prepare(1), *lead = prepare(0);
+	struct agent *follow, *lead;
+	u8 *base = prepare_pair(&lead, &follow);
 	ucontext_t u;
 	i64 ret;
 
-	copies_may_fault();
-	pair_up(base);
 	CHECK(deal_with(lead, SYS_getppid, (u64[4]){ 0 }, &ret), "the leader's call");
 	CHECK(!stamp(follow, rdtsc, &u) && !follow->differs && !follow->r.failed && follow->interval && !follow->at, "a read in place of a call");
 	unchanged(&u, rdtsc);
@@ -178,12 +186,10 @@ void test_stamp_refused(void)
 	ucontext_t u;
 	u32 i;
 
-	copies_may_fault();
 	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
-		struct agent *follow = prepare(1), *lead = prepare(0);
+		struct agent *follow, *lead;
 
-		pair_up(base);
+		prepare_pair(&lead, &follow);
 		lead->lease = list[i].lease;
 		lead->scale = list[i].scale;
 		table[MV_STAMP_ENTRY + 1].flags = list[i].flags;
@@ -208,13 +214,11 @@ void test_stamp_forged(void)
 	ucontext_t u;
 	u32 i;
 
-	copies_may_fault();
 	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		u8 *base = make_ring(1 << 16, 16, 1, 1, 0);
-		struct agent *follow = prepare(1), *lead = prepare(0);
+		struct agent *follow, *lead;
 		u64 record[16] = { (u64)MV_STAMP_NR };
 
-		pair_up(base);
+		prepare_pair(&lead, &follow);
 		record[10] = list[i].bytes;
 		CHECK(!ring_begin(&lead->r, list[i].kind, list[i].length) && !ring_put(&lead->r, record, list[i].length) && !ring_end(&lead->r) &&
 		      !ring_publish(&lead->r), "%u", i);
