@@ -191,6 +191,34 @@ func TestNoAgentsWhereCallsAreToBeSeen(t *testing.T) {
 	}
 }
 
+// Behind a change of the mask with which no signal can come agents go on: programs that make one
+// after the other would never get back to them.
+func TestLeaseBehindMask(t *testing.T) {
+	const block, unblock = 0, 1
+	for _, c := range []struct {
+		name   string
+		how    int
+		set    fakefe.Arg
+		leased bool
+	}{
+		{"block", block, fakefe.Words(num(1 << (sigChld - 1))), true},
+		{"how of 32 bits", 1<<32 | block, fakefe.Words(num(1 << (sigChld - 1))), true},
+		{"unblock", unblock, fakefe.Words(num(1 << (sigChld - 1))), false},
+		{"ask", unblock, num(0), true},
+	} {
+		l, h := newLeases(2), &agentHost{}
+		mask := fakefe.Call(nr("rt_sigprocmask"), num(c.how), c.set, num(0), num(8))
+		s := scriptedWith(t, libmultivar.Config{Variants: 2, Agents: true, LeaseAfter: -1, Policy: mustPolicy(t, policy.Exec)}, fakefe.Config{
+			Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: []fakefe.Step{mask, mask, mask}}}, Choose: leaderFirst,
+		}, newTableKernel(1), h.with, l.take)
+		s.agreed(t)
+		// The last of the three calls is followed by what ends the program.
+		if n := len(l.granted[frontend.Leader]); (n >= 3) != c.leased {
+			t.Errorf("%s: the leader was granted %d intervals", c.name, n)
+		}
+	}
+}
+
 // A call that waits by what its descriptor is is the engine's: an agent does not know that.
 func TestAgentsLeaveDescriptorsOfAClassAlone(t *testing.T) {
 	for name, agents := range map[string]bool{"nonsocket_rw": false, "socket_rw": true, "comprehensive": true, "exec": true} {

@@ -77,6 +77,12 @@ const (
 // Has reports whether w contains any of the reasons in of.
 func (w Wait) Has(of Wait) bool { return w&of != 0 }
 
+// ArgBits are those bits of an argument that are set in Mask.
+type ArgBits struct {
+	Arg  int
+	Mask uint64
+}
+
 // Instant is a call with the same first arguments as another one. Kinds of files that do not
 // know it answer EOPNOTSUPP.
 type Instant struct {
@@ -259,6 +265,9 @@ type Row struct {
 	// before it returns (kill, a mask change, a write to a closed pipe), or tells of
 	// something that a signal told of before (wait4).
 	Signals bool
+	// Silent are parts of arguments: where one of them is zero no signal comes with the call all the
+	// same.
+	Silent []ArgBits
 	// Syncs is true when by the call threads of the program wait for each other, wake each
 	// other or let each other run, and nothing else comes of it. How often they have to
 	// depends on how they meet.
@@ -435,8 +444,10 @@ type Call struct {
 	Exec   Exec
 	Ret    Ret
 	Blocks bool
-	Errno  uint16
-	Reason string
+	// Signals is what the row says but for what is Silent.
+	Signals bool
+	Errno   uint16
+	Reason  string
 	// Command is the name of the sub-command, empty when there is none.
 	Command string
 }
@@ -446,7 +457,7 @@ type Call struct {
 // at most six and belong to the table. It never fails and does not allocate: an
 // unknown command gets SubTable.Default.
 func (r *Row) Resolve(args [6]uint64) Call {
-	c := Call{Row: r, Args: r.Args, Exec: r.Exec, Ret: r.Ret, Blocks: r.Blocks, Errno: r.Errno, Reason: r.Reason}
+	c := Call{Row: r, Args: r.Args, Exec: r.Exec, Ret: r.Ret, Blocks: r.Blocks, Signals: r.signals(args), Errno: r.Errno, Reason: r.Reason}
 	if r.Sub == nil {
 		return c
 	}
@@ -459,6 +470,16 @@ func (r *Row) Resolve(args [6]uint64) Call {
 	c.Errno = sub.Errno
 	c.Reason = sub.Reason
 	return c
+}
+
+// signals reports whether a signal may come with the call that has these arguments.
+func (r *Row) signals(args [6]uint64) bool {
+	for _, b := range r.Silent {
+		if args[b.Arg]&b.Mask == 0 {
+			return false
+		}
+	}
+	return r.Signals
 }
 
 // find returns the case that the arguments select.

@@ -327,3 +327,29 @@ func TestTransfers(t *testing.T) {
 		t.Errorf("only %d calls transfer anything", n)
 	}
 }
+
+// Silent tells of calls with which signals come that with some arguments none does.
+func TestSilent(t *testing.T) {
+	row, ok := ByName("rt_sigprocmask")
+	if !ok {
+		t.Fatal("no rt_sigprocmask")
+	}
+	for _, c := range []struct {
+		how, set uint64
+		signals  bool
+	}{
+		{0, 0x1000, false}, {7 << 32, 0x1000, false}, {1, 0x1000, true}, {2, 0x1000, true}, {2, 1 << 40, true},
+		{1, 0, false}, {0, 0, false}, {77, 0x1000, true},
+	} {
+		if got := row.Resolve([6]uint64{c.how, c.set}).Signals; got != c.signals {
+			t.Errorf("rt_sigprocmask(%#x, %#x): signals %v, want %v", c.how, c.set, got, c.signals)
+		}
+	}
+	for _, r := range Rows() {
+		for _, b := range r.Silent {
+			if !r.Signals || b.Mask == 0 || b.Arg >= len(r.Args) {
+				t.Errorf("%s: %+v says nothing", r.Name, b)
+			}
+		}
+	}
+}
