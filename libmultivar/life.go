@@ -131,9 +131,9 @@ func (e *Engine) leaderKilled(th *thread, st frontend.Status) {
 		e.complete(th.events[n-1])
 	}
 	if n := len(th.events); n > 0 && !th.events[n-1].done {
-		// The call in which it died has no outcome.
+		// The call in which it died has no outcome, nor has the turn that it was to lose.
 		ev = th.events[n-1]
-		ev.kind = event.Killed
+		ev.kind, ev.anywhere = event.Killed, false
 	} else {
 		ev = e.newRecord(th, event.Killed)
 	}
@@ -301,7 +301,7 @@ func (e *Engine) makeStand(p *process, v int) (compute bool) {
 func (th *thread) stands(v int) bool {
 	s := &th.sides[v]
 	ev := th.event(v)
-	return s.stop == atStop && !s.exits && ev != nil && ev.kind == event.Killed && ev.done && !ev.anywhere
+	return s.stop == atStop && !s.exits && ev != nil && ev.kind == event.Killed && ev.done
 }
 
 // disperse lets those of follower v's threads of p go on that stand. How long they have

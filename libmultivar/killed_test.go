@@ -1,0 +1,52 @@
+package libmultivar
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/libmultivar/event"
+	"github.com/multivar/multivar/libmultivar/sysabi"
+)
+
+// A leader may be killed where it was to lose its turn and waited for its followers. One that is
+// behind is halted at the end like any other that computes, and does not go on.
+func TestKilledWherePreempted(t *testing.T) {
+	e, err := New(Config{Variants: 3}, &clockHost{Host: newMemHost()}, frontend.Capabilities{Arch: sysabi.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDomain(3)
+	p := e.newProcess(nil, 1000, d)
+	for v := range 3 {
+		e.attach(p.main, frontend.Task{Variant: v, Host: 1000 + v})
+		p.main.sides[v].stop, p.main.sides[v].robust = running, 1
+	}
+	task := func(v int) frontend.Task { return p.main.sides[v].task }
+
+	p.main.sides[frontend.Leader].stop = atStop
+	e.preempt(p.main)
+	e.OnStop(task(1))
+	e.OnExit(task(frontend.Leader), frontend.Status{Signal: sigKILL})
+	s := &p.main.sides[2]
+	if ev := p.main.event(2); ev == nil || ev.kind != event.Killed || s.met != nil {
+		t.Fatalf("follower behind its leader: %+v", ev)
+	}
+	// It has had its time.
+	s.met = p.main.event(2)
+	s.met.met++
+	ops := func(actions []frontend.Action, v int) (ops []frontend.Op) {
+		for _, a := range actions {
+			if a.Task == task(v) {
+				ops = append(ops, a.Op)
+			}
+		}
+		return ops
+	}
+	if got := ops(e.OnTimer(1), 2); !slices.Contains(got, frontend.OpStop) {
+		t.Fatalf("a follower that computes: %v, want it halted", got)
+	}
+	if got := ops(e.OnStop(task(2)), 2); !slices.Contains(got, frontend.OpKill) {
+		t.Errorf("a follower that has halted: %v, want it killed", got)
+	}
+}
