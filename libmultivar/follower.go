@@ -110,6 +110,10 @@ func (e *Engine) same(th *thread, v int, ev *record) bool {
 		return ev.call.Row == nil || !e.extraBefore(th, v, ev)
 	case ev.anywhere:
 		return true
+	case ev.stamped:
+		if s.stop == atTimeStamp {
+			return true
+		}
 	case ev.kind == event.Signal && ev.before:
 		if s.stop == atEntry {
 			return !e.extraBefore(th, v, ev)
@@ -273,6 +277,11 @@ func (e *Engine) followerGo(th *thread, v int) {
 		return
 	case ev.anywhere:
 		e.followerHalted(th, v, ev)
+		return
+	case ev.stamped:
+		s.ending = true
+		e.passed(ev, v)
+		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: e.signalFor(v, ev.signal)})
 		return
 	case ev.kind == event.Signal && ev.before:
 		ret := e.interruptedAt(th, v, ev)

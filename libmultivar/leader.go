@@ -41,14 +41,7 @@ func (e *Engine) leaderCall(th *thread) {
 		return
 	}
 	s.inCall = nil
-	if !th.room() {
-		th.held = true
-		e.began(th, frontend.Leader)
-		if d := &s.domain.sides[frontend.Leader]; !d.runs(th) {
-			// What the call asks, and what it gives, is that of now. Followers do not need
-			// turns of others to make room: the leader's have not had them.
-			d.runners = append(d.runners, th)
-		}
+	if e.holds(th) {
 		return
 	}
 	row := e.row(&s.call)
@@ -94,7 +87,23 @@ func (e *Engine) leaderCall(th *thread) {
 	}
 }
 
-// proceedHeld takes the calls of the leader for which room has come. It comes at the end
+// holds reports whether there is no room for the event of the leader's th, which stands still until
+// there is.
+func (e *Engine) holds(th *thread) bool {
+	if th.room() {
+		return false
+	}
+	th.held = true
+	e.began(th, frontend.Leader)
+	if d := &th.sides[frontend.Leader].domain.sides[frontend.Leader]; !d.runs(th) {
+		// What the call asks, and what it gives, is that of now. Followers do not need
+		// turns of others to make room: the leader's have not had them.
+		d.runners = append(d.runners, th)
+	}
+	return true
+}
+
+// proceedHeld takes the calls and reads of the leader for which room has come. It comes at the end
 // of a report: the follower that has made the room stands at its old event until then.
 func (e *Engine) proceedHeld() {
 	for len(e.freed) > 0 && !e.ended {
@@ -104,9 +113,12 @@ func (e *Engine) proceedHeld() {
 		if th.held && th.room() && !th.sides[frontend.Leader].exits {
 			th.held = false
 			th.yield(frontend.Leader)
-			if e.syncs(th, frontend.Leader) {
+			switch {
+			case th.sides[frontend.Leader].stop == atTimeStamp:
+				e.leaderTimeStamp(th)
+			case e.syncs(th, frontend.Leader):
 				e.leaderMeets(th)
-			} else {
+			default:
 				e.leaderCall(th)
 			}
 			e.pump(th.sides[frontend.Leader].domain, frontend.Leader)
@@ -179,7 +191,7 @@ func (e *Engine) lengths(th *thread, ev *record) {
 // that already wait for it, and lets the leader go if nothing holds it.
 func (e *Engine) published(th *thread, ev *record) {
 	th.charge(ev)
-	if ev.kind == event.Signal && ev.before {
+	if ev.kind == event.Signal && ev.before && !ev.stamped {
 		ev.raw = th.sides[frontend.Leader].call
 	}
 	for v := 1; v < len(th.sides) && !e.ended; v++ {

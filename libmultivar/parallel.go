@@ -139,7 +139,7 @@ func (e *Engine) endsAlone(ev *record) bool { return e.parallel() && ev.deadly &
 
 // between reports whether ev comes to a task between its calls, wherever that is.
 func (ev *record) between() bool {
-	return ev.kind == event.Killed || ev.anywhere || ev.kind == event.Signal && ev.before
+	return ev.kind == event.Killed || ev.anywhere || ev.kind == event.Signal && ev.before && !ev.stamped
 }
 
 // rouse brings ev, which comes between calls, to follower v of th when that sleeps in a

@@ -1,6 +1,8 @@
 package libmultivar_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/multivar/multivar/frontend"
@@ -189,8 +191,8 @@ func TestFaultsDiffer(t *testing.T) {
 
 // A signal that comes while a call returns is handled before the program goes on where
 // the call can be something that the signal tells of, or its end: a child that has
-// ended, output that was cut short. Time stamps show where the program is: no signal is
-// held back beyond one then.
+// ended, output that was cut short. Otherwise it waits, but for no longer than until the next
+// event in front of which one is delivered.
 func TestSignalBelongsToCall(t *testing.T) {
 	write := func(n int) []fakefe.Step {
 		return []fakefe.Step{fakefe.Call(nr("write"), num(1), fakefe.String("xyz"), num(n))}
@@ -204,8 +206,8 @@ func TestSignalBelongsToCall(t *testing.T) {
 		"all output":       {write(2), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			steps := append([]fakefe.Step{sigaction(sigUsr2, 1, 0, 0)}, tc.steps...)
-			steps = append(steps, fakefe.Rdtsc(), fakefe.Call(nr("unlink"), fakefe.String("/a")))
+			steps := append([]fakefe.Step{sigaction(sigUsr2, 1, 0, 0), sigaction(sigSegv, 1, 0, 0)}, tc.steps...)
+			steps = append(steps, fakefe.Fault(sigSegv, num(8)), fakefe.Call(nr("unlink"), fakefe.String("/a")))
 			table, returns := newTableKernel(1), 0
 			s := scripted(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, "performance")}, fakefe.Config{
 				Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: handlers()}},
@@ -219,7 +221,7 @@ func TestSignalBelongsToCall(t *testing.T) {
 					if leaderRuns(options) != "return" {
 						return leaderFirst(options)
 					}
-					if i := pick(options, "inject"); returns == 1 && options[i].What == "inject" {
+					if i := pick(options, "inject"); returns == 2 && options[i].What == "inject" {
 						return i
 					}
 					returns++
@@ -229,20 +231,81 @@ func TestSignalBelongsToCall(t *testing.T) {
 			}, table)
 			s.agreed(t)
 			for v := range 3 {
-				signal, stamp := -1, -1
+				signal, fault := -1, -1
 				for i, o := range s.record.Seen[v]["0"] {
-					switch o.Nr {
-					case fakefe.SawSignal:
+					switch {
+					case o.Nr == fakefe.SawSignal && o.Value == sigUsr2:
 						signal = i
-					case fakefe.SawTimeStamp:
-						stamp = i
+					case o.Nr == fakefe.SawSignal:
+						fault = i
 					}
 				}
-				if signal < 0 || stamp < 0 || signal < stamp != tc.with {
+				if signal < 0 || fault < 0 || signal < fault != tc.with {
 					t.Errorf("variant %d saw %+v", v, s.record.Seen[v]["0"])
 				}
 			}
 		})
+	}
+}
+
+// A signal is delivered in front of a read of the time stamp counter, in all variants in front of the
+// same one, and not while the program blocks it. Programs that only read it would get none otherwise.
+func TestSignalBeforeTimeStamp(t *testing.T) {
+	const reads = 30
+	for variants := 1; variants <= 3; variants++ {
+		for name, step := range map[string]fakefe.Step{"rdtsc": fakefe.Rdtsc(), "rdtscp": fakefe.Rdtscp()} {
+			t.Run(fmt.Sprintf("%s/%d", name, variants), func(t *testing.T) {
+				places := map[int]bool{}
+				for seed := range uint64(30) {
+					steps := []fakefe.Step{sigaction(sigUsr2, 0, 0, 0)}
+					for range reads {
+						steps = append(steps, step)
+					}
+					s := scripted(t, libmultivar.Config{Variants: variants, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+						Programs:   []*fakefe.Program{{Path: "/bin/prog", Steps: steps, Handlers: flagHandlers()}},
+						Choose:     fakefe.Random(seed),
+						Injections: []fakefe.Injection{{Process: "0", Signal: sigUsr2, After: 20}},
+					}, newTableKernel(1))
+					s.agreed(t)
+					for v := range variants {
+						at := slices.IndexFunc(s.record.Seen[v]["0"], func(o fakefe.Seen) bool { return o.Nr == fakefe.SawSignal })
+						if at < 0 {
+							t.Fatalf("seed %d: variant %d got no signal", seed, v)
+						}
+						places[at] = true
+					}
+				}
+				// The end is behind the last read: that is a call.
+				if len(places) < 2 || places[reads+1] && len(places) == 2 {
+					t.Errorf("signals came at %v", places)
+				}
+			})
+		}
+	}
+}
+
+// The leader is ahead of its followers by so many reads of the counter as by calls.
+func TestTimeStampsAhead(t *testing.T) {
+	const ahead, reads = 8, 100
+	prog := &fakefe.Program{Path: "/bin/prog"}
+	for range reads {
+		prog.Steps = append(prog.Steps, fakefe.Rdtsc())
+	}
+	made, most := [2]int{}, 0
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, MaxAhead: ahead, Policy: mustPolicy(t, "performance")}, fakefe.Config{
+		Programs: []*fakefe.Program{prog}, Choose: leaderFirst,
+	}, newTableKernel(1), func(h frontend.Host, c frontend.Capabilities) (frontend.Host, frontend.Capabilities) { return h, c }, func(actions []frontend.Action) []frontend.Action {
+		for _, a := range actions {
+			if a.Op == frontend.OpTimeStamp {
+				made[a.Task.Variant]++
+				most = max(most, made[0]-made[1])
+			}
+		}
+		return actions
+	})
+	s.agreed(t)
+	if made != [2]int{reads, reads} || most > ahead || most < ahead-1 {
+		t.Errorf("%v reads, the leader ahead by %d, want %d", made, most, ahead)
 	}
 }
 

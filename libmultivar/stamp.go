@@ -15,20 +15,51 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 	if t.Variant == frontend.Leader {
 		e.settle(th)
 		e.abandon(th)
-		e.leaderTimeStamp(th, ts)
+		e.leaderTimeStamp(th)
 	} else {
 		e.followerArrives(th, t.Variant)
 	}
 	return e.take()
 }
 
-func (e *Engine) leaderTimeStamp(th *thread, ts frontend.TimeStamp) {
+// leaderTimeStamp takes the read of the counter at which the leader stands. A signal that waits for
+// its next event is delivered in front of it.
+func (e *Engine) leaderTimeStamp(th *thread) {
+	if e.holds(th) {
+		return
+	}
+	ts := th.sides[frontend.Leader].stamp
+	// Where random numbers are read front-ends may have stopped for a signal of the instruction's own.
+	if ts.Random.Size == 0 {
+		if sig := e.nextPending(th); sig != nil {
+			e.interruptStamp(th, sig)
+			return
+		}
+	}
+	if e.ended {
+		return
+	}
 	ev := e.newRecord(th, event.TimeStamp)
 	ev.name = timeStampName(ts)
 	e.began(th, frontend.Leader)
 	ev.request = e.timeStampRequest(ts)
 	ev.stamp = e.timeStamp(th, ts)
 	e.published(th, ev)
+}
+
+// interruptStamp delivers a pending signal in front of the read of the counter at which the leader
+// stands, which it makes again behind the handler.
+func (e *Engine) interruptStamp(th *thread, sig *frontend.Signal) {
+	s := &th.sides[frontend.Leader]
+	ev := e.newInterruption(th, sig, restartNoIntr)
+	ev.stamped = true
+	s.ending = true
+	e.published(th, ev)
+	if e.ended {
+		return
+	}
+	e.complete(ev)
+	e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
 }
 
 // timeStampName is the instruction that reads the counter.

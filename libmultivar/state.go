@@ -347,8 +347,9 @@ type record struct {
 	// first handler's first instruction.
 	signal *frontend.Signal
 	then   []*frontend.Signal
-	// before: the asynchronous signal is delivered before the call at hand.
-	before bool
+	// before: the asynchronous signal is delivered before the call at hand, or, with stamped, before
+	// the read of the time stamp counter.
+	before, stamped bool
 	// anywhere: the asynchronous signal was delivered in the middle of what the leader
 	// computes; computed is for how long it had, as far as that is known.
 	anywhere bool

@@ -118,6 +118,7 @@ var progs = []prog{
 
 	{name: "sig_traps"},
 	{name: "often_asleep"},
+	{name: "stamp_signal"},
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
 	{name: "sig_mask", unprivileged: true},
