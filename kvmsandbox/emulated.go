@@ -55,7 +55,12 @@ func (s *session) dropInstruction(t *task) error {
 			break
 		}
 	}
-	return s.must(t, "forget an instruction", vhost.Call{
-		Nr: unix.SysIoctl, Args: [6]uint64{fd, kvm.SetEvents, t.scratch().put(make([]byte, kvm.EventsSize))},
+	return s.forgetEvents(t)
+}
+
+// forgetEvents has the machine forget what it has yet to raise.
+func (s *session) forgetEvents(t *task) error {
+	return s.must(t, "forget events", vhost.Call{
+		Nr: unix.SysIoctl, Args: [6]uint64{uint64(t.vcpu.fd), kvm.SetEvents, t.scratch().put(make([]byte, kvm.EventsSize))},
 	})
 }

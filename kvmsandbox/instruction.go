@@ -35,6 +35,8 @@ func (s *session) instruction(t *task) bool {
 	default:
 		return false
 	}
+	// A signal that comes here has nothing to do with the call that may be right in front of it.
+	t.call.landed = false
 	t.state = atTimeStamp
 	s.apply(s.mon.OnRdtsc(t.id, ts))
 	return true

@@ -337,6 +337,9 @@ func (s *session) handler(t *task, sig *frontend.Signal, act signals.Action) err
 		t.regs.RIP -= back
 		t.call.landed = false
 	}
+	if err := s.dropFault(t); err != nil {
+		return err
+	}
 	fpu, err := s.saveFPU(t)
 	if err != nil {
 		return err
@@ -367,6 +370,17 @@ func (s *session) handler(t *task, sig *frontend.Signal, act signals.Action) err
 	t.setRegisters(&f.Registers)
 	t.sig = f.Thread
 	return nil
+}
+
+// dropFault has the machine forget a fault of the program's that a signal has come in front of: it would
+// raise it at the handler's first instruction. Behind the handler there is another one.
+func (s *session) dropFault(t *task) error {
+	if !t.faults {
+		return nil
+	}
+	t.faults = false
+	t.regs.RFLAGS &^= flagRF
+	return s.forgetEvents(t)
 }
 
 // frameRegisters are the program's registers as frames hold them.

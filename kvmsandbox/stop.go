@@ -30,7 +30,7 @@ func (s *session) guestStopped(t *task) {
 	st := t.vcpu.state
 	st.General(&t.raw)
 	t.regs = t.raw
-	t.dirty = false
+	t.dirty, t.faults = false, false
 	t.place = inUser
 	if !inRing0(t.raw.RFLAGS) {
 		t.takeBack()
@@ -94,6 +94,7 @@ func (s *session) interrupted(t *task) {
 	switch ip := t.raw.RIP; {
 	case !inRing0(t.raw.RFLAGS):
 		// Wherever it has jumped, it has not arrived.
+		t.faults = t.raw.RFLAGS&flagRF != 0
 	case ip == s.gateAddr():
 		t.readGate()
 		if s.kvm.kind == kindPVM {

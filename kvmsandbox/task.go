@@ -140,6 +140,9 @@ type task struct {
 	// inGuest is true when the batch enters the guest. kicked is true from when the
 	// guest was asked to stop until it has; deaf when it cannot be asked.
 	inGuest, kicked, deaf bool
+	// faults is true when the program may have stopped between a fault and what comes of it: the
+	// machine sets RF with that.
+	faults bool
 	// loops counts faults in a row that changed nothing.
 	loops    int
 	lastPage uint64

@@ -258,7 +258,9 @@ func (e *Engine) divergeHang(th *thread, late, waiting int, used string) {
 	d := report.Divergence{Kind: report.KindHang, ArgumentIndex: -1, Offset: -1}
 	s := &th.sides[waiting]
 	where := "a signal"
-	if s.stop == atEntry || s.inCall != nil {
+	if s.stop == atTimeStamp {
+		where = timeStampName(s.stamp)
+	} else if s.stop == atEntry || s.inCall != nil {
 		call := e.row(&s.call).Resolve(s.call.Args)
 		where = call.Name
 		d.Call = call.Name

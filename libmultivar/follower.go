@@ -118,6 +118,10 @@ func (e *Engine) same(th *thread, v int, ev *record) bool {
 		if s.stop == atEntry {
 			return !e.extraBefore(th, v, ev)
 		}
+		if s.stop == atTimeStamp && e.parallel() {
+			// What the leader was at is no event, and v need not come to it.
+			return true
+		}
 	case ev.kind == event.Signal && s.stop == atSignal,
 		ev.kind == event.TimeStamp && s.stop == atTimeStamp,
 		ev.kind == event.Call && s.stop == atEntry && s.call.Nr == ev.raw.Nr:
@@ -278,7 +282,7 @@ func (e *Engine) followerGo(th *thread, v int) {
 	case ev.anywhere:
 		e.followerHalted(th, v, ev)
 		return
-	case ev.stamped:
+	case ev.kind == event.Signal && ev.before && s.stop == atTimeStamp:
 		s.ending = true
 		e.passed(ev, v)
 		e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: e.signalFor(v, ev.signal)})
@@ -365,6 +369,10 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 		return
 	}
 	ev := s.met
+	if ev != nil && ev.kind == event.Killed && s.inCall == nil {
+		// Its vfork was over for it when it met its end (killParent).
+		return
+	}
 	if ev == nil || s.inCall != ev {
 		e.fail(fmt.Errorf("%v: result of a call that was not let into the kernel", s.task))
 		return

@@ -259,6 +259,8 @@ func (e *Engine) leaderStop(th *thread) {
 	s.ending, s.adrift = true, true
 	e.published(th, ev)
 	e.complete(ev)
+	// Signals that come often would leave the others no turn.
+	s.domain.sides[frontend.Leader].streak = maxStreak
 	e.goOn(th, frontend.Action{Op: frontend.OpSignal, Task: s.task, Signal: sig})
 }
 

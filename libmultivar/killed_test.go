@@ -50,3 +50,42 @@ func TestKilledWherePreempted(t *testing.T) {
 		t.Errorf("a follower that has halted: %v, want it killed", got)
 	}
 }
+
+// A signal that was delivered in front of a read of the counter is ignored by then, since another
+// thread has taken its handler away. By the same number the leader is killed later, which followers do
+// not do by themselves.
+func TestKilledBehindIgnoredSignal(t *testing.T) {
+	e, err := New(Config{Variants: 2}, &clockHost{Host: newMemHost()}, frontend.Capabilities{Arch: sysabi.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDomain(2)
+	p := e.newProcess(nil, 1000, d)
+	for v := range 2 {
+		e.attach(p.main, frontend.Task{Variant: v, Host: 1000 + v})
+		p.main.sides[v].stop = running
+	}
+	task := func(v int) frontend.Task { return p.main.sides[v].task }
+	const sigAlrm = 14
+	p.handlers.disp[sigAlrm] = dispHandle
+	e.OnSignal(task(frontend.Leader), &frontend.Signal{Number: sigAlrm})
+	p.handlers.disp[sigAlrm] = dispIgnore
+	signals := 0
+	for range onlyReads + 3 {
+		for v := range 2 {
+			for _, a := range e.OnRdtsc(task(v), frontend.TimeStamp{}) {
+				if a.Op == frontend.OpSignal {
+					signals++
+				}
+			}
+		}
+	}
+	if signals != 2 {
+		t.Errorf("%d signals, want one in each variant", signals)
+	}
+	e.OnRdtsc(task(1), frontend.TimeStamp{})
+	e.OnExit(task(frontend.Leader), frontend.Status{Signal: sigAlrm})
+	if d := e.Divergence(); d != nil {
+		t.Errorf("divergence: %v", d)
+	}
+}

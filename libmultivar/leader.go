@@ -11,7 +11,7 @@ import (
 // leaderCall takes the leader's call at which th stands.
 func (e *Engine) leaderCall(th *thread) {
 	s := &th.sides[frontend.Leader]
-	s.ending = false
+	s.ending, th.reads = false, 0
 	if ev := s.inCall; ev != nil && ev.interrupted && !again(&ev.raw, &s.call, ev.ret) {
 		// A handler runs that the engine does not know of.
 		e.abandon(th)

@@ -219,12 +219,15 @@ func (e *Engine) endTwins(p *process, v int) {
 	if e.makeStand(p, v) {
 		return
 	}
+	reader := p.standing(v)
 	for _, th := range p.threads {
 		s := &th.sides[v]
 		if s.stop == dead || s.stop == unborn {
 			continue
 		}
-		e.leaveMutexes(th, v)
+		if reader != nil {
+			e.leaveMutexesBy(th, v, reader.task)
+		}
 		s.ending, s.exits = true, true
 		e.leave(th, v)
 	}
@@ -280,11 +283,12 @@ func (e *Engine) endsAt(p *process, v int) (at *thread) {
 
 // makeStand has those of follower v's threads of p stop that compute and may own mutexes,
 // and reports whether there are such: what they have in memory is looked at before the end.
-// Each is asked once at a tick, or behind it: who does not stop then is asked again.
+// Each is asked once at a tick, or behind it: who does not stop then is asked again. One that sleeps in
+// a call that is no event changes nothing, and comes to a stop behind it.
 func (e *Engine) makeStand(p *process, v int) (compute bool) {
 	for _, th := range p.threads {
 		s := &th.sides[v]
-		if s.stop != running || s.inCall != nil || s.exits || s.robust == 0 {
+		if s.stop != running || s.inCall != nil || s.meets || s.exits || s.robust == 0 {
 			continue
 		}
 		compute = true
@@ -294,6 +298,17 @@ func (e *Engine) makeStand(p *process, v int) (compute bool) {
 		}
 	}
 	return compute
+}
+
+// standing returns the side of a thread of p that stands in variant v, by which its memory can be
+// looked at: nil when all of them sleep in calls that are no events.
+func (p *process) standing(v int) *side {
+	for _, th := range p.threads {
+		if s := &th.sides[v]; s.stop.stopped() || s.stop == ready {
+			return s
+		}
+	}
+	return nil
 }
 
 // stands reports whether follower v of th has stopped where it computes so that its process

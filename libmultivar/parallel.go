@@ -43,7 +43,7 @@ func (e *Engine) syncs(th *thread, v int) bool {
 // leaderMeets takes the leader's th at a call that is no event.
 func (e *Engine) leaderMeets(th *thread) {
 	s := &th.sides[frontend.Leader]
-	s.ending = false
+	s.ending, th.reads = false, 0
 	e.abandon(th)
 	if e.ended {
 		return

@@ -3,6 +3,7 @@ package libmultivar_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -60,7 +61,7 @@ func (m *meeting) work(id int) []fakefe.Step {
 	gives := fakefe.Call(nr("munmap"), fakefe.Var(memory), num(8192))
 	for range rapid.IntRange(1, 12).Draw(m.t, "steps") {
 		lock := fmt.Sprint("lock", rapid.IntRange(0, 1).Draw(m.t, "lock"))
-		switch rapid.IntRange(0, 7).Draw(m.t, "what") {
+		switch rapid.IntRange(0, 8).Draw(m.t, "what") {
 		case 0, 1:
 			out = append(out, own(id)...)
 		case 2:
@@ -78,6 +79,10 @@ func (m *meeting) work(id int) []fakefe.Step {
 				fakefe.Call(nr("tkill"), fakefe.Var(fmt.Sprint("self", id)), num(sigUsr2)))
 		case 7:
 			out = append(out, fakefe.Call(nr("epoll_wait"), num(3), fakefe.Buffer(12), num(1), fakefe.Num(^uint64(0))))
+		case 8:
+			for range rapid.SampledFrom([]int{1, 2, 50}).Draw(m.t, "reads") {
+				out = append(out, fakefe.Rdtsc())
+			}
 		}
 	}
 	return out
@@ -148,8 +153,13 @@ func TestEndOfThreadsInParallel(t *testing.T) {
 		}).Draw(rt, "end")
 		killed := rapid.Bool().Draw(rt, "killed") || end.Op == fakefe.OpAwait
 		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers()}
+		robust := end.Op == fakefe.OpAwait && rapid.Bool().Draw(rt, "robust")
 		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
-			prog.Steps = append(prog.Steps, fakefe.Thread(append(m.work(i+1), forever)...))
+			var steps []fakefe.Step
+			if robust {
+				steps = append(steps, fakefe.Call(nr("set_robust_list"), fakefe.Words(num(0), num(0), num(0)), num(24)))
+			}
+			prog.Steps = append(prog.Steps, fakefe.Thread(slices.Concat(steps, m.work(i+1), []fakefe.Step{forever})...))
 		}
 		// It takes no locks: one might be held in a follower by a thread that stands at a
 		// call which the leader's never came to make.

@@ -140,7 +140,8 @@ func (e *Engine) leaderSignal(th *thread, sig *frontend.Signal) {
 	}
 	open := th.settling
 	if open != nil && open.signal != nil {
-		if sig.IP == th.chainIP && th.proc.handlers.fate(sig.Number) == fateHandled {
+		if sig.IP == th.chainIP && th.proc.handlers.fate(sig.Number) == fateHandled && !e.parallel() {
+			// Where nobody takes turns followers may get the first one elsewhere, alone.
 			open.then = append(open.then, sig)
 			th.chainIP = th.proc.handlers.entry[sig.Number]
 			s.ending = true

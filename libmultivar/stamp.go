@@ -17,23 +17,33 @@ func (e *Engine) OnRdtsc(t frontend.Task, ts frontend.TimeStamp) []frontend.Acti
 		e.abandon(th)
 		e.leaderTimeStamp(th)
 	} else {
+		th.sides[t.Variant].ending = false
 		e.followerArrives(th, t.Variant)
 	}
 	return e.take()
 }
 
+// onlyReads is behind how many reads of the counter, since a signal came and without a call, a program
+// hardly waits for that signal. In front of one of the first it may have looked already whether it
+// has come, and call what is to end by it.
+const onlyReads = 32
+
 // leaderTimeStamp takes the read of the counter at which the leader stands. A signal that waits for
-// its next event is delivered in front of it.
+// the leader's next call is delivered in front of it when there are many of them.
 func (e *Engine) leaderTimeStamp(th *thread) {
+	s := &th.sides[frontend.Leader]
+	s.ending = false
 	if e.holds(th) {
 		return
 	}
-	ts := th.sides[frontend.Leader].stamp
+	ts := s.stamp
 	// Where random numbers are read front-ends may have stopped for a signal of the instruction's own.
-	if ts.Random.Size == 0 {
-		if sig := e.nextPending(th); sig != nil {
-			e.interruptStamp(th, sig)
-			return
+	if len(th.pending) > 0 && ts.Random.Size == 0 {
+		if th.reads++; th.reads > onlyReads {
+			if sig := e.nextPending(th); sig != nil {
+				e.interruptStamp(th, sig)
+				return
+			}
 		}
 	}
 	if e.ended {
@@ -53,6 +63,7 @@ func (e *Engine) interruptStamp(th *thread, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	ev := e.newInterruption(th, sig, restartNoIntr)
 	ev.stamped = true
+	th.reads = 0
 	s.ending = true
 	e.published(th, ev)
 	if e.ended {

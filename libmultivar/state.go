@@ -150,6 +150,9 @@ type thread struct {
 	// grace is for how long it went on in its turn although others could run, because a
 	// follower stood at a call.
 	grace time.Duration
+	// reads counts the leader's reads of the time stamp counter, since its last call, while a signal
+	// waits for the next.
+	reads int
 	// stayed counts the leader's calls in a row that have ended no turn.
 	stayed int
 	lease  lease

@@ -1,6 +1,6 @@
 /*
- * Signals that come while the program does nothing but read the time stamp counter: they come in
- * front of the same read in all variants, which how many there have been shows.
+ * Signals that come while the program reads the time stamp counter. Where it does nothing else they
+ * come in front of the same read in all variants, which how many there have been shows.
  */
 #include "check.h"
 #include <setjmp.h>
@@ -68,6 +68,11 @@ int main(void)
 		last = __rdtscp(&aux);
 	tell(n);
 
+	/* Some come where a handler returns to such an instruction. */
+	for (n = 0; n < 4000; n++)
+		last = __rdtsc();
+	tell(hits);
+
 	/* What is blocked waits for the call that lets it in. */
 	timer(0, 0);
 	sigemptyset(&set);
@@ -82,6 +87,19 @@ int main(void)
 		usleep(1000);
 	CHECK(sigprocmask(SIG_UNBLOCK, &set, NULL) == 0);
 	CHECK(hits == 1);
+
+	/* One that comes behind the look at what it changes, and in front of a read, ends the wait. */
+	for (int i = 0; i < 5; i++) {
+		hits = 0;
+		timer(2000, 0);
+		for (n = 0; n < 20000000; n++)
+			;
+		if (!hits) {
+			last = __rdtsc();
+			pause();
+		}
+		CHECK(hits == 1);
+	}
 
 	/* A handler need not come back. */
 	action(leaves);
