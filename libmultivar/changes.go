@@ -118,7 +118,7 @@ func (ev *record) holdsTurn() bool {
 }
 
 // betweenTurns reports whether the call of ev is to come between the same turns in all variants.
-func (ev *record) betweenTurns() bool { return ev.changes || ev.redirects }
+func (ev *record) betweenTurns() bool { return ev.changes || ev.redirects || ev.copies }
 
 // awaitsRest puts the leader's call ev off, which is to come between turns, while somebody of
 // its domain is under way. Nobody else gets a turn before the call is made (give).

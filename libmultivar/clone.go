@@ -51,6 +51,7 @@ func (e *Engine) prepareFork(_ *thread, ev *record) {
 	if ev.call.Handler == sysabi.HandlerVfork {
 		ev.birth.flags |= cloneVfork | cloneVM
 	}
+	e.copiesMemory(ev)
 	ev.after = e.afterBirth(ev)
 }
 
@@ -200,6 +201,15 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 	}
 	// Until the child lets its parent go, it has turns.
 	ev.call.Blocks = b.flags&cloneVfork != 0
+	e.copiesMemory(ev)
+}
+
+// copiesMemory has a call that makes a copy of memory come between the same turns of those that may
+// be about to change it.
+func (e *Engine) copiesMemory(ev *record) {
+	if ev.birth.flags&cloneVM == 0 && e.followers > 0 && ev.thread.sides[frontend.Leader].domain.sides[frontend.Leader].live > 1 {
+		ev.copies, ev.wait = true, true
+	}
 }
 
 // OnFork implements frontend.Monitor.

@@ -319,6 +319,8 @@ type record struct {
 	partial bool
 	// redirects: the call changes what a signal does that another thread may be about to get.
 	redirects bool
+	// copies: the call makes a copy of memory that other threads may be about to change.
+	copies bool
 	// changes: the call changes a file that is mapped somewhere. special: it writes to what is
 	// no regular file.
 	changes, special bool

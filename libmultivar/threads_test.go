@@ -245,3 +245,29 @@ func TestExitGroupEndsThreads(t *testing.T) {
 		}
 	})
 }
+
+// A process that a thread makes has the memory of the same moment in all variants, although others
+// are under way.
+func TestForksBesideThreads(t *testing.T) {
+	const steps = 30
+	rapid.Check(t, func(rt *rapid.T) {
+		work := func(id int) []fakefe.Step {
+			count := fakefe.Do(func(f *fakefe.Frame) { f.Set("shared", f.Var("shared")*7+uint64(id)) })
+			looks := fakefe.Call(nr("lseek"), num(id), fakefe.Var("shared"), num(0))
+			does := []fakefe.Step{count, looks, fakefe.Call(nr("getppid")), fakefe.Fork(looks)}
+			var out []fakefe.Step
+			for range steps {
+				out = append(out, count, does[rapid.IntRange(0, len(does)-1).Draw(rt, "step")])
+			}
+			return out
+		}
+		prog := &fakefe.Program{Path: "/bin/prog"}
+		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
+			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
+		}
+		prog.Steps = append(prog.Steps, work(0)...)
+		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		s := scripted(t, genConfig(rt, 2), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(1))
+		s.agreed(rt)
+	})
+}

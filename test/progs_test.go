@@ -119,6 +119,7 @@ var progs = []prog{
 	{name: "sig_traps"},
 	{name: "often_asleep"},
 	{name: "stamp_signal"},
+	{name: "thread_forks"},
 	{name: "sig_fault", unprivileged: true},
 	{name: "sig_self"},
 	{name: "sig_mask", unprivileged: true},
