@@ -55,9 +55,14 @@ func (e *Engine) prepareFork(_ *thread, ev *record) {
 	ev.after = e.afterBirth(ev)
 }
 
-// afterBirth gives the parent the id of its child that the program sees.
+// afterBirth gives the parent the id of its child that the program sees. One that comes back from vfork
+// waits until its child is known to have gone: of one that was killed the kernel tells the parent first,
+// and followers, in which the parent waits for the child, have to have its end before any turn.
 func (e *Engine) afterBirth(ev *record) func(int64) int64 {
 	return func(ret int64) int64 {
+		if th := ev.thread; ev.vforks() && ret > 0 && e.followers > 0 && ev.child != nil && ev.child.proc.sharesWith(th) {
+			th.victim = &victim{process: ev.child.proc, owner: ev.child, until: e.now + dyingLimit}
+		}
 		if ret > 0 && ev.child != nil {
 			return int64(ev.child.tid)
 		}

@@ -371,6 +371,7 @@ func (e *Engine) followerExit(th *thread, v int, ret int64) {
 	ev := s.met
 	if ev != nil && ev.kind == event.Killed && s.inCall == nil {
 		// Its vfork was over for it when it met its end (killParent).
+		s.awaitsChild = false
 		return
 	}
 	if ev == nil || s.inCall != ev {

@@ -166,7 +166,7 @@ func (e *Engine) killParent(th *thread, v int) {
 		return
 	}
 	e.passed(ev, v)
-	s.met = th.event(v)
+	s.met, s.awaitsChild = th.event(v), true
 	s.met.met++
 }
 
@@ -284,11 +284,11 @@ func (e *Engine) endsAt(p *process, v int) (at *thread) {
 // makeStand has those of follower v's threads of p stop that compute and may own mutexes,
 // and reports whether there are such: what they have in memory is looked at before the end.
 // Each is asked once at a tick, or behind it: who does not stop then is asked again. One that sleeps in
-// a call that is no event changes nothing, and comes to a stop behind it.
+// a call that is no event, or waits for its vfork child, changes nothing, and comes to a stop behind it.
 func (e *Engine) makeStand(p *process, v int) (compute bool) {
 	for _, th := range p.threads {
 		s := &th.sides[v]
-		if s.stop != running || s.inCall != nil || s.meets || s.exits || s.robust == 0 {
+		if s.stop != running || s.inCall != nil || s.meets || s.awaitsChild || s.exits || s.robust == 0 {
 			continue
 		}
 		compute = true

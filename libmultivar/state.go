@@ -58,6 +58,9 @@ type side struct {
 	// parallel.go); broken is the restart code with which the last one ended, 0 for none.
 	meets  bool
 	broken int64
+	// awaitsChild is true while a follower that is to be killed waits in the kernel for its vfork
+	// child.
+	awaitsChild bool
 	// next is the sequence number of the thread's event that this (follower) task
 	// meets next.
 	next uint64

@@ -23,8 +23,8 @@ const dyingLimit = time.Second
 // victim is whose end a thread of the leader's waits for.
 type victim struct {
 	process *process
-	// owner is, of one that only seems to be dying, the thread whose mutex is marked, and
-	// until says when that was an error. One that was killed has none.
+	// owner is, of one that only seems to be dying, or to leave by an exec, the thread whose mutex is
+	// marked, or the only one, and until says when that was an error. One that was killed has none.
 	owner *thread
 	until time.Duration
 }
