@@ -80,6 +80,34 @@ func TestKilledThreads(t *testing.T) {
 	}
 }
 
+// TestKilledSpawner kills a process of the leader's that executes programs again and again, and one of
+// those before that half of the time. It ends in all variants, wherever they are with a vfork.
+func TestKilledSpawner(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 3} {
+		for i := range 8 {
+			p := start(t, Run{N: n, Args: []string{program(t, "spawn_often", dynamic)}})
+			var leader int
+			if _, err := fmt.Sscan(p.waitForLine(t, "ready "), &leader); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i) * 7 * time.Millisecond)
+			for end := time.Now().Add(5 * time.Second); i%2 == 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if c := children(leader); len(c) > 0 && syscall.Kill(c[0], syscall.SIGKILL) == nil {
+					break
+				}
+			}
+			if err := syscall.Kill(leader, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			got := p.wait(t)
+			if want := fmt.Sprintf("ready %d\n", leader); got.Signal != syscall.SIGKILL || got.Stdout != want || got.Stderr != "" {
+				t.Errorf("N=%d, %d: %s", n, i, got)
+			}
+		}
+	}
+}
+
 // TestKilledFollower kills a process of a follower from outside, which ends alone then:
 // its first process, which computes or waits, or a child of that.
 func TestKilledFollower(t *testing.T) {
