@@ -210,7 +210,7 @@ func (e *Engine) prepareBirth(ev *record, b *birth, args func(int, *frontend.Cal
 }
 
 // copiesMemory has a call that makes a copy of memory come between the same turns of those that may
-// be about to change it.
+// be about to change it. It waits for the followers: put off for such a place is what all stand at.
 func (e *Engine) copiesMemory(ev *record) {
 	if ev.birth.flags&cloneVM == 0 && e.followers > 0 && ev.thread.sides[frontend.Leader].domain.sides[frontend.Leader].live > 1 {
 		ev.copies, ev.wait = true, true
