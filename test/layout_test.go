@@ -25,7 +25,7 @@ func TestLayouts(t *testing.T) {
 			}
 			for _, name := range []string{
 				"mem_brk", "mem_map", "mem_mremap", "mem_stack", "mem_protect", "mmap_file", "mmap_fork",
-				"sig_fault", "sig_altstack", "ev_epoll", "reg_vfork", "thread_join",
+				"sig_fault", "sig_altstack", "sig_value", "ev_epoll", "reg_vfork", "thread_join",
 			} {
 				if r := run(t, Run{N: n, Flags: flags, Args: []string{program(t, name, dynamic), t.TempDir()}}); r.Status != 0 {
 					t.Errorf("%s: %s", name, r)

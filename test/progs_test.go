@@ -118,6 +118,7 @@ var progs = []prog{
 
 	{name: "sig_traps"},
 	{name: "often_asleep"},
+	{name: "sig_value"},
 	{name: "stamp_signal"},
 	{name: "thread_forks"},
 	{name: "sig_fault", unprivileged: true},

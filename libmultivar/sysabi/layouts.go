@@ -37,6 +37,8 @@ const (
 	ssDisable      = 2
 	sigevSignal    = 0
 	sigevNone      = 1
+	siMesgQ        = -3
+	siQueue        = -1
 	sigevThread    = 2
 	sigevThreadID  = 4
 	utimeNowNsec   = 1<<30 - 1
@@ -52,16 +54,18 @@ const (
 var (
 	statLayout = &Layout{Name: "stat", Size: 144, arm64: &Layout{Name: "stat", Size: 128}}
 
-	statxLayout      = layout("statx", 256)
-	statfsLayout     = layout("statfs", 120)
-	ustatLayout      = layout("ustat", 32)
-	utsnameLayout    = layout("new_utsname", 390)
-	sysinfoLayout    = layout("sysinfo", 112)
-	rusageLayout     = layout("rusage", 144)
-	tmsLayout        = layout("tms", 32)
-	cachestatLayout  = layout("cachestat", 40)
-	ownerUIDsLayout  = layout("uid_t[2]", 8, member("ruid", 0, 4, Uint), member("euid", 4, 4, Uint))
-	siginfoOutLayout = layout("siginfo", 128)
+	statxLayout     = layout("statx", 256)
+	statfsLayout    = layout("statfs", 120)
+	ustatLayout     = layout("ustat", 32)
+	utsnameLayout   = layout("new_utsname", 390)
+	sysinfoLayout   = layout("sysinfo", 112)
+	rusageLayout    = layout("rusage", 144)
+	tmsLayout       = layout("tms", 32)
+	cachestatLayout = layout("cachestat", 40)
+	ownerUIDsLayout = layout("uid_t[2]", 8, member("ruid", 0, 4, Uint), member("euid", 4, 4, Uint))
+	// SI_QUEUE, SI_TIMER and SI_MESGQ come with a value of the program's own.
+	siginfoOutLayout = layout("siginfo", 128,
+		member("si_value", 24, 8, Word).when(FieldCond{Off: 8, Size: 4, Min: siMesgQ, Max: siQueue}))
 	// waitid(2) writes these members only, and leaves the rest of the caller's
 	// 128 bytes alone.
 	siginfoChildLayout = layout("siginfo_child", 28,
