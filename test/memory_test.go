@@ -90,6 +90,12 @@ func testMonitorMemory(t *testing.T, r Run, processes, calls int, limit time.Dur
 	before := resident(t, p.pid())
 	request(calls)
 	after := resident(t, p.pid())
+	// What grows because of calls grows again with as many.
+	for again := 0; after-before > maxGrowth && again < 2; again++ {
+		before = after
+		request(calls)
+		after = resident(t, p.pid())
+	}
 	if _, err := pipes[0].Write([]byte("q")); err != nil {
 		t.Fatal(err)
 	}
