@@ -9,21 +9,29 @@ import (
 	"github.com/multivar/multivar/libmultivar/sysabi"
 )
 
-// A leader may be killed where it was to lose its turn and waited for its followers. One that is
-// behind is halted at the end like any other that computes, and does not go on.
-func TestKilledWherePreempted(t *testing.T) {
-	e, err := New(Config{Variants: 3}, &clockHost{Host: newMemHost()}, frontend.Capabilities{Arch: sysabi.AMD64})
+// newRunning returns an engine with a process of one thread that runs in all variants.
+func newRunning(t *testing.T, variants int) (*Engine, *process) {
+	t.Helper()
+	e, err := New(Config{Variants: variants}, &clockHost{Host: newMemHost()}, frontend.Capabilities{Arch: sysabi.AMD64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := newDomain(3)
-	p := e.newProcess(nil, 1000, d)
-	for v := range 3 {
+	p := e.newProcess(nil, 1000, newDomain(variants))
+	for v := range variants {
 		e.attach(p.main, frontend.Task{Variant: v, Host: 1000 + v})
-		p.main.sides[v].stop, p.main.sides[v].robust = running, 1
+		p.main.sides[v].stop = running
 	}
-	task := func(v int) frontend.Task { return p.main.sides[v].task }
+	return e, p
+}
 
+// A leader may be killed where it was to lose its turn and waited for its followers. One that is
+// behind is halted at the end like any other that computes, and does not go on.
+func TestKilledWherePreempted(t *testing.T) {
+	e, p := newRunning(t, 3)
+	task := func(v int) frontend.Task { return p.main.sides[v].task }
+	for v := range 3 {
+		p.main.sides[v].robust = 1
+	}
 	p.main.sides[frontend.Leader].stop = atStop
 	e.preempt(p.main)
 	e.OnStop(task(1))
@@ -55,16 +63,7 @@ func TestKilledWherePreempted(t *testing.T) {
 // thread has taken its handler away. By the same number the leader is killed later, which followers do
 // not do by themselves.
 func TestKilledBehindIgnoredSignal(t *testing.T) {
-	e, err := New(Config{Variants: 2}, &clockHost{Host: newMemHost()}, frontend.Capabilities{Arch: sysabi.AMD64})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDomain(2)
-	p := e.newProcess(nil, 1000, d)
-	for v := range 2 {
-		e.attach(p.main, frontend.Task{Variant: v, Host: 1000 + v})
-		p.main.sides[v].stop = running
-	}
+	e, p := newRunning(t, 2)
 	task := func(v int) frontend.Task { return p.main.sides[v].task }
 	const sigAlrm = 14
 	p.handlers.disp[sigAlrm] = dispHandle

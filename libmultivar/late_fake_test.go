@@ -46,11 +46,7 @@ func TestOutputInterleavesAlike(t *testing.T) {
 			return out
 		}
 		prog := &fakefe.Program{Path: "/bin/prog", Handlers: handlers(), Steps: []fakefe.Step{shared}}
-		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
-			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
-		}
-		prog.Steps = append(prog.Steps, work(0)...)
-		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		inThreads(rt, prog, work)
 		s := scripted(t, genConfig(rt, 2), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(1))
 		s.agreed(rt)
 		for _, e := range s.record.Effects {

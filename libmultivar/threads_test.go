@@ -246,6 +246,16 @@ func TestExitGroupEndsThreads(t *testing.T) {
 	})
 }
 
+// inThreads has prog do the work of id 0 beside up to three threads that do that of others, and end its
+// first thread alone.
+func inThreads(t *rapid.T, prog *fakefe.Program, work func(id int) []fakefe.Step) {
+	for i := range rapid.IntRange(1, 3).Draw(t, "threads") {
+		prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
+	}
+	prog.Steps = append(prog.Steps, work(0)...)
+	prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+}
+
 // A process that a thread makes has the memory of the same moment in all variants, although others
 // are under way.
 func TestForksBesideThreads(t *testing.T) {
@@ -262,11 +272,7 @@ func TestForksBesideThreads(t *testing.T) {
 			return out
 		}
 		prog := &fakefe.Program{Path: "/bin/prog"}
-		for i := range rapid.IntRange(1, 3).Draw(rt, "threads") {
-			prog.Steps = append(prog.Steps, fakefe.Thread(work(i+1)...))
-		}
-		prog.Steps = append(prog.Steps, work(0)...)
-		prog.Steps = append(prog.Steps, fakefe.Call(nr("exit"), num(0)))
+		inThreads(rt, prog, work)
 		s := scripted(t, genConfig(rt, 2), fakefe.Config{Programs: []*fakefe.Program{prog}, Choose: genChooser(rt)}, newTableKernel(1))
 		s.agreed(rt)
 	})

@@ -91,11 +91,10 @@ func TestKilledSpawner(t *testing.T) {
 			if _, err := fmt.Sscan(p.waitForLine(t, "ready "), &leader); err != nil {
 				t.Fatal(err)
 			}
+			// Each is killed at another moment.
 			time.Sleep(time.Duration(i) * 7 * time.Millisecond)
-			for end := time.Now().Add(5 * time.Second); i%2 == 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-				if c := children(leader); len(c) > 0 && syscall.Kill(c[0], syscall.SIGKILL) == nil {
-					break
-				}
+			if i%2 == 1 && !killChild(leader) {
+				t.Fatalf("N=%d, %d: no child of %d was seen", n, i, leader)
 			}
 			if err := syscall.Kill(leader, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -106,6 +105,16 @@ func TestKilledSpawner(t *testing.T) {
 			}
 		}
 	}
+}
+
+// killChild kills a child of a process that has one again and again, and reports whether there was one.
+func killChild(parent int) bool {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if c := children(parent); len(c) > 0 && syscall.Kill(c[0], syscall.SIGKILL) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // TestKilledFollower kills a process of a follower from outside, which ends alone then:
