@@ -284,7 +284,11 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 	a := t.blk.Agent()
 	a.Join(at, vhost.HotTableAddr, names, tally, number, s.hiddenBase)
 	a.SetWords(l.Start, l.End, l.Delta)
-	if t.leads() {
+	switch {
+	case !t.leads():
+	case s.ownCounter():
+		a.SetOwnCounter()
+	default:
 		a.SetCounter(s.counter.settled())
 	}
 	if s.agents.verify {
@@ -314,6 +318,9 @@ func (s *session) mapPart(t *task, m vhost.RingMapping, base uint64) error {
 	err = s.must(t, "memory of agents",
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{base + m.At, m.Size, prot, unix.MapSharedFlag | unix.MapFixed, uint64(fd), uint64(m.Offset)}},
 		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	if err == nil && s.agentsInRing0() {
+		err = s.mapInRing0(t, base+m.At, base+m.At+m.Size, m.Write, false)
+	}
 	if err != nil || !t.shared() {
 		return err
 	}

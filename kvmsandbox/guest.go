@@ -64,12 +64,15 @@ const (
 	msrSTAR   = 0xc0000081
 	msrLSTAR  = 0xc0000082
 	msrSFMASK = 0xc0000084
+
+	msrKernelGSBase = 0xc0000102
+
 	// callFlags are cleared on entry: Linux's own set (arch/x86/kernel/cpu/common.c).
 	callFlags = 0x257fd5
 )
 
-// layGuest fills a region with what the guest's ring 0 consists of.
-func layGuest(mem []byte) {
+// layGuest fills a region with what the guest's ring 0 consists of, where agents may be there, too.
+func layGuest(mem []byte, agents bool) {
 	le := binary.LittleEndian
 	clear(mem[:offVCPUs])
 	// What is no segment of a program's is ring 0's data, for which ring 3 gets the
@@ -88,6 +91,9 @@ func layGuest(mem []byte) {
 	}
 	for v := range vectors {
 		at := ringAddr + uint64(offStubs+v*stubSize)
+		if agents && v == vectorGeneral {
+			at = vhost.Ring0Fault
+		}
 		const present, interruptGate, interruptStack = 0x80, 0x0e, 1
 		kind := uint64(present | interruptGate)
 		if v == vectorBreakpoint || v == vectorOverflow {

@@ -60,7 +60,12 @@ func (s *session) stampAt(t *task) (names, ok bool) {
 
 // cycles is what the time stamp counter says, by the clock by which agents tell it: so it never goes
 // back.
-func (s *session) cycles() uint64 { return s.counter.settled().At(unix.MonotonicRaw()) }
+func (s *session) cycles() uint64 {
+	if s.ownCounter() {
+		return tsc.Read()
+	}
+	return s.counter.settled().At(unix.MonotonicRaw())
+}
 
 // writeProgram writes the program's memory, which may have to grow for it.
 func (s *session) writeProgram(t *task, addr uint64, p []byte) (int, error) {

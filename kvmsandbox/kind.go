@@ -79,7 +79,7 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 	copy(code, trialCode)
 	tr.code = code
 	at := unix.AddressOf(code)
-	layGuest(region)
+	layGuest(region, false)
 	layVCPU(region, 0)
 	space, err := guestmem.New(guestmem.Config{
 		Tables: region, KernelPages: offTables / pageSize, FirstSlot: 2, SlotLimit: uint32(m.slots),
@@ -147,7 +147,9 @@ func (tr *trial) set(request uintptr, arg []byte) error {
 }
 
 // enterAt sets where system calls go.
-func (tr *trial) enterAt(entry uint64) error { return tr.set(kvm.SetMSRs, callMSRs(entry)) }
+func (tr *trial) enterAt(entry uint64) error {
+	return tr.set(kvm.SetMSRs, kvm.MSRs(callMSRs(entry, 0)...))
+}
 
 // trialRounds bounds how often a trial may be interrupted before something happens.
 const trialRounds = 1000
@@ -232,11 +234,13 @@ func MeasureExits(n int) (time.Duration, error) {
 	return time.Since(start) / time.Duration(max(n, 1)), nil
 }
 
-// callMSRs are the special registers by which a processor makes system calls.
-func callMSRs(entry uint64) []byte {
-	return kvm.MSRs(
-		kvm.MSR{Index: msrSTAR, Value: (userSS-8-3)<<48 | kernelCS<<32},
-		kvm.MSR{Index: msrLSTAR, Value: entry},
-		kvm.MSR{Index: msrSFMASK, Value: callFlags},
-	)
+// callMSRs are the special registers by which a processor makes system calls, and the base of GS that
+// ring 0 gets by swapgs.
+func callMSRs(entry, base uint64) []kvm.MSR {
+	return []kvm.MSR{
+		{Index: msrSTAR, Value: (userSS-8-3)<<48 | kernelCS<<32},
+		{Index: msrLSTAR, Value: entry},
+		{Index: msrSFMASK, Value: callFlags},
+		{Index: msrKernelGSBase, Value: base},
+	}
 }

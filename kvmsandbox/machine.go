@@ -44,6 +44,10 @@ type machine struct {
 	// execute a file (before Linux 6.14); what it would answer is found out without
 	// it, but for ETXTBSY.
 	noExecCheck bool
+	// separate is true when ring 3 of the guest cannot find out what memory holds that only its ring 0
+	// may use; steady when all processors have the same time stamp counter, by which the kernel tells the
+	// time.
+	separate, steady bool
 }
 
 // Extensions (KVM_CHECK_EXTENSION).
@@ -122,7 +126,15 @@ func (m *machine) examine() error {
 		return err
 	}
 	m.minAddr = minAddr()
+	m.separate = fileSays("/sys/devices/system/cpu/vulnerabilities/meltdown", "Not affected")
+	m.steady = fileSays("/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc")
 	return nil
+}
+
+// fileSays says whether a file of the kernel's is one line.
+func fileSays(path, line string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && string(bytes.TrimSpace(b)) == line
 }
 
 // maskCPUID takes out what would let variants draw different random numbers or

@@ -63,7 +63,7 @@ func (s *session) newMemory(v *variant) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	layGuest(region.Mem)
+	layGuest(region.Mem, s.agentsInRing0())
 	m := &memory{region: region, users: 1, vm: -1}
 	if m.space, err = guestmem.New(guestmem.Config{
 		Tables:      region.Mem,
@@ -161,9 +161,14 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 	sp := kvm.Special(make([]byte, kvm.SpecialSize))
 	copy(sp, s.kvm.special)
 	special(sp, c.number, m.space.CR3(), t.proc.trapTSC, fsBase, gsBase)
+	entry, err := s.seatAgent(t)
+	if err != nil {
+		return err
+	}
 	x := t.scratch()
 	regs := x.put(sp)
-	msrs := x.put(callMSRs(s.gateAddr()))
+	registers := callMSRs(entry, t.blk.Addr(0))
+	msrs := x.put(kvm.MSRs(registers...))
 	xcrs := x.put(kvm.XCR0(s.kvm.xcr0))
 	fd := uint64(c.fd)
 	ioctl := func(request, arg uint64) vhost.Call {
@@ -176,6 +181,9 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 	}
 	if !c.told {
 		calls = append([]vhost.Call{ioctl(kvm.SetCPUID2, x.put(s.kvm.cpuid))}, calls...)
+		if s.ownCounter() {
+			calls = append(calls, ioctl(kvm.SetDeviceAttr, x.put(kvm.TSCOffset(x.put(make([]byte, 8))))))
+		}
 	}
 	if len(fpu) > 0 {
 		copy(t.blk.Bytes(vhost.Large, vhost.LargeSize), fpu)
@@ -186,8 +194,8 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 		return err
 	}
 	c.told = true
-	if n := t.blk.Result(len(calls) - 1); n != 3 {
-		return fmt.Errorf("set up virtual processor: the machine took %d of 3 special registers", n)
+	if n := t.blk.Result(len(calls) - 1); n != int64(len(registers)) {
+		return fmt.Errorf("set up virtual processor: the machine took %d of %d special registers", n, len(registers))
 	}
 	c.state.Synchronise()
 	t.place, t.dirty, t.maskKnown = inUser, true, false

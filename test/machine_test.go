@@ -48,7 +48,7 @@ func (s *machineSet) add(t *testing.T, name string, defines ...string) string {
 
 // sandboxedIn is a command of kvmsandbox.
 func sandboxedIn(frontEnd string, n int, args ...string) []string {
-	return append([]string{"kvmsandbox", "--frontend", frontEnd, "-n", strconv.Itoa(n)}, args...)
+	return slices.Concat([]string{"kvmsandbox", "--frontend", frontEnd, "-n", strconv.Itoa(n)}, moreFlags, args)
 }
 
 // addCaught adds a run of program in which variant 1 runs other, and which has to end

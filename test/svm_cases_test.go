@@ -143,28 +143,51 @@ const (
 	svmFewCalls  = 200
 	svmManyCalls = 1200
 	svmNoise     = 50
+	// svmWaits bounds how often agents leave a processor to wait for each other.
+	svmWaits = (svmManyCalls - svmFewCalls) / 8
 )
 
-// addExits adds runs that count how often virtual processors are left: a plain call
-// takes one exit to user space.
+// addExits adds runs that count how often virtual processors are left: a plain call takes one exit to
+// user space when it is the monitor's, and with agents in ring 0 one in the leader, in which the kernel
+// makes it, and none in a follower; a read of the time stamp counter takes none at all.
 func (s *machineSet) addExits(t *testing.T) {
 	t.Helper()
 	if !slices.Contains(s.frontEnds, "kvm") {
 		return
 	}
 	at := s.add(t, "calls")
-	for _, n := range []int{1, 2} {
+	measure := func(name string, n int, fast string, more []string, check func(t *testing.T, c exitCounts)) {
 		var few exitCounts
 		step := func(calls int, check func(t *testing.T, c exitCounts)) {
-			args := sandboxedIn("kvm", n, "-v", at, strconv.Itoa(calls))
+			args := append(sandboxedIn("kvm", n, "--fast", fast, "-v", at, strconv.Itoa(calls)), more...)
 			s.steps = append(s.steps, machineStep{
-				name:    fmt.Sprintf("exits/N=%d/%d", n, calls),
+				name:    fmt.Sprintf("exits/%s/N=%d/%d", name, n, calls),
 				command: machine.Command{Args: args},
 				check:   func(t *testing.T, r machine.Result) { check(t, countedExits(t, r)) },
 			})
 		}
 		step(svmFewCalls, func(_ *testing.T, c exitCounts) { few = c })
-		step(svmManyCalls, func(t *testing.T, c exitCounts) { c.compare(t, few, n) })
+		step(svmManyCalls, func(t *testing.T, c exitCounts) { check(t, c.since(t, few, name, n)) })
+	}
+	for _, n := range []int{1, 2} {
+		measure("monitor", n, "off", nil, func(t *testing.T, c exitCounts) { c.monitors(t, n) })
+	}
+	for _, what := range []struct {
+		name   string
+		more   []string
+		leader int
+	}{{"agents", nil, svmManyCalls - svmFewCalls}, {"stamps", []string{"stamps"}, 0}} {
+		var leader int
+		measure(what.name, 1, "on", what.more, func(t *testing.T, c exitCounts) {
+			if leader = c.hostExits; leader < what.leader-svmNoise || leader > what.leader+svmWaits {
+				t.Errorf("the leader has left its processor %d times, want %d", leader, what.leader)
+			}
+		})
+		measure(what.name, 2, "on", what.more, func(t *testing.T, c exitCounts) {
+			if follower := c.hostExits - leader; follower > 2*svmWaits {
+				t.Errorf("the follower has left its processor %d times", follower)
+			}
+		})
 	}
 }
 
@@ -192,22 +215,29 @@ func countedExits(t *testing.T, r machine.Result) exitCounts {
 	return exitCounts{kind: m[1], calls: number(2), exits: number(3), hostExits: number(4)}
 }
 
-// compare checks what c has more than few, a run with fewer calls.
-func (c exitCounts) compare(t *testing.T, few exitCounts, n int) {
+// since is what c has more than few, a run with fewer calls.
+func (c exitCounts) since(t *testing.T, few exitCounts, name string, n int) exitCounts {
 	t.Helper()
-	calls, exits, host := c.calls-few.calls, c.exits-few.exits, c.hostExits-few.hostExits
-	t.Logf("kind %s, N=%d: %d calls, %d exits to user space, %d with those that the kernel deals with", c.kind, n, calls, exits, host)
 	if c.kind != "hardware" {
 		t.Errorf("kind %s", c.kind)
 	}
-	if want := n * (svmManyCalls - svmFewCalls); calls != want {
-		t.Errorf("%d calls, want %d", calls, want)
-	}
-	if exits < calls-svmNoise || exits > calls+svmNoise {
-		t.Errorf("%d exits for %d calls", exits, calls)
-	}
 	if c.hostExits < c.exits {
 		t.Errorf("the kernel counts %d exits, user space %d", c.hostExits, c.exits)
+	}
+	c.calls, c.exits, c.hostExits = c.calls-few.calls, c.exits-few.exits, c.hostExits-few.hostExits
+	t.Logf("%s, N=%d: of %d calls %d are the monitor's, with %d exits to it, of %d in all",
+		name, n, n*(svmManyCalls-svmFewCalls), c.calls, c.exits, c.hostExits)
+	return c
+}
+
+// monitors checks c where each call is the monitor's.
+func (c exitCounts) monitors(t *testing.T, n int) {
+	t.Helper()
+	if want := n * (svmManyCalls - svmFewCalls); c.calls != want {
+		t.Errorf("%d calls, want %d", c.calls, want)
+	}
+	if c.exits < c.calls-svmNoise || c.exits > c.calls+svmNoise {
+		t.Errorf("%d exits for %d calls", c.exits, c.calls)
 	}
 }
 

@@ -120,7 +120,8 @@ func (ms methods) diagnose(ctx context.Context) diagnosis {
 		usable[m.name] = f.Built && f.Usable
 		d.FrontEnds = append(d.FrontEnds, f)
 	}
-	d.Auto = ms.auto(func(m method) verdict { return verdicts[m.name] }).name
+	auto, _ := ms.auto(func(m method) verdict { return verdicts[m.name] })
+	d.Auto = auto.name
 	d.OK = usable[d.Auto]
 	return d
 }

@@ -18,9 +18,8 @@ type method struct {
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
-	// fast: frequent calls are dealt with beside the variants unless the user says otherwise.
 	// holds: it can leave variants that diverge.
-	fast, holds bool
+	holds bool
 	// only is the instruction set that the front-end is for, when this program is built
 	// for another.
 	only string
@@ -42,8 +41,9 @@ type verdict struct {
 	// kind tells apart hosts that have the same by different means; it may be empty.
 	kind     string
 	features frontend.Features
-	// preferred is true when --frontend auto shall take the front-end.
-	preferred bool
+	// preferred is true when --frontend auto shall take the front-end; fast when frequent calls are
+	// dealt with beside the variants unless the user says otherwise.
+	preferred, fast bool
 }
 
 // methods are the front-ends in the order in which auto considers them. The last
@@ -74,7 +74,7 @@ const autoName = "auto"
 // frequent calls beside the variants.
 func (ms methods) open(ctx context.Context, name string, with setup) (fe frontend.FrontEnd, fast bool, err error) {
 	if name == autoName {
-		m := ms.auto(func(m method) verdict {
+		m, v := ms.auto(func(m method) verdict {
 			if with.holds && !m.holds {
 				return verdict{}
 			}
@@ -85,7 +85,7 @@ func (ms methods) open(ctx context.Context, name string, with setup) (fe fronten
 			return v
 		})
 		with.log.Info("front-end chosen", "name", m.name)
-		return m.new(with), m.fast, nil
+		return m.new(with), v.fast, nil
 	}
 	for _, m := range ms {
 		switch {
@@ -96,41 +96,42 @@ func (ms methods) open(ctx context.Context, name string, with setup) (fe fronten
 		case m.new == nil:
 			return nil, false, fmt.Errorf("--frontend %s: not built into this kvmsandbox; there are %s", name, ms.names())
 		}
-		if err := ms.check(ctx, m); err != nil {
+		v, err := ms.check(ctx, m)
+		if err != nil {
 			return nil, false, err
 		}
-		return m.new(with), m.fast, nil
+		return m.new(with), v.fast, nil
 	}
 	return nil, false, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
 }
 
-// auto returns the front-end that auto takes: the first one that is built in and
-// that test prefers, else the last one, which is not tested.
-func (ms methods) auto(test func(method) verdict) method {
+// auto returns the front-end that auto takes, and what the host offers to it: the first one that is
+// built in and that test prefers, else the last one, which is not tested.
+func (ms methods) auto(test func(method) verdict) (method, verdict) {
 	built := ms.built()
 	last := len(built) - 1
 	for _, m := range built[:last] {
-		if test(m).preferred {
-			return m
+		if v := test(m); v.preferred {
+			return m, v
 		}
 	}
-	return built[last]
+	return built[last], verdict{}
 }
 
-// check says in one line what a front-end that was asked for lacks. The one that
-// auto falls back to says so itself when it is used.
-func (ms methods) check(ctx context.Context, m method) error {
+// check says in one line what a front-end that was asked for lacks, or else what the host offers to it.
+// The one that auto falls back to says so itself when it is used.
+func (ms methods) check(ctx context.Context, m method) (verdict, error) {
 	if built := ms.built(); m.name == built[len(built)-1].name {
-		return nil
+		return verdict{}, nil
 	}
 	v, err := m.test(ctx)
 	if err != nil {
-		return fmt.Errorf("--frontend %s: %w", m.name, err)
+		return v, fmt.Errorf("--frontend %s: %w", m.name, err)
 	}
 	if f, missing := v.features.Obstacle(); missing {
-		return fmt.Errorf("--frontend %s: %s: %s; %s", m.name, f.Name, f.Found, f.Fix)
+		return v, fmt.Errorf("--frontend %s: %s: %s; %s", m.name, f.Name, f.Found, f.Fix)
 	}
-	return nil
+	return v, nil
 }
 
 // built returns the front-ends that can be chosen.

@@ -21,7 +21,6 @@ func frontEnds() methods {
 		},
 		{
 			name: "inproc",
-			fast: true,
 			new: func(s setup) frontend.FrontEnd {
 				return inprocfe.New(inprocfe.WithLogger(s.log), inprocfe.WithSleep(!s.sleepless))
 			},
@@ -33,10 +32,11 @@ func frontEnds() methods {
 
 func testKVM(ctx context.Context) (verdict, error) {
 	r, err := probe.KVM(ctx)
-	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred()}, err
+	// Where ring 0 is emulated the agents are outside of the machine, and of less use.
+	return verdict{kind: string(r.Kind), features: r.Features, preferred: r.Preferred(), fast: r.Kind == probe.Hardware}, err
 }
 
 func testInproc(ctx context.Context) (verdict, error) {
 	features, err := inprocfe.Probe(ctx)
-	return verdict{features: features, preferred: features.Usable()}, err
+	return verdict{features: features, preferred: features.Usable(), fast: true}, err
 }

@@ -290,6 +290,10 @@ func (a Agent) SetCounter(s tsc.Scale) {
 	a.b.put64(agent+agentCycles+16, s.PerNanosecond)
 }
 
+// SetOwnCounter says that the time stamp counter is what the processor's own is, wherever the agent
+// runs.
+func (a Agent) SetOwnCounter() { a.b.put64(agent+agentCycles+16, scaleOwn) }
+
 // SetLease gives the lease to the agent or takes it away. It may be called at any time.
 func (a Agent) SetLease(on bool) {
 	v := uint32(0)

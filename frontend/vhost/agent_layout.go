@@ -301,3 +301,6 @@ const (
 	// differsHash: it asks for the same, and the hash of what it gives is another one.
 	differsHash
 )
+
+// scaleOwn stands in place of a scale of the time stamp counter where the agent reads the counter itself.
+const scaleOwn = 1<<63 - 1

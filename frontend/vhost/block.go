@@ -163,6 +163,19 @@ func (b *Block) SetGate(addr, arrived uint64) {
 	b.put64(blockArrived, arrived)
 }
 
+// SetEntry says that the agent is in the guest's ring 0, and where the guest would come to with a call
+// if it were not; 0 says that it is not there.
+func (b *Block) SetEntry(addr uint64) {
+	b.put64(blockEntry, addr)
+	b.put64(blockHurry, 0)
+}
+
+// InRing0 are the parts of the block that an agent in the guest's ring 0 needs: all but what the
+// kernel has mapped there.
+func (b *Block) InRing0() [2][2]uint64 {
+	return [2][2]uint64{{b.Addr(0), b.Addr(Run)}, {b.Addr(Run + RunSize), b.Addr(BlockSize)}}
+}
+
 // SetTrap says where an exception leaves the registers of the guest's ring 3 on ring 0's
 // stack: at in the process, stack in the guest, whose code at back returns by it.
 func (b *Block) SetTrap(at, back, stack uint64) {

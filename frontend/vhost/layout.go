@@ -15,6 +15,12 @@ const (
 	Restorer = Handler + 16
 	// GateEntry is where the rewritten calls of native programs come to.
 	GateEntry = Handler + 32
+	// Ring0Call is where a guest comes to with a call, and Ring0Fault with a general protection
+	// exception, when the agent is in its ring 0.
+	Ring0Call  = Handler + 48
+	Ring0Fault = Handler + 64
+	// ImageRoom bounds the image.
+	ImageRoom = 0x1_0000
 	// imageCopy is where the image is while it moves to memory without a file.
 	imageCopy = SlotStart + 0x800_0000
 	// Bell is the page that a session's tasks ring when they have something to
@@ -81,6 +87,9 @@ const (
 	blockStubs     = 272
 	blockArrived   = 304
 	blockSleeps    = 312
+	blockEntry     = 320
+	blockHurry     = 328
+	blockOut       = 332
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400
@@ -120,6 +129,13 @@ const (
 	// stack is where the task's stack begins, which is what is left up to BlockSize.
 	// Native tasks also have it as the alternate stack of signals.
 	stack = 0xc000
+	// Of a task with a guest the part up to ring0Stack is its agent's in ring 0: a struct ucontext
+	// with the program's registers, what an exception has left on the stack of ring 0 and where that
+	// was, and a stack.
+	ring0Context = stack
+	ring0Frame   = ring0Context + 0x200
+	ring0At      = ring0Frame + 48
+	ring0Stack   = 0xd800
 )
 
 // Whose turn it is to touch a block.
@@ -170,9 +186,28 @@ const RanSignalled = 1
 const (
 	PortCall   = 0x10
 	PortVector = 0x20
+	// Vectors is how many exceptions there are.
+	Vectors = 32
 
+	portDebug      = PortVector + 1
 	portPageFault  = PortVector + 14
 	portProtection = PortVector + 13
+)
+
+// Ports by which an agent in the guest's ring 0 has the variant host make a system call, and make one
+// unless a signal has come; and by which it tells that the program is not in its hands any more.
+const (
+	portKernel = 0x60
+	portUnless = 0x61
+	portOut    = 0x62
+)
+
+// Why it is not: a call that the agent has not dealt with, or has; likewise an exception.
+const (
+	outRefused  = 1
+	outAnswered = 2
+	outFault    = 3
+	outReturned = 4
 )
 
 // Selectors of the guest's ring 3, which are Linux's (arch/x86/include/asm/segment.h):

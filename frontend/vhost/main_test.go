@@ -109,7 +109,9 @@ func buildC(t testing.TB, gcc, path string, flags ...string) error {
 	args := slices.Concat(flags, []string{
 		"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-no-pie", "-fPIC", "-Isrc", "-D_start=vhost_entry",
 		"-Wl,--wrap=vhost_call", "-Wl,--wrap=ring_await",
-		fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16), "-o", path,
+		fmt.Sprintf("-Wl,--defsym=vhost_end=%#x", Image+2*PageSize+16),
+		// All of the program is the image where only its code is meant.
+		"-Wl,--defsym=vhost_first=0x400000", "-o", path,
 	})
 	for _, pattern := range []string{"src/*.[cS]", "testdata/*.[cS]"} {
 		files, err := filepath.Glob(pattern)

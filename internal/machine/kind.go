@@ -53,8 +53,9 @@ func SVM() Kind {
 	return Kind{
 		name: "svm", arch: "amd64", emulator: "qemu-system-x86_64",
 		arguments: []string{"-accel", accelerator, "-cpu", processor, "-serial", "chardev:" + resultsPort, "-serial", "chardev:" + consolePort},
-		// Checks of timers fail at random under emulation.
-		parameters: "console=ttyS1 no_timer_check " + quiet,
+		// Checks of timers fail at random under emulation. All processors have one time stamp counter,
+		// which the kernel does not take for granted.
+		parameters: "console=ttyS1 no_timer_check tsc=reliable " + quiet,
 		modules:    []string{"irqbypass", "ccp", "kvm", "kvm-amd"},
 	}
 }

@@ -24,7 +24,7 @@ static void close_interval(struct agent *a)
 	ring_urge(&a->r);
 }
 
-int agent_call(struct block *b, struct ucontext *u)
+int __attribute__((noinline)) agent_call(struct block *b, struct ucontext *u)
 {
 	struct agent *a = agent_of(b);
 	int done;
@@ -46,7 +46,7 @@ int agent_call(struct block *b, struct ucontext *u)
 	return 0;
 }
 
-int agent_stamp(struct block *b, struct ucontext *u, const u8 *code, u32 n)
+int __attribute__((noinline)) agent_stamp(struct block *b, struct ucontext *u, const u8 *code, u32 n)
 {
 	struct agent *a = agent_of(b);
 	struct stamp s;

@@ -123,7 +123,8 @@ struct agent {
 	u64 blocked; /* that mask, as the program knows it */
 	u64 never; /* signals that the kernel lets in whatever the program blocks */
 	/* The time stamp counter is cycles where CLOCK_MONOTONIC_RAW is since, in nanoseconds, and grows by
-	 * scale in a nanosecond, which has MV_SCALE_BITS bits of fraction; 0: that is not known. */
+	 * scale in a nanosecond, which has MV_SCALE_BITS bits of fraction; 0: that is not known;
+	 * MV_SCALE_OWN: it is what this processor's own is. */
 	u64 cycles, since, scale;
 	u64 hashed; /* the number of the last record that had a hash and 1, 0 for none */
 	/* Of a call with an array of messages: how many, and of each how many bytes it has, and then

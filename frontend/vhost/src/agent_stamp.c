@@ -50,21 +50,35 @@ void agent_give_stamp(struct ucontext *u, const struct stamp *s)
 	u->rip += s->size;
 }
 
-/* Finds out what the counter says; 0 where that cannot be. To let the task read it for a moment, and
- * keep it from that again, would change a control register twice, which leaves a virtual machine. So
- * it is what the monitor's scale makes of a clock; the monitor's own reads of it are, too. */
+static u64 read_counter(void)
+{
+	u32 low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (u64)high << 32 | low;
+}
+
+/* Finds out what the counter says; 0 where that cannot be. Where the task itself is kept from it, to
+ * let it read the counter for a moment, and keep it from that again, would change a control register
+ * twice, which leaves a virtual machine. So it is what the monitor's scale makes of a clock then; the
+ * monitor's own reads of it are, too. A guest's ring 0 and the variant host read the same, which is
+ * nobody's but the processor's. */
 static int look(const struct agent *a, struct stamp *s)
 {
 	struct timespec t;
 	u32 processor = 0, node = 0;
 
-	if (!a->scale || vhost_call(SYS_clock_gettime, CLOCK_MONOTONIC_RAW, (u64)&t, 0, 0, 0, 0))
+	if (!a->scale || (s->names && vhost_call(SYS_getcpu, (u64)&processor, (u64)&node, 0, 0, 0, 0)))
 		return 0;
-	if (s->names && vhost_call(SYS_getcpu, (u64)&processor, (u64)&node, 0, 0, 0, 0))
-		return 0;
-	s->cycles = a->cycles + (u64)((unsigned __int128)((u64)t.sec * 1000000000 + (u64)t.nsec - a->since) * a->scale >> MV_SCALE_BITS);
 	/* As Linux sets it (vdso_setup_cpu in arch/x86/entry/vdso/vma.c). */
 	s->processor = node << 12 | processor;
+	if (a->scale == MV_SCALE_OWN) {
+		s->cycles = read_counter();
+		return 1;
+	}
+	if (vhost_call(SYS_clock_gettime, CLOCK_MONOTONIC_RAW, (u64)&t, 0, 0, 0, 0))
+		return 0;
+	s->cycles = a->cycles + (u64)((unsigned __int128)((u64)t.sec * 1000000000 + (u64)t.nsec - a->since) * a->scale >> MV_SCALE_BITS);
 	return 1;
 }
 

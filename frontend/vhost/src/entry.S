@@ -18,6 +18,14 @@ vhost_restore:
 vhost_door:
 	jmp vhost_gate
 	.balign 16
+/* What the guest's processor goes to when the agent is in ring 0. */
+	.globl vhost_ring0_door_call, vhost_ring0_door_fault
+vhost_ring0_door_call:
+	jmp vhost_ring0_call
+	.balign 16
+vhost_ring0_door_fault:
+	jmp vhost_ring0_fault
+	.balign 16
 
 	.globl _start
 _start:
@@ -27,6 +35,7 @@ _start:
 	call vhost_start
 	ud2
 
+/* In ring 0 the variant host makes the call. */
 	.globl vhost_call
 vhost_call:
 	mov %rdi, %rax
@@ -36,13 +45,21 @@ vhost_call:
 	mov %r8, %r10
 	mov %r9, %r8
 	mov 8(%rsp), %r9
+	mov %cs, %r11d
+	test $3, %r11b
+	jz 1f
 	syscall
+	ret
+1:	out %al, $MV_PORT_KERNEL
 	ret
 
 /* Between first and last a signal's handler moves the instruction pointer to out:
  * the call has not begun. */
 	.globl vhost_call_unless, vhost_unless_first, vhost_unless_last, vhost_unless_out
 vhost_call_unless:
+	mov %cs, %r11d
+	test $3, %r11b
+	jz 1f
 	mov %rdi, %r11
 	mov MV_CALL_NR(%rsi), %rax
 	mov %rdx, %rcx
@@ -60,6 +77,8 @@ vhost_unless_last:
 	ret
 vhost_unless_out:
 	mov $MV_NOT_EXECUTED, %rax
+	ret
+1:	out %al, $MV_PORT_UNLESS
 	ret
 
 /* rdi flags, rsi parent_tid, rdx child_tid, rcx child's block. The child's stack

@@ -1,27 +1,8 @@
 /* The program in a virtual machine: what of its calls is the agent's. */
 #include "kernel.h"
 #include "agent.h"
+#include "guest.h"
 #include "vhost.h"
-
-/* Bits of the flags register (AMD64 manual, volume 2, 3.1.6). */
-enum {
-	FLAG_FIXED = 1 << 1,
-	FLAG_TF = 1 << 8,
-	FLAG_IF = 1 << 9,
-	FLAG_RF = 1 << 16,
-};
-
-/* The general registers, in the order of struct kvm_regs. */
-enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS };
-
-static u64 *run_word(struct block *b, u32 off) { return (u64 *)((u8 *)b + MV_RUN + off); }
-
-static void open_signals(u64 mask) { vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0); }
-
-/* What the processor leaves on the stack of ring 0. */
-struct trap {
-	u64 ip, cs, flags, sp, ss;
-};
 
 /* How a call has led the guest out. */
 enum way {
@@ -38,7 +19,7 @@ static int at_gate(struct block *b)
 {
 	const struct trap *f = (const struct trap *)b->trap;
 
-	return f && f->ip == b->gate && !(f->flags & FLAG_IF) && (f->cs & 3) == 3 && *run_word(b, MV_RUN_CR2) == b->gate &&
+	return f && f->ip == b->gate && !(f->flags & FLAG_IF) && (f->cs & 3) == 3 && *guest_word(b, MV_RUN_CR2) == b->gate &&
 	       (i64)(f->sp << 16) >> 16 == (i64)f->sp;
 }
 
@@ -50,7 +31,7 @@ static enum way called(struct block *b, const u64 *regs)
 	const u8 *run = (const u8 *)b + MV_RUN;
 	uint16_t port = *(const uint16_t *)(run + MV_RUN_PORT);
 
-	if (!b->gate || (regs[R11] & (FLAG_TF | FLAG_RF | FLAG_IF)) != FLAG_IF)
+	if (!b->gate || !guest_plain(regs[R11]))
 		return NO_CALL;
 	if (b->run == -EFAULT || b->run == -EINTR) {
 		if (regs[RIP] != b->gate || (regs[RFLAGS] & FLAG_IF))
@@ -64,13 +45,14 @@ static enum way called(struct block *b, const u64 *regs)
 	return port == MV_PORT_PAGE_FAULT && at_gate(b) ? BY_FAULT : NO_CALL;
 }
 
-/* Has the guest go on in ring 3, from where a fault has led to ring 0. */
-static void go_back(struct block *b, u64 *regs)
+void guest_open_signals(u64 mask) { vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0); }
+
+void guest_go_back(struct block *b, u64 *regs)
 {
 	regs[RIP] = b->trap_return;
 	regs[RSP] = b->trap_stack;
 	regs[RFLAGS] = FLAG_FIXED;
-	*run_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
+	*guest_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
 }
 
 /* The agent's result is the program's, which goes on behind the call. */
@@ -89,9 +71,9 @@ static void answer(struct block *b, enum way way, u64 *regs, u64 ret)
 		f->cs = MV_USER_CS;
 		f->flags = regs[R11];
 		f->ss = MV_USER_SS;
-		go_back(b, regs);
+		guest_go_back(b, regs);
 	}
-	*run_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
+	*guest_word(b, MV_RUN_DIRTY) |= MV_SYNC_REGS;
 }
 
 /* Deals with a read of the time stamp counter, which the guest is kept from. 0: it is none, or it is
@@ -117,19 +99,35 @@ static int stamped(struct block *b, u64 *regs)
 	f->ip = u.rip;
 	/* Faults set it for the instruction that is to be tried again. */
 	f->flags &= ~(u64)FLAG_RF;
-	go_back(b, regs);
+	guest_go_back(b, regs);
 	return 1;
+}
+
+/* A signal has come with a call with which the agent has dealt. */
+static int signalled(struct block *b)
+{
+	agent_stops(b);
+	b->run = MV_RAN_SIGNALLED;
+	return 0;
 }
 
 /* Deals with the stop of a guest. 0: it is the monitor's. */
 static int handled(struct block *b)
 {
-	u64 *regs = run_word(b, MV_RUN_REGS);
+	u64 *regs = guest_word(b, MV_RUN_REGS);
 	struct agent *a = agent_of(b);
 	struct ucontext u;
 	enum way way;
 	int done;
 
+	if (b->entry) {
+		enum ring0 what = vhost_ring0_stopped(b, regs);
+
+		if (what == RING0_ON)
+			return 1;
+		if (what == RING0_SIGNALLED)
+			return signalled(b);
+	}
 	if (!a->interval)
 		return 0;
 	way = called(b, regs);
@@ -149,17 +147,15 @@ static int handled(struct block *b)
 	u.r9 = regs[R9];
 	b->signalled = 0;
 	/* Faults in copies of the program's memory are signals. */
-	open_signals((u64)MV_BLOCKED);
+	guest_open_signals((u64)MV_BLOCKED);
 	done = agent_call(b, &u);
-	open_signals(~0ULL);
+	guest_open_signals(~0ULL);
 	if (!done)
 		return 0;
 	answer(b, way, regs, u.rax);
 	if (!b->signalled && !a->late)
 		return 1;
-	agent_stops(b);
-	b->run = MV_RAN_SIGNALLED;
-	return 0;
+	return signalled(b);
 }
 
 /* A signal that came in between is told without what the kernel says of it. */

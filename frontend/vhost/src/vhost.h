@@ -68,6 +68,9 @@ struct block {
 	struct room stubs[MV_STUB_ROOMS];
 	u64 arrived; /* where the guest is behind the gate's instruction, 0 when there is none */
 	u64 sleeps; /* how often the task has slept until it was its turn */
+	u64 entry; /* of an agent in ring 0: where the guest would come to when it makes a call, were it not there; 0: it is not */
+	u32 hurry; /* the agent in ring 0 is to come out before the program goes on */
+	u32 out; /* why it has: MV_OUT_* */
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -108,6 +111,9 @@ _Static_assert(offsetof(struct block, onward) == MV_BLOCK_ONWARD, "onward");
 _Static_assert(offsetof(struct block, stubs) == MV_BLOCK_STUBS, "stubs");
 _Static_assert(offsetof(struct block, arrived) == MV_BLOCK_ARRIVED, "arrived");
 _Static_assert(offsetof(struct block, sleeps) == MV_BLOCK_SLEEPS, "sleeps");
+_Static_assert(offsetof(struct block, entry) == MV_BLOCK_ENTRY, "entry");
+_Static_assert(offsetof(struct block, hurry) == MV_BLOCK_HURRY, "hurry");
+_Static_assert(offsetof(struct block, out) == MV_BLOCK_OUT, "out");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -146,6 +152,34 @@ void vhost_run_guest(struct block *b);
  * in a call that signals may interrupt. */
 int vhost_guest_signal(struct block *b, int sig, const struct siginfo *info, struct ucontext *u);
 
+/* ring0.S: where the guest comes to in ring 0 when the agent is there. */
+extern const char vhost_ring0_door_call[], vhost_ring0_call[];
+/* Between first and last the agent is done with a call and the program's registers are being put back,
+ * which can be done again from first; likewise with an exception. last is the instruction that leaves
+ * ring 0. */
+extern const char vhost_ring0_call_first[], vhost_ring0_call_last[];
+extern const char vhost_ring0_fault_first[], vhost_ring0_fault_last[];
+
+/* ring0.c */
+/* Whether this code runs in the ring 0 of a guest. */
+static inline int in_ring0(void)
+{
+	uint16_t cs;
+
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	return !(cs & 3);
+}
+/* The program's call, or exception: 0 if the agent does not deal with it. */
+u32 vhost_ring0_called(struct block *b);
+u32 vhost_ring0_faulted(struct block *b);
+/* What the variant host does about a stop of a guest whose agent is in ring 0. */
+enum ring0 {
+	RING0_NOT, /* it is not about the agent; the program is where its call or exception has led it */
+	RING0_ON, /* the guest goes on */
+	RING0_SIGNALLED, /* a call has been dealt with, and a signal come with it */
+};
+enum ring0 vhost_ring0_stopped(struct block *b, u64 *regs);
+
 /* gate.S */
 /* At the door, and in front of known, the gate does not know yet whether it takes the call. */
 extern const char vhost_door[], vhost_gate[], vhost_gate_known[];
@@ -181,8 +215,8 @@ void vhost_ring(void);
 /* Ends the process if the monitor is gone: its end of the control socket closes with it. */
 void vhost_mourn(const struct block *b);
 
-/* The end of the image, which the linker knows. */
-extern const char vhost_end[];
+/* Where the image is, which the linker knows. */
+extern const char vhost_first[], vhost_end[];
 
 /* The action of signals by which a native program comes to the variant host. */
 extern const char vhost_action[];

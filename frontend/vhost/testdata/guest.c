@@ -206,7 +206,7 @@ static void elsewhere(void) { by_fetch(); regs()[RIP] = GATE + 1; }
 static void jumped_to_fault(void) { by_fault(); trap.flags |= 1 << 9; }
 static void other_fault(void) { by_fault(); *run_at(MV_RUN_CR2) = GATE + 1; }
 static void other_ip(void) { by_fault(); trap.ip = BEHIND; }
-static void in_ring0(void) { by_fault(); trap.cs = 0x10; }
+static void of_ring0(void) { by_fault(); trap.cs = 0x10; }
 static void no_stack(void) { by_fault(); trap.sp = 1ULL << 47; }
 static void cold(void) { by_port(); regs()[RAX] = SYS_getuid; }
 static void negative(void) { by_port(); regs()[RAX] = ~0ULL; }
@@ -219,7 +219,7 @@ void test_guest_no_calls(void)
 		{ by_port, no_gate }, { by_fault, no_trap }, { by_port, no_lease }, { by_port, no_interval },
 		{ stepping, NULL }, { resuming, NULL }, { no_flags, NULL }, { other_port, NULL }, { other_reason, NULL },
 		{ jumped, NULL }, { elsewhere, NULL }, { jumped_and_signalled, NULL }, { signalled_elsewhere, NULL }, { jumped_to_fault, NULL }, { other_fault, NULL }, { other_ip, NULL },
-		{ in_ring0, NULL }, { no_stack, NULL }, { cold, NULL }, { negative, NULL },
+		{ of_ring0, NULL }, { no_stack, NULL }, { cold, NULL }, { negative, NULL },
 	};
 	u32 i;
 

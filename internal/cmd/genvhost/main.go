@@ -36,7 +36,7 @@ func run(dir, out, compiler string) error {
 		return err
 	}
 	args := append(flags(), "-o", target)
-	cmd := exec.Command(compiler, append(args, "entry.S", "start.c", "serve.c", "native.c", "gate.c", "gate.S", "guest.c", "agent.c", "agent_args.c", "agent_lead.c", "agent_follow.c", "agent_wait.c", "agent_name.c", "agent_mask.c", "agent_account.c", "agent_stamp.c", "agent_hash.c", "agent_message.c", "copy.S", "ring_read.c", "ring_wait.c", "ring_write.c")...)
+	cmd := exec.Command(compiler, append(args, "entry.S", "start.c", "serve.c", "native.c", "gate.c", "gate.S", "guest.c", "ring0.c", "ring0.S", "agent.c", "agent_args.c", "agent_lead.c", "agent_follow.c", "agent_wait.c", "agent_name.c", "agent_mask.c", "agent_account.c", "agent_stamp.c", "agent_hash.c", "agent_message.c", "copy.S", "ring_read.c", "ring_wait.c", "ring_write.c")...)
 	// Names that the compiler might record must not depend on where it runs.
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
@@ -57,6 +57,6 @@ func flags() []string {
 		"-fvisibility=hidden",
 		"-static", "-no-pie", "-nostdlib", "-s",
 		"-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,max-page-size=4096",
-		fmt.Sprintf("-Wl,-Ttext-segment=%#x", vhost.Image), "-Wl,--defsym=vhost_end=_end",
+		fmt.Sprintf("-Wl,-Ttext-segment=%#x", vhost.Image), "-Wl,--defsym=vhost_end=_end", fmt.Sprintf("-Wl,--defsym=vhost_first=%#x", vhost.Image),
 	}
 }

@@ -34,7 +34,7 @@ func (s *Space) Cover(start, end uint64) ([]Slot, error) {
 	before := len(s.slots)
 	for n := first; n <= last; n++ {
 		if s.chunks[n] == nil {
-			s.addChunk(n)
+			s.chunks[n] = &chunk{gpa: s.addSlot(n)}
 		}
 	}
 	return slices.Clone(s.slots[before:]), nil
@@ -130,17 +130,17 @@ func (s *Space) checkTables(start, end uint64, hasLeaf func(window uint64) bool)
 	return fmt.Errorf("guestmem: %w: %d of %d tables are free, %d are needed", ErrFull, s.arena.free(), s.arena.size(), need)
 }
 
-// addChunk gives chunk n its memory slot.
-func (s *Space) addChunk(n uint64) {
+// addSlot gives chunk n its memory slot, and returns where it is guest-physically.
+func (s *Space) addSlot(n uint64) (gpa uint64) {
 	start := n << chunkShift
-	c := &chunk{gpa: FirstGPA + uint64(len(s.slots))<<chunkShift}
-	s.chunks[n] = c
+	gpa = FirstGPA + uint64(len(s.slots))<<chunkShift
 	s.slots = append(s.slots, Slot{
 		Number: s.firstSlot + uint32(len(s.slots)),
-		GPA:    c.gpa,
+		GPA:    gpa,
 		HVA:    start,
 		Size:   min(start+ChunkSize, UserEnd) - start,
 	})
+	return gpa
 }
 
 // fillWindow maps the part of a window of c from start up to end.

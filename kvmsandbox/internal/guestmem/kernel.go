@@ -4,6 +4,7 @@ package guestmem
 
 import (
 	"fmt"
+	"slices"
 
 	"gvisor.dev/gvisor/pkg/ring0/pagetables"
 )
@@ -19,16 +20,7 @@ func (s *Space) MapKernel(va, off uint64, pages int, writable, exec bool) error 
 	if pages <= 0 || !aligned(off) || off > size || uint64(pages) > (size-off)/PageSize {
 		return fmt.Errorf("guestmem: %w: %d pages from %#x on, kernel pages end at %#x", ErrInvalid, pages, off, size)
 	}
-	prot := Read
-	if writable {
-		prot |= Write
-	}
-	if exec {
-		prot |= Exec
-	}
-	opts := options(prot)
-	opts.User = false
-	return s.mapUpper(va, s.kernel.Start+off, pages, opts)
+	return s.mapUpper(va, s.kernel.Start+off, pages, kernelOptions(writable, exec))
 }
 
 // MapGate maps one page at va in the upper half that the program may use as prot
@@ -40,6 +32,76 @@ func (s *Space) MapGate(va, gpa uint64, prot Prot) error {
 		return fmt.Errorf("guestmem: %w: gate at guest-physical %#x, prot %#x", ErrInvalid, gpa, prot)
 	}
 	return s.mapUpper(va, gpa, 1, options(prot))
+}
+
+// MapHost lets the machine's own kernel have memory of the process at its own address, out of the
+// program's reach: a range, aligned to pages, in one of Config.Reserved that is aligned to chunks. What the processor finds there
+// is what the process has mapped at the moment. Mapped it stays for the life of the Space, and parts that
+// are so already keep their rights.
+//
+// The slots that it returns are new: until the caller has added them to the virtual machine, nothing of
+// the range may be used. The error is one of [ErrInvalid], [ErrFull], [ErrNeedsReset] and [ErrCorrupt],
+// and nothing was changed then.
+func (s *Space) MapHost(start, end uint64, writable, exec bool) ([]Slot, error) {
+	if err := s.intact(); err != nil {
+		return nil, err
+	}
+	inside := slices.ContainsFunc(s.reserved, func(r Range) bool {
+		return start >= r.Start && end <= r.End && r.Start%ChunkSize == 0 && r.End%ChunkSize == 0
+	})
+	if !inside || !aligned(start) || !aligned(end) || start >= end || end > UserEnd {
+		return nil, fmt.Errorf("guestmem: %w: %#x-%#x is not reserved", ErrInvalid, start, end)
+	}
+	first, last := start>>chunkShift, (end-1)>>chunkShift
+	fresh := 0
+	for n := first; n <= last; n++ {
+		if _, ok := s.hosted[n]; !ok {
+			fresh++
+		}
+	}
+	if fresh > s.maxSlots-len(s.slots) {
+		return nil, fmt.Errorf("guestmem: %w: %d of %d memory slots are in use, %d more are needed", ErrFull, len(s.slots), s.maxSlots, fresh)
+	}
+	if err := s.checkTables(start, end, func(n uint64) bool { return s.kernelLeaves[n] != nil }); err != nil {
+		return nil, err
+	}
+	before := len(s.slots)
+	for n := first; n <= last; n++ {
+		if _, ok := s.hosted[n]; !ok {
+			s.hosted[n] = s.addSlot(n)
+		}
+	}
+	opts := kernelOptions(writable, exec)
+	for va := start; va < end; va += PageSize {
+		if leaf := s.kernelLeaves[va>>windowShift]; leaf == nil || !leaf[va>>pageShift%pagesPerWindow].Valid() {
+			s.mapKernelPage(va, s.hosted[va>>chunkShift]+va%ChunkSize, opts)
+		}
+	}
+	return slices.Clone(s.slots[before:]), s.intact()
+}
+
+// kernelOptions are those of pages that the program cannot use.
+func kernelOptions(writable, exec bool) pagetables.MapOpts {
+	prot := Read
+	if writable {
+		prot |= Write
+	}
+	if exec {
+		prot |= Exec
+	}
+	opts := options(prot)
+	opts.User = false
+	return opts
+}
+
+// mapKernelPage maps a page that is not mapped, for which there are tables.
+func (s *Space) mapKernelPage(va, gpa uint64, opts pagetables.MapOpts) {
+	n := va >> windowShift
+	if leaf := s.kernelLeaves[n]; leaf != nil {
+		leaf[va>>pageShift%pagesPerWindow].Set(uintptr(gpa), opts)
+	} else {
+		s.kernelLeaves[n] = s.link(va, gpa, opts)
+	}
 }
 
 func (s *Space) mapUpper(va, gpa uint64, pages int, opts pagetables.MapOpts) error {
@@ -61,12 +123,7 @@ func (s *Space) mapUpper(va, gpa uint64, pages int, opts pagetables.MapOpts) err
 		return err
 	}
 	for ; va < end; va += PageSize {
-		n := va >> windowShift
-		if leaf := s.kernelLeaves[n]; leaf != nil {
-			leaf[va>>pageShift%pagesPerWindow].Set(uintptr(gpa), opts)
-		} else {
-			s.kernelLeaves[n] = s.link(va, gpa, opts)
-		}
+		s.mapKernelPage(va, gpa, opts)
 		gpa += PageSize
 	}
 	return s.intact()

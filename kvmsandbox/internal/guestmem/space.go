@@ -130,7 +130,11 @@ type Space struct {
 
 	// chunks are those that have a slot, by address >> chunkShift.
 	chunks map[uint64]*chunk
-	// kernelLeaves are the leaf tables of the upper half, by address >> windowShift.
+	// hosted are the guest-physical addresses of the chunks that the machine's own kernel has, by
+	// address >> chunkShift. Each has a slot, too.
+	hosted map[uint64]uint64
+	// kernelLeaves are the leaf tables of the upper half, and of what MapHost maps, by address >>
+	// windowShift.
 	kernelLeaves map[uint64]*pagetables.PTEs
 	// directories are the tables that point to leaf tables, by address >>
 	// directoryShift, each with the number of leaf tables. uppers are those that
@@ -194,6 +198,7 @@ func New(cfg Config) (*Space, error) {
 		firstSlot:    cfg.FirstSlot,
 		maxSlots:     min(int(cfg.SlotLimit-cfg.FirstSlot), maxChunks),
 		chunks:       make(map[uint64]*chunk),
+		hosted:       make(map[uint64]uint64),
 		kernelLeaves: make(map[uint64]*pagetables.PTEs),
 		directories:  make(map[uint64]int),
 		uppers:       make(map[uint64]int),

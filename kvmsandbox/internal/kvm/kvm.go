@@ -26,6 +26,7 @@ const (
 	SetEvents           = 0x4040aea0
 	GetDebug            = 0x8080aea1
 	SetDebug            = 0x4080aea2
+	SetDeviceAttr       = 0x4018aee1
 )
 
 // Reasons why a guest stopped.
@@ -245,6 +246,15 @@ func MSRs(list ...MSR) []byte {
 		b = le.AppendUint64(b, m.Value)
 	}
 	return b
+}
+
+// TSCOffset returns a struct kvm_device_attr that sets how far a virtual processor's time stamp counter
+// is from the host's to the number at an address (Documentation/virt/kvm/devices/vcpu.rst).
+func TSCOffset(at uint64) []byte {
+	const control, offset = 0, 0
+	b := le.AppendUint32(make([]byte, 4, 24), control)
+	b = le.AppendUint64(b, offset)
+	return le.AppendUint64(b, at)
 }
 
 // XCR0 returns a struct kvm_xcrs that sets extended control register 0.
