@@ -27,6 +27,8 @@ func Local() []FileSystem {
 		{"xfs", 0x58465342},
 		{"btrfs", 0x9123683e},
 		{"ramfs", 0x858458f6},
+		// The first root of all is of one of these two kinds, whatever it is called (init/do_mounts.c).
+		{"rootfs", 0x858458f6},
 		{"hugetlbfs", 0x958458f6},
 		{"f2fs", 0xf2f52010},
 		{"bcachefs", 0xca451a4e},

@@ -36,6 +36,17 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// A system may run from the memory that it was started with.
+func TestFirstRoot(t *testing.T) {
+	const table = "1 1 0:2 / / rw - rootfs rootfs rw\n20 1 0:20 / /proc rw - proc proc rw\n"
+	if kind := typeByPath(table, "/bin/sh"); !IsLocal(kind) {
+		t.Errorf("a file on %q is not local", kind)
+	}
+	if kind := typeByPath(table, "/proc/self/exe"); IsLocal(kind) {
+		t.Errorf("a file on %q is local", kind)
+	}
+}
+
 func TestLocal(t *testing.T) {
 	dir := t.TempDir()
 	f, err := os.Create(dir + "/x")
