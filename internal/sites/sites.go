@@ -123,33 +123,63 @@ const maxLooked = 1 << 12
 
 // begins says whether an instruction begins at text[at:].
 func begins(text []byte, at int) bool {
-	agree, tried := 0, 0
-	for from := at - distance - tries + 1; from <= at-distance; from++ {
-		if from < 0 {
-			continue
-		}
-		tried++
-		if walk(text, from, at) == at {
-			agree++
-		}
-	}
-	if tried < tries {
+	if at-distance-tries+1 < 0 {
 		// Near the beginning of the text only that is sure to be one.
 		return walk(text, 0, at) == at
+	}
+	// What falls into step is decoded once: known says whether what was decoded at a place gets to at.
+	const window = distance + tries
+	text = text[at-window+1:]
+	var known [window]reach
+	agree := 0
+	for start := range tries {
+		var steps [window]uint8
+		from := start
+		for from < window-1 && known[from] == unknown {
+			steps[from] = uint8(step(text, from))
+			from += int(steps[from])
+		}
+		end := misses
+		switch {
+		case from == window-1:
+			end = arrives
+		case from < window-1:
+			end = known[from]
+		}
+		for i := start; i < window-1 && known[i] == unknown; i += int(steps[i]) {
+			known[i] = end
+		}
+		if end == arrives {
+			agree++
+		}
 	}
 	return agree >= most
 }
 
+// reach says whether decoding from a place on gets to another.
+type reach uint8
+
+const (
+	unknown reach = iota
+	arrives
+	misses
+)
+
 // walk decodes from one place on and returns the first beginning of an instruction that is
-// not in front of at. What is no instruction counts as one of a byte.
+// not in front of at.
 func walk(text []byte, from, at int) int {
 	for from < at {
-		in, err := x86asm.Decode(text[from:], 64)
-		if err != nil || in.Len <= 0 {
-			from++
-			continue
-		}
-		from += in.Len
+		from += step(text, from)
 	}
 	return from
+}
+
+// step returns the length of the instruction at text[at:]. What is no instruction counts as one of
+// a byte.
+func step(text []byte, at int) int {
+	in, err := x86asm.Decode(text[at:], 64)
+	if err != nil || in.Len <= 0 {
+		return 1
+	}
+	return in.Len
 }
