@@ -292,6 +292,17 @@ type Patcher interface {
 	LocalFile(t Task, fd int, path string) bool
 }
 
+// Identifier is what a Host with Capabilities.Identifies offers as well: to answer CPUID in place of
+// the processor, of which each says something else.
+type Identifier interface {
+	// TrapCPUID changes the code of t's process as PatchCode does: each instruction CPUID of those
+	// at addrs raises an exception from then on, in t's process and in those that are forked from
+	// it, of which nobody is told. The program goes on behind it with what CPUID answers in all
+	// variants of the session. What is no such instruction stays as it is. It is over where the
+	// program maps something else or may write.
+	TrapCPUID(t Task, addrs []uint64) error
+}
+
 // Releaser is what a Host with Capabilities.Releases offers as well: to leave tasks to
 // debuggers.
 type Releaser interface {
@@ -415,7 +426,7 @@ type Capabilities struct {
 	Contains bool
 	// Shared is true when AllocShared's memory is seen by the variants' agents.
 	Shared bool
-	// Rdtsc, CPUID say which instructions are caught.
+	// Rdtsc, CPUID say which instructions are caught, wherever they are.
 	Rdtsc bool
 	CPUID bool
 	// Twins is true when the Host implements Twins.
@@ -430,6 +441,8 @@ type Capabilities struct {
 	Onlooker bool
 	// Patches is true when the Host implements Patcher.
 	Patches bool
+	// Identifies is true when the Host implements Identifier.
+	Identifies bool
 	// Releases is true when the Host implements Releaser.
 	Releases bool
 	// Areas is true when OpRun can make memory (Action.Area).

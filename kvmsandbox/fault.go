@@ -52,6 +52,9 @@ func (s *session) exception(t *task, vector int, code uint64) {
 		s.pageFault(t, addr, code)
 		return
 	case vectorGeneral, vectorOpcode:
+		if vector == vectorOpcode && s.identified(t) {
+			return
+		}
 		if s.instruction(t) {
 			return
 		}

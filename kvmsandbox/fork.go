@@ -334,7 +334,7 @@ func (s *session) ownMemory(t, child *task) error {
 		return err
 	}
 	m.brk = old.brk
-	m.rewriting = old.rewriting.clone()
+	m.rewriting, m.traps = old.rewriting.clone(), slices.Clone(old.traps)
 	child.proc.mm = m
 	if child.files != t.files {
 		if err := s.forget(t, child); err != nil {

@@ -138,9 +138,20 @@ func fileSays(path, line string) bool {
 }
 
 // maskCPUID takes out what would let variants draw different random numbers or
-// leave the monitor's view: RDRAND, RDSEED, transactions, protection keys.
+// leave the monitor's view: RDRAND, RDSEED, transactions, protection keys. What tells processors
+// apart is the first one's, which KVM would fill in by the one that it was asked on.
 func maskCPUID(c kvm.CPUID) kvm.CPUID {
-	const ebx, ecx = 1, 2
+	const eax, ebx, ecx, edx = 0, 1, 2, 3
+	const all, low = 1<<32 - 1, 1<<8 - 1
+	c.Mask(1, 0, ebx, 0xff<<24) // the local APIC's number
+	for level := range uint32(8) {
+		c.Mask(0xb, level, edx, all)
+		c.Mask(0x1f, level, edx, all)
+		c.Mask(0x8000_0026, level, edx, all)
+	}
+	c.Mask(0x8000_001e, 0, eax, all)
+	c.Mask(0x8000_001e, 0, ebx, low)
+	c.Mask(0x8000_001e, 0, ecx, low)
 	c.Mask(1, 0, ecx, 1<<30)            // RDRAND
 	c.Mask(7, 0, ebx, 1<<18|1<<4|1<<11) // RDSEED, HLE, RTM
 	c.Mask(7, 0, ecx, 1<<3|1<<4)        // PKU, OSPKE

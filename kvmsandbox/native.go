@@ -235,6 +235,9 @@ func (s *session) faulted(t *task, f signals.Fault) {
 		s.failure(t.id, errFrame)
 		return
 	}
+	if f.Signal == signals.SIGILL && s.identified(t) {
+		return
+	}
 	if f.Signal == signals.SIGSEGV && f.Info.Code() == signals.CodeKernel && s.instruction(t) {
 		return
 	}

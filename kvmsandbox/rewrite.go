@@ -276,7 +276,7 @@ func touches(spans []span, c span) bool {
 // given, gets that range, and no stubs there any more.
 func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
 	r := t.proc.rewritten()
-	if r == nil || len(r.parts) == 0 {
+	if r == nil || len(r.parts) == 0 && len(t.proc.mm.traps) == 0 {
 		return nil
 	}
 	change := memoryCalls[nr]
@@ -298,6 +298,11 @@ func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
 		}
 	}
 	keeps := nr == unix.SysMadvise || (nr == unix.SysMprotect || nr == unix.SysPkeyMprotect) && args[2]&protWrite == 0
+	if !keeps {
+		if err := s.untrap(t, spans); err != nil {
+			return err
+		}
+	}
 	if err := s.restore(t, func(p *part) bool {
 		return touches(taken, p.stubs) || !keeps && touches(spans, p.text)
 	}); err != nil {
@@ -342,12 +347,12 @@ func (s *session) restore(t *task, chosen func(*part) bool) error {
 	return nil
 }
 
-// unwritten exchanges jumps in what was read of a task's memory.
+// unwritten exchanges, in what was read of a task's memory, what was written there for the
+// program's own.
 func (s *session) unwritten(id frontend.Task, addr uint64, b []byte) {
-	if t := s.tasks[id.Host]; t != nil {
-		if r := t.proc.rewritten(); r != nil {
-			r.original(addr, b)
-		}
+	if t := s.tasks[id.Host]; t != nil && t.proc.mm != nil {
+		t.proc.mm.rewriting.original(addr, b)
+		t.proc.mm.traps.original(addr, b)
 	}
 }
 

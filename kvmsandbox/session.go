@@ -12,6 +12,7 @@ import (
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/frontend/vhost"
+	"github.com/multivar/multivar/internal/cpuid"
 	"github.com/multivar/multivar/internal/sysvipc"
 	"github.com/multivar/multivar/internal/twinfile"
 	"github.com/multivar/multivar/internal/unix"
@@ -27,6 +28,8 @@ type session struct {
 	spec frontend.Spec
 	mon  frontend.Monitor
 	kvm  *machine
+	// answers is what CPUID answers where no machine does.
+	answers *cpuid.Answers
 	// stats is what has been counted, the kernel's part of it only when counting.
 	stats    Stats
 	counting bool
@@ -106,7 +109,10 @@ type deferred struct {
 }
 
 func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
-	mon, err := newMonitor(s, capabilities(!s.native()))
+	caps := capabilities(!s.native())
+	caps.CPUID, caps.Identifies = !s.identifies(), s.identifies()
+	s.answers = s.kvm.newAnswers()
+	mon, err := newMonitor(s, caps)
 	if err != nil {
 		return frontend.Outcome{}, err
 	}

@@ -33,6 +33,8 @@ type memory struct {
 	parked   []*task
 	// rewriting is what was rewritten of a native program's code.
 	rewriting rewriting
+	// traps is where CPUID was exchanged.
+	traps traps
 	// paths is true where vhost.Paths are mapped.
 	paths bool
 }

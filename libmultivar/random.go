@@ -16,6 +16,10 @@ import (
 // fault. So the engine looks for them in what is mapped to be executed, a program and its
 // libraries, before its next call, and changes them to such that raise SIGILL: all variants get the same number then, as
 // they do of the time stamp counter. Code that a program makes itself keeps them.
+//
+// CPUID is looked for as well, where the front-end answers it and cannot catch it otherwise. What it
+// answers is the same whenever it is asked, so that is no event: nobody waits for it, and the engine
+// hears of none. A follower that asks for something else is found by what it does then.
 
 // code is what was changed in the code of a variant's address space, and of those that were forked
 // from it: the addresses of changed instructions. It depends on the memory there what is at one.
@@ -28,9 +32,14 @@ type textKey struct {
 	device, inode, offset, size uint64
 }
 
-// texts are where in texts instructions read random numbers. The zero value knows none.
+// found is where in a text there are instructions that read random numbers, and CPUID.
+type found struct{ random, cpuid []int }
+
+func (f found) size() int { return len(f.random) + len(f.cpuid) }
+
+// texts are where in texts instructions are to be changed. The zero value knows none.
 type texts struct {
-	known map[textKey][]int
+	known map[textKey]found
 	// sites is how many there are in all, looked how many bytes have been looked at, and doubts
 	// how often what looks like an instruction was looked at closely.
 	sites, doubts int
@@ -97,10 +106,10 @@ func (e *Engine) patchMapped(th *thread, v int, ret int64) {
 	// Followers map the leader's file.
 	if fd := int(int32(args[4])); v == frontend.Leader {
 		if key := e.mappedText(s.task, fd, args[5], length); key.size != 0 {
-			ev.sites = e.textSites(s.task, uint64(ret), key, fd)
+			ev.found = e.textSites(s.task, uint64(ret), key, fd)
 		}
 	}
-	e.patchAll(th, v, uint64(ret), ev.sites)
+	e.patchAll(th, v, uint64(ret), ev.found)
 }
 
 // mappedText identifies what a task has mapped of a descriptor; its size is 0 when that cannot be
@@ -122,44 +131,60 @@ func (e *Engine) mappedText(t frontend.Task, fd int, offset, size uint64) textKe
 }
 
 // patchAll changes the instructions at offsets from start in the memory of v's task of th.
-func (e *Engine) patchAll(th *thread, v int, start uint64, offsets []int) {
-	for _, off := range offsets {
+func (e *Engine) patchAll(th *thread, v int, start uint64, offsets found) {
+	for _, off := range offsets.random {
 		e.patch(th, v, start+uint64(off))
+	}
+	identifier, ok := e.host.(frontend.Identifier)
+	if !ok || len(offsets.cpuid) == 0 {
+		return
+	}
+	addrs := make([]uint64, len(offsets.cpuid))
+	for i, off := range offsets.cpuid {
+		addrs[i] = start + uint64(off)
+	}
+	e.unpatchable(identifier.TrapCPUID(th.sides[v].task, addrs))
+}
+
+// unpatchable tells the user why code could not be changed, if it could not.
+func (e *Engine) unpatchable(err error) {
+	if err != nil && !errors.Is(err, frontend.ErrGone) {
+		e.notice("patch", fmt.Sprintf("code cannot be changed: RDRAND and RDSEED give each variant another number: %v", err))
 	}
 }
 
-// textSites returns where in a text, which a task has mapped at start, instructions read random
-// numbers: a text of its descriptor fd or, where that is negative, of the file that key says.
-func (e *Engine) textSites(t frontend.Task, start uint64, key textKey, fd int) []int {
+// textSites returns what is to be changed in a text, which a task has mapped at start: a text of
+// its descriptor fd or, where that is negative, of the file that key says.
+func (e *Engine) textSites(t frontend.Task, start uint64, key textKey, fd int) found {
 	x := &e.texts
-	if list, ok := x.known[key]; ok {
-		return list
+	if f, ok := x.known[key]; ok {
+		return f
 	}
 	patcher, ok := e.host.(frontend.Patcher)
 	if !ok || key.size > maxText || key.size > maxLooked-x.looked || x.doubts >= maxDoubts {
 		e.notice("code", "the program has mapped so much code that the rest is not looked at: RDRAND and RDSEED in it give each variant another number")
-		return nil
+		return found{}
 	}
-	var list []int
+	var f found
 	// Who serves another file may never answer.
 	if patcher.LocalFile(t, fd, key.path) {
-		if list, ok = e.findSites(t, start, key.size); !ok {
-			return nil
+		if f, ok = e.findSites(t, start, key.size); !ok {
+			return found{}
 		}
 		x.looked += key.size
 	}
-	if len(x.known) == maxTexts || x.sites+len(list) > maxSites {
+	if len(x.known) == maxTexts || x.sites+f.size() > maxSites {
 		x.known, x.sites = nil, 0
 	}
 	if x.known == nil {
-		x.known = map[textKey][]int{}
+		x.known = map[textKey]found{}
 	}
-	x.known[key], x.sites = list, x.sites+len(list)
-	return list
+	x.known[key], x.sites = f, x.sites+f.size()
+	return f
 }
 
 // findSites looks at size bytes of a task's memory, and says whether they were there.
-func (e *Engine) findSites(t frontend.Task, start, size uint64) (list []int, ok bool) {
+func (e *Engine) findSites(t frontend.Task, start, size uint64) (f found, ok bool) {
 	piece := make([]byte, textLead+textPiece+textTrailer)
 	for at := uint64(0); at < size; at += textPiece {
 		from := at - min(at, textLead)
@@ -167,20 +192,27 @@ func (e *Engine) findSites(t frontend.Task, start, size uint64) (list []int, ok 
 		// Behind the end of a file there is nothing.
 		n, err := e.host.ReadVariantMem(t, start+from, p)
 		if err != nil && !errors.Is(err, frontend.ErrFault) {
-			return nil, false
+			return found{}, false
 		}
-		found, doubts := sites.FindRandom(p[:n], maxDoubts-e.texts.doubts)
-		e.texts.doubts += doubts
-		for _, off := range found {
-			if o := from + uint64(off); o >= at && o < at+textPiece {
-				list = append(list, int(o))
+		look := func(find func(text []byte, most int) ([]int, int), list []int) []int {
+			offsets, doubts := find(p[:n], maxDoubts-e.texts.doubts)
+			e.texts.doubts += doubts
+			for _, off := range offsets {
+				if o := from + uint64(off); o >= at && o < at+textPiece {
+					list = append(list, int(o))
+				}
 			}
+			return list
+		}
+		f.random = look(sites.FindRandom, f.random)
+		if e.caps.Identifies {
+			f.cpuid = look(sites.FindCPUID, f.cpuid)
 		}
 		if n < len(p) {
 			break
 		}
 	}
-	return list, true
+	return f, true
 }
 
 // patch changes the instruction at an address, if it reads a random number.
@@ -197,9 +229,7 @@ func (e *Engine) patch(th *thread, v int, at uint64) {
 		return
 	}
 	if err := patcher.PatchCode(t, at+uint64(i), b[i:i+1]); err != nil {
-		if !errors.Is(err, frontend.ErrGone) {
-			e.notice("patch", fmt.Sprintf("code cannot be changed: RDRAND and RDSEED give each variant another number: %v", err))
-		}
+		e.unpatchable(err)
 		return
 	}
 	p.code[v][at] = true

@@ -349,8 +349,8 @@ type record struct {
 	status frontend.Status
 	exec   *execState
 	stamp  frontend.TimeStamp
-	// sites are where in what the leader has mapped instructions read random numbers.
-	sites []int
+	// found is what is to be changed in what the leader has mapped.
+	found found
 	// signal is what was delivered with the event, then what followed before the
 	// first handler's first instruction.
 	signal *frontend.Signal

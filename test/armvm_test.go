@@ -38,6 +38,7 @@ const older = "it makes calls that arm64 does not have"
 
 // armWithout are programs that are not for arm64, with the reason.
 var armWithout = map[string]string{
+	"cpu_identity":    "it asks CPUID, which is an instruction of x86-64",
 	"file_names":      older,
 	"mem_map":         "it asks for what arm64 does not have (MAP_32BIT)",
 	"reg_efault":      older,

@@ -81,6 +81,37 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// What CPUID answers is the same however calls are made, and also where threads run at the same time.
+func TestIdentity(t *testing.T) {
+	if !hosted() {
+		t.Skip("this front-end leaves CPUID to the processor")
+	}
+	t.Parallel()
+	for _, flags := range [][]string{{"--policy", "performance"}, {"--policy", "comprehensive"}, {"--layout", "disjoint"}, {"--threads", "parallel"}, {"--fast", "on"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
+			Case{Args: []string{program(t, "cpu_identity", dynamic)}}.same(t, Run{Flags: flags}, 2, 3)
+		})
+	}
+}
+
+// TestIdentityLooks checks that CPUID is exchanged in a program and its loader where it is to be, and
+// nowhere else: what the program itself sees of its code tells.
+func TestIdentityLooks(t *testing.T) {
+	if frontEnd != "inproc" {
+		t.Skip("others may have a machine that answers CPUID, or nobody that does")
+	}
+	t.Parallel()
+	for f, want := range map[flavour][2]string{dynamic: {"cpuid cpuid\n", "ud2 ud2\n"}, musl: {"cpuid none\n", "ud2 none\n"}} {
+		prog := program(t, "cpu_identity", f)
+		for n, want := range []string{want[0], want[0], want[1], want[1]} {
+			if got := run(t, Run{Args: []string{prog, "look"}, N: n}); got.Status != 0 || got.Stdout != want {
+				t.Errorf("%s, N=%d: %s, want %q", f, n, got, want)
+			}
+		}
+	}
+}
+
 // Random numbers of the processor's are the same whatever followers wait for, and also where
 // threads run at the same time.
 func TestRandomNumbers(t *testing.T) {

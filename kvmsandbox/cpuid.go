@@ -1,0 +1,169 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/cpuid"
+	"github.com/multivar/multivar/internal/sites"
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// Where no machine answers CPUID, each processor answers it for itself. What the monitor has found
+// of it in a program's code is an invalid instruction then (sites.TrapCPUID), at which the session
+// answers. That is not the monitor's business, nor the program's: a handler that it has for SIGILL
+// is not run, and a mask that blocks it stays.
+
+// traps are the addresses of exchanged instructions in an address space, in ascending order. The
+// zero value has none.
+type traps []uint64
+
+// maxTraps bounds how many there are, so that a program that maps ever more code does not fill the
+// monitor's memory.
+const maxTraps = 1 << 16
+
+func (x traps) has(at uint64) bool {
+	_, ok := slices.BinarySearch(x, at)
+	return ok
+}
+
+// within returns those in a range of addresses.
+func (x traps) within(where span) traps {
+	from, _ := slices.BinarySearch(x, where.start)
+	to, _ := slices.BinarySearch(x, where.end)
+	return x[from:max(from, to)]
+}
+
+// original exchanges, in what was read of a process's memory at an address, what was written there
+// for CPUID.
+func (x traps) original(addr uint64, b []byte) {
+	for _, at := range x.within(span{addr, addr + uint64(len(b))}) {
+		_, _ = sites.Untrap(b[at-addr:])
+	}
+	// The second byte of an instruction that begins in front of what was read.
+	if len(b) > 0 && addr > 0 && x.has(addr-1) {
+		pair := [sites.CPUIDSize]byte{0x0f, b[0]}
+		_, _ = sites.Untrap(pair[:])
+		b[0] = pair[1]
+	}
+}
+
+// identifies says whether CPUID is answered by the session and not by a machine.
+func (s *session) identifies() bool { return s.kvm.kind != kindHardware }
+
+// TrapCPUID implements frontend.Identifier.
+func (s *session) TrapCPUID(id frontend.Task, addrs []uint64) error {
+	t, err := s.lookup(id)
+	if err != nil {
+		return err
+	}
+	m := t.proc.mm
+	if m == nil || !s.identifies() || len(m.traps)+len(addrs) > maxTraps {
+		return nil
+	}
+	mem, err := os.OpenFile(procPath(id.Host, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("change code of %v: %w", id, err)
+	}
+	defer mem.Close()
+	list := slices.Clone(m.traps)
+	for _, at := range addrs {
+		var b [sites.CPUIDSize]byte
+		if programPart(at, len(b)) < len(b) {
+			continue
+		}
+		if _, err := mem.ReadAt(b[:], int64(at)); err != nil {
+			continue
+		}
+		i, ok := sites.TrapCPUID(b[:])
+		if !ok {
+			continue
+		}
+		if _, err := mem.WriteAt(b[i:i+1], int64(at)+int64(i)); err != nil {
+			if unix.Readable(t.proc.pidfd) {
+				return frontend.ErrGone
+			}
+			m.traps = sorted(list)
+			return fmt.Errorf("change code of %v: %w", id, err)
+		}
+		list = append(list, at)
+	}
+	m.traps = sorted(list)
+	return nil
+}
+
+func sorted(list traps) traps {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// identified answers CPUID where t stands at what was exchanged for it, and says whether it does.
+func (s *session) identified(t *task) bool {
+	if t.proc.mm == nil || !s.identifies() {
+		return false
+	}
+	r := &t.regs
+	if t.proc.mm.traps.has(r.RIP) {
+		a := s.answers.Answer(uint32(r.RAX), uint32(r.RCX))
+		r.RAX, r.RBX, r.RCX, r.RDX = uint64(a.EAX), uint64(a.EBX), uint64(a.ECX), uint64(a.EDX)
+		r.RIP += sites.CPUIDSize
+	} else {
+		// Another thread may have had the instruction put back meanwhile: no processor refuses CPUID.
+		var b [sites.CPUIDSize]byte
+		if n, _ := unix.ReadMemory(t.id.Host, r.RIP, b[:programPart(r.RIP, len(b))]); n < len(b) {
+			return false
+		}
+		if _, ok := sites.TrapCPUID(b[:]); !ok {
+			return false
+		}
+	}
+	// A signal that comes here has nothing to do with the call that may be right in front of it.
+	t.call.landed, t.dirty = false, true
+	s.check(t, s.resume(t))
+	return true
+}
+
+// untrap puts CPUID back into ranges of t's memory.
+func (s *session) untrap(t *task, spans []span) error {
+	m := t.proc.mm
+	var gone traps
+	for _, where := range spans {
+		gone = append(gone, m.traps.within(where)...)
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	mem, err := os.OpenFile(procPath(t.id.Host, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return errDead
+	}
+	defer mem.Close()
+	for _, at := range gone {
+		var b [sites.CPUIDSize]byte
+		_, err := mem.ReadAt(b[:], int64(at))
+		if i, ok := sites.Untrap(b[:]); err == nil && ok {
+			_, err = mem.WriteAt(b[i:i+1], int64(at)+int64(i))
+		}
+		// Nothing is there any more, or the process is gone.
+		if err != nil && !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EFAULT) {
+			return errDead
+		}
+	}
+	m.traps = slices.DeleteFunc(slices.Clone(m.traps), func(at uint64) bool { return slices.Contains(gone, at) })
+	return nil
+}
+
+// newAnswers returns what CPUID answers in a session.
+func (m *machine) newAnswers() *cpuid.Answers {
+	if m.kind == kindPVM {
+		// The guest's processor may have less of its state enabled than the monitor's.
+		return cpuid.New(cpuid.Query, m.xcr0)
+	}
+	return cpuid.New(cpuid.Query, 0)
+}
