@@ -155,7 +155,8 @@ func (s *session) untrap(t *task, spans []span) error {
 			return errDead
 		}
 	}
-	m.traps = slices.DeleteFunc(slices.Clone(m.traps), func(at uint64) bool { return slices.Contains(gone, at) })
+	gone = sorted(gone)
+	m.traps = slices.DeleteFunc(slices.Clone(m.traps), gone.has)
 	return nil
 }
 
