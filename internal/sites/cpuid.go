@@ -24,12 +24,17 @@ const (
 // is behind has to use an answer. So what is executed for nothing but to wait for what was begun
 // is none. FindCPUID looks closely at most times at what looks like one, and says how often it has.
 func FindCPUID(text []byte, most int) (list []int, looked int) {
-	for at := 0; looked < most; at++ {
-		i := bytes.Index(text[at:], []byte{0x0f, opCPUID})
+	// The second byte is the one that code has seldom.
+	for second := 1; looked < most && second < len(text); second++ {
+		i := bytes.IndexByte(text[second:], opCPUID)
 		if i < 0 {
 			break
 		}
-		at += i
+		second += i
+		at := second - 1
+		if text[at] != 0x0f {
+			continue
+		}
 		looked++
 		if !used(text[at+CPUIDSize:]) {
 			continue
