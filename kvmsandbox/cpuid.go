@@ -72,30 +72,49 @@ func (s *session) TrapCPUID(id frontend.Task, addrs []uint64) error {
 		return fmt.Errorf("change code of %v: %w", id, err)
 	}
 	defer mem.Close()
+	addrs = sorted(slices.Clone(addrs))
 	list := slices.Clone(m.traps)
-	for _, at := range addrs {
-		var b [sites.CPUIDSize]byte
-		if programPart(at, len(b)) < len(b) {
-			continue
+	for len(addrs) > 0 && err == nil {
+		n := 1
+		for n < len(addrs) && addrs[n]/pageSize == addrs[0]/pageSize {
+			n++
 		}
-		if _, err := mem.ReadAt(b[:], int64(at)); err != nil {
-			continue
-		}
-		i, ok := sites.TrapCPUID(b[:])
-		if !ok {
-			continue
-		}
-		if _, err := mem.WriteAt(b[i:i+1], int64(at)+int64(i)); err != nil {
-			if unix.Readable(t.proc.pidfd) {
-				return frontend.ErrGone
-			}
-			m.traps = sorted(list)
-			return fmt.Errorf("change code of %v: %w", id, err)
-		}
-		list = append(list, at)
+		var changed traps
+		changed, err = trapPage(mem, addrs[:n])
+		list, addrs = append(list, changed...), addrs[n:]
 	}
 	m.traps = sorted(list)
+	switch {
+	case err != nil && unix.Readable(t.proc.pidfd):
+		return frontend.ErrGone
+	case err != nil:
+		return fmt.Errorf("change code of %v: %w", id, err)
+	}
 	return nil
+}
+
+// trapPage exchanges those of addrs at which there is CPUID, and returns them. All begin on one
+// page, of which the kernel makes a copy and reads and writes a part at once: what else is there
+// gets the value that it has, and cannot be written by the program.
+func trapPage(mem *os.File, addrs traps) (changed traps, err error) {
+	first := addrs[0]
+	b := make([]byte, addrs[len(addrs)-1]-first+sites.CPUIDSize)
+	if programPart(first, len(b)) < len(b) {
+		return nil, nil
+	}
+	if _, err := mem.ReadAt(b, int64(first)); err != nil {
+		return nil, nil //nolint:nilerr // a file that is shorter than its mapping, say
+	}
+	for _, at := range addrs {
+		if _, ok := sites.TrapCPUID(b[at-first:]); ok {
+			changed = append(changed, at)
+		}
+	}
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	n, err := mem.WriteAt(b, int64(first))
+	return slices.DeleteFunc(changed, func(at uint64) bool { return at-first+sites.CPUIDSize > uint64(n) }), err
 }
 
 func sorted(list traps) traps {

@@ -67,8 +67,8 @@ func Untrap(code []byte) (at int, ok bool) {
 	return 1, true
 }
 
-// named says whether an instruction gives EAX a leaf from which the flow comes to text[at:], where
-// one begins, and how often it has looked closely.
+// named says whether an instruction gives EAX a leaf from which the flow comes to text[at:], and how
+// often it has looked closely. Where that one begins, so does one at text[at:].
 func named(text []byte, at int) (sure bool, looked int) {
 	for start := at - 1; start >= max(at-maxNamed, 0); start-- {
 		if !leads(text[start:at]) {
@@ -76,8 +76,7 @@ func named(text []byte, at int) (sure bool, looked int) {
 		}
 		looked++
 		if begins(text, start) {
-			looked++
-			return begins(text, at), looked
+			return true, looked
 		}
 	}
 	return false, looked
