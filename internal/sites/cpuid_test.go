@@ -114,3 +114,20 @@ func TestCPUIDBounded(t *testing.T) {
 		t.Errorf("%d of CPUID, after %d looks instead of none", len(list), looked)
 	}
 }
+
+func FuzzFindCPUID(f *testing.F) {
+	text, _ := padded(0x31, 0xc0, 0x0f, 0xa2, 0x89, 0xc7)
+	f.Add(text)
+	f.Add([]byte{0x0f, 0xa2})
+	f.Add([]byte{0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0xc3})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		last := -1
+		list, _ := FindCPUID(text, maxLooked)
+		for _, at := range list {
+			if at <= last || at+CPUIDSize > len(text) || text[at] != 0x0f || text[at+1] != opCPUID {
+				t.Fatalf("%v", list)
+			}
+			last = at
+		}
+	})
+}
