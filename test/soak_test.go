@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,21 +90,34 @@ func say(t *testing.T, format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format(time.TimeOnly), t.Name(), fmt.Sprintf(format, args...))
 }
 
-// soakFrontEnds are those whose turn it is in each round, unless the environment says which.
-func soakFrontEnds(t *testing.T) []string {
+// soakWay is how variants run in a round.
+type soakWay struct {
+	frontEnd string
+	flags    []string
+}
+
+// soakWays are those whose turn it is in each round: the front-ends that the environment names, or else
+// all, and then those with agents that are not the default or that the monitor checks.
+func soakWays(t *testing.T) []soakWay {
 	t.Helper()
 	if named := os.Getenv("MV_TEST_FRONTEND"); named != "" {
-		return []string{named}
+		return []soakWay{{named, moreFlags}}
 	}
-	var names []string
+	var ways, more []soakWay
 	for _, f := range diagnosed(t, run(t, Run{Args: []string{sandbox(t), "doctor", "--json"}}).Stdout).FrontEnds {
-		if f.Built && f.Usable {
-			names = append(names, f.Name)
-		} else {
+		if !f.Built || !f.Usable {
 			say(t, "SKIPPED: %s is not usable here", f.Name)
+			continue
+		}
+		ways = append(ways, soakWay{f.Name, moreFlags})
+		switch f.Name {
+		case "kvm":
+			more = append(more, soakWay{f.Name, append(slices.Clone(moreFlags), "--fast", "on")})
+		case "inproc":
+			more = append(more, soakWay{f.Name, append(slices.Clone(moreFlags), "--verify-fast")})
 		}
 	}
-	return names
+	return append(ways, more...)
 }
 
 // soak runs the rounds on a machine whose processors have other things to do. In
@@ -113,17 +127,18 @@ func soak(t *testing.T, what string, round func(t *testing.T, s *soaking, number
 	began := time.Now()
 	var s soaking
 	runs, failures := 0, 0
-	frontEnds, before := soakFrontEnds(t), frontEnd
-	defer func() { frontEnd = before }()
+	ways, before := soakWays(t), soakWay{frontEnd, moreFlags}
+	defer func() { frontEnd, moreFlags = before.frontEnd, before.flags }()
 	for i := range soakRounds {
-		frontEnd = frontEnds[i%len(frontEnds)]
+		way := ways[i%len(ways)]
+		frontEnd, moreFlags = way.frontEnd, way.flags
 		at, nice := time.Now(), loadNice[i%len(loadNice)]
 		load := busy(t, nice)
 		t.Run(fmt.Sprintf("round=%d", i+1), func(t *testing.T) { round(t, &s, i) })
 		share := load.end(t)
 		n, failed := s.count(failures)
 		say(t, "round %d of %d, %s: %d runs, %d failed, %v; the load of nice %d got %.0f%% of %d processors",
-			i+1, soakRounds, frontEnd, n-runs, len(failed), time.Since(at).Round(time.Second), nice, 100*share, runtime.NumCPU())
+			i+1, soakRounds, strings.Join(append([]string{frontEnd}, moreFlags...), " "), n-runs, len(failed), time.Since(at).Round(time.Second), nice, 100*share, runtime.NumCPU())
 		for _, name := range failed {
 			say(t, "failed: %s", name)
 		}
@@ -134,11 +149,11 @@ func soak(t *testing.T, what string, round func(t *testing.T, s *soaking, number
 
 // mustRun returns the numbers of variants as which one on the list must run in a round:
 // two or three, in turn from round to round and from one on the list to the next, and one and
-// four beside them now and then. Front-ends and loads repeat themselves after turn rounds,
+// four beside them now and then. Ways and loads repeat themselves after turn rounds,
 // so that each meets both.
 func mustRun(round, place int) []int {
 	const (
-		turn = 6
+		turn = 10
 		all  = 10
 	)
 	n := 2 + (round/turn+place)%2
