@@ -13,6 +13,7 @@ import (
 	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/procmaps"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/guestmem"
 	"github.com/multivar/multivar/kvmsandbox/internal/kvm"
 	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 	"github.com/multivar/multivar/libmultivar/sysabi"
@@ -277,6 +278,9 @@ func (s *session) join(t *task, l *frontend.Lease) error {
 			// themselves in, and the followers come to do so too.
 			s.forgo(ln)
 			return nil
+		case errors.Is(err, guestmem.ErrFull) && t.leads():
+			s.forgo(ln)
+			return nil
 		case err != nil:
 			return err
 		}
@@ -318,14 +322,14 @@ func (s *session) mapPart(t *task, m vhost.RingMapping, base uint64) error {
 	err = s.must(t, "memory of agents",
 		vhost.Call{Nr: unix.SysMmap, Args: [6]uint64{base + m.At, m.Size, prot, unix.MapSharedFlag | unix.MapFixed, uint64(fd), uint64(m.Offset)}},
 		vhost.Call{Nr: unix.SysClose, Args: [6]uint64{uint64(fd)}})
+	if err == nil && t.shared() {
+		// Another task with the same table could have put a file of the program's there.
+		err = isMapped(t.id.Host, base+m.At, m)
+	}
 	if err == nil && s.agentsInRing0() {
 		err = s.mapInRing0(t, base+m.At, base+m.At+m.Size, m.Write, false)
 	}
-	if err != nil || !t.shared() {
-		return err
-	}
-	// Another task with the same table could have put a file of the program's there.
-	return isMapped(t.id.Host, base+m.At, m)
+	return err
 }
 
 // isMapped returns an error where a process does not map what it is to map at an address.

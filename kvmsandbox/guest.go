@@ -60,6 +60,7 @@ const (
 	cr0       = 0x80050033
 	cr4       = 1<<5 | 1<<7 | 1<<9 | 1<<10 | 1<<16 | 1<<18 // PAE PGE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE
 	cr4TSD    = 1 << 2
+	cr4SMEP   = 1 << 20 // ring 0 executes nothing of ring 3's
 	efer      = 0xd01 // SCE LME LMA NXE
 	msrSTAR   = 0xc0000081
 	msrLSTAR  = 0xc0000082
@@ -126,8 +127,9 @@ func vcpuPage(i int) int { return offVCPUs + i*pageSize }
 
 func stackTop(i int) uint64 { return ringAddr + uint64(vcpuPage(i)) + pageSize }
 
-// special fills in the registers of virtual processor i that stands in ring 3.
-func special(s kvm.Special, i int, cr3 uint64, trapTSC bool, fsBase, gsBase uint64) {
+// special fills in the registers of virtual processor i that stands in ring 3, with bits of CR4 more than
+// cr4.
+func special(s kvm.Special, i int, cr3, control, fsBase, gsBase uint64) {
 	const data, tss = 3, 11
 	userSegments(s)
 	for _, seg := range []int{kvm.DS, kvm.ES, kvm.FS, kvm.GS} {
@@ -138,11 +140,7 @@ func special(s kvm.Special, i int, cr3 uint64, trapTSC bool, fsBase, gsBase uint
 	s.SetSegment(kvm.TR, kvm.Segment{Base: ringAddr + uint64(vcpuPage(i)), Limit: tssSize - 1, Selector: tssSel, Type: tss, Present: 1})
 	s.SetSegment(kvm.LDT, kvm.Segment{Unusable: true})
 	s.SetTables(ringAddr+offGDT, gdtSize-1, ringAddr+offIDT, vectors*16-1)
-	control := uint64(cr4)
-	if trapTSC {
-		control |= cr4TSD
-	}
-	s.SetControl(cr0, cr3, control, efer)
+	s.SetControl(cr0, cr3, cr4|control, efer)
 }
 
 // userSegments lets the processor stand in ring 3.

@@ -316,7 +316,7 @@ func (p *probe) try(m *machine, code []byte, at uint64) (vector int, err error) 
 	}
 	copy(p.tr.code, code)
 	sp := kvm.Special(append([]byte(nil), m.special...))
-	special(sp, 0, p.tr.cr3, true, 0, 0)
+	special(sp, 0, p.tr.cr3, cr4TSD, 0, 0)
 	copy(p.tr.state.Special(), sp)
 	p.tr.state.MarkSpecial()
 	p.tr.state.SetGeneral(&kvm.Registers{

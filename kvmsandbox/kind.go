@@ -120,7 +120,7 @@ func (m *machine) newTrial(vm int) (*trial, error) {
 	}
 	tr.cr3 = space.CR3()
 	sp := kvm.Special(append([]byte(nil), m.special...))
-	special(sp, 0, tr.cr3, false, 0, 0)
+	special(sp, 0, tr.cr3, 0, 0, 0)
 	if err := tr.set(kvm.SetCPUID2, m.cpuid); err != nil {
 		return tr, err
 	}

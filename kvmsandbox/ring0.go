@@ -24,6 +24,18 @@ func (s *session) agentsInRing0() bool {
 // monitor read by themselves. Else the kernel gives each virtual processor another one now and then.
 func (s *session) ownCounter() bool { return s.agentsInRing0() && s.kvm.steady }
 
+// control returns the bits of CR4 that p's processors have beside those that all have.
+func (s *session) control(p *process) (bits uint64) {
+	if p.trapTSC {
+		bits |= cr4TSD
+	}
+	const ebx, smep = 1, 1 << 7
+	if leaf, ok := s.kvm.cpuid.Leaf(7, 0); ok && s.agentsInRing0() && leaf[ebx]&smep != 0 {
+		bits |= cr4SMEP
+	}
+	return bits
+}
+
 // seatAgent gives the guest what it needs of the variant host before t's agent has anything to do, and
 // returns where the guest's processor goes for a call.
 func (s *session) seatAgent(t *task) (entry uint64, err error) {

@@ -35,10 +35,14 @@ func (s *session) guestStopped(t *task) {
 	if !inRing0(t.raw.RFLAGS) {
 		t.takeBack()
 	}
+	ran, reason := t.blk.Ran(), st.Reason()
+	if ran == vhost.RanBroken {
+		s.failure(t.id, fmt.Errorf("the agent in ring 0 has failed: guest stopped for reason %d at %#x, flags %#x", reason, t.raw.RIP, t.raw.RFLAGS))
+		return
+	}
 	if s.disagreed(t) {
 		return
 	}
-	ran, reason := t.blk.Ran(), st.Reason()
 	switch {
 	case ran == vhost.RanSignalled:
 		s.answeredAndSignalled(t)
@@ -109,6 +113,9 @@ func (s *session) interrupted(t *task) {
 		t.place = inGate
 		t.readGate()
 	case ip == ringAddr+stubReturn:
+		if s.strayFrame(t) {
+			return
+		}
 		t.place = inFrame
 		t.readFrame()
 	case inStubs(ip):
@@ -197,13 +204,12 @@ func (s *session) vector(t *task, number int) {
 		s.called(t)
 		return
 	}
+	if s.strayFrame(t) {
+		return
+	}
 	lent := t.loan
 	t.readFrame()
 	if cs := f.word(frameCS); cs&3 != 3 {
-		if t.regs.RIP >= ringAddr {
-			s.failure(t.id, fmt.Errorf("exception %d with code %#x in ring 0 at %#x", number, code, t.regs.RIP))
-			return
-		}
 		// There is no such segment, so that this is the processor's fault: an emulated
 		// one may let iretl in ring 3 lead to virtual-8086 mode, where any number is one.
 		// A real one refuses the segment.
@@ -240,6 +246,18 @@ func (s *session) vector(t *task, number int) {
 		return
 	}
 	s.exception(t, number, code)
+}
+
+// strayFrame says whether the frame that t's exception has left is none of the program's, which ends the
+// session. On an emulated ring 0 the program's may look like one of ring 0's, see vector.
+func (s *session) strayFrame(t *task) bool {
+	f := t.frame()
+	ip, ring3 := f.word(frameIP), f.word(frameCS)&3 == 3
+	if ring3 || s.kvm.kind != kindHardware && ip < ringAddr {
+		return false
+	}
+	s.failure(t.id, fmt.Errorf("exception in ring 0 at %#x, stopped at %#x", ip, t.raw.RIP))
+	return true
 }
 
 // canonical says whether the processor takes an address in ring 3.

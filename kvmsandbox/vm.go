@@ -162,7 +162,7 @@ func (s *session) equip(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byte) err
 	}
 	sp := kvm.Special(make([]byte, kvm.SpecialSize))
 	copy(sp, s.kvm.special)
-	special(sp, c.number, m.space.CR3(), t.proc.trapTSC, fsBase, gsBase)
+	special(sp, c.number, m.space.CR3(), s.control(t.proc), fsBase, gsBase)
 	entry, err := s.seatAgent(t)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ var armWithout = map[string]string{
 	"reg_select":      older,
 	"sig_fault":       "it raises exceptions of x86-64 and looks at its registers",
 	"stamp_signal":    "it reads the time stamp counter",
+	"sig_copies":      "it looks at registers of x86-64",
 	"sig_traps":       "it raises exceptions of x86-64",
 	"sig_jump":        "it looks at registers of x86-64 in a signal frame",
 	"sys_data":        older,

@@ -128,6 +128,7 @@ var progs = []prog{
 	{name: "sig_self"},
 	{name: "sig_mask", unprivileged: true},
 	{name: "sig_compute"},
+	{name: "sig_copies"},
 	{name: "sig_spin"},
 	{name: "sig_child"},
 	{name: "sig_once"},

@@ -90,6 +90,7 @@ const (
 	blockEntry     = 320
 	blockHurry     = 328
 	blockOut       = 332
+	blockTries     = 336
 
 	// calls is where the calls of a batch are, MaxCalls of callSize bytes.
 	calls    = 0x400
@@ -182,6 +183,9 @@ const NotExecuted = -513
 // the agent has dealt. KVM_RUN returns 0 or an error.
 const RanSignalled = 1
 
+// RanBroken is what Ran says when an agent in the guest's ring 0 has done what nobody has foreseen.
+const RanBroken = 2
+
 // Ports by which the guest's ring 0 tells of calls, and of exceptions by their numbers.
 const (
 	PortCall   = 0x10
@@ -209,6 +213,10 @@ const (
 	outFault    = 3
 	outReturned = 4
 )
+
+// ring0Tries bounds how often in a row the guest may find its own code or tables not there: the monitor
+// takes them away for a moment when it changes them (KVM_SET_USER_MEMORY_REGION).
+const ring0Tries = 10000
 
 // Selectors of the guest's ring 3, which are Linux's (arch/x86/include/asm/segment.h):
 // programs can see them.

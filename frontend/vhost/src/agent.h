@@ -278,6 +278,8 @@ int agent_hash(const struct agent *a, const struct ranges *g, u64 *hash);
 u64 vhost_copy(void *to, const void *from, u64 n);
 /* Returns how many of n bytes are left from the first 8 on that differ or are not there. */
 u64 vhost_compare(const void *a, const void *b, u64 n);
-extern const char vhost_copy_at[], vhost_copy_out[], vhost_compare_first[], vhost_compare_last[], vhost_compare_out[];
+extern const char vhost_copy_at[], vhost_copy_out[], vhost_compare_out[];
+/* Where vhost_compare reads them. */
+extern const u64 vhost_compare_at[4];
 
 #endif

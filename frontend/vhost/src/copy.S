@@ -10,14 +10,14 @@ vhost_copy_out:
 	mov %rcx, %rax
 	ret
 
-	.globl vhost_compare, vhost_compare_first, vhost_compare_last, vhost_compare_out
+/* What is compared is read at these four places. */
+	.globl vhost_compare, vhost_compare_at, vhost_compare_out
 vhost_compare:
 	mov %rdx, %rax
-vhost_compare_first:
 1:	cmp $8, %rax
 	jb 2f
-	mov (%rdi), %rcx
-	cmp (%rsi), %rcx
+3:	mov (%rdi), %rcx
+4:	cmp (%rsi), %rcx
 	jne vhost_compare_out
 	add $8, %rdi
 	add $8, %rsi
@@ -25,15 +25,19 @@ vhost_compare_first:
 	jmp 1b
 2:	test %rax, %rax
 	jz vhost_compare_out
-	mov (%rdi), %cl
-	cmp (%rsi), %cl
+5:	mov (%rdi), %cl
+6:	cmp (%rsi), %cl
 	jne vhost_compare_out
 	inc %rdi
 	inc %rsi
 	dec %rax
 	jmp 2b
-vhost_compare_last:
 vhost_compare_out:
 	ret
+
+	.section .rodata
+	.balign 8
+vhost_compare_at:
+	.quad 3b, 4b, 5b, 6b
 
 	.section .note.GNU-stack, "", @progbits

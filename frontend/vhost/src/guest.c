@@ -120,13 +120,19 @@ static int handled(struct block *b)
 	enum way way;
 	int done;
 
-	if (b->entry) {
-		enum ring0 what = vhost_ring0_stopped(b, regs);
-
-		if (what == RING0_ON)
-			return 1;
-		if (what == RING0_SIGNALLED)
-			return signalled(b);
+	switch (b->entry ? vhost_ring0_stopped(b, regs) : RING0_NOT) {
+	case RING0_ON:
+		return 1;
+	case RING0_SIGNALLED:
+		return signalled(b);
+	case RING0_STOPS:
+		agent_stops(b);
+		return 0;
+	case RING0_BROKEN:
+		b->run = MV_RAN_BROKEN;
+		return 0;
+	case RING0_NOT:
+		break;
 	}
 	if (!a->interval)
 		return 0;

@@ -78,15 +78,23 @@ static int in_program(const struct block *b, const struct ucontext *u)
 	return !b->frame || u->rip < MV_SLOT || u->rip >= (u64)vhost_end;
 }
 
+u64 vhost_behind(u64 ip)
+{
+	u32 i;
+
+	for (i = 0; i < 4; i++)
+		if (ip == vhost_compare_at[i])
+			return (u64)vhost_compare_out;
+	return ip == (u64)vhost_copy_at ? (u64)vhost_copy_out : 0;
+}
+
 int vhost_repair(struct ucontext *u)
 {
-	if (u->rip == (u64)vhost_copy_at)
-		u->rip = (u64)vhost_copy_out;
-	else if (u->rip >= (u64)vhost_compare_first && u->rip < (u64)vhost_compare_last)
-		u->rip = (u64)vhost_compare_out;
-	else
-		return 0;
-	return 1;
+	u64 behind = vhost_behind(u->rip);
+
+	if (behind)
+		u->rip = behind;
+	return !!behind;
 }
 
 /* Reports what led the program to the variant host, a signal or 0 for a call, and serves. */

@@ -75,19 +75,13 @@ static void hurry(struct block *b)
 	b->hurry = 1;
 }
 
-/* What nobody has foreseen is the variant host's own, which would come again and again. */
-static void __attribute__((noreturn)) die(void)
-{
-	for (;;)
-		vhost_call(SYS_exit_group, 128 + SIGKILL, 0, 0, 0, 0, 0);
-}
-
 /* Finishes a copy or a comparison in which the guest has found that it does not have the memory: the
  * process may have it. The registers are those in the midst of it. */
 static void finish_copy(struct block *b, u64 ip, u64 *regs)
 {
 	u64 *left = ip == (u64)vhost_copy_at ? &regs[RCX] : &regs[RAX];
 
+	b->tries = 0;
 	guest_open_signals((u64)MV_BLOCKED);
 	*left = ip == (u64)vhost_copy_at ? vhost_copy((void *)regs[RDI], (const void *)regs[RSI], *left) :
 					   vhost_compare((const void *)regs[RDI], (const void *)regs[RSI], *left);
@@ -96,13 +90,13 @@ static void finish_copy(struct block *b, u64 ip, u64 *regs)
 		b->hurry = 1;
 }
 
-/* Where the guest goes on behind what finish_copy does, 0 if it is not in the midst of that. */
-static u64 behind_copy(u64 ip)
+/* The guest could not execute an instruction of the agent's that needs no memory of the program's. */
+static enum ring0 try_again(struct block *b)
 {
-	struct ucontext u;
-
-	u.rip = ip;
-	return vhost_repair(&u) ? u.rip : 0;
+	if (++b->tries > MV_RING0_TRIES)
+		return RING0_BROKEN;
+	vhost_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return RING0_ON;
 }
 
 /* The guest's processor is in ring 0 because of the agent, in front of what the kernel has come back for. */
@@ -149,7 +143,7 @@ static enum ring0 came_out(struct block *b, u64 *regs, uint16_t *port)
 		return RING0_ON;
 	}
 	*port = MV_PORT_PROTECTION;
-	return RING0_NOT;
+	return RING0_STOPS;
 }
 
 /* The agent tells of something by a port. */
@@ -162,48 +156,88 @@ static enum ring0 told(struct block *b, u64 *regs, uint16_t *port)
 	else if (*port == MV_PORT_UNLESS)
 		regs[RAX] = (u64)vhost_call_unless((const u32 *)regs[RDI], (const struct call *)regs[RSI], (const u64 *)regs[RDX]);
 	else
-		die();
+		return RING0_BROKEN;
 	return RING0_ON;
+}
+
+/* A trap that was held back until the program had come to ring 0 with a call is told as if there were no
+ * agent. Whether that is it. */
+static int is_step(const struct block *b, struct trap *f)
+{
+	if (f->ip != (u64)vhost_ring0_door_call && f->ip != (u64)vhost_ring0_call)
+		return 0;
+	f->ip = b->entry;
+	return 1;
 }
 
 /* An exception that ring 0 has caused. */
 static enum ring0 failed(struct block *b, u64 *regs, uint16_t port)
 {
 	struct trap *f = (struct trap *)b->trap;
+	u64 behind = vhost_behind(f->ip);
 
-	if (port == MV_PORT_DEBUG && (f->ip == (u64)vhost_ring0_door_call || f->ip == (u64)vhost_ring0_call)) {
-		/* A trap that was held back until the program had come to ring 0 with a call. */
-		f->ip = b->entry;
+	if (port == MV_PORT_DEBUG && is_step(b, f))
 		return RING0_NOT;
+	if (port != MV_PORT_PAGE_FAULT)
+		return RING0_BROKEN;
+	/* The code is not there for a moment, or what it reads is not. */
+	if (!behind || *guest_word(b, MV_RUN_CR2) == f->ip) {
+		guest_go_back(b, regs);
+		return try_again(b);
 	}
-	if (port != MV_PORT_PAGE_FAULT || !behind_copy(f->ip))
-		die();
 	finish_copy(b, f->ip, regs);
-	f->ip = behind_copy(f->ip);
+	f->ip = behind;
 	guest_go_back(b, regs);
 	return RING0_ON;
+}
+
+/* Whether the processor is in the entry code because of an exception that ring 0 has caused. Calls come
+ * there, too, without a word on the stack. */
+static int failing(const struct block *b, const u64 *regs)
+{
+	const struct trap *f = (const struct trap *)b->trap;
+	u64 page = b->entry & ~(u64)(MV_PAGE - 1), ip = regs[RIP];
+
+	if (!f || regs[RFLAGS] & FLAG_IF || ip - page >= MV_PAGE || ip == b->entry || ip == b->entry + OUT_SIZE)
+		return 0;
+	return !(f->cs & 3) && inside(f->ip, f->flags);
 }
 
 enum ring0 vhost_ring0_stopped(struct block *b, u64 *regs)
 {
 	u8 *run = (u8 *)b + MV_RUN;
 	uint16_t *port = (uint16_t *)(run + MV_RUN_PORT);
-	const struct trap *f = (const struct trap *)b->trap;
-	int is_port = !b->run && *(const u32 *)(run + MV_RUN_REASON) == KVM_EXIT_IO;
+	u32 reason = *(const u32 *)(run + MV_RUN_REASON);
+	int is_port = !b->run && reason == KVM_EXIT_IO;
+	u64 behind;
 
-	if (is_port && f && *port >= MV_PORT_VECTOR && *port < MV_PORT_VECTOR + MV_VECTORS && !(regs[RFLAGS] & FLAG_IF) &&
-	    !(f->cs & 3) && inside(f->ip, f->flags))
-		return failed(b, regs, *port);
+	/* A program never has this: the processor would go on with the agent's in its place. */
+	if (regs[RFLAGS] & FLAG_IF && *guest_word(b, MV_RUN_GS_BASE) == (u64)b)
+		return RING0_BROKEN;
+	if (failing(b, regs)) {
+		if (is_port)
+			return failed(b, regs, *port);
+		if (b->run != -EINTR)
+			return RING0_BROKEN;
+		if (is_step(b, (struct trap *)b->trap))
+			return RING0_NOT;
+		hurry(b);
+		return RING0_ON;
+	}
 	if (!inside(regs[RIP], regs[RFLAGS]))
 		return RING0_NOT;
 	*(u64 *)(run + MV_RUN_DIRTY) |= MV_SYNC_REGS;
-	if (is_port)
+	if (is_port) {
+		b->tries = 0;
 		return told(b, regs, port);
+	}
 	if (b->run == -EINTR)
 		return interrupted(b, regs);
-	if (b->run != -EFAULT || !behind_copy(regs[RIP]))
-		die();
-	finish_copy(b, regs[RIP], regs);
-	regs[RIP] = behind_copy(regs[RIP]);
-	return RING0_ON;
+	behind = vhost_behind(regs[RIP]);
+	if (b->run == -EFAULT && behind) {
+		finish_copy(b, regs[RIP], regs);
+		regs[RIP] = behind;
+		return RING0_ON;
+	}
+	return b->run == -EFAULT || (!b->run && reason == KVM_EXIT_INTERNAL_ERROR) ? try_again(b) : RING0_BROKEN;
 }

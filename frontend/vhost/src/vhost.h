@@ -71,6 +71,7 @@ struct block {
 	u64 entry; /* of an agent in ring 0: where the guest would come to when it makes a call, were it not there; 0: it is not */
 	u32 hurry; /* the agent in ring 0 is to come out before the program goes on */
 	u32 out; /* why it has: MV_OUT_* */
+	u32 tries; /* how often in a row the guest could not execute the agent's code */
 };
 
 /* The page that all tasks of a session share with the monitor. */
@@ -114,6 +115,7 @@ _Static_assert(offsetof(struct block, sleeps) == MV_BLOCK_SLEEPS, "sleeps");
 _Static_assert(offsetof(struct block, entry) == MV_BLOCK_ENTRY, "entry");
 _Static_assert(offsetof(struct block, hurry) == MV_BLOCK_HURRY, "hurry");
 _Static_assert(offsetof(struct block, out) == MV_BLOCK_OUT, "out");
+_Static_assert(offsetof(struct block, tries) == MV_BLOCK_TRIES, "tries");
 _Static_assert(sizeof(struct block) <= MV_CALLS, "block");
 _Static_assert(offsetof(struct bell, rung) == MV_BELL_RUNG, "rung");
 _Static_assert(offsetof(struct bell, asleep) == MV_BELL_ASLEEP, "bell.asleep");
@@ -141,6 +143,9 @@ int vhost_native_signal(struct block *b, int sig, const struct siginfo *info, st
 void vhost_enter(struct block *b) __attribute__((noreturn));
 /* Whether a signal that came in the variant host is a fault of its own instructions. */
 int vhost_faulted(int sig, const struct siginfo *info, const struct ucontext *u);
+/* Where a copy or comparison of the program's memory ends that is at ip, where it finds out whether that
+ * is there; 0 for any other ip. */
+u64 vhost_behind(u64 ip);
 /* Leads a fault in a copy of the program's memory to where the copy ends; 0 if it is
  * another one. */
 int vhost_repair(struct ucontext *u);
@@ -177,6 +182,8 @@ enum ring0 {
 	RING0_NOT, /* it is not about the agent; the program is where its call or exception has led it */
 	RING0_ON, /* the guest goes on */
 	RING0_SIGNALLED, /* a call has been dealt with, and a signal come with it */
+	RING0_STOPS, /* it is an exception with which the agent has not dealt */
+	RING0_BROKEN, /* nobody knows what has happened: the program must not go on */
 };
 enum ring0 vhost_ring0_stopped(struct block *b, u64 *regs);
 

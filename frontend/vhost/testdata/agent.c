@@ -95,15 +95,11 @@ static int get(void *to, size_t n)
 static void fault(int sig, siginfo_t *info, void *context)
 {
 	greg_t *ip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-	u64 at = (u64)*ip;
 
 	(void)sig;
 	(void)info;
-	if (at == (u64)vhost_copy_at)
-		*ip = (greg_t)vhost_copy_out;
-	else if (at >= (u64)vhost_compare_first && at < (u64)vhost_compare_last)
-		*ip = (greg_t)vhost_compare_out;
-	else
+	*ip = (greg_t)vhost_behind((u64)*ip);
+	if (!*ip)
 		_exit(3);
 }
 

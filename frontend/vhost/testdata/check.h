@@ -34,7 +34,7 @@
 	F(dup_files) F(dup_replaces) F(dup_known) F(answers) F(answers_refused) \
 	F(hash_defined) F(hash_differs) F(hash_absent) F(hash_compared) F(hash_not) F(hash_unasked) \
 	F(stamp_told) F(stamp_alone) F(stamp_differs) F(stamp_refused) F(stamp_forged) F(stamp_code) F(ring_again) F(guest_stamps) \
-	F(ring0_kernel) F(ring0_out) F(ring0_interrupted) F(ring0_copies) F(ring0_step) F(ring0_fails) F(ring0_program) \
+	F(ring0_kernel) F(ring0_out) F(ring0_interrupted) F(ring0_copies) F(ring0_step) F(ring0_tries) F(ring0_signalled) F(ring0_fails) F(ring0_program) \
 	F(ring0_calls) F(ring0_stamps) \
 	F(several_sent) F(several_differ) F(several_sleep) F(several_refused) F(several_received) F(several_answers_refused)
 

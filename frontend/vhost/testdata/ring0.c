@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../src/agent.h"
@@ -12,8 +11,9 @@
 #include "check.h"
 
 enum {
-	ENTRY = 0x300000, /* of ring 0, where the agent is not */
-	BACK = 0x310000,
+	ENTRY = 0x300200, /* of ring 0, where the agent is not */
+	BACK = ENTRY + 0x20,
+	STUB = ENTRY - 0x100, /* of an exception */
 	STACK_AT = 0x320000,
 	SET_MASK = 0x4004ae8b,
 	RUN_GUEST = 0xae80,
@@ -26,7 +26,7 @@ enum {
 
 static struct block *the_block;
 static struct trap trap;
-static int runs, forbidden;
+static int runs;
 static u64 masks[MOST];
 static u32 masked;
 
@@ -59,8 +59,6 @@ static i64 machine(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
 	if (nr == SYS_getppid)
 		return ANSWER;
-	if (nr == SYS_exit_group && forbidden)
-		_exit(MISSING + 1);
 	if (nr != SYS_ioctl)
 		return __real_vhost_call(nr, a, b, c, d, e, f);
 	if (b == SET_MASK) {
@@ -107,6 +105,7 @@ static void run_guest(void (*a)(void), void (*b)(void))
 	the_block->trap_stack = STACK_AT;
 	the_block->open = OPEN;
 	the_block->hurry = 0;
+	the_block->tries = 0;
 	the_block->signalled = 0;
 	hook = machine;
 	on_block_stack(the_block, run);
@@ -154,7 +153,7 @@ void test_ring0_out(void)
 	run_guest(refused, NULL);
 	CHECK(runs == 1 && the_block->run == 0 && *port() == MV_PORT_CALL && regs()[RIP] == ENTRY + 2, "%d runs, port %x at %lx", runs, *port(), regs()[RIP]);
 	run_guest(faulted, NULL);
-	CHECK(runs == 1 && the_block->run == 0 && *port() == MV_PORT_PROTECTION, "%d runs, port %x", runs, *port());
+	CHECK(runs == 1 && the_block->run == 0 && *port() == MV_PORT_PROTECTION && regs()[RAX] == 0, "%d runs, port %x", runs, *port());
 	run_guest(answered, NULL);
 	CHECK(runs == 2 && seen[0].ip == ENTRY + 2, "%d runs, at %lx", runs, seen[0].ip);
 	run_guest(answered_late, NULL);
@@ -204,7 +203,7 @@ static u8 *pages, copied[64];
 static void missing_page(u64 ip, u64 from, u64 n)
 {
 	tell(MV_PORT_PAGE_FAULT);
-	regs()[RIP] = ENTRY;
+	regs()[RIP] = STUB;
 	trap = (struct trap){ .ip = ip, .cs = 0x10, .flags = IN_RING0 };
 	regs()[RDI] = (u64)copied;
 	regs()[RSI] = from;
@@ -213,7 +212,7 @@ static void missing_page(u64 ip, u64 from, u64 n)
 
 static void there(void) { missing_page((u64)vhost_copy_at, (u64)pages, 8); }
 static void not_there(void) { missing_page((u64)vhost_copy_at, (u64)pages + 4096 - 4, 8); }
-static void compared(void) { missing_page((u64)vhost_compare_first, (u64)pages, 8); }
+static void compared(void) { missing_page(vhost_compare_at[1], (u64)pages, 8); }
 static void of_the_host(void) { there(); stop((u64)vhost_copy_at, IN_RING0, -EFAULT, 0); }
 
 /* What the guest does not have yet the process may have; what neither has is left. */
@@ -242,7 +241,7 @@ static u64 stepped_at;
 static void stepped(void)
 {
 	tell(MV_PORT_DEBUG);
-	regs()[RIP] = ENTRY;
+	regs()[RIP] = STUB;
 	trap = (struct trap){ .ip = stepped_at, .cs = 0x10, .flags = IN_RING0 };
 }
 
@@ -259,28 +258,78 @@ void test_ring0_step(void)
 	}
 }
 
-static void fault_elsewhere(void) { missing_page((u64)vhost_ring0_call, (u64)pages, 8); }
-static void other_exception(void) { there(); *port() = MV_PORT_PROTECTION; }
+static void of_the_code(void) { there(); trap.ip = *run_at(MV_RUN_CR2) = (u64)vhost_ring0_call; }
+static void of_a_read(void) { there(); *run_at(MV_RUN_CR2) = (u64)vhost_copy_at; }
 static void no_memory(void) { stop((u64)vhost_ring0_call, IN_RING0, -EFAULT, 0); }
-static void unknown_port(void) { tell(MV_PORT_OUT + 1); }
-static void other_stop(void) { stop((u64)vhost_call, IN_RING0, 0, 6); }
-static void stepped_inside(void) { stepped_at = (u64)vhost_call; stepped(); }
+static void not_emulated(void) { stop((u64)vhost_ring0_call, IN_RING0, 0, 17); }
 
-/* What ring 0 does that nobody has foreseen ends the process. */
-void test_ring0_fails(void)
+/* What the monitor takes away for a moment is there again. */
+void test_ring0_tries(void)
 {
-	void (*const list[])(void) = { fault_elsewhere, other_exception, no_memory, unknown_port, other_stop, stepped_inside };
+	void (*const list[])(void) = { of_the_code, of_a_read, no_memory, not_emulated };
 	u32 i;
 
 	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		int status, pid = fork();
+		memset(copied, 0, sizeof(copied));
+		run_guest(list[i], NULL);
+		CHECK(runs == 2 && the_block->tries == 1 && !copied[0], "%u: %d runs, %u tries", i, runs, the_block->tries);
+		CHECK(seen[0].ip == (i < 2 ? BACK : (u64)vhost_ring0_call), "%u: at %lx", i, seen[0].ip);
+	}
+	the_block->tries = MV_RING0_TRIES;
+	CHECK(vhost_ring0_stopped(the_block, regs()) == RING0_NOT, "it is not in ring 0");
+	no_memory();
+	CHECK(vhost_ring0_stopped(the_block, regs()) == RING0_BROKEN, "it is never there");
+}
 
-		if (!pid) {
-			forbidden = 1;
-			run_guest(list[i], NULL);
-			_exit(0);
-		}
-		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == MISSING + 1, "%u: %x", i, status);
+static u64 caught_at, caught_for;
+static void caught(void)
+{
+	there();
+	trap.ip = caught_for;
+	stop(caught_at, IN_RING0, -EINTR, 10);
+}
+
+/* A signal may come where ring 0 has caused an exception, too. */
+void test_ring0_signalled(void)
+{
+	const u64 at[] = { STUB, STUB + 2, BACK };
+	u32 i;
+
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		caught_at = at[i];
+		caught_for = (u64)vhost_copy_at;
+		run_guest(caught, answered);
+		CHECK(runs == 3 && seen[0].ip == at[i] && seen[0].hurry == 1 && masks[0] == ~0ULL, "%u: %d runs, at %lx", i, runs, seen[0].ip);
+		CHECK(seen[1].ip == ENTRY + 2 && !seen[1].hurry && masks[1] == OPEN, "%u: at %lx", i, seen[1].ip);
+		caught_for = (u64)vhost_ring0_call;
+		run_guest(caught, NULL);
+		CHECK(runs == 1 && the_block->run == -EINTR && trap.ip == ENTRY && regs()[RIP] == at[i], "%u: %d runs", i, runs);
+	}
+	/* What comes there without an exception leaves the last one's frame as it was. */
+	caught_for = (u64)vhost_copy_at;
+	for (i = 0; i < 2; i++) {
+		caught_at = ENTRY + 2 * i;
+		run_guest(caught, NULL);
+		CHECK(runs == 1 && the_block->run == -EINTR && regs()[RIP] == caught_at && !masked, "%u: %d runs", i, runs);
+	}
+}
+
+static void other_exception(void) { there(); *port() = MV_PORT_PROTECTION; }
+static void unknown_port(void) { tell(MV_PORT_OUT + 1); }
+static void other_stop(void) { stop((u64)vhost_call, IN_RING0, 0, 6); }
+static void stop_at_exception(void) { there(); stop(STUB, IN_RING0, -EFAULT, 0); }
+static void stepped_inside(void) { stepped_at = (u64)vhost_call; stepped(); }
+static void with_its_base(void) { stop(0x400000, IN_PROGRAM, -EINTR, 10); *run_at(MV_RUN_GS_BASE) = (u64)the_block; }
+
+/* What ring 0 does that nobody has foreseen ends it. */
+void test_ring0_fails(void)
+{
+	void (*const list[])(void) = { other_exception, unknown_port, other_stop, stop_at_exception, stepped_inside, with_its_base };
+	u32 i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		run_guest(list[i], NULL);
+		CHECK(runs == 1 && the_block->run == MV_RAN_BROKEN, "%u: %d runs, %ld", i, runs, the_block->run);
 	}
 }
 
@@ -288,7 +337,7 @@ static void jumped(void) { stop((u64)vhost_call, IN_PROGRAM, -EINTR, 10); }
 static void jumped_and_failed(void)
 {
 	tell(MV_PORT_PAGE_FAULT);
-	regs()[RIP] = ENTRY;
+	regs()[RIP] = STUB;
 	trap = (struct trap){ .ip = (u64)vhost_copy_at, .cs = MV_USER_CS, .flags = IN_PROGRAM };
 }
 
@@ -306,7 +355,7 @@ void test_ring0_program(void)
 		run_guest(list[i], NULL);
 		ip = regs()[RIP];
 		CHECK(runs == 1 && !masked && !the_block->hurry && !*run_at(MV_RUN_DIRTY), "%u: %d runs", i, runs);
-		CHECK(ip == (u64)vhost_call || ip == ENTRY, "%u: at %lx", i, ip);
+		CHECK(ip == (u64)vhost_call || ip == STUB, "%u: at %lx", i, ip);
 	}
 }
 
