@@ -340,12 +340,14 @@ func (e *Engine) interruptAgain(th *thread, ev *record, sig *frontend.Signal) {
 	s := &th.sides[frontend.Leader]
 	e.unqueue(ev)
 	ev.signal, ev.over = sig, true
-	code := e.waitCode(s, sig)
 	if ev.ret == restartBlock {
-		// With a handler the kernel does not come back to it (handle_signal).
-		code = -eINTR
+		// With a handler the kernel does not come back to it (handle_signal). What it has written
+		// before, as how long is left to sleep, stands.
+		ev.ret = -eINTR
+	} else {
+		ev.ret, ev.outs = e.waitCode(s, sig), nil
 	}
-	ev.ret, ev.outs, ev.sigMask = code, nil, nil
+	ev.sigMask = nil
 	s.inCall = nil
 	e.interruptNow(th, ev)
 }
