@@ -4,7 +4,6 @@ package ptracefe
 
 import (
 	"errors"
-	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
@@ -50,9 +49,5 @@ func (s *session) signalAtStop(t *task, a *frontend.Action) error {
 	if a.Signal == nil || a.Signal.Number < 1 || a.Signal.Number > 64 {
 		return errors.New("no signal to deliver")
 	}
-	t.interrupt = &interrupt{signal: a.Signal, then: a.Then, chained: true}
-	if err := s.raise(t, syscall.Signal(a.Signal.Number)); err != nil {
-		return taskError("send signal", err)
-	}
-	return t.resume(unix.Continue, 0)
+	return s.send(t, &interrupt{signal: a.Signal, then: a.Then, chained: true}, nil)
 }

@@ -4,9 +4,7 @@ package ptracefe
 
 import (
 	"debug/elf"
-	"os"
-	"strconv"
-	"strings"
+	"syscall"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
@@ -173,17 +171,8 @@ func (t *task) restart(sig int) {
 
 // catches says whether process host has a handler for signal sig.
 func catches(host, sig int) bool {
-	b, err := os.ReadFile(procPath(host, "status"))
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "SigCgt:"); ok {
-			set, _ := strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
-			return set>>(sig-1)&1 != 0
-		}
-	}
-	return false
+	set, ok := statusSet(host, "SigCgt:")
+	return ok && has(set, syscall.Signal(sig))
 }
 
 // skipped is a number that no call has and that is not inNoCall: the kernel does not make

@@ -43,6 +43,8 @@ type interrupt struct {
 	args    [6]uint64
 	ip      uint64 // behind the call
 	scratch scratch
+	// raised is the number of the signal that comes for it.
+	raised syscall.Signal
 	// then are the signals that follow at once; chained is true for those: the
 	// registers are the first handler's already.
 	then    []*frontend.Signal
@@ -55,7 +57,7 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		return taskError("read siginfo", err)
 	}
 	own := s.raised(t, sig)
-	if t.interrupt != nil && t.interrupt.signal.Number == int(sig) {
+	if t.interrupt.isFor(sig, own) {
 		return s.interruptArrived(t, own)
 	}
 	if own {
@@ -66,6 +68,13 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		t.signal = info
 		if err := unix.PtraceSetSigInfo(t.id.Host, &t.signal); err != nil {
 			return taskError("write siginfo", err)
+		}
+		if number := syscall.Signal(signo(&info)); number != sig {
+			if blocked, ok := statusSet(t.id.Host, "SigBlk:"); ok && has(blocked, number) {
+				// The kernel keeps it until it is not (ptrace_signal in kernel/signal.c).
+				return t.resume(unix.Continue, int(number))
+			}
+			sig = number
 		}
 	}
 	if err := t.load(); err != nil {
@@ -122,30 +131,30 @@ func stops(sig syscall.Signal) bool {
 func (t *task) putAside(info unix.SigInfo) {
 	sig := syscall.Signal(signo(&info))
 	t.forgetOpposed(sig)
-	same := func(other unix.SigInfo) bool { return signo(&other) == int32(sig) }
+	same := func(other deferred) bool { return signo(&other.info) == int32(sig) }
 	if sig >= firstRealTime || !slices.ContainsFunc(t.deferred, same) {
-		t.deferred = append(t.deferred, info)
+		t.deferred = append(t.deferred, deferred{info: info, raised: sig})
 	}
 }
 
 // forgetOpposed drops what the kernel drops of pending signals when sig comes: signals
 // that stop for SIGCONT, and SIGCONT for those (signal(7)).
 func (t *task) forgetOpposed(sig syscall.Signal) {
-	t.deferred = slices.DeleteFunc(t.deferred, func(info unix.SigInfo) bool {
-		other := syscall.Signal(signo(&info))
+	t.deferred = slices.DeleteFunc(t.deferred, func(d deferred) bool {
+		other := syscall.Signal(signo(&d.info))
 		return sig == syscall.SIGCONT && stops(other) || stops(sig) && other == syscall.SIGCONT
 	})
 }
 
+// takeDeferred takes the first of the signals that were put aside for which sig was raised.
 func (t *task) takeDeferred(sig syscall.Signal) (unix.SigInfo, bool) {
-	for i := range t.deferred {
-		if syscall.Signal(signo(&t.deferred[i])) == sig {
-			info := t.deferred[i]
-			t.deferred = append(t.deferred[:i], t.deferred[i+1:]...)
-			return info, true
-		}
+	i := slices.IndexFunc(t.deferred, func(d deferred) bool { return d.raised == sig })
+	if i < 0 {
+		return unix.SigInfo{}, false
 	}
-	return unix.SigInfo{}, false
+	info := t.deferred[i].info
+	t.deferred = slices.Delete(t.deferred, i, i+1)
+	return info, true
 }
 
 // raise sends a signal to t that raised knows when it arrives. A user who may
@@ -174,7 +183,16 @@ func (s *session) raised(t *task, sig syscall.Signal) bool {
 // raiseDeferred sends the signals that were put aside again.
 func (s *session) raiseDeferred(t *task) error {
 	for i := range t.deferred {
-		if err := s.raise(t, syscall.Signal(signo(&t.deferred[i]))); err != nil {
+		d := &t.deferred[i]
+		sig := syscall.Signal(signo(&d.info))
+		var err error
+		if sig == syscall.SIGCONT {
+			d.raised, err = s.raiseCarrier(t, sig, nil)
+		} else {
+			// One that stops is to be lost when SIGCONT comes after it.
+			d.raised, err = sig, s.raise(t, sig)
+		}
+		if err != nil {
 			return taskError("raise signal again", err)
 		}
 	}
@@ -230,10 +248,17 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 		exchange(&t.regs, unix.SysRtSigsuspend, [6]uint64{in.scratch.addr, 8})
 	}
 	t.dirty = true
-	t.interrupt = in
-	if err := s.raise(t, syscall.Signal(a.Signal.Number)); err != nil {
+	return s.send(t, in, a.SigMask)
+}
+
+// send lets t go on to the signal of in, which is delivered under the mask of signals that t has, or
+// blocked unless that is nil.
+func (s *session) send(t *task, in *interrupt, blocked *uint64) error {
+	var err error
+	if in.raised, err = s.raiseCarrier(t, syscall.Signal(in.signal.Number), blocked); err != nil {
 		return taskError("send signal", err)
 	}
+	t.interrupt = in
 	return t.resume(unix.Continue, 0)
 }
 
@@ -244,8 +269,14 @@ func (s *session) beginInterrupt(t *task, a *frontend.Action) error {
 func (s *session) interruptArrived(t *task, own bool) error {
 	in := t.interrupt
 	t.interrupt = nil
-	if !own && in.signal.Number >= firstRealTime && t.leads() {
+	carried := in.raised != syscall.Signal(in.signal.Number)
+	if !own && (carried || in.raised >= firstRealTime) && t.leads() {
 		t.putAside(t.signal)
+	}
+	if carried {
+		if blocked, ok := statusSet(t.id.Host, "SigBlk:"); ok && has(blocked, syscall.Signal(in.signal.Number)) {
+			return in.blocked()
+		}
 	}
 	if err := s.giveBack(t, in.scratch); err != nil {
 		return err
@@ -262,7 +293,8 @@ func (s *session) interruptArrived(t *task, own bool) error {
 		if next == nil || next.Number < 1 || next.Number > 64 {
 			return errors.New("OpInterrupt without a signal")
 		}
-		t.interrupt = &interrupt{signal: next, then: in.then[1:], chained: true}
+		// Whether the first handler's mask, which counts then, lets any other one in is not known.
+		t.interrupt = &interrupt{signal: next, raised: syscall.Signal(next.Number), then: in.then[1:], chained: true}
 		if err := s.raise(t, syscall.Signal(next.Number)); err != nil {
 			return taskError("send signal", err)
 		}

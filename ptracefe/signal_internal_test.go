@@ -35,8 +35,8 @@ func TestPutAside(t *testing.T) {
 				task.putAside(info)
 			}
 			var got []int
-			for _, info := range task.deferred {
-				got = append(got, int(signo(&info)))
+			for _, d := range task.deferred {
+				got = append(got, int(signo(&d.info)))
 			}
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("%v were put aside as %v, want %v", tc.come, got, tc.want)

@@ -221,3 +221,20 @@ func TestRestart(t *testing.T) {
 		t.Errorf("got %q, %+v, %d calls", r.stdout, r.Status, polls)
 	}
 }
+
+// SIGCONT that the monitor has decided on does not keep a process from being stopped.
+func TestInterruptWithContinueKeepsStop(t *testing.T) {
+	m := &script{}
+	m.Call = func(id frontend.Task, _ frontend.Call, name string) []frontend.Action {
+		if name != "getppid" {
+			return nil
+		}
+		if err := syscall.Kill(id.Host, syscall.SIGSTOP); err != nil {
+			t.Error(err)
+		}
+		return one(frontend.Action{Op: frontend.OpInterrupt, Task: id, Ret: 7, Signal: frontendtest.Queued(syscall.SIGCONT, 99)})
+	}
+	if r := run(t, m, 1, probe(t, "static"), "carried"); r.Status != (frontend.Status{}) {
+		t.Errorf("ended with %+v", r.Status)
+	}
+}

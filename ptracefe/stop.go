@@ -103,7 +103,7 @@ func (s *session) callBegins(t *task) error {
 		return taskError("read call", err)
 	}
 	if t.interrupt != nil {
-		return fmt.Errorf("signal %d did not arrive: it is blocked", t.interrupt.signal.Number)
+		return t.interrupt.blocked()
 	}
 	if t.halting && !fromVsyscall(t.info.IP) {
 		return t.rewind()
@@ -377,15 +377,24 @@ func threadGroup(host int) (int, bool) { return statusField(host, "Tgid:") }
 
 // statusField returns a number from proc(5)'s status file.
 func statusField(host int, name string) (int, bool) {
+	text, ok := statusText(host, name)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil
+}
+
+// statusText returns what proc(5)'s status file says of name.
+func statusText(host int, name string) (string, bool) {
 	b, err := os.ReadFile(procPath(host, "status"))
 	if err != nil {
-		return 0, false
+		return "", false
 	}
 	for line := range strings.Lines(string(b)) {
 		if rest, ok := strings.CutPrefix(line, name); ok {
-			n, err := strconv.Atoi(strings.TrimSpace(rest))
-			return n, err == nil
+			return strings.TrimSpace(rest), true
 		}
 	}
-	return 0, false
+	return "", false
 }

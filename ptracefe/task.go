@@ -86,7 +86,7 @@ type task struct {
 	interrupt *interrupt
 	// deferred are signals that were taken off the task at an inconvenient
 	// moment and raised again by number.
-	deferred []unix.SigInfo
+	deferred []deferred
 	// sent is the set of signals that the monitor sent and that have not arrived.
 	sent    uint64
 	signal  unix.SigInfo

@@ -143,6 +143,7 @@ var progs = []prog{
 	{name: "sig_linger"},
 	{name: "many_vectors"},
 	{name: "sig_stop", unprivileged: true},
+	{name: "sig_cont", unprivileged: true},
 	{name: "sig_timer"},
 	{name: "sig_await"},
 	{name: "sig_jump"},

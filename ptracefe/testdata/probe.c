@@ -232,6 +232,27 @@ static void spin(void) {
     for (;;) asm volatile("pause");
 }
 
+static volatile sig_atomic_t first;
+
+static void continued(int sig, siginfo_t *info, void *context) {
+    handler(sig, info, context);
+    if (first == 0) first = handled_value;
+}
+
+// carried gets SIGCONT at its call, and stops by the signal that came before.
+static int carried(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct sigaction sa = {.sa_sigaction = continued, .sa_flags = SA_SIGINFO};
+        sigaction(SIGCONT, &sa, NULL);
+        return syscall(SYS_getppid) == 7 && handled == SIGCONT && first == 99 ? 0 : 1;
+    }
+    int st;
+    if (waitpid(child, &st, WUNTRACED) != child || !WIFSTOPPED(st)) return 2;
+    if (kill(child, SIGCONT) != 0 || waitpid(child, &st, 0) != child) return 3;
+    return WIFEXITED(st) ? WEXITSTATUS(st) : 4;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "hello")) return hello(argc, argv);
@@ -253,6 +274,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "loop")) return loop(atol(argv[2]));
     if (!strcmp(name, "threadexec")) return threadexec(argv);
     if (!strcmp(name, "orphanthreads")) return orphanthreads();
+    if (!strcmp(name, "carried")) return carried();
     if (!strcmp(name, "epoll")) return waiting();
     if (!strcmp(name, "spin")) spin();
     if (!strcmp(name, "exec")) return execv(argv[2], argv + 2), errno;
