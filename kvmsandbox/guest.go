@@ -61,7 +61,7 @@ const (
 	cr4       = 1<<5 | 1<<7 | 1<<9 | 1<<10 | 1<<16 | 1<<18 // PAE PGE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE
 	cr4TSD    = 1 << 2
 	cr4SMEP   = 1 << 20 // ring 0 executes nothing of ring 3's
-	efer      = 0xd01 // SCE LME LMA NXE
+	efer      = 0xd01   // SCE LME LMA NXE
 	msrSTAR   = 0xc0000081
 	msrLSTAR  = 0xc0000082
 	msrSFMASK = 0xc0000084

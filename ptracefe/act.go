@@ -48,6 +48,8 @@ func (s *session) act(a *frontend.Action) error {
 	switch {
 	case a.Op == frontend.OpStop:
 		return s.halt(t)
+	case t.joined:
+		return t.hold(a)
 	case a.Op == frontend.OpSignal && t.state == atStop:
 		return s.signalAtStop(t, a)
 	case a.Op == frontend.OpRun && t.state == atEntry:

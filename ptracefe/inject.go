@@ -248,6 +248,7 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 			event == 0 && sig == callStop && want == awaitCall:
 			return nil
 		case event == unix.EventStop:
+			t.restop = t.restop || stops(sig) || t.halting
 		case event == 0 && sig != callStop:
 			if err := unix.PtraceSigInfo(t.id.Host, &t.signal); err != nil {
 				return taskError("read siginfo", err)

@@ -20,6 +20,9 @@ const lingerPoll = 100 * time.Microsecond
 
 // lets notes that t is let into call nr.
 func (s *session) lets(t *task, nr int64) {
+	if t.leads() && (nr == unix.SysExecve || nr == unix.SysExecveat) {
+		t.proc.executing = t
+	}
 	if nr == unix.SysExit && t.id.Host == t.proc.pid && t.proc.tasks > 1 {
 		s.lingering = append(s.lingering, t)
 	}

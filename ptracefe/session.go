@@ -132,7 +132,7 @@ func (s *session) loop() {
 				s.fail(context.Cause(s.ctx))
 				return
 			}
-			if t := s.tasks[s.root.pid]; t != nil && t.state == listening && s.spec.Stopped != nil {
+			if s.spec.Stopped != nil && s.rootStopped() {
 				s.spec.Stopped()
 			}
 			s.look()

@@ -307,6 +307,9 @@ func (s *session) deliver(t *task, sig *frontend.Signal) error {
 	if sig == nil || sig.Number < 1 || sig.Number > 64 {
 		return errors.New("no signal to deliver")
 	}
+	if t.taken {
+		return s.send(t, &interrupt{signal: sig, chained: true}, nil)
+	}
 	info := unix.SigInfo(sig.Info)
 	if info != t.signal {
 		if err := unix.PtraceSetSigInfo(t.id.Host, &info); err != nil {

@@ -52,6 +52,9 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 		return
 	}
 	t.loaded, t.dirty = false, false
+	if t.proc.executing == t {
+		t.proc.executing = nil
+	}
 	s.stops[t.id.Variant]++
 	s.count(t)
 	var err error
@@ -69,6 +72,7 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 	if err != nil && !isGone(err) {
 		s.failure(t.id, err)
 	}
+	s.joinAll(t.proc)
 }
 
 // dispatch handles a stop of t.
@@ -180,21 +184,6 @@ func (s *session) closeIn(t *task, fd int) error {
 	return in.end(in.base)
 }
 
-// groupStop handles the stop of a whole process by a signal, or its end.
-func (s *session) groupStop(t *task, sig syscall.Signal) error {
-	if sig == syscall.SIGTRAP && t.halting {
-		return s.halted(t)
-	}
-	if stops(sig) && t.leads() {
-		if err := t.resume(unix.Listen, 0); err != nil {
-			return err
-		}
-		t.state = listening
-		return nil
-	}
-	return t.resume(unix.Continue, 0)
-}
-
 // forked handles a parent's fork event: the pair is reported when both parent
 // and child have stopped, whichever comes first.
 func (s *session) forked(parent *task, event int) error {
@@ -237,6 +226,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 	s.inheritPlace(child, parent)
 	s.tasks[host] = child
 	s.apply(s.mon.OnFork(parent.id, child.id, parent.forkKind))
+	s.joins(child)
 	return child
 }
 
@@ -274,6 +264,9 @@ func (s *session) stranger(pid int, status unix.WaitStatus) {
 func (s *session) finish(t *task, status unix.WaitStatus) {
 	delete(s.tasks, t.id.Host)
 	t.state = ended
+	if t.proc.executing == t {
+		t.proc.executing = nil
+	}
 	if t.asking {
 		s.share.asking--
 	}
@@ -342,6 +335,8 @@ func (s *session) executed(t *task) error {
 	t.call = pending{fd: -1}
 	t.interrupt = nil
 	t.last.valid = false
+	// Those that were stopped are gone.
+	t.proc.stopped = false
 	if err := t.resume(unix.ContinueToCall, 0); err != nil {
 		return err
 	}

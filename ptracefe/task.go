@@ -40,6 +40,11 @@ type process struct {
 	pidfd  int // -1 when not open
 	tasks  int
 	killed bool
+	// stopped is true when tasks of it are listening or have joined.
+	stopped bool
+	// executing is the task of the leader's that is in an exec, nil for none. The others may end any
+	// moment, and it has the id of the first one then.
+	executing *task
 	// counted is true when the process is among those that have stopped lately (see
 	// sharing), used the processor time that it was seen to have used, 0 for unknown.
 	counted bool
@@ -92,6 +97,14 @@ type task struct {
 	signal  unix.SigInfo
 	tscSize uint64 // of the instruction of an atTimeStamp stop
 	halting bool   // from when it is asked to stop until it has
+
+	// joined is true while the task stands and has taken part in the stop of its process; held is
+	// what is to be carried out when that is over, nil for nothing. taken is true while it stands
+	// and the signal that it was about to get is not with the kernel any more.
+	joined, taken bool
+	held          *frontend.Action
+	// restop is true when the task has to be asked for a stop before it goes on with its program.
+	restop bool
 
 	image    loaded            // of the program that the task executed last
 	forkKind frontend.ForkKind // of an atFork stop
@@ -155,7 +168,14 @@ func (t *task) resume(r unix.Request, sig int) error {
 		}
 	}
 	t.loaded, t.dirty = false, false
+	t.joined, t.taken = false, false
 	t.state = running
+	if t.restop && r != unix.Listen {
+		t.restop = false
+		if err := unix.PtraceInterrupt(t.id.Host); err != nil {
+			return taskError("stop", err)
+		}
+	}
 	if err := unix.PtraceResume(r, t.id.Host, sig); err != nil {
 		return taskError("resume", err)
 	}

@@ -39,6 +39,8 @@ const (
 	Continue Request = sys.PTRACE_CONT
 	// ContinueToCall runs it to the next entry or exit of a system call, too.
 	ContinueToCall Request = sys.PTRACE_SYSCALL
+	// Step runs it for one instruction.
+	Step Request = sys.PTRACE_SINGLESTEP
 	// Listen leaves it in its group-stop; the end of that is an event.
 	Listen Request = sys.PTRACE_LISTEN
 	// Detach ends the tracing.
@@ -148,4 +150,10 @@ func PtraceSignalMask(pid int) (mask uint64, err error) {
 	const getSigMask, setSize = 0x420a, 8
 	err = ptracePtr(getSigMask, pid, setSize, unsafe.Pointer(&mask))
 	return mask, err
+}
+
+// PtraceSetSignalMask replaces it (PTRACE_SETSIGMASK, ptrace(2)).
+func PtraceSetSignalMask(pid int, mask uint64) error {
+	const setSigMask, setSize = 0x420b, 8
+	return ptracePtr(setSigMask, pid, setSize, unsafe.Pointer(&mask))
 }

@@ -232,6 +232,49 @@ static void spin(void) {
     for (;;) asm volatile("pause");
 }
 
+// stands does what the monitor lets it stand in for a while, in a mode, and says whether it saw
+// nothing of that.
+static void *stands(void *mode) {
+    sigset_t usr2, mask;
+    sigemptyset(&usr2);
+    sigaddset(&usr2, SIGUSR2);
+    pthread_sigmask(SIG_SETMASK, &usr2, NULL);
+    int good = 1;
+    if (!strcmp(mode, "signal")) {
+        raise(SIGUSR1);
+        good = handled == SIGUSR1;
+    } else {
+        uint64_t in[6] = {11, 22, 33, 44, 55, 66};
+        int kept;
+        good = call6(SYS_getppid, in, &kept) == 55 && kept;
+    }
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    return good && sigismember(&mask, SIGUSR2) && !sigismember(&mask, SIGUSR1) ? mode : NULL;
+}
+
+// threadstop stops a child of which another thread stands, for its parent to see. The monitor is
+// told by setsid that it is seen, and by getsid that the child is to go on.
+static int threadstop(char *mode) {
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t t;
+        void *good = NULL;
+        catch(SIGUSR1, 0);
+        pthread_create(&t, NULL, stands, mode);
+        while (syscall(SYS_getpgid, 0) != 1) usleep(1000);
+        kill(getpid(), SIGSTOP);
+        pthread_join(t, &good);
+        return good == NULL;
+    }
+    int st;
+    if (waitpid(child, &st, WUNTRACED) != child || !WIFSTOPPED(st) || WSTOPSIG(st) != SIGSTOP) return 2;
+    syscall(SYS_setsid);
+    usleep(50000);
+    syscall(SYS_getsid, 0);
+    if (kill(child, SIGCONT) != 0 || waitpid(child, &st, 0) != child) return 3;
+    return WIFEXITED(st) ? WEXITSTATUS(st) : 4;
+}
+
 static volatile sig_atomic_t first;
 
 static void continued(int sig, siginfo_t *info, void *context) {
@@ -274,6 +317,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "loop")) return loop(atol(argv[2]));
     if (!strcmp(name, "threadexec")) return threadexec(argv);
     if (!strcmp(name, "orphanthreads")) return orphanthreads();
+    if (!strcmp(name, "threadstop")) return threadstop(argv[2]);
     if (!strcmp(name, "carried")) return carried();
     if (!strcmp(name, "epoll")) return waiting();
     if (!strcmp(name, "spin")) spin();

@@ -119,5 +119,9 @@ int main(void)
 	ok("in sigsuspend");
 	turns(calls, NULL, &most, 10);
 	ok("with others blocked");
+	turns(calls, pauses, &none, 5);
+	turns(pauses, calls, &none, 5);
+	turns(computes, calls, &none, 2);
+	ok("with threads");
 	return 0;
 }
