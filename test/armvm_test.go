@@ -38,7 +38,12 @@ const older = "it makes calls that arm64 does not have"
 
 // armWithout are programs that are not for arm64, with the reason.
 var armWithout = map[string]string{
+	"beside":          older,
 	"cpu_identity":    "it asks CPUID, which is an instruction of x86-64",
+	"cpu_random":      "it reads random numbers by instructions of x86-64",
+	"fd_often":        older,
+	"file_looks":      older,
+	"rewritten":       "it looks at registers of x86-64 in a signal frame",
 	"file_names":      older,
 	"mem_map":         "it asks for what arm64 does not have (MAP_32BIT)",
 	"reg_efault":      older,

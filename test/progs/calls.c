@@ -1,5 +1,5 @@
 /* Makes as many plain calls as the argument says, and nothing else; with another argument it reads the
- * time stamp counter as often. */
+ * time stamp counter of x86-64 as often. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@ int main(int argc, char **argv)
 {
 	long n = argc > 1 ? atol(argv[1]) : 0;
 
+#ifdef __x86_64__
 	if (argc > 2) {
 		uint64_t last = 0;
 
@@ -22,6 +23,7 @@ int main(int argc, char **argv)
 		}
 		return 0;
 	}
+#endif
 	while (n-- > 0)
 		syscall(SYS_getppid);
 	return 0;
