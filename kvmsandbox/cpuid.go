@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/frontend/vhost"
 	"github.com/multivar/multivar/internal/cpuid"
 	"github.com/multivar/multivar/internal/sites"
 	"github.com/multivar/multivar/internal/unix"
@@ -84,6 +85,7 @@ func (s *session) TrapCPUID(id frontend.Task, addrs []uint64) error {
 		list, addrs = append(list, changed...), addrs[n:]
 	}
 	m.traps = sorted(list)
+	s.tellTraps(m)
 	switch {
 	case err != nil && unix.Readable(t.proc.pidfd):
 		return frontend.ErrGone
@@ -130,6 +132,7 @@ func (s *session) identified(t *task) bool {
 	r := &t.regs
 	if t.proc.mm.traps.has(r.RIP) {
 		a := s.answers.Answer(uint32(r.RAX), uint32(r.RCX))
+		s.learn(t, a)
 		r.RAX, r.RBX, r.RCX, r.RDX = uint64(a.EAX), uint64(a.EBX), uint64(a.ECX), uint64(a.EDX)
 		r.RIP += sites.CPUIDSize
 	} else {
@@ -148,6 +151,40 @@ func (s *session) identified(t *task) bool {
 	return true
 }
 
+// maxIdentified bounds how many answers variant hosts know.
+const maxIdentified = 64
+
+// learn has t's variant host give the answer to the question at which t stands the next time.
+func (s *session) learn(t *task, a cpuid.Registers) {
+	if !s.native() {
+		return
+	}
+	leaf, subleaf := uint32(t.regs.RAX), uint32(t.regs.RCX)
+	known := func(k vhost.Identification) bool { return k.Leaf == leaf && (k.Any || k.Subleaf == subleaf) }
+	if len(s.identities) < maxIdentified && !slices.ContainsFunc(s.identities, known) {
+		s.identities = append(s.identities, vhost.Identification{
+			Leaf: leaf, Subleaf: subleaf, Any: !s.answers.Indexed(leaf), Registers: [4]uint32{a.EAX, a.EBX, a.ECX, a.EDX},
+		})
+	}
+	t.blk.Learn(s.identities)
+}
+
+// tellTraps tells the variant hosts of all tasks with native memory m where CPUID has been exchanged.
+func (s *session) tellTraps(m *memory) {
+	for _, t := range s.tasks {
+		if t.proc.mm == m {
+			s.tellTrapsTo(t)
+		}
+	}
+}
+
+func (s *session) tellTrapsTo(t *task) {
+	if s.native() && t.blk != nil && t.proc.mm != nil {
+		t.blk.SetTraps(t.proc.mm.traps)
+		t.blk.Learn(s.identities)
+	}
+}
+
 // untrap puts CPUID back into ranges of t's memory.
 func (s *session) untrap(t *task, spans []span) error {
 	m := t.proc.mm
@@ -158,6 +195,9 @@ func (s *session) untrap(t *task, spans []span) error {
 	if len(gone) == 0 {
 		return nil
 	}
+	gone = sorted(gone)
+	m.traps = slices.DeleteFunc(slices.Clone(m.traps), gone.has)
+	s.tellTraps(m)
 	mem, err := os.OpenFile(procPath(t.id.Host, "mem"), os.O_RDWR, 0)
 	if err != nil {
 		return errDead
@@ -174,8 +214,6 @@ func (s *session) untrap(t *task, spans []span) error {
 			return errDead
 		}
 	}
-	gone = sorted(gone)
-	m.traps = slices.DeleteFunc(slices.Clone(m.traps), gone.has)
 	return nil
 }
 

@@ -117,6 +117,7 @@ func (s *session) equipNative(t *task, c *vcpu, fsBase, gsBase uint64, fpu []byt
 	c.state = kvm.State(t.blk.Bytes(vhost.Run, vhost.RunSize))
 	t.place, t.dirty = inUser, true
 	t.setBases(fsBase, gsBase)
+	s.tellTrapsTo(t)
 	if r := &t.proc.mm.rewriting; len(r.parts) > 0 {
 		t.blk.SetStubs(r.rooms, true)
 	}

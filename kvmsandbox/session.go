@@ -30,6 +30,8 @@ type session struct {
 	kvm  *machine
 	// answers is what CPUID answers where no machine does.
 	answers *cpuid.Answers
+	// identities are those that variant hosts are told, in the order in which they were asked for.
+	identities []vhost.Identification
 	// stats is what has been counted, the kernel's part of it only when counting.
 	stats    Stats
 	counting bool

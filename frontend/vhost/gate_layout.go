@@ -31,6 +31,17 @@ const StubRooms = 2
 // struct ucontext: there is no more of a struct kvm_run there than its first page.
 const gateContext = Run + 2*PageSize
 
+// identity is what a native task's variant host knows of CPUID; see struct identity in src/native.c. It
+// is where a struct kvm_run goes on of tasks that have one.
+const (
+	identity      = Run + PageSize
+	identityAt    = 8
+	maxTraps      = 128
+	identityKnown = identityAt + 8*maxTraps
+	maxAnswers    = 64
+	answerSize    = 32
+)
+
 // gateTag is what the upper half of a block's address is when its bytes are swapped.
 const gateTag = (Blocks>>32&0xff)<<24 | (Blocks>>40&0xff)<<16
 

@@ -109,6 +109,12 @@ func (a *Answers) has(first, leaf uint32) bool {
 	return last-first < maxLeaves && leaf <= last
 }
 
+// Indexed says whether the answer for a leaf may depend on the subleaf.
+func (a *Answers) Indexed(leaf uint32) bool {
+	leaf, ok := a.within(leaf)
+	return ok && indexed(leaf)
+}
+
 // indexed says whether a leaf has subleaves. Of those that nobody knows yet all may have.
 func indexed(leaf uint32) bool {
 	const unknown = 0x1d

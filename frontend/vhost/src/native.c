@@ -4,6 +4,8 @@
 #include "agent.h"
 #include "vhost.h"
 
+enum { FLAG_TF = 1 << 8, CPUID_SIZE = 2 };
+
 /* Where the general registers are in a signal's context, in the order of struct
  * kvm_regs. */
 static void general(struct ucontext *u, u64 *list[18])
@@ -186,6 +188,53 @@ static int dispatched(int sig, const struct siginfo *i)
 	return sig == SIGSYS && i->code == SYS_USER_DISPATCH && i->arch == AUDIT_ARCH_X86_64;
 }
 
+/* What CPUID answers. */
+struct identification {
+	u32 leaf, subleaf;
+	u32 any; /* whatever the subleaf is */
+	u32 unused;
+	u32 registers[4];
+};
+
+/* Where CPUID has been exchanged for an invalid instruction in the program's code, and what is known of
+ * what it answers. Whatever is not here is the monitor's to answer. */
+struct identity {
+	u32 traps, known;
+	u64 at[MV_MAX_TRAPS];
+	struct identification answer[MV_MAX_ANSWERS];
+};
+
+_Static_assert(sizeof(struct identification) == MV_ANSWER_SIZE, "answer");
+_Static_assert(offsetof(struct identity, at) == MV_IDENTITY_AT, "identity.at");
+_Static_assert(offsetof(struct identity, answer) == MV_IDENTITY_KNOWN, "identity.answer");
+_Static_assert(sizeof(struct identity) <= MV_PAGE, "identity");
+
+/* Answers CPUID where the program stands at one that has been exchanged; 0 if that is not known. */
+static int identified(const struct block *b, struct ucontext *u)
+{
+	const struct identity *x = (const struct identity *)((const u8 *)b + MV_IDENTITY);
+	u32 i, k, traps = __atomic_load_n(&x->traps, __ATOMIC_ACQUIRE), known = __atomic_load_n(&x->known, __ATOMIC_ACQUIRE);
+
+	for (i = 0; i < traps && i < MV_MAX_TRAPS && x->at[i] != u->rip; i++)
+		;
+	/* Who steps through the program is to see the instruction as a step. */
+	if (i >= traps || i >= MV_MAX_TRAPS || u->eflags & FLAG_TF)
+		return 0;
+	for (k = 0; k < known && k < MV_MAX_ANSWERS; k++) {
+		const struct identification *a = &x->answer[k];
+
+		if (a->leaf != (u32)u->rax || (!a->any && a->subleaf != (u32)u->rcx))
+			continue;
+		u->rax = a->registers[0];
+		u->rbx = a->registers[1];
+		u->rcx = a->registers[2];
+		u->rdx = a->registers[3];
+		u->rip += CPUID_SIZE;
+		return 1;
+	}
+	return 0;
+}
+
 /* A signal that came in the program. */
 static void stopped(struct block *b, int sig, const struct siginfo *i, struct ucontext *u)
 {
@@ -205,6 +254,10 @@ static void stopped(struct block *b, int sig, const struct siginfo *i, struct uc
 	}
 	/* What an instruction may not do where no memory is concerned. */
 	if (sig == SIGSEGV && i->code == FROM_KERNEL && u->trapno == TRAP_PROTECTION && !stub && agent_stamp(b, u, code, agent_code(u->rip, code))) {
+		tell_late(b, u);
+		return;
+	}
+	if (sig == SIGILL && i->code > 0 && !stub && identified(b, u)) {
 		tell_late(b, u);
 		return;
 	}

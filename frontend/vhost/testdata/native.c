@@ -181,3 +181,65 @@ void test_native_late(void)
 		a->late = 0;
 	}
 }
+
+enum { RBX = 16, RDX = 17, RAX = 18, EFLAGS = 22, UNKNOWN_LEAF = 99 };
+
+/* Puts where CPUID was exchanged, and two answers, into the block as the monitor does. */
+static void identify(u64 at, u32 traps, u32 known)
+{
+	u8 *x = (u8 *)the_block + MV_IDENTITY;
+	u32 i, answers[2][8] = { { 1, 0, 1, 0, 11, 12, 13, 14 }, { 4, 2, 0, 0, 41, 42, 43, 44 } };
+
+	memset(x, 0, MV_PAGE);
+	((u32 *)x)[0] = traps;
+	((u32 *)x)[1] = known;
+	for (i = 0; i < MV_MAX_TRAPS; i++)
+		((u64 *)(x + MV_IDENTITY_AT))[i] = i == MV_MAX_TRAPS - 1 ? at : 0x1000 + i;
+	memcpy(x + MV_IDENTITY_KNOWN + (MV_MAX_ANSWERS - 2) * MV_ANSWER_SIZE, answers, sizeof(answers));
+	for (i = 0; i < MV_MAX_ANSWERS - 2; i++)
+		*(u32 *)(x + MV_IDENTITY_KNOWN + i * MV_ANSWER_SIZE) = UNKNOWN_LEAF + 1;
+}
+
+/* What the program gets when it asks at ip; 0 when the monitor is asked. */
+static int asks(u64 ip, u32 leaf, u32 subleaf, int32_t code, int sig)
+{
+	int pid;
+
+	context[RIP] = ip;
+	context[RAX] = 0xffffffff00000000 | leaf;
+	context[RCX] = subleaf;
+	info[CODE] = code;
+	the_signal = info[0] = sig;
+	hook = reports;
+	pid = fork();
+	CHECK(pid >= 0, "%m");
+	if (pid == 0) {
+		on_block_stack(the_block, handle);
+		_exit(context[RIP] == ip + 2 ? (int)context[RAX] + (int)(context[RBX] + context[RCX] + context[RDX] == 3 * context[RAX] + 6) : 2);
+	}
+	hook = NULL;
+	return wait_status(pid);
+}
+
+/* CPUID that was exchanged is answered by what is known of it, whatever the block says of how much that is. */
+void test_native_identity(void)
+{
+	prepare();
+	identify(SITE, MV_MAX_TRAPS, MV_MAX_ANSWERS);
+	CHECK(asks(SITE, 1, 77, 2, SIGILL) == 12, "a leaf without subleaves");
+	CHECK(asks(SITE, 4, 2, 2, SIGILL) == 42, "a subleaf");
+	CHECK(asks(SITE, 4, 3, 2, SIGILL) == 0, "another one");
+	CHECK(asks(SITE, UNKNOWN_LEAF, 0, 2, SIGILL) == 0, "a leaf that is not known");
+	CHECK(asks(SITE + 1, 1, 0, 2, SIGILL) == 0, "an invalid instruction of the program's");
+	CHECK(asks(SITE, 1, 0, 0, SIGILL) == 0, "a signal that somebody sends");
+	CHECK(asks(SITE, 1, 0, 2, SIGTRAP) == 0, "another signal");
+	context[EFLAGS] = 1 << 8;
+	CHECK(asks(SITE, 1, 0, 2, SIGILL) == 0, "a step");
+	context[EFLAGS] = 0;
+	identify(SITE, ~0U, ~0U);
+	CHECK(asks(SITE, 1, 0, 2, SIGILL) == 12 && asks(SITE + 1, 1, 0, 2, SIGILL) == 0, "numbers without bounds");
+	identify(SITE, MV_MAX_TRAPS - 1, MV_MAX_ANSWERS);
+	CHECK(asks(SITE, 1, 0, 2, SIGILL) == 0, "a place that was taken back");
+	identify(SITE, MV_MAX_TRAPS, MV_MAX_ANSWERS - 2);
+	CHECK(asks(SITE, 1, 0, 2, SIGILL) == 0, "nothing is known");
+}
