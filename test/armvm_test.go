@@ -68,7 +68,9 @@ var armWithout = map[string]string{
 }
 
 // armLacks are programs that do not run in the machine as variants, with the reason.
-var armLacks = map[string]string{}
+var armLacks = map[string]string{
+	"thread_stop": "a process of threads that is sent SIGSTOP does not come to stand there",
+}
 
 // armTools are what static tools do that many a program is made of, as commands of a shell.
 var armTools = []struct{ name, script string }{
