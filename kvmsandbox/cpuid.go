@@ -130,17 +130,18 @@ func (s *session) identified(t *task) bool {
 		return false
 	}
 	r := &t.regs
-	if t.proc.mm.traps.has(r.RIP) {
+	var b [sites.CPUIDSize]byte
+	if n, _ := unix.ReadMemory(t.id.Host, r.RIP, b[:programPart(r.RIP, len(b))]); n < len(b) {
+		return false
+	}
+	code := b
+	if _, ok := sites.Untrap(code[:]); ok && t.proc.mm.traps.has(r.RIP) {
 		a := s.answers.Answer(uint32(r.RAX), uint32(r.RCX))
 		s.learn(t, a)
 		r.RAX, r.RBX, r.RCX, r.RDX = uint64(a.EAX), uint64(a.EBX), uint64(a.ECX), uint64(a.EDX)
 		r.RIP += sites.CPUIDSize
 	} else {
 		// Another thread may have had the instruction put back meanwhile: no processor refuses CPUID.
-		var b [sites.CPUIDSize]byte
-		if n, _ := unix.ReadMemory(t.id.Host, r.RIP, b[:programPart(r.RIP, len(b))]); n < len(b) {
-			return false
-		}
 		if _, ok := sites.TrapCPUID(b[:]); !ok {
 			return false
 		}

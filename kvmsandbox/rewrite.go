@@ -298,7 +298,7 @@ func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
 		}
 	}
 	keeps := nr == unix.SysMadvise || (nr == unix.SysMprotect || nr == unix.SysPkeyMprotect) && args[2]&protWrite == 0
-	if !keeps {
+	if !keeps || nr == unix.SysMadvise && dropsPages(args[2]) {
 		if err := s.untrap(t, spans); err != nil {
 			return err
 		}
@@ -312,6 +312,16 @@ func (s *session) disturb(t *task, nr int64, args [6]uint64) error {
 		s.showStubs(t.proc.mm)
 	}
 	return nil
+}
+
+// dropsPages says whether advice of madvise(2) has the kernel forget what was written to private memory, in
+// the process or in its children.
+func dropsPages(advice uint64) bool {
+	switch int32(advice) {
+	case unix.MadvDontNeed, unix.MadvFree, unix.MadvRemove, unix.MadvDontFork, unix.MadvHWPoison:
+		return true
+	}
+	return false
 }
 
 // restore puts back the bytes of the parts that are chosen, and forgets them.

@@ -248,12 +248,12 @@ func (s *session) vector(t *task, number int) {
 	s.exception(t, number, code)
 }
 
-// strayFrame says whether the frame that t's exception has left is none of the program's, which ends the
-// session. On an emulated ring 0 the program's may look like one of ring 0's, see vector.
+// strayFrame says whether the frame that t's exception has left is ring 0's own and none of the program's,
+// which ends the session. The program's may look like one of ring 0's, see vector, but for where it is.
 func (s *session) strayFrame(t *task) bool {
 	f := t.frame()
-	ip, ring3 := f.word(frameIP), f.word(frameCS)&3 == 3
-	if ring3 || s.kvm.kind != kindHardware && ip < ringAddr {
+	ip := f.word(frameIP)
+	if f.word(frameCS)&3 == 3 || ip < ringAddr && !inSlot(ip) {
 		return false
 	}
 	s.failure(t.id, fmt.Errorf("exception in ring 0 at %#x, stopped at %#x", ip, t.raw.RIP))

@@ -87,6 +87,7 @@ func TestExceptionInSegment(t *testing.T) {
 		{"no segment", 0x69d8, 0x1000, false},
 		{"ring 0's selector", 0x69d8, kernelCS, false},
 		{"ring 0", ringAddr + stubReturn, kernelCS, true},
+		{"the agent in ring 0", vhost.Handler, kernelCS, true},
 	} {
 		task, mon := standing(inUser), &reported{}
 		s := &session{mon: mon, log: slog.New(slog.DiscardHandler), kvm: &machine{kind: kindHardware}}
@@ -110,5 +111,21 @@ func TestExceptionInSegment(t *testing.T) {
 		if task.regs.RFLAGS&virtual8086 != 0 {
 			t.Errorf("%s: flags %#x", c.name, task.regs.RFLAGS)
 		}
+	}
+}
+
+// What the agent in ring 0 leaves behind is never the program's, where a signal comes in the middle
+// either.
+func TestInterruptedInRing0(t *testing.T) {
+	task, mon := standing(inUser), &reported{}
+	s := &session{mon: mon, log: slog.New(slog.DiscardHandler), kvm: &machine{kind: kindHardware}}
+	f := task.frame()
+	f.put(frameIP, vhost.Handler)
+	f.put(frameCS, kernelCS)
+	f.put(frameFlags, flagFixed)
+	task.raw = kvm.Registers{RIP: ringAddr + stubReturn, RFLAGS: flagFixed}
+	s.interrupted(task)
+	if mon.failure == nil || mon.signal != nil {
+		t.Errorf("failure %v, signal %+v", mon.failure, mon.signal)
 	}
 }

@@ -259,6 +259,6 @@ func (t *task) hold(a *frontend.Action) error {
 // rootStopped says whether the whole first process of the leader is stopped.
 func (s *session) rootStopped() bool {
 	return s.root.stopped && s.root.tasks > 0 && !slices.ContainsFunc(s.tasksOf(s.root), func(t *task) bool {
-		return !t.joined && t.state != listening
+		return !t.joined && t.state != listening && !t.reported
 	})
 }

@@ -71,6 +71,10 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		}
 		if number := syscall.Signal(signo(&info)); number != sig {
 			if blocked, ok := statusSet(t.id.Host, "SigBlk:"); ok && has(blocked, number) {
+				if number == syscall.SIGCONT && (t.proc.stopped || t.pends(stops)) {
+					// To give it back would drop what stops, which came later and has dropped it.
+					return t.resume(unix.Continue, 0)
+				}
 				// The kernel keeps it until it is not (ptrace_signal in kernel/signal.c).
 				return t.resume(unix.Continue, int(number))
 			}
@@ -100,7 +104,10 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		return t.resume(unix.Continue, 0)
 	}
 	if sig == syscall.SIGCONT || stops(sig) {
-		t.forgetOpposed(sig)
+		// The kernel drops them of the whole process.
+		for _, o := range s.tasksOf(t.proc) {
+			o.forgetOpposed(sig)
+		}
 	}
 	t.state = atSignal
 	s.apply(s.mon.OnSignal(t.id, &frontend.Signal{
@@ -146,6 +153,20 @@ func (t *task) forgetOpposed(sig syscall.Signal) {
 	})
 }
 
+// pends says whether a signal of a kind waits for t or its process. Of a task that is gone nothing does.
+func (t *task) pends(kind func(syscall.Signal) bool) bool {
+	own, _ := statusSet(t.id.Host, "SigPnd:")
+	shared, _ := statusSet(t.id.Host, "ShdPnd:")
+	for n := syscall.Signal(1); n <= lastSignal; n++ {
+		if has(own|shared, n) && kind(n) {
+			return true
+		}
+	}
+	return false
+}
+
+func continues(sig syscall.Signal) bool { return sig == syscall.SIGCONT }
+
 // takeDeferred takes the first of the signals that were put aside for which sig was raised.
 func (t *task) takeDeferred(sig syscall.Signal) (unix.SigInfo, bool) {
 	i := slices.IndexFunc(t.deferred, func(d deferred) bool { return d.raised == sig })
@@ -182,6 +203,10 @@ func (s *session) raised(t *task, sig syscall.Signal) bool {
 
 // raiseDeferred sends the signals that were put aside again.
 func (s *session) raiseDeferred(t *task) error {
+	if slices.ContainsFunc(t.deferred, func(d deferred) bool { return stops(syscall.Signal(signo(&d.info))) }) && t.pends(continues) {
+		// It has come later, and is yet to be told.
+		t.forgetOpposed(syscall.SIGCONT)
+	}
 	for i := range t.deferred {
 		d := &t.deferred[i]
 		sig := syscall.Signal(signo(&d.info))

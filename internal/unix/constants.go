@@ -113,6 +113,11 @@ const (
 
 	MadvPopulateWrite = sys.MADV_POPULATE_WRITE
 	MadvDontDump      = sys.MADV_DONTDUMP
+	MadvDontNeed      = sys.MADV_DONTNEED
+	MadvFree          = sys.MADV_FREE
+	MadvRemove        = sys.MADV_REMOVE
+	MadvDontFork      = sys.MADV_DONTFORK
+	MadvHWPoison      = sys.MADV_HWPOISON
 	MapSharedFlag     = sys.MAP_SHARED
 	MapPrivate        = sys.MAP_PRIVATE
 	MapFixed          = sys.MAP_FIXED

@@ -193,6 +193,26 @@ static void writable(void)
 	CHECK(ask(0, 0).b);
 }
 
+static const char *own(void)
+{
+	const unsigned char *at = (const unsigned char *)(uintptr_t)ask;
+
+	while (at[0] != 0x0f || (at[1] != 0xa2 && at[1] != 0x0b))
+		at++;
+	return at[1] == 0xa2 ? "cpuid" : "ud2";
+}
+
+/* Code that the kernel is told to forget what was written to is the file's. */
+static void dropped(void)
+{
+	unsigned char *page = (unsigned char *)((uintptr_t)ask & -(uintptr_t)4096);
+
+	CHECK(ask(0, 0).b);
+	CHECK(!madvise(page, 8192, MADV_DONTNEED));
+	CHECK(!strcmp(own(), "cpuid"));
+	CHECK(ask(0, 0).b);
+}
+
 /* Loaders of glibc have dozens of CPUID, and few of invalid instructions. */
 static const char *loader(void)
 {
@@ -213,15 +233,6 @@ static const char *loader(void)
 			there += text[k] == 0x0f && text[k + 1] == 0xa2;
 	}
 	return there > 10 ? "cpuid" : "ud2";
-}
-
-static const char *own(void)
-{
-	const unsigned char *at = (const unsigned char *)(uintptr_t)ask;
-
-	while (at[0] != 0x0f || (at[1] != 0xa2 && at[1] != 0x0b))
-		at++;
-	return at[1] == 0xa2 ? "cpuid" : "ud2";
 }
 
 int main(int argc, char **argv)
@@ -245,6 +256,8 @@ int main(int argc, char **argv)
 	clean();
 	if (argc > 1 && !strcmp(argv[1], "executed")) {
 		ok("executed");
+		dropped();
+		ok("dropped");
 		writable();
 		ok("writable");
 		return 0;

@@ -101,10 +101,18 @@ static void turns(void *(*first)(void *), void *(*second)(void *), const sigset_
 	reap_signal(child, SIGKILL);
 }
 
-int main(void)
+static void with_threads(void)
 {
-	begin();
-	CHECK(pipe2(tell, O_NONBLOCK) == 0);
+	sigset_t none;
+	sigemptyset(&none);
+	turns(calls, pauses, &none, 5);
+	turns(pauses, calls, &none, 5);
+	turns(computes, calls, &none, 2);
+	ok("with threads");
+}
+
+static void alone(void)
+{
 	sigset_t none, most;
 	sigemptyset(&none);
 	sigfillset(&most);
@@ -119,9 +127,15 @@ int main(void)
 	ok("in sigsuspend");
 	turns(calls, NULL, &most, 10);
 	ok("with others blocked");
-	turns(calls, pauses, &none, 5);
-	turns(pauses, calls, &none, 5);
-	turns(computes, calls, &none, 2);
-	ok("with threads");
+}
+
+int main(int argc, char **argv)
+{
+	begin();
+	CHECK(pipe2(tell, O_NONBLOCK) == 0);
+	if (argc > 1 && strcmp(argv[1], "threads") == 0)
+		with_threads();
+	else
+		alone();
 	return 0;
 }
