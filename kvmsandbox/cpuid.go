@@ -152,9 +152,6 @@ func (s *session) identified(t *task) bool {
 	return true
 }
 
-// maxIdentified bounds how many answers variant hosts know.
-const maxIdentified = 64
-
 // learn has t's variant host give the answer to the question at which t stands the next time.
 func (s *session) learn(t *task, a cpuid.Registers) {
 	if !s.native() {
@@ -162,7 +159,7 @@ func (s *session) learn(t *task, a cpuid.Registers) {
 	}
 	leaf, subleaf := uint32(t.regs.RAX), uint32(t.regs.RCX)
 	known := func(k vhost.Identification) bool { return k.Leaf == leaf && (k.Any || k.Subleaf == subleaf) }
-	if len(s.identities) < maxIdentified && !slices.ContainsFunc(s.identities, known) {
+	if len(s.identities) < vhost.MaxAnswers && !slices.ContainsFunc(s.identities, known) {
 		s.identities = append(s.identities, vhost.Identification{
 			Leaf: leaf, Subleaf: subleaf, Any: !s.answers.Indexed(leaf), Registers: [4]uint32{a.EAX, a.EBX, a.ECX, a.EDX},
 		})

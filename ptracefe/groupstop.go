@@ -137,10 +137,12 @@ func (s *session) participate(t *task) error {
 	if err := unix.PtraceInterrupt(t.id.Host); err != nil {
 		return taskError("stop", err)
 	}
-	if err := t.resume(unix.Continue, 0); err != nil {
+	err = t.resume(unix.Continue, 0)
+	// Of one that has been killed meanwhile, too: what is held for it finds that out by itself.
+	t.state = at
+	if err != nil {
 		return err
 	}
-	t.state = at
 	status, err := s.waitTask(t)
 	if err != nil {
 		return err

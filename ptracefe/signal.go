@@ -104,10 +104,7 @@ func (s *session) signalled(t *task, sig syscall.Signal) error {
 		return t.resume(unix.Continue, 0)
 	}
 	if sig == syscall.SIGCONT || stops(sig) {
-		// The kernel drops them of the whole process.
-		for _, o := range s.tasksOf(t.proc) {
-			o.forgetOpposed(sig)
-		}
+		s.forgetOpposed(t.proc, sig)
 	}
 	t.state = atSignal
 	s.apply(s.mon.OnSignal(t.id, &frontend.Signal{
@@ -151,6 +148,13 @@ func (t *task) forgetOpposed(sig syscall.Signal) {
 		other := syscall.Signal(signo(&d.info))
 		return sig == syscall.SIGCONT && stops(other) || stops(sig) && other == syscall.SIGCONT
 	})
+}
+
+// forgetOpposed drops it of all tasks of a process, as the kernel does.
+func (s *session) forgetOpposed(p *process, sig syscall.Signal) {
+	for _, t := range s.tasksOf(p) {
+		t.forgetOpposed(sig)
+	}
 }
 
 // pends says whether a signal of a kind waits for t or its process. Of a task that is gone nothing does.

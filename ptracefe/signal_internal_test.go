@@ -44,3 +44,35 @@ func TestPutAside(t *testing.T) {
 		})
 	}
 }
+
+// SIGCONT that one thread gets takes back what was put aside in the others of its process, and in none of
+// another.
+func TestForgetOpposed(t *testing.T) {
+	var info unix.SigInfo
+	binary.LittleEndian.PutUint32(info[:], uint32(syscall.SIGSTOP))
+	one, other := &process{}, &process{}
+	s := &session{tasks: map[int]*task{}}
+	for i, p := range []*process{one, one, other} {
+		s.tasks[i] = &task{proc: p}
+		s.tasks[i].id.Host = i
+		s.tasks[i].putAside(info)
+	}
+	s.forgetOpposed(one, syscall.SIGCONT)
+	for i, want := range []int{0, 0, 1} {
+		if n := len(s.tasks[i].deferred); n != want {
+			t.Errorf("task %d has %d signals put aside, want %d", i, n, want)
+		}
+	}
+}
+
+// A signal waits for a task or not, whoever it was sent to.
+func TestPends(t *testing.T) {
+	self := &task{}
+	self.id.Host = unix.Getpid()
+	if self.pends(stops) || self.pends(continues) {
+		t.Error("signals wait for the test")
+	}
+	if gone := (&task{}); gone.pends(func(syscall.Signal) bool { return true }) {
+		t.Error("signals wait for nobody")
+	}
+}

@@ -38,8 +38,9 @@ const (
 	identityAt    = 8
 	maxTraps      = 128
 	identityKnown = identityAt + 8*maxTraps
-	maxAnswers    = 64
-	answerSize    = 32
+	// MaxAnswers is how many answers of CPUID a variant host knows.
+	MaxAnswers = 64
+	answerSize = 32
 )
 
 // gateTag is what the upper half of a block's address is when its bytes are swapped.

@@ -66,7 +66,7 @@ func Header() string {
 		{"IDENTITY_AT", identityAt},
 		{"IDENTITY_KNOWN", identityKnown},
 		{"MAX_TRAPS", maxTraps},
-		{"MAX_ANSWERS", maxAnswers},
+		{"MAX_ANSWERS", MaxAnswers},
 		{"ANSWER_SIZE", answerSize},
 		{"GATE_AGENT", gateAgent},
 		{"GATE_CALL", gateCall},

@@ -35,7 +35,7 @@ func (b *Block) SetTraps(addrs []uint64) {
 // has come to be. What it was told before is the beginning of that.
 func (b *Block) Learn(known []Identification) {
 	count := unix.Word(b.mem, identity+4)
-	n := min(len(known), maxAnswers)
+	n := min(len(known), MaxAnswers)
 	for i := min(int(atomic.LoadUint32(count)), n); i < n; i++ {
 		a := &known[i]
 		p := b.mem[identity+identityKnown+answerSize*i:][:answerSize]

@@ -32,14 +32,14 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("%d places of none", n)
 	}
 	var known []Identification
-	for i := range uint32(maxAnswers + 5) {
+	for i := range uint32(MaxAnswers + 5) {
 		known = append(known, Identification{Leaf: i, Subleaf: 2 * i, Any: i%2 == 1, Registers: [4]uint32{i, i + 1, i + 2, i + 3}})
 		b.Learn(known)
 	}
-	if n := word(4); n != maxAnswers {
+	if n := word(4); n != MaxAnswers {
 		t.Errorf("%d answers of %d", n, len(known))
 	}
-	for i, k := range known[:maxAnswers] {
+	for i, k := range known[:MaxAnswers] {
 		var got [answerSize / 4]uint32
 		for j := range got {
 			got[j] = word(identityKnown + answerSize*i + 4*j)

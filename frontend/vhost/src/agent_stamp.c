@@ -2,8 +2,6 @@
  * PR_SET_TSC). The leader's is made for the program, and the followers' get the same. */
 #include "agent_parts.h"
 
-enum { FLAG_TF = 1 << 8 };
-
 u32 agent_code(u64 ip, u8 *code)
 {
 	if (!agent_fits(ip, 2) || vhost_copy(code, (void *)ip, 2))

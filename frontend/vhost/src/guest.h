@@ -4,14 +4,6 @@
 
 #include "vhost.h"
 
-/* Bits of the flags register (AMD64 manual, volume 2, 3.1.6). */
-enum {
-	FLAG_FIXED = 1 << 1,
-	FLAG_TF = 1 << 8,
-	FLAG_IF = 1 << 9,
-	FLAG_RF = 1 << 16,
-};
-
 /* The general registers, in the order of struct kvm_regs. */
 enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS };
 

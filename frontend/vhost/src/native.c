@@ -4,7 +4,7 @@
 #include "agent.h"
 #include "vhost.h"
 
-enum { FLAG_TF = 1 << 8, CPUID_SIZE = 2 };
+enum { CPUID_SIZE = 2 };
 
 /* Where the general registers are in a signal's context, in the order of struct
  * kvm_regs. */

@@ -21,6 +21,14 @@ typedef int64_t i64;
 struct ucontext;
 struct siginfo;
 
+/* Bits of the flags register (AMD64 manual, volume 2, 3.1.6). */
+enum {
+	FLAG_FIXED = 1 << 1,
+	FLAG_TF = 1 << 8,
+	FLAG_IF = 1 << 9,
+	FLAG_RF = 1 << 16,
+};
+
 /* One system call of a batch. */
 struct call {
 	i64 nr;

@@ -21,10 +21,18 @@ func (s *Space) Cover(start, end uint64) ([]Slot, error) {
 	if err := s.checkRange(start, end); err != nil || start == end {
 		return nil, err
 	}
+	return s.giveSlots(start, end,
+		func(n uint64) bool { return s.chunks[n] != nil },
+		func(n, gpa uint64) { s.chunks[n] = &chunk{gpa: gpa} })
+}
+
+// giveSlots gives those chunks of a range a memory slot that have none, of which give is told with their
+// guest-physical addresses.
+func (s *Space) giveSlots(start, end uint64, has func(n uint64) bool, give func(n, gpa uint64)) ([]Slot, error) {
 	first, last := start>>chunkShift, (end-1)>>chunkShift
 	fresh := 0
 	for n := first; n <= last; n++ {
-		if s.chunks[n] == nil {
+		if !has(n) {
 			fresh++
 		}
 	}
@@ -33,8 +41,8 @@ func (s *Space) Cover(start, end uint64) ([]Slot, error) {
 	}
 	before := len(s.slots)
 	for n := first; n <= last; n++ {
-		if s.chunks[n] == nil {
-			s.chunks[n] = &chunk{gpa: s.addSlot(n)}
+		if !has(n) {
+			give(n, s.addSlot(n))
 		}
 	}
 	return slices.Clone(s.slots[before:]), nil

@@ -52,24 +52,14 @@ func (s *Space) MapHost(start, end uint64, writable, exec bool) ([]Slot, error) 
 	if !inside || !aligned(start) || !aligned(end) || start >= end || end > UserEnd {
 		return nil, fmt.Errorf("guestmem: %w: %#x-%#x is not reserved", ErrInvalid, start, end)
 	}
-	first, last := start>>chunkShift, (end-1)>>chunkShift
-	fresh := 0
-	for n := first; n <= last; n++ {
-		if _, ok := s.hosted[n]; !ok {
-			fresh++
-		}
-	}
-	if fresh > s.maxSlots-len(s.slots) {
-		return nil, fmt.Errorf("guestmem: %w: %d of %d memory slots are in use, %d more are needed", ErrFull, len(s.slots), s.maxSlots, fresh)
-	}
 	if err := s.checkTables(start, end, func(n uint64) bool { return s.kernelLeaves[n] != nil }); err != nil {
 		return nil, err
 	}
-	before := len(s.slots)
-	for n := first; n <= last; n++ {
-		if _, ok := s.hosted[n]; !ok {
-			s.hosted[n] = s.addSlot(n)
-		}
+	slots, err := s.giveSlots(start, end,
+		func(n uint64) bool { _, ok := s.hosted[n]; return ok },
+		func(n, gpa uint64) { s.hosted[n] = gpa })
+	if err != nil {
+		return nil, err
 	}
 	opts := kernelOptions(writable, exec)
 	for va := start; va < end; va += PageSize {
@@ -77,7 +67,7 @@ func (s *Space) MapHost(start, end uint64, writable, exec bool) ([]Slot, error) 
 			s.mapKernelPage(va, s.hosted[va>>chunkShift]+va%ChunkSize, opts)
 		}
 	}
-	return slices.Clone(s.slots[before:]), s.intact()
+	return slots, s.intact()
 }
 
 // kernelOptions are those of pages that the program cannot use.
