@@ -88,8 +88,9 @@ type Action struct {
 	Place     *Placement
 	TimeStamp TimeStamp
 
-	// Lease is for actions that let the task go on with its program.
-	Lease Lease
+	// Lease and Readings are for actions that let the task go on with its program.
+	Lease    Lease
+	Readings Readings
 }
 
 // Area is memory of a task's process that its program has not asked for: Size bytes at

@@ -435,6 +435,8 @@ type Capabilities struct {
 	Clocks bool
 	// Transfers is true when the Host implements Transfers.
 	Transfers bool
+	// Readings is true when programs can read clocks by themselves.
+	Readings bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
 	// Onlooker is true when the Host implements Onlooker.

@@ -93,6 +93,9 @@ type Placement struct {
 	Comm string
 	// TrapTSC asks for time stamp reads to be caught from now on.
 	TrapTSC bool
+	// Readings is the address of the page in front of the vDSO, which stays then: the front-end's
+	// data for programs that read clocks by themselves. 0 stands for none.
+	Readings uint64
 	// Stubs are the ranges, of Capabilities.Stubs bytes each, that are the front-end's:
 	// the first beside what will be mapped, the second beside the program where that lies
 	// elsewhere. 0 stands for none.

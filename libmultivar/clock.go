@@ -1,7 +1,6 @@
 package libmultivar
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/multivar/multivar/frontend"
@@ -23,54 +22,38 @@ const (
 // prepareClock answers a call that tells the time, if the front-end can read the clock: the
 // leader is spared the way into the kernel and its stop behind it, and programs without a
 // vDSO do little else so often.
-func (e *Engine) prepareClock(_ *thread, ev *record) {
+func (e *Engine) prepareClock(th *thread, ev *record) {
 	clocks, ok := e.host.(frontend.Clocks)
 	if !ok || !e.caps.Clocks || e.followers == 0 {
 		return
 	}
 	args := ev.raw.Args
-	arg, clock, unit := 0, uint64(clockRealtime), time.Nanosecond
-	switch ev.name {
-	case "clock_gettime":
-		arg, clock = 1, uint64(uint32(args[0]))
-	case "gettimeofday":
-		if args[1] != 0 {
-			return
-		}
-		unit = time.Microsecond
-	case "time":
-		// The kernel's clock of seconds is the coarse one.
-		clock, unit = clockRealtimeCoarse, time.Second
-	default:
+	q, ok := clockAsked(ev.name, args)
+	if !ok {
 		return
 	}
-	switch clock {
+	th.readings.asked++
+	switch q.clock {
 	case clockRealtime, clockMonotonic, clockMonotonicRaw, clockRealtimeCoarse, clockMonotonicCoarse, clockBoottime, clockTAI:
 	default:
 		// Of the caller's, or a device's.
 		return
 	}
-	seconds, nanoseconds, err := clocks.Clock(int(clock))
+	seconds, nanoseconds, err := clocks.Clock(int(q.clock))
 	if err != nil {
 		return
 	}
-	result := int64(0)
-	if unit == time.Second {
-		result = seconds
-	}
-	e.answer(ev, result)
-	if args[arg] == 0 {
-		if ev.name == "clock_gettime" {
+	e.answer(ev, q.result(seconds))
+	if args[q.arg] == 0 {
+		if ev.name == clockGettime {
 			ev.ret = -eFAULT
 		}
 		return
 	}
-	data := binary.LittleEndian.AppendUint64(nil, uint64(seconds))
-	kind := sysabi.Buf
-	if unit != time.Second {
-		kind = sysabi.Struct
-		data = binary.LittleEndian.AppendUint64(data, uint64(nanoseconds/int64(unit)))
+	kind := sysabi.Struct
+	if q.unit == time.Second {
+		kind = sysabi.Buf
 	}
-	ev.outs = []event.Field{{Arg: uint8(arg), Part: event.PartValue, Kind: kind, Data: data}}
+	ev.outs = []event.Field{{Arg: uint8(q.arg), Part: event.PartValue, Kind: kind, Data: q.data(seconds, nanoseconds)}}
 	ev.toLeader = true
 }

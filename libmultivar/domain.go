@@ -245,6 +245,7 @@ func (e *Engine) letGo(th *thread, a frontend.Action) {
 		th.proc.handlers.begin(a.Signal.Number)
 	}
 	e.offer(th, a.Task.Variant, &a)
+	e.offerReadings(th, a.Task.Variant, &a)
 	e.act(a)
 }
 

@@ -219,6 +219,10 @@ type Engine struct {
 	lanes      uint64
 	// agentsAhead is what the user wants for MaxAhead, 0 for nothing.
 	agentsAhead int
+	// reads is true when programs may read clocks by themselves; readBeside is how often the
+	// leader's have.
+	reads      bool
+	readBeside uint64
 	// doomed are processes that were killed in the leader and live in followers.
 	doomed []*process
 }
@@ -297,6 +301,7 @@ func New(cfg Config, host frontend.Host, caps frontend.Capabilities) (*Engine, e
 	if err := e.verifies(); err != nil {
 		return nil, err
 	}
+	e.startReadings()
 	return e, nil
 }
 
@@ -431,7 +436,7 @@ func (e *Engine) OnFailure(t frontend.Task, err error) []frontend.Action {
 // OnSyscall implements frontend.Monitor.
 func (e *Engine) OnSyscall(t frontend.Task, c frontend.Call) []frontend.Action {
 	th, s := e.asks(t, atEntry, func(s *side) { s.call, s.request = c, nil })
-	if th == nil {
+	if th == nil || e.awaitsReading(th, t.Variant) {
 		return e.take()
 	}
 	th.yield(t.Variant)

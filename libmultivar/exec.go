@@ -104,7 +104,7 @@ func (e *Engine) leaderExec(th *thread, img *frontend.Image) {
 	x := ev.exec
 	x.start = addrspace.StartInfoFrom(img)
 	// Nobody has to see the same time.
-	x.start.KeepVDSO = e.alone()
+	x.start.KeepVDSO, x.start.Readings = e.alone(), e.reads
 	if e.cfg.Layout == LayoutDisjoint {
 		x.offsets = e.layout.Random(e.rand)
 	} else {

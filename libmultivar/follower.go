@@ -58,13 +58,16 @@ func (e *Engine) followerMatch(th *thread, v int) {
 	if !e.ended && ev == nil && s.met == nil && !s.parked {
 		e.keepTurn(th, v)
 	}
-	if e.ended || ev == nil || s.met != nil || s.parked && ev.kind != event.Killed {
+	if e.ended || ev == nil || s.met != nil || s.parked && ev.kind != event.Killed || e.serveReading(th, v) {
 		return
 	}
-	kept := s.extra.keeps
+	kept := s.extra.keeps || s.taken.waits
 	if kept {
-		s.extra.keeps = false
+		s.extra.keeps, s.taken.waits = false, false
 		th.yield(v)
+	}
+	if ev.kind != event.Killed && !e.caughtUp(th, v) {
+		return
 	}
 	if !e.extraCall(th, v, ev) && e.same(th, v, ev) {
 		if err := e.inherit(th, v, ev); err != nil {

@@ -216,7 +216,7 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 	s.arrive(atStop, e.now)
 	if t.Variant == frontend.Leader {
 		e.leaderStop(th)
-	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil {
+	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil && !e.behindReadings(th, t.Variant) {
 		e.followerArrives(th, t.Variant)
 	} else if !th.stands(t.Variant) {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
@@ -341,7 +341,14 @@ func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	default:
-		e.followerMatch(th, v)
+		// Nobody else has had the turn that the call has given up.
+		if e.asksTime(s) {
+			th.takeBack(v)
+		}
+		if !e.awaitsReading(th, v) {
+			th.yield(v)
+			e.followerMatch(th, v)
+		}
 		return
 	}
 	s.adrift = true
@@ -360,6 +367,9 @@ func (e *Engine) stay(th *thread, v int) {
 	s := &th.sides[v]
 	s.stop, s.stays = s.stays, unborn
 	if s.stop == atEntry {
+		if e.awaitsReading(th, v) {
+			return
+		}
 		th.yield(v)
 	}
 	e.followerMatch(th, v)

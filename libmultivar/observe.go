@@ -142,11 +142,14 @@ func (e *Engine) tellCounts() {
 // tellBeside tells how many calls agents have dealt with. All commands of a call have its name.
 func (e *Engine) tellBeside() {
 	o, ok := e.cfg.Observer.(BesideObserver)
-	if !ok || e.agents == nil {
+	if !ok || e.agents == nil && !e.reads {
 		return
 	}
 	var list []BesideCount
-	for _, c := range e.agents.AgentCounts() {
+	if e.readBeside > 0 {
+		list = append(list, BesideCount{Call: clockGettime, Calls: e.readBeside})
+	}
+	for _, c := range e.agentCounts() {
 		name := unknownCall
 		if row, ok := sysabi.Lookup(e.caps.Arch, c.Nr); ok {
 			name = row.Name
@@ -164,6 +167,14 @@ func (e *Engine) tellBeside() {
 		sum.Took.Merge(&c.Took, c.Took.Count())
 	}
 	o.ObserveBeside(list)
+}
+
+// agentCounts returns what agents have counted.
+func (e *Engine) agentCounts() []frontend.AgentTally {
+	if e.agents == nil {
+		return nil
+	}
+	return e.agents.AgentCounts()
 }
 
 // began tells that v's task of th stands at a call that it has not stood at before.

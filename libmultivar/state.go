@@ -82,6 +82,8 @@ type side struct {
 	// have their leases; leased says whether its agent has one for it.
 	interval uint64
 	leased   bool
+	// taken is what a follower's has read of clocks.
+	taken taken
 	// image is what OnExec reported while the leader's was not known yet.
 	image *frontend.Image
 	// computes is from when on its processor time counts towards a halt; halted is the tick
@@ -159,7 +161,9 @@ type thread struct {
 	// stayed counts the leader's calls in a row that have ended no turn.
 	stayed int
 	lease  lease
-	deeds  deeds
+	// readings are those of clocks.
+	readings readings
+	deeds    deeds
 	// turns is the number of the event before which the leader's next turn can be at the
 	// earliest.
 	turns uint64
@@ -505,6 +509,7 @@ func (e *Engine) trim(th *thread) {
 			break
 		}
 		e.release(ev)
+		th.forgetReadings(ev.seq)
 		th.bytes -= ev.charged
 		th.events[0] = nil
 		th.events = th.events[1:]

@@ -64,7 +64,7 @@ func (e *Engine) transferred(th *thread, ev *record) bool {
 // descriptor, as far as anybody wants to know, and nobody else has a turn meanwhile.
 func (e *Engine) isTransfer(th *thread, ev *record) bool {
 	t := &ev.call.Row.Transfer
-	if t.Kind == sysabi.NoTransfer || e.followers == 0 || e.parallel() || th.sides[frontend.Leader].domain.sides[frontend.Leader].live != 1 {
+	if t.Kind == sysabi.NoTransfer || e.followers == 0 || e.parallel() || len(th.sides[frontend.Leader].domain.sides[frontend.Leader].runners) > 0 {
 		return false
 	}
 	if ev.follow != followAnswer || ev.run != nil || ev.begin != nil || ev.after != nil || ev.signal != nil || ev.changes || len(e.twins) > 0 {

@@ -99,10 +99,6 @@ func TestTransfersOfNothingElse(t *testing.T) {
 		"an address":                    {read(num(4), fakefe.Buffer(8), num(8), num(0), fakefe.Buffer(16), fakefe.Words(num(16)))},
 		"no bytes":                      {fakefe.Call(nr("write"), num(3), fakefe.String(""), num(0)), read(num(4), fakefe.Buffer(8), num(0), num(0), num(0), num(0))},
 		"another call":                  {fakefe.Call(nr("pwrite64"), num(3), fakefe.String("hello"), num(5), num(0))},
-		"threads": {
-			fakefe.Thread(fakefe.Call(nr("write"), num(3), fakefe.String("hello"), num(5))),
-			fakefe.Call(nr("futex"), fakefe.Buffer(4), num(0), num(0), num(0)),
-		},
 	} {
 		m := &mover{}
 		s := scriptedWith(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Exec)},
@@ -111,6 +107,21 @@ func TestTransfersOfNothingElse(t *testing.T) {
 		if s.engine.Divergence() != nil || len(m.asked) > 0 {
 			t.Errorf("%s: the host was asked to %q (%v)", name, m.asked, s.engine.Divergence())
 		}
+	}
+}
+
+// A thread keeps its turn while the host moves data in its place.
+func TestTransferOfThread(t *testing.T) {
+	m := &mover{}
+	steps := []fakefe.Step{
+		fakefe.Thread(fakefe.Call(nr("write"), num(3), fakefe.String("hello"), num(5))),
+		fakefe.Call(nr("futex"), fakefe.Buffer(4), num(0), num(0), num(0)),
+	}
+	s := scriptedWith(t, libmultivar.Config{Variants: 2, Policy: mustPolicy(t, policy.Exec)},
+		fakefe.Config{Programs: []*fakefe.Program{{Path: "/bin/prog", Steps: steps}}}, newTableKernel(1), m.with, nil)
+	s.ok(t)
+	if want := []string{"send 3 hello"}; s.engine.Divergence() != nil || !slices.Equal(m.asked, want) {
+		t.Errorf("the host was asked to %q, want %q (%v)", m.asked, want, s.engine.Divergence())
 	}
 }
 

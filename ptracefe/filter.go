@@ -12,6 +12,7 @@ const (
 
 	dataNr   = 0
 	dataArch = 4
+	dataArgs = 16
 )
 
 // Data of the filter's events.

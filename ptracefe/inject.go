@@ -112,7 +112,7 @@ func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, 
 		if v.File != "" || v.Path != vdsoLabel || v.Prot&protExec == 0 {
 			continue
 		}
-		if !s.vdso.known {
+		if !s.gate.known {
 			code := make([]byte, v.End-v.Start)
 			if _, err := s.ReadVariantMem(t.id, v.Start, code); err != nil {
 				return 0, false, err
@@ -121,9 +121,9 @@ func (s *session) vdsoGate(t *task, vmas []procmaps.VMA) (gate uint64, ok bool, 
 			if at < 0 {
 				break
 			}
-			s.vdso = vdso{known: true, offset: uint64(at)}
+			s.gate = vdsoGate{known: true, offset: uint64(at)}
 		}
-		gate = v.Start + s.vdso.offset
+		gate = v.Start + s.gate.offset
 		ok, err = s.isGate(t, gate)
 		return gate, ok && gate < v.End, err
 	}

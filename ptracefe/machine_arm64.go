@@ -43,7 +43,7 @@ func fromVsyscall(uint64) bool { return false }
 
 // traceAll is the filter: every call is an event. Calls of 32-bit programs are marked,
 // because their numbers mean something else.
-func traceAll() []unix.FilterInstruction {
+func traceAll(uint64) []unix.FilterInstruction {
 	return []unix.FilterInstruction{
 		{Code: bpfLoadWord, K: dataArch},
 		{Code: bpfJumpEqual, Jf: 1, K: unix.AuditArch},
@@ -60,6 +60,11 @@ func traceAll() []unix.FilterInstruction {
 // before (do_signal in arch/arm64/kernel/signal.c).
 
 func instructionPointer(r *unix.Regs) uint64 { return r.PC }
+
+func setInstructionPointer(r *unix.Regs, ip uint64) { r.PC = ip }
+
+// readsClocks says that programs can read clocks by themselves.
+const readsClocks = false
 
 func stackPointer(r *unix.Regs) uint64 { return r.SP }
 

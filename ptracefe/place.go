@@ -18,9 +18,9 @@ import (
 // vdsoLabel is what the kernel calls the vDSO.
 const vdsoLabel = "[vdso]"
 
-// vdso remembers where the vDSO has a syscall instruction. All 64-bit programs
+// vdsoGate remembers where the vDSO has a syscall instruction. All 64-bit programs
 // get the same one.
-type vdso struct {
+type vdsoGate struct {
 	known  bool
 	offset uint64
 }
@@ -52,6 +52,9 @@ func (s *session) place(t *task, p *frontend.Placement) error {
 	}
 	last, err := in.arrange(p, vmas)
 	if err != nil {
+		return err
+	}
+	if err := in.placeReadings(p.Readings); err != nil {
 		return err
 	}
 	setStackPointer(&in.base, p.SP)

@@ -56,7 +56,8 @@ type session struct {
 	// sent numbers the files sent to followers.
 	sent uint64
 
-	vdso vdso
+	gate     vdsoGate
+	readings readings
 
 	root    *process
 	outcome frontend.Outcome
@@ -92,11 +93,15 @@ func newSession(ctx context.Context, f *FrontEnd, spec frontend.Spec) *session {
 }
 
 func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (frontend.Monitor, error)) (frontend.Outcome, error) {
-	mon, err := newMonitor(s, (&FrontEnd{}).Capabilities())
+	s.prepareReadings()
+	caps := (&FrontEnd{}).Capabilities()
+	caps.Readings = s.readings.stub != nil
+	mon, err := newMonitor(s, caps)
 	if err != nil {
 		return frontend.Outcome{}, err
 	}
 	s.mon = mon
+	s.readings.mon, _ = mon.(frontend.Reader)
 	if err := unix.QuietStops(); err != nil {
 		return frontend.Outcome{}, fmt.Errorf("signals of stops: %w", err)
 	}
@@ -136,6 +141,7 @@ func (s *session) loop() {
 				s.spec.Stopped()
 			}
 			s.look()
+			s.readByAll()
 			s.apply(s.mon.OnTimer(time.Since(s.started)))
 			continue
 		}

@@ -207,7 +207,11 @@ func (s *session) prepare(t *task, files int) error {
 
 // installFilter needs CAP_SYS_ADMIN or a process that cannot gain privileges.
 func (s *session) installFilter(in *injector) error {
-	prog := traceAll()
+	secret := uint64(0)
+	if in.t.leads() {
+		secret = s.readings.secret
+	}
+	prog := traceAll(secret)
 	b, err := s.borrow(in.t, stackPointer(&in.base), func(addr uint64) []byte { return unix.FilterImage(addr, prog) },
 		unix.FilterSize(prog))
 	if err != nil {

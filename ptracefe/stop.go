@@ -51,7 +51,7 @@ func (s *session) stopped(pid int, t *task, status unix.WaitStatus) {
 		_ = unix.Kill(pid, syscall.SIGKILL)
 		return
 	}
-	t.loaded, t.dirty = false, false
+	t.loaded, t.dirty, t.replaces = false, false, false
 	if t.proc.executing == t {
 		t.proc.executing = nil
 	}
@@ -85,6 +85,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 		if err := t.mend(); err != nil {
 			return err
 		}
+		if err := s.leavesReading(t); err != nil {
+			return err
+		}
 		return s.signalled(t, sig)
 	case unix.EventSeccomp:
 		return s.callBegins(t)
@@ -94,6 +97,9 @@ func (s *session) dispatch(t *task, event int, sig syscall.Signal) error {
 		return s.executed(t)
 	case unix.EventStop:
 		if err := t.mend(); err != nil {
+			return err
+		}
+		if err := s.leavesReading(t); err != nil {
 			return err
 		}
 		return s.groupStop(t, sig)
@@ -111,6 +117,9 @@ func (s *session) callBegins(t *task) error {
 	}
 	if t.halting && !fromVsyscall(t.info.IP) {
 		return t.rewind()
+	}
+	if err := s.readBy(t); err != nil {
+		return err
 	}
 	t.foreign = t.info.Arch != unix.AuditArch || t.info.RetData != nativeCall || fromVsyscall(t.info.IP)
 	t.call = pending{fd: -1}
@@ -217,6 +226,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 		if parent.leads() {
 			noteShared(parent.proc, p)
 		}
+		p.inheritPage(parent.proc)
 	}
 	child := newTask(parent.id.Variant, host, p)
 	child.state = atBirth
@@ -333,7 +343,7 @@ func (s *session) executed(t *task) error {
 	}
 	exec := t.call.exec
 	t.call = pending{fd: -1}
-	t.interrupt = nil
+	t.interrupt, t.proc.page = nil, nil
 	t.last.valid = false
 	// Those that were stopped are gone.
 	t.proc.stopped = false

@@ -53,6 +53,8 @@ type process struct {
 	// when another process has, or had, the same descriptors.
 	kept        map[int]kept
 	sharesFiles bool
+	// page is that of the program's readings of clocks, nil for none.
+	page *readingPage
 }
 
 func (p *process) release() {
@@ -105,6 +107,11 @@ type task struct {
 	held          *frontend.Action
 	// restop is true when the task has to be asked for a stop before it goes on with its program.
 	restop bool
+
+	// table is about the task's descriptors. replaces is true from when a task of the leader's makes
+	// a call by which one of their numbers may come to stand for something else until its next stop.
+	table    table
+	replaces bool
 
 	image    loaded            // of the program that the task executed last
 	forkKind frontend.ForkKind // of an atFork stop

@@ -95,13 +95,15 @@ func (s *session) through(id frontend.Task, fd int, how moves) (own int, ok bool
 		return 0, false
 	}
 	p := t.proc
-	if p.sharesFiles || p.tasks != 1 {
+	if p.sharesFiles || !t.hasTable() {
 		p.dropDuplicates()
 		return 0, false
 	}
 	d, known := p.kept[fd]
 	switch {
 	case !known && len(p.kept) >= maxKept:
+		return 0, false
+	case d.uses == examineAfter-1 && s.replaces(p):
 		return 0, false
 	case d.uses < examineAfter:
 		if d.uses++; d.uses == examineAfter {
@@ -167,7 +169,7 @@ func (p *process) dropDuplicate(fd int) {
 // mayReplace drops the duplicates that are none any more when t has made call nr with
 // arguments args.
 func (s *session) mayReplace(t *task, nr int64, args [6]uint64) {
-	if !t.leads() || len(t.proc.kept) == 0 {
+	if !t.leads() || t.proc.tasks == 1 && len(t.proc.kept) == 0 {
 		return
 	}
 	row, ok := sysabi.Lookup(arch, int(nr))
@@ -181,7 +183,50 @@ func (s *session) mayReplace(t *task, nr int64, args [6]uint64) {
 		s.dropAll()
 	case !ok || row.ReplacesDescriptors() || row.Wait&(sysabi.WaitExec|sysabi.WaitClone|sysabi.WaitAlways) != 0:
 		t.proc.dropDuplicates()
+		for _, other := range s.tasks {
+			if other.proc == t.proc {
+				other.table = tableUnknown
+			}
+		}
+	default:
+		return
 	}
+	t.replaces = true
+}
+
+// replaces reports whether a task of p is in a call by which a number may come to stand for
+// something else, which it may have yet to do.
+func (s *session) replaces(p *process) bool {
+	for _, t := range s.tasks {
+		if t.proc == p && t.replaces {
+			return true
+		}
+	}
+	return false
+}
+
+// table says whether a task has the descriptors of its process's first one.
+type table uint8
+
+const (
+	tableUnknown table = iota
+	tableFirst
+	tableOther
+)
+
+// hasTable reports whether t has the descriptors of the first task of its process, which are
+// those that can be duplicated.
+func (t *task) hasTable() bool {
+	if t.id.Host == t.proc.pid {
+		return true
+	}
+	if t.table == tableUnknown {
+		t.table = tableOther
+		if same, err := unix.SharesDescriptors(t.proc.pid, t.id.Host); err == nil && same {
+			t.table = tableFirst
+		}
+	}
+	return t.table == tableFirst
 }
 
 // dropAll closes all duplicates of all processes.

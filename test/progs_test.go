@@ -99,6 +99,7 @@ var progs = []prog{
 	{name: "ipc_mq", unprivileged: true},
 	{name: "net_tcp", unprivileged: true},
 	{name: "net_moved", unprivileged: true},
+	{name: "net_threads"},
 	{name: "net_udp"},
 	{name: "net_msg"},
 	{name: "net_answers", unprivileged: true},

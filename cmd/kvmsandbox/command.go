@@ -26,6 +26,7 @@ type engine interface {
 	frontend.Monitor
 	frontend.Comparer
 	frontend.Verifier
+	frontend.Reader
 	Divergence() *report.Divergence
 	Err() error
 	RuleUses() []rule.Use

@@ -41,6 +41,7 @@ type fakeEngine struct {
 	frontend.Monitor
 	frontend.Comparer
 	frontend.Verifier
+	frontend.Reader
 	cfg        libmultivar.Config
 	divergence *report.Divergence
 	err        error

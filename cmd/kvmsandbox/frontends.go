@@ -18,8 +18,9 @@ type method struct {
 	// test finds out what the front-end has on this host. It is nil when there is
 	// nothing to test yet.
 	test func(context.Context) (verdict, error)
-	// holds: it can leave variants that diverge.
-	holds bool
+	// holds: it can leave variants that diverge. fast: frequent calls are dealt with beside the variants
+	// unless the user says otherwise, whatever the host offers.
+	holds, fast bool
 	// only is the instruction set that the front-end is for, when this program is built
 	// for another.
 	only string
@@ -55,6 +56,7 @@ func newPtrace() method {
 	return method{
 		name:  "ptrace",
 		holds: true,
+		fast:  true,
 		new: func(s setup) frontend.FrontEnd {
 			return ptracefe.New(ptracefe.WithLogger(s.log), ptracefe.WithPlacement(!s.free), ptracefe.WithoutTimeStamps())
 		},
@@ -85,7 +87,7 @@ func (ms methods) open(ctx context.Context, name string, with setup) (fe fronten
 			return v
 		})
 		with.log.Info("front-end chosen", "name", m.name)
-		return m.new(with), v.fast, nil
+		return m.new(with), v.fast || m.fast, nil
 	}
 	for _, m := range ms {
 		switch {
@@ -100,7 +102,7 @@ func (ms methods) open(ctx context.Context, name string, with setup) (fe fronten
 		if err != nil {
 			return nil, false, err
 		}
-		return m.new(with), v.fast, nil
+		return m.new(with), v.fast || m.fast, nil
 	}
 	return nil, false, fmt.Errorf("--frontend: unknown front-end %q; there are %s", name, ms.names())
 }

@@ -112,6 +112,11 @@ func (g *guard) OnMismatch(t frontend.Task, c, leader frontend.Call, read func(a
 	return g.protect(beatMismatch, t, func() []frontend.Action { return g.engine.OnMismatch(t, c, leader, read, kept) })
 }
 
+// OnReadings implements frontend.Reader.
+func (g *guard) OnReadings(t frontend.Task, made []frontend.Reading, taken int) []frontend.Action {
+	return g.protect(beatReadings, t, func() []frontend.Action { return g.engine.OnReadings(t, made, taken) })
+}
+
 // OnAgentCall implements frontend.Verifier.
 func (g *guard) OnAgentCall(t frontend.Task, a *frontend.AgentAccount) []frontend.Action {
 	return g.protect(beatAgentCall, t, func() []frontend.Action { return g.engine.OnAgentCall(t, a) })

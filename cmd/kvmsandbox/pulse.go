@@ -56,11 +56,12 @@ const (
 	beatFailure
 	beatMismatch
 	beatAgentCall
+	beatReadings
 )
 
 func (b beat) String() string {
 	return [...]string{"the start of the session", "a thread's start", "a fork", "an exec", "a call", "a call's end",
-		"a time stamp", "a signal", "an end", "a stop", "the time", "a failure", "a call that differs", "a call to be checked"}[b]
+		"a time stamp", "a signal", "an end", "a stop", "the time", "a failure", "a call that differs", "a call to be checked", "the time that was read"}[b]
 }
 
 func (p *pulse) begin(b beat, t frontend.Task) {

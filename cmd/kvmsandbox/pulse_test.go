@@ -151,7 +151,7 @@ func TestGiveUpWithoutReport(t *testing.T) {
 // Each kind of report has a name.
 func TestBeatsHaveNames(t *testing.T) {
 	names := map[string]bool{}
-	for b := beatNone; b <= beatAgentCall; b++ {
+	for b := beatNone; b <= beatReadings; b++ {
 		if b.String() == "" || names[b.String()] {
 			t.Errorf("beat %d is %q", b, b)
 		}

@@ -64,6 +64,7 @@ const (
 	SysExitGroup        = sys.SYS_EXIT_GROUP
 	SysTgkill           = sys.SYS_TGKILL
 	SysNanosleep        = sys.SYS_NANOSLEEP
+	SysClockGettime     = sys.SYS_CLOCK_GETTIME
 	SysClockNanosleep   = sys.SYS_CLOCK_NANOSLEEP
 	SysFutex            = sys.SYS_FUTEX
 	SysGetsockopt       = sys.SYS_GETSOCKOPT

@@ -69,11 +69,22 @@ func getLinger(fd int) (l sys.Linger, err error) {
 	return l, err
 }
 
+// SharesMemory says whether processes a and b have one address space (kcmp(2), KCMP_VM).
+func SharesMemory(a, b int) (bool, error) {
+	const memory = 1
+	return shares(a, b, memory)
+}
+
 // SharesDescriptors says whether processes a and b have one table of descriptors
 // (kcmp(2), KCMP_FILES).
 func SharesDescriptors(a, b int) (bool, error) {
 	const files = 2
-	r, _, e := syscall.RawSyscall6(sys.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
+	return shares(a, b, files)
+}
+
+// shares says whether processes a and b have the same of what kcmp(2) compares.
+func shares(a, b int, what uintptr) (bool, error) {
+	r, _, e := syscall.RawSyscall6(sys.SYS_KCMP, uintptr(a), uintptr(b), what, 0, 0, 0)
 	if e != 0 {
 		return false, e
 	}

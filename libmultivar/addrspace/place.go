@@ -235,7 +235,7 @@ func (p *planner) real(a Address) uint64 {
 
 // move lists the moves and removals and records what is where afterwards.
 func (p *planner) move() error {
-	if p.start.KeepVDSO {
+	if p.start.KeepVDSO || p.start.Readings {
 		p.keepKernel()
 	}
 	for _, m := range p.mappings {
@@ -254,7 +254,7 @@ func (p *planner) move() error {
 			p.relocate(m, &p.stack)
 			continue
 		case frontend.RegionKernel:
-			if p.kernel.used {
+			if p.keeps(m) && p.kernel.used {
 				p.relocate(m, &p.kernel)
 				continue
 			}
@@ -311,13 +311,17 @@ func (p *planner) relocate(m frontend.Mapping, g *group) {
 	}
 }
 
+// keeps reports whether a mapping of the kernel's stays if there is room: all of them, or the vDSO's
+// code only.
+func (p *planner) keeps(m frontend.Mapping) bool { return !p.start.Readings || m.Prot&protExec != 0 }
+
 // keepKernel gives the kernel's pages a place below the interpreter, if they are in one
 // piece: the vDSO finds its data by the distance.
 func (p *planner) keepKernel() {
 	var g group
 	size := uint64(0)
 	for _, m := range p.mappings {
-		if m.Region == frontend.RegionKernel {
+		if m.Region == frontend.RegionKernel && p.keeps(m) {
 			g.add(m)
 			size += m.End - m.Start
 		}
@@ -331,12 +335,19 @@ func (p *planner) keepKernel() {
 		top -= p.interp.size()
 	}
 	top -= kernelGap
-	if top < mmapLow || top-mmapLow < size {
+	if top < mmapLow || top-mmapLow < size+PageSize {
 		return
 	}
 	at := Relative(top - size)
 	if p.space.Map(at, size, Attrs{Kind: Kernel, Prot: protRead | protExec, Label: "[vdso]"}) != nil {
 		return
+	}
+	if p.start.Readings {
+		data := Relative(top - size - PageSize)
+		if p.space.Map(data, PageSize, Attrs{Kind: Kernel, Prot: protRead | protWrite}) != nil {
+			return
+		}
+		p.place.Readings = p.real(data)
 	}
 	g.delta = p.real(at) - g.low
 	p.kernel = g

@@ -46,6 +46,9 @@ type StartInfo struct {
 	// KeepVDSO has the kernel's pages moved along, and not removed: a program that is told
 	// of them reads clocks without a call.
 	KeepVDSO bool
+	// Readings has the vDSO moved along without its data, behind a page of the front-end's
+	// (Placement.Readings).
+	Readings bool
 }
 
 // StartInfoFrom returns what the leader's image says.

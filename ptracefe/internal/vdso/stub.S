@@ -1,0 +1,165 @@
+// Code in place of the vDSO's, for programs that read clocks by themselves. It is put behind the
+// vDSO's own, whose functions jump here. Its data are in a page of the task's process, which the
+// session sets up whenever the task goes on and looks at when it has stopped (page.go has the
+// layout):
+//
+//   mode      1 in the leader while its program may read clocks by itself
+//   count     readings made, or taken
+//   known     readings of the leader's that a follower has got
+//   readings  each: clock, seconds, nanoseconds
+//
+// Nothing is pushed, so that a task stands in the frame of its caller wherever it stops. A task
+// that stops between "follow" and "followed", or "commit" and "committed", goes on at the first of
+// the two: what it stood at may have changed by then.
+
+#define MODE     0(%r11)
+#define COUNT    8(%r11)
+#define KNOWN    16(%r11)
+#define READINGS 32
+
+#define MOST     128
+#define LAST     11       // the highest clock that is no process's and no device's
+#define REALTIME 0
+#define COARSE   5        // CLOCK_REALTIME_COARSE, which time(2) tells
+
+#define NR_GETTIMEOFDAY  96
+#define NR_TIME          201
+#define NR_CLOCK_GETTIME 228
+#define NR_CLOCK_GETRES  229
+#define NR_GETCPU        309
+#define ENOSYS           38
+
+	.text
+data:	.quad 0           // the address of the page
+secret:	.quad 0           // what the leader's filter lets pass in the fourth argument
+
+// r8 says for whom a clock is read: 0 clock_gettime, 1 gettimeofday, 2 time. rsi is where its
+// answer goes, edi the clock. The answer is in rax and rdx.
+
+stub_clock_gettime:
+	xor %r8d, %r8d
+	jmp read
+
+stub_gettimeofday:
+	test %rsi, %rsi
+	jnz gettimeofday
+	test %rdi, %rdi
+	jz gettimeofday
+	mov $1, %r8d
+	mov %rdi, %rsi
+	mov $REALTIME, %edi
+	jmp read
+
+stub_time:
+	mov $2, %r8d
+	mov %rdi, %rsi
+	mov $COARSE, %edi
+
+read:
+	mov data(%rip), %r11
+	cmp $LAST, %edi
+	ja call
+	cmpq $1, MODE
+	je lead
+
+follow:
+	mov COUNT, %rcx
+	cmp KNOWN, %rcx
+	jae call
+	lea (%rcx,%rcx,2), %r10
+	cmp %edi, READINGS(%r11,%r10,8)
+	jne call
+	mov READINGS+8(%r11,%r10,8), %rax
+	mov READINGS+16(%r11,%r10,8), %rdx
+	inc %rcx
+	mov %rcx, COUNT
+followed:
+
+	cmp $1, %r8d
+	je micro
+	ja whole
+	mov %rax, (%rsi)
+	mov %rdx, 8(%rsi)
+	xor %eax, %eax
+	ret
+micro:
+	mov %rax, (%rsi)
+	mov %rdx, %rax
+	xor %edx, %edx
+	mov $1000, %ecx
+	div %rcx
+	mov %rax, 8(%rsi)
+	xor %eax, %eax
+	ret
+whole:
+	test %rsi, %rsi
+	jz 1f
+	mov %rax, (%rsi)
+1:	ret
+
+lead:
+	cmpq $MOST, COUNT
+	jae call
+	mov %rsi, %r9
+	lea -24(%rsp), %rsi
+	mov secret(%rip), %r10
+	mov $NR_CLOCK_GETTIME, %eax
+	syscall
+	mov data(%rip), %r11
+	mov %r9, %rsi
+	test %rax, %rax
+	jnz call
+commit:
+	cmpq $1, MODE
+	jne call
+	mov COUNT, %rcx
+	cmp $MOST, %rcx
+	jae call
+	lea (%rcx,%rcx,2), %r9
+	mov %edi, %eax
+	mov %rax, READINGS(%r11,%r9,8)
+	mov -24(%rsp), %rax
+	mov -16(%rsp), %rdx
+	mov %rax, READINGS+8(%r11,%r9,8)
+	mov %rdx, READINGS+16(%r11,%r9,8)
+	inc %rcx
+	mov %rcx, COUNT
+committed:
+	jmp followed
+
+// The session answers, or the kernel when the session lets it. The fourth argument must not be the
+// secret.
+call:
+	xor %r10d, %r10d
+	cmp $1, %r8d
+	je 1f
+	ja 2f
+	mov $NR_CLOCK_GETTIME, %eax
+	syscall
+	ret
+1:	mov %rsi, %rdi
+	xor %esi, %esi
+gettimeofday:
+	mov $NR_GETTIMEOFDAY, %eax
+	syscall
+	ret
+2:	mov %rsi, %rdi
+	mov $NR_TIME, %eax
+	syscall
+	ret
+
+stub_clock_getres:
+	mov $NR_CLOCK_GETRES, %eax
+	syscall
+	ret
+
+stub_getcpu:
+	mov $NR_GETCPU, %eax
+	syscall
+	ret
+
+// It has none of the state that its caller wants to share with it. That makes the call then.
+stub_getrandom:
+	mov $-ENOSYS, %rax
+	ret
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,260 @@
+//go:build linux && (amd64 || arm64)
+
+package ptracefe
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/procmaps"
+	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/ptracefe/internal/vdso"
+)
+
+// A program reads clocks more often than it does anything else, natively without a call. Where all
+// variants share a processor with the session because they make many calls, they do so in a vDSO of
+// the session's (frontend.Readings): a stop costs more there than everything that the program does
+// behind it. Elsewhere the leader's readings would come to its followers too late: they are known
+// when it stops.
+
+// readings is what a session has for programs that read clocks by themselves.
+type readings struct {
+	// stub is nil where the vDSO is not as it has to be. secret is what the leader's filter lets pass.
+	stub   *vdso.Stub
+	secret uint64
+	// mon is nil where the monitor does not want to know of readings.
+	mon  frontend.Reader
+	buf  []byte
+	list []frontend.Reading
+}
+
+// readingPage is the page of data in an address space, of which its tasks have the pointer.
+type readingPage struct {
+	addr uint64
+	// own and known are what it has been set to: whether the program may read clocks, and how many
+	// readings are in it; seen is how many of those that were made or taken have been reported, since
+	// it was set.
+	own   bool
+	known int
+	seen  int
+	// by is the task that has gone on last: tasks with one address space take turns.
+	by *task
+}
+
+// prepareReadings makes the code for the vDSO, of which all programs of a machine have the same.
+func (s *session) prepareReadings() {
+	if !readsClocks || s.spec.Variants < 2 {
+		return
+	}
+	stub, err := ownStub()
+	if err != nil {
+		s.log.Debug("programs do not read clocks by themselves", "error", err)
+		return
+	}
+	var secret [8]byte
+	if _, err := rand.Read(secret[:]); err != nil {
+		return
+	}
+	s.readings.stub, s.readings.secret = stub, binary.LittleEndian.Uint64(secret[:])
+}
+
+// ownStub returns the code for the vDSO that this process has.
+func ownStub() (*vdso.Stub, error) {
+	vmas, err := procmaps.Read(unix.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range vmas {
+		if v.Path != vdsoLabel || v.File != "" {
+			continue
+		}
+		f, err := os.Open("/proc/self/mem")
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		image := make([]byte, v.End-v.Start)
+		if _, err := f.ReadAt(image, int64(v.Start)); err != nil {
+			return nil, fmt.Errorf("read the vDSO: %w", err)
+		}
+		return vdso.New(image)
+	}
+	return nil, errors.New("there is no vDSO")
+}
+
+// placeReadings puts the code into the vDSO of a task that begins a program, and the page in front
+// of it.
+func (in *injector) placeReadings(page uint64) error {
+	s, t := in.s, in.t
+	t.proc.page = nil
+	if page == 0 {
+		return nil
+	}
+	if s.readings.stub == nil {
+		return errors.New("programs cannot read clocks by themselves")
+	}
+	ret, err := in.call(unix.SysMmap, page, pageSize, protRead|protWrite,
+		unix.MapPrivate|unix.MapAnonymous|unix.MapFixedNoreplace, ^uint64(0), 0)
+	if err != nil {
+		return err
+	}
+	if uint64(ret) != page {
+		return fmt.Errorf("map data of the vDSO at %#x: result %#x", page, ret)
+	}
+	for _, p := range s.readings.stub.Patches(page, s.readings.secret) {
+		if err := unix.PatchMemory(t.id.Host, page+pageSize+p.At, p.Code); err != nil {
+			return taskError("change the vDSO", err)
+		}
+	}
+	t.proc.page = &readingPage{addr: page}
+	return nil
+}
+
+// allow carries out what an action that lets t go on says of readings.
+func (s *session) allow(t *task, r *frontend.Readings) error {
+	p := t.proc.page
+	if p == nil {
+		return nil
+	}
+	own, known := r.Own && t.leads() && s.share.on && s.readings.mon != nil, r.Known
+	if t.leads() {
+		known = nil
+	}
+	if len(known) > frontend.MostReadings {
+		return fmt.Errorf("%d readings for %v", len(known), t.id)
+	}
+	p.by = t
+	if own == p.own && len(known) == 0 && p.rests() {
+		return nil
+	}
+	s.readings.buf = vdso.Image(s.readings.buf[:0], own, known)
+	_, err := s.WriteVariantMem(t.id, p.addr, s.readings.buf)
+	switch {
+	case errors.Is(err, frontend.ErrFault):
+		// The program has done away with it.
+		t.proc.page = nil
+		return nil
+	case err != nil:
+		return err
+	}
+	p.own, p.known, p.seen = own, len(known), 0
+	return nil
+}
+
+// rests reports whether the page is as if it had just been set: there is room yet for the leader's
+// readings, or none is left that a follower could take.
+func (p *readingPage) rests() bool {
+	if p.own {
+		return p.seen <= frontend.MostReadings/2
+	}
+	return p.seen >= p.known
+}
+
+// active reports whether the program may have read clocks since the page was set.
+func (p *readingPage) active() bool { return p != nil && (p.own || p.known > 0) }
+
+// first is how many readings are looked at with the head of a page.
+const first = 4
+
+// readBy reports what t's program has read of clocks, if there is anything.
+func (s *session) readBy(t *task) error {
+	p := t.proc.page
+	if !p.active() || p.by != t {
+		return nil
+	}
+	size := vdso.HeadSize
+	if p.own {
+		size = vdso.Size(p.seen + first)
+	}
+	b, err := s.readPage(t, size)
+	if err != nil || b == nil {
+		return err
+	}
+	count := vdso.ParseHead(b).Count
+	if !p.own {
+		count = min(count, p.known)
+	}
+	if count <= p.seen {
+		return nil
+	}
+	taken := count - p.seen
+	s.readings.list = s.readings.list[:0]
+	if p.own {
+		if size := vdso.Size(count); len(b) < size {
+			if b, err = s.readPage(t, size); err != nil || b == nil {
+				return err
+			}
+		}
+		for i := p.seen; i < count; i++ {
+			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
+		}
+	}
+	p.seen = count
+	s.apply(s.readings.mon.OnReadings(t.id, s.readings.list, taken))
+	return nil
+}
+
+// readPage returns the first bytes of the page of t's, nil when it is gone.
+func (s *session) readPage(t *task, size int) ([]byte, error) {
+	size = min(size, vdso.Size(frontend.MostReadings))
+	s.readings.buf = append(s.readings.buf[:0], make([]byte, size)...)
+	_, err := s.ReadVariantMem(t.id, t.proc.page.addr, s.readings.buf)
+	if errors.Is(err, frontend.ErrFault) {
+		t.proc.page = nil
+		return nil, nil
+	}
+	return s.readings.buf, err
+}
+
+// readByAll reports what the leader's programs have read that run.
+func (s *session) readByAll() {
+	for _, t := range s.tasks {
+		if t.leads() && t.state == running && t.proc.page.active() && !t.proc.killed {
+			if err := s.readBy(t); err != nil && !isGone(err) {
+				s.failure(t.id, err)
+			}
+		}
+	}
+}
+
+// leavesReading takes t, which has stopped where it computes, back in front of a reading that it has
+// begun: when it goes on another task may have made some. It reports those before.
+func (s *session) leavesReading(t *task) error {
+	if err := s.readBy(t); err != nil {
+		return err
+	}
+	p := t.proc.page
+	if p == nil {
+		return nil
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	ip, start := instructionPointer(&t.regs), p.addr+pageSize
+	if ip < start {
+		return nil
+	}
+	if to := s.readings.stub.Restart(ip - start); to != ip-start {
+		setInstructionPointer(&t.regs, start+to)
+		t.dirty = true
+	}
+	return nil
+}
+
+// inheritPage gives a new process the page of the one that made it: the same one where they have
+// their memory together.
+func (p *process) inheritPage(parent *process) {
+	if parent.page == nil {
+		return
+	}
+	if same, err := unix.SharesMemory(parent.pid, p.pid); err == nil && same {
+		p.page = parent.page
+		return
+	}
+	own := *parent.page
+	p.page = &own
+}

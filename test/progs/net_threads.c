@@ -1,0 +1,128 @@
+/* Threads that use a connection, and others that have its number stand for something else
+ * meanwhile: what is sent goes where it belongs at each moment. */
+#include "check.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+/* Makes a connection of which the far end, p[1], does not block. */
+static void connected(int p[2])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof a;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 1) == 0);
+	CHECK(getsockname(listener, (struct sockaddr *)&a, &len) == 0);
+	p[0] = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(p[0] >= 0 && connect(p[0], (struct sockaddr *)&a, sizeof a) == 0);
+	p[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	CHECK(p[1] >= 0 && close(listener) == 0);
+	CHECK(fcntl(p[0], F_SETFL, O_NONBLOCK) == 0);
+}
+
+/* How many bytes there are at fd, of which n must come. */
+static int drain(int fd, int n)
+{
+	char buf[256];
+	int got = 0;
+	for (;;) {
+		struct pollfd f = {fd, POLLIN, 0};
+		if (got >= n && poll(&f, 1, 0) == 0)
+			return got;
+		CHECK(poll(&f, 1, 10000) == 1);
+		ssize_t r = read(fd, buf, sizeof buf);
+		CHECK(r > 0);
+		got += r;
+	}
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int order, a[2], b[2];
+
+/* Has the other thread do what n stands for, and waits until it has. */
+static void ask(int n)
+{
+	pthread_mutex_lock(&lock);
+	order = n;
+	pthread_cond_broadcast(&changed);
+	while (order != 0)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+enum { REPLACE = 1, SHUT, REOPEN, TOGGLE, END };
+
+static void *other(void *none)
+{
+	for (int n = 0; n != END;) {
+		pthread_mutex_lock(&lock);
+		while (order == 0)
+			pthread_cond_wait(&changed, &lock);
+		n = order;
+		switch (n) {
+		case REPLACE:
+			CHECK(dup2(b[0], a[0]) == a[0]);
+			break;
+		case SHUT:
+			CHECK(close(a[0]) == 0);
+			break;
+		case REOPEN:
+			CHECK(fcntl(b[0], F_DUPFD, a[0]) == a[0]);
+			break;
+		}
+		order = 0;
+		pthread_cond_broadcast(&changed);
+		pthread_mutex_unlock(&lock);
+		for (int i = 0; n == TOGGLE && i < 200; i++)
+			CHECK(dup2(b[0], a[0]) == a[0]);
+	}
+	return none;
+}
+
+static void use(int fd, int n)
+{
+	for (int i = 0; i < n; i++)
+		CHECK(write(fd, "x", 1) == 1);
+}
+
+int main(int argc, char **argv)
+{
+	begin_in(argc, argv);
+	pthread_t t;
+	connected(a);
+	connected(b);
+	CHECK(pthread_create(&t, NULL, other, NULL) == 0);
+
+	use(a[0], 20);
+	CHECK(drain(a[1], 20) == 20);
+	ask(REPLACE);
+	use(a[0], 20);
+	CHECK(drain(b[1], 20) == 20);
+	/* That was the last descriptor of the near end. */
+	char c;
+	CHECK(read(a[1], &c, 1) == 0);
+	ok("replaced");
+
+	ask(SHUT);
+	CHECK_ERR(write(a[0], "x", 1), EBADF);
+	ask(REOPEN);
+	use(a[0], 20);
+	CHECK(drain(b[1], 20) == 20);
+	ok("shut");
+
+	/* Whichever it is that a number stands for just now, there is a connection. */
+	ask(TOGGLE);
+	use(a[0], 400);
+	CHECK(drain(b[1], 400) == 400);
+	ok("toggled");
+
+	ask(END);
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(close(a[0]) == 0 && close(b[0]) == 0);
+	CHECK(read(b[1], &c, 1) == 0);
+	ok("ended");
+	return 0;
+}
