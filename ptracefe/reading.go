@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/procmaps"
@@ -68,22 +68,15 @@ func ownStub() (*vdso.Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range vmas {
-		if v.Path != vdsoLabel || v.File != "" {
-			continue
-		}
-		f, err := os.Open("/proc/self/mem")
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		image := make([]byte, v.End-v.Start)
-		if _, err := f.ReadAt(image, int64(v.Start)); err != nil {
-			return nil, fmt.Errorf("read the vDSO: %w", err)
-		}
-		return vdso.New(image)
+	i := slices.IndexFunc(vmas, func(v procmaps.VMA) bool { return v.Path == vdsoLabel && v.File == "" })
+	if i < 0 {
+		return nil, errors.New("there is no vDSO")
 	}
-	return nil, errors.New("there is no vDSO")
+	image := make([]byte, vmas[i].End-vmas[i].Start)
+	if n, err := unix.ReadMemory(unix.Getpid(), vmas[i].Start, image); err != nil || n != len(image) {
+		return nil, fmt.Errorf("read the vDSO: %d bytes of %d: %w", n, len(image), err)
+	}
+	return vdso.New(image)
 }
 
 // placeReadings puts the code into the vDSO of a task that begins a program, and the page in front

@@ -115,6 +115,20 @@ func TestStatsBeside(t *testing.T) {
 	}
 }
 
+// Clocks are read beside the variants on each front-end, with ptrace only where they wait for nobody.
+func TestStatsOfReadings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fast, policy string
+		beside       bool
+	}{{"off", "exec", false}, {"on", "exec", true}, {"on", "comprehensive", frontEnd != "ptrace"}} {
+		n := besideOf(t, c.fast, c.policy, "time_read", "DIR")["clock_gettime"]
+		if n == nil || c.beside != (n.beside >= 5000) || !c.beside && n.beside != 0 {
+			t.Errorf("--fast %s, %s: %+v", c.fast, c.policy, n)
+		}
+	}
+}
+
 // tallied is what the table of --stats says of a call: how many there were, how many failed and how
 // many waited, and of how many the monitor has not heard.
 type tallied struct {

@@ -111,6 +111,7 @@ var progs = []prog{
 	{name: "ev_timerfd", stdout: masked(`left [0-9.]+`)},
 
 	{name: "time_clocks", stdout: masked(`now [0-9.]+`)},
+	{name: "time_read", unprivileged: true, stdout: masked(`digest [0-9a-f]+`)},
 	{name: "time_sleep"},
 	{name: "id_rlimit", unprivileged: true},
 	{name: "id_ids", unprivileged: true},

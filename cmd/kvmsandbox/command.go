@@ -126,7 +126,7 @@ func (c *command) run(ctx context.Context, args, env []string) status {
 		return c.fail(statusFailed, c.explain(err))
 	}
 	c.agents = opts.fast.on(fast)
-	if opts.sleepless && (!c.agents || opts.callsAreSeen()) {
+	if opts.sleepless && (!c.agents || !fe.Capabilities().Agents || opts.callsAreSeen()) {
 		opts.notices = append(opts.notices, "MV_RINGBUFFER_SLEEP=0 has no effect: no calls are dealt with beside the variants, and who waits for the monitor sleeps")
 	}
 	spec, err := c.spec(env)

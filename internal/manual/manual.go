@@ -162,7 +162,7 @@ func flags() []Flag {
 		},
 		{
 			Name: "fast", Value: "HOW", Default: "auto", Words: []string{"auto", "on", "off"},
-			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm): on, or off: each is the monitor's; auto: on with inproc, and with kvm where the processor has VMX or SVM",
+			Text: "whether frequent calls are made and compared beside the variants (inproc and kvm; with ptrace readings of clocks): on, or off: each is the monitor's; auto: on with inproc and ptrace, and with kvm where the processor has VMX or SVM",
 			More: "Calls are always the monitor's with --log, --trace, --metrics, --threads parallel and --rules with extra calls; " +
 				"those of which --rules mask something are, too.",
 		},

@@ -345,6 +345,40 @@ func TestPlanRejects(t *testing.T) {
 }
 
 // longText returns a string of n bytes.
+// With readings of clocks the vDSO is kept behind a page of the front-end's, and nothing of the
+// kernel's that tells the time.
+func TestPlanForReadings(t *testing.T) {
+	l, err := NewLayout(2, rand.New(rand.NewPCG(1, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := l.RandomCommon(rand.New(rand.NewPCG(3, 4)))
+	start := StartInfoFrom(testImage(kernelA, true))
+	start.Readings = true
+	for v, k := range []aslr{kernelA, kernelB} {
+		p, s := plan(t, l, v, o, testImage(k, true), start)
+		const data, code = PageSize, 2 * PageSize
+		told, ok := AuxValue(readStack(t, p).aux, auxSysinfoEhdr)
+		if !ok || p.Readings == 0 || told != p.Readings+data {
+			t.Errorf("variant %d: data at %#x, the program is told of a vDSO at %#x", v, p.Readings, told)
+		}
+		if at := l.Canonical(v, p.Readings); !at.rel || !s.Mapped(at, data+code) || s.Mapped(at.Add(data+code), PageSize) {
+			t.Errorf("variant %d: what is at %v: %+v", v, at, s)
+		}
+		if !slices.Contains(p.Unmap, frontend.Move{From: k.vdso, Size: 4 * PageSize}) {
+			t.Errorf("variant %d: the kernel's data stay: %+v", v, p.Unmap)
+		}
+		if !slices.Contains(p.Moves, frontend.Move{From: k.vdso + 4*PageSize, To: told, Size: code}) {
+			t.Errorf("variant %d: the vDSO does not move: %+v", v, p.Moves)
+		}
+	}
+	fixed := testImage(kernelA, true)
+	fixed.Mappings = slices.DeleteFunc(fixed.Mappings, func(m frontend.Mapping) bool { return m.Region == frontend.RegionKernel })
+	if p, _ := plan(t, l, 0, o, fixed, start); p.Readings != 0 {
+		t.Errorf("without a vDSO its data are at %#x", p.Readings)
+	}
+}
+
 func longText(n int) []byte { return bytes.Repeat([]byte("x"), n) }
 
 // As many pointers as the kernel's smallest mapping can have need all its room:
