@@ -3,6 +3,7 @@
  * readable by nobody, or gone.
  */
 #include "hostile.h"
+#include <sys/auxv.h>
 
 /* mov eax, edi; mov rdi, rsi ...: makes call edi with up to five arguments. */
 static const unsigned char caller[] = {
