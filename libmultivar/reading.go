@@ -68,10 +68,12 @@ func (e *Engine) startReadings() {
 // offerReadings fills in what an action says of readings that lets v's task of th go on with its
 // program.
 func (e *Engine) offerReadings(th *thread, v int, a *frontend.Action) {
-	if !e.reads || !goesOn(a) {
+	s := &th.sides[v]
+	if !e.reads || !goesOn(a) || s.ended || !s.domain.sides[v].runs(th) {
+		// One that goes back into its call, behind a signal say, has no turn.
 		return
 	}
-	s := &th.sides[v]
+	a.Readings.Turn = true
 	if v != frontend.Leader {
 		k := s.reached()
 		known := th.readings.before[s.next][k.count:]
@@ -100,7 +102,7 @@ func (s *side) reached() *taken {
 }
 
 // OnReadings implements frontend.Reader.
-func (e *Engine) OnReadings(t frontend.Task, made []frontend.Reading, count int) []frontend.Action {
+func (e *Engine) OnReadings(t frontend.Task, made []frontend.Reading, taken int) []frontend.Action {
 	th := e.tasks[t]
 	if th == nil || e.ended || !e.reads {
 		return nil
@@ -108,9 +110,9 @@ func (e *Engine) OnReadings(t frontend.Task, made []frontend.Reading, count int)
 	s := &th.sides[t.Variant]
 	if t.Variant != frontend.Leader {
 		k := s.reached()
-		count = min(count, k.given)
-		k.count += count
-		k.given -= count
+		taken = min(taken, k.given)
+		k.count += taken
+		k.given -= taken
 		return nil
 	}
 	if len(made) == 0 {
@@ -146,9 +148,10 @@ func (e *Engine) awaitsReading(th *thread, v int) bool {
 	if v == frontend.Leader || s.met != nil || s.parked || !e.asksTime(s) {
 		return false
 	}
-	if ev := th.event(v); ev != nil && len(th.unread(v)) == 0 {
+	if ev := th.event(v); (ev != nil || th.fatal) && len(th.unread(v)) == 0 {
 		return false
 	}
+	s.ending = false
 	s.reached().waits = true
 	if !e.serveReading(th, v) && !e.ended {
 		e.began(th, v)
@@ -186,7 +189,7 @@ func (e *Engine) serveReading(th *thread, v int) bool {
 	s.taken.count++
 	a := frontend.Action{Op: frontend.OpAnswer, Task: s.task, Ret: q.result(r.Seconds)}
 	if at := s.call.Args[q.arg]; at != 0 {
-		// One that is no memory is not in the leader either, whose program has met its end by it.
+		// The program has touched it: it is gone only when another process took it away.
 		if _, err := e.host.WriteVariantMem(s.task, at, q.data(r.Seconds, r.Nanoseconds)); err != nil {
 			a.Ret = -eFAULT
 		}

@@ -51,7 +51,7 @@ func (s *session) act(a *frontend.Action) error {
 	case t.joined:
 		return t.hold(a)
 	}
-	if t.goesOn(a) {
+	if a.Readings.Turn {
 		if err := s.allow(t, &a.Readings); err != nil {
 			return err
 		}
@@ -80,17 +80,6 @@ func (s *session) act(a *frontend.Action) error {
 		return t.setTimeStamp(a.TimeStamp)
 	}
 	return fmt.Errorf("operation %d is not possible for %v at its %v stop", a.Op, t.id, t.state)
-}
-
-// goesOn says whether t runs its program after an action, and not a call first whose end is reported.
-func (t *task) goesOn(a *frontend.Action) bool {
-	switch {
-	case a.Op == frontend.OpRun && a.Exit, a.Op == frontend.OpExec, a.Op == frontend.OpPlace:
-		return false
-	case a.Op == frontend.OpResume && t.state == atFork:
-		return !t.call.exit
-	}
-	return true
 }
 
 // goOn carries out OpResume.

@@ -54,7 +54,7 @@ const readsClocks = true
 // (int 0x80) and of the x32 numbers are marked, because their numbers mean
 // something else. It is too small for a filter compiler to help. Unless secret is 0,
 // clock_gettime passes whose fourth argument it is, which is not one of those that
-// the call has: all that it gives is the time.
+// the call has, and of which the clock is everybody's: all that it gives is the time.
 func traceAll(secret uint64) []unix.FilterInstruction {
 	filter := []unix.FilterInstruction{
 		{Code: bpfLoadWord, K: dataArch},
@@ -67,12 +67,14 @@ func traceAll(secret uint64) []unix.FilterInstruction {
 	if secret == 0 {
 		return filter
 	}
-	const fourth = dataArgs + 3*8
+	const fourth, lastClock = dataArgs + 3*8, 11
 	reads := []unix.FilterInstruction{
 		{Code: bpfLoadWord, K: dataArch},
-		{Code: bpfJumpEqual, Jf: 7, K: unix.AuditArch},
+		{Code: bpfJumpEqual, Jf: 9, K: unix.AuditArch},
 		{Code: bpfLoadWord, K: dataNr},
-		{Code: bpfJumpEqual, Jf: 5, K: unix.SysClockGettime},
+		{Code: bpfJumpEqual, Jf: 7, K: unix.SysClockGettime},
+		{Code: bpfLoadWord, K: dataArgs},
+		{Code: bpfJumpGE, Jt: 5, K: lastClock + 1},
 		{Code: bpfLoadWord, K: fourth},
 		{Code: bpfJumpEqual, Jf: 3, K: uint32(secret)},
 		{Code: bpfLoadWord, K: fourth + 4},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/procmaps"
@@ -27,9 +28,10 @@ type readings struct {
 	stub   *vdso.Stub
 	secret uint64
 	// mon is nil where the monitor does not want to know of readings.
-	mon  frontend.Reader
-	buf  []byte
-	list []frontend.Reading
+	mon    frontend.Reader
+	buf    []byte
+	list   []frontend.Reading
+	clocks clocks
 }
 
 // readingPage is the page of data in an address space, of which its tasks have the pointer.
@@ -41,6 +43,8 @@ type readingPage struct {
 	own   bool
 	known int
 	seen  int
+	// since is what the monotonic clock told when readings were last reported.
+	since time.Duration
 	// by is the task that has gone on last: tasks with one address space take turns.
 	by *task
 }
@@ -57,9 +61,11 @@ func (s *session) prepareReadings() {
 	}
 	var secret [8]byte
 	if _, err := rand.Read(secret[:]); err != nil {
+		s.log.Debug("programs do not read clocks by themselves", "error", err)
 		return
 	}
 	s.readings.stub, s.readings.secret = stub, binary.LittleEndian.Uint64(secret[:])
+	s.readings.clocks = newClocks(unix.Clock)
 }
 
 // ownStub returns the code for the vDSO that this process has.
@@ -159,6 +165,10 @@ func (s *session) readBy(t *task) error {
 	if !p.active() || p.by != t {
 		return nil
 	}
+	mon := s.readings.mon
+	if mon == nil {
+		return nil
+	}
 	size := vdso.HeadSize
 	if p.own {
 		size = vdso.Size(p.seen + first)
@@ -185,9 +195,15 @@ func (s *session) readBy(t *task) error {
 		for i := p.seen; i < count; i++ {
 			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
 		}
+		n, at := s.readings.clocks.plausible(s.readings.list, p.since)
+		if p.since = at; n < len(s.readings.list) {
+			// Followers will not find it, and it shows.
+			s.log.Debug("a clock has not told this", "task", t.id.String(), "reading", s.readings.list[n])
+			s.readings.list = s.readings.list[:n]
+		}
 	}
 	p.seen = count
-	s.apply(s.readings.mon.OnReadings(t.id, s.readings.list, taken))
+	s.apply(mon.OnReadings(t.id, s.readings.list, taken))
 	return nil
 }
 
@@ -221,7 +237,7 @@ func (s *session) leavesReading(t *task) error {
 		return err
 	}
 	p := t.proc.page
-	if p == nil {
+	if !p.active() || p.by != t {
 		return nil
 	}
 	if err := t.load(); err != nil {
@@ -240,14 +256,20 @@ func (s *session) leavesReading(t *task) error {
 
 // inheritPage gives a new process the page of the one that made it: the same one where they have
 // their memory together.
-func (p *process) inheritPage(parent *process) {
+func (s *session) inheritPage(p, parent *process) {
 	if parent.page == nil {
 		return
 	}
-	if same, err := unix.SharesMemory(parent.pid, p.pid); err == nil && same {
+	same, err := unix.SharesMemory(parent.pid, p.pid)
+	if same && err == nil {
 		p.page = parent.page
 		return
 	}
 	own := *parent.page
+	own.by = nil
 	p.page = &own
+	if err != nil {
+		// Nobody knows what is whose.
+		s.readings.mon = nil
+	}
 }

@@ -226,7 +226,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 		if parent.leads() {
 			noteShared(parent.proc, p)
 		}
-		p.inheritPage(parent.proc)
+		s.inheritPage(p, parent.proc)
 	}
 	child := newTask(parent.id.Variant, host, p)
 	child.state = atBirth
@@ -344,6 +344,7 @@ func (s *session) executed(t *task) error {
 	exec := t.call.exec
 	t.call = pending{fd: -1}
 	t.interrupt, t.proc.page = nil, nil
+	t.proc.dropDuplicates()
 	t.last.valid = false
 	// Those that were stopped are gone.
 	t.proc.stopped = false

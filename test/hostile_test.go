@@ -73,6 +73,23 @@ func TestHostileCaught(t *testing.T) {
 	}
 }
 
+// TestForgedReadings has the leader claim that a clock has told it an address. No follower believes
+// it, and so they do something else. Where clocks are not read by code of the monitor's there is
+// nothing to claim.
+func TestForgedReadings(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{"code", "disjoint"} {
+		r := run(t, Run{N: 2, Args: []string{program(t, "forged", dynamic)}, Flags: []string{"--layout", layout, "--policy", "leak"}})
+		caught := r.Status == 86 && r.Stdout == "" && strings.Contains(r.Stderr, "divergence: variant 1 calls clock_gettime")
+		if frontEnd != "ptrace" {
+			caught = r.Status == 0 && r.Stdout == "no vDSO\n"
+		}
+		if !caught {
+			t.Errorf("--layout %s: %s", layout, r)
+		}
+	}
+}
+
 // TestLimitsSpareMonitor lets a program lower limits of its parent, which is the
 // monitor: refused, and the monitor still has what it needs.
 func TestLimitsSpareMonitor(t *testing.T) {

@@ -338,13 +338,13 @@ func (p *planner) keepKernel() {
 	if top < mmapLow || top-mmapLow < size+PageSize {
 		return
 	}
-	at := Relative(top - size)
+	at, data := Relative(top-size), Relative(top-size-PageSize)
 	if p.space.Map(at, size, Attrs{Kind: Kernel, Prot: protRead | protExec, Label: "[vdso]"}) != nil {
 		return
 	}
 	if p.start.Readings {
-		data := Relative(top - size - PageSize)
 		if p.space.Map(data, PageSize, Attrs{Kind: Kernel, Prot: protRead | protWrite}) != nil {
+			_ = p.space.Unmap(at, size)
 			return
 		}
 		p.place.Readings = p.real(data)

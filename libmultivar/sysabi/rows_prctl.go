@@ -1,7 +1,7 @@
 package sysabi
 
 const (
-	reasonVDSO        = "there is no vDSO under the monitor"
+	reasonVDSO        = "the monitor places programs, and the vDSO if they have one"
 	reasonShadowStack = "shadow stacks are off"
 	reasonUnknownOp   = "unknown command"
 )

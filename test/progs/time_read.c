@@ -172,6 +172,55 @@ static void signals(void)
 	ok("signals");
 }
 
+/* Signals come to a thread that sleeps, with a handler and without, while another reads clocks. */
+static void asleep(void)
+{
+	struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0, 0}, {0, 0}};
+	for (int k = 0; k < 2; k++) {
+		struct sigaction sa = {.sa_handler = k ? SIG_IGN : note, .sa_flags = SA_RESTART};
+		pthread_t t;
+		CHECK(sigaction(SIGALRM, &sa, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
+		CHECK(pthread_create(&t, NULL, reader, NULL) == 0);
+		CHECK(pthread_join(t, NULL) == 0 && setitimer(ITIMER_REAL, &never, NULL) == 0);
+	}
+	ok("asleep");
+}
+
+static unsigned char *guarded;
+static volatile sig_atomic_t faults;
+
+static void unguard(int sig)
+{
+	CHECK(sig == SIGSEGV && mprotect(guarded, PAGE, PROT_READ | PROT_WRITE) == 0);
+	faults++;
+}
+
+/* The answer goes where nothing can be written until a handler has seen to that, if it is not a call
+ * that finds it. */
+static void guards(void)
+{
+	struct sigaction sa = {.sa_handler = unguard};
+	guarded = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(guarded != MAP_FAILED && sigaction(SIGSEGV, &sa, NULL) == 0);
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		round_of(3);
+		if (i % 20)
+			continue;
+		CHECK(mprotect(guarded, PAGE, PROT_READ) == 0);
+		for (volatile int k = 0; k < i * 20; k++)
+			;
+		int seen = faults;
+		struct timespec *t = (struct timespec *)guarded;
+		if (clock_gettime(CLOCK_MONOTONIC, t) == 0)
+			CHECK(faults == seen + 1 && t->tv_sec > 0);
+		else
+			CHECK(errno == EFAULT && faults == seen);
+	}
+	sa.sa_handler = SIG_DFL;
+	CHECK(sigaction(SIGSEGV, &sa, NULL) == 0 && munmap(guarded, PAGE) == 0);
+	ok("guards");
+}
+
 /* Takes its time by the clock, while others want their turn. */
 static void *waits(void *arg)
 {
@@ -207,6 +256,8 @@ int main(int argc, char **argv)
 	threads();
 	children();
 	signals();
+	asleep();
+	guards();
 	spinners();
 	plain();
 	printf("digest %016llx\n", (unsigned long long)digest);
