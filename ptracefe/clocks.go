@@ -72,19 +72,24 @@ func (c *clocks) plausible(list []frontend.Reading, since time.Duration) (n int,
 			return i, mono
 		}
 		told := span(r.Seconds, r.Nanoseconds)
-		at := &now[r.Clock]
-		if *at == 0 {
-			*at = c.now(int(r.Clock))
-			ahead := *at - mono
-			moved := ahead - c.ahead[r.Clock]
-			c.ahead[r.Clock] = ahead
-			if r.Clock != monotonicClock && moved.Abs() > stepAbove+coarseLag {
-				*at = unknownTime
-			}
+		if now[r.Clock] == 0 {
+			now[r.Clock] = c.look(int(r.Clock), mono)
 		}
-		if told < 0 || *at > 0 && (told > *at || *at-told > longest) {
+		at := now[r.Clock]
+		if told < 0 || at != unknownTime && (told > at || at-told > longest) {
 			return i, mono
 		}
 	}
 	return len(list), mono
+}
+
+// look returns what a clock tells now, unknownTime if it has been set since it was last looked at.
+func (c *clocks) look(id int, mono time.Duration) time.Duration {
+	at := c.now(id)
+	moved := at - mono - c.ahead[id]
+	c.ahead[id] += moved
+	if id != monotonicClock && moved.Abs() > stepAbove+coarseLag {
+		return unknownTime
+	}
+	return at
 }
