@@ -26,18 +26,21 @@ type clocks struct {
 }
 
 const (
-	// coarseLag is by how much a coarse clock may lag behind: a tick of the slowest kernel.
-	coarseLag = 20 * time.Millisecond
+	// coarseClocks are those that the kernel moves on with its ticks, which may be late on a virtual
+	// machine; coarseLag is by how much they may lag behind.
+	coarseClocks = 1<<5 | 1<<6
+	coarseLag    = 10 * time.Second
 	// stepAbove is by how much a clock that is set, or that stands while the machine sleeps, moves
-	// against the monotonic one. What adjusts them all the time does less.
-	stepAbove = time.Millisecond
+	// against the monotonic one. What adjusts them all the time does less, and somebody who loses the
+	// processor between two of them cannot tell.
+	stepAbove = 10 * time.Millisecond
 )
 
 func newClocks(read func(id int) (seconds, nanoseconds int64, err error)) clocks {
 	c := clocks{read: read}
 	c.start = c.now(monotonicClock)
 	for id := range c.ahead {
-		if toldClocks>>id&1 != 0 {
+		if isTold(uint32(id)) {
 			c.ahead[id] = c.now(id) - c.now(monotonicClock)
 		}
 	}
@@ -49,9 +52,6 @@ func (c *clocks) now(id int) time.Duration {
 	return span(seconds, nanoseconds)
 }
 
-// unknownTime is that of a clock that has been set.
-const unknownTime = time.Duration(-1)
-
 // span is a time that is not before 1970 and less than two hundred years behind that, else negative.
 func span(seconds, nanoseconds int64) time.Duration {
 	const most = 200 * 365 * 86400
@@ -62,34 +62,40 @@ func span(seconds, nanoseconds int64) time.Duration {
 }
 
 // plausible returns how many of a program's readings clocks can have told since the monotonic one
-// told since, and what that tells now. Of a clock that has been set meanwhile it is not known.
-func (c *clocks) plausible(list []frontend.Reading, since time.Duration) (n int, mono time.Duration) {
-	mono = c.now(monotonicClock)
-	longest := mono - max(since, c.start) + coarseLag
+// told since. Of a clock that has been set meanwhile it is not known.
+func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
 	var now [clockCount]time.Duration
-	for i, r := range list {
-		if r.Clock >= clockCount || toldClocks>>r.Clock&1 == 0 {
-			return i, mono
-		}
-		told := span(r.Seconds, r.Nanoseconds)
-		if now[r.Clock] == 0 {
-			now[r.Clock] = c.look(int(r.Clock), mono)
-		}
-		at := now[r.Clock]
-		if told < 0 || at != unknownTime && (told > at || at-told > longest) {
-			return i, mono
+	for _, r := range list {
+		if isTold(r.Clock) && now[r.Clock] == 0 {
+			now[r.Clock] = c.now(int(r.Clock))
 		}
 	}
-	return len(list), mono
+	// Behind them, because who loses the processor in between must not find that they told too much.
+	mono := c.now(monotonicClock)
+	longest := mono - max(since, c.start)
+	var set [clockCount]bool
+	for id, at := range now {
+		if at == 0 {
+			continue
+		}
+		moved := at - mono - c.ahead[id]
+		c.ahead[id] += moved
+		set[id] = id != monotonicClock && moved.Abs() > stepAbove
+	}
+	for i, r := range list {
+		if !isTold(r.Clock) {
+			return i
+		}
+		told, at, most := span(r.Seconds, r.Nanoseconds), now[r.Clock], longest
+		if coarseClocks>>r.Clock&1 != 0 {
+			most += coarseLag
+		}
+		if told < 0 || !set[r.Clock] && (told > at || at-told > most) {
+			return i
+		}
+	}
+	return len(list)
 }
 
-// look returns what a clock tells now, unknownTime if it has been set since it was last looked at.
-func (c *clocks) look(id int, mono time.Duration) time.Duration {
-	at := c.now(id)
-	moved := at - mono - c.ahead[id]
-	c.ahead[id] += moved
-	if id != monotonicClock && moved.Abs() > stepAbove+coarseLag {
-		return unknownTime
-	}
-	return at
-}
+// isTold reports whether programs read a clock by themselves.
+func isTold(id uint32) bool { return id < clockCount && toldClocks>>id&1 != 0 }

@@ -169,9 +169,10 @@ func (s *session) readBy(t *task) error {
 	if mon == nil {
 		return nil
 	}
-	size := vdso.HeadSize
+	size, now := vdso.HeadSize, time.Duration(0)
 	if p.own {
-		size = vdso.Size(p.seen + first)
+		// A program that runs goes on reading meanwhile.
+		size, now = vdso.Size(p.seen+first), unix.Monotonic()
 	}
 	b, err := s.readPage(t, size)
 	if err != nil || b == nil {
@@ -195,8 +196,8 @@ func (s *session) readBy(t *task) error {
 		for i := p.seen; i < count; i++ {
 			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
 		}
-		n, at := s.readings.clocks.plausible(s.readings.list, p.since)
-		if p.since = at; n < len(s.readings.list) {
+		n := s.readings.clocks.plausible(s.readings.list, p.since)
+		if p.since = now; n < len(s.readings.list) {
 			// Followers will not find it, and it shows.
 			s.log.Debug("a clock has not told this", "task", t.id.String(), "reading", s.readings.list[n])
 			s.readings.list = s.readings.list[:n]
