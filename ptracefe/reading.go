@@ -43,7 +43,7 @@ type readingPage struct {
 	own   bool
 	known int
 	seen  int
-	// since is what the monotonic clock told when readings were last reported.
+	// since is what the monotonic clock told when the task last made a call behind readings.
 	since time.Duration
 	// by is the task that has gone on last: tasks with one address space take turns.
 	by *task
@@ -169,10 +169,9 @@ func (s *session) readBy(t *task) error {
 	if mon == nil {
 		return nil
 	}
-	size, now := vdso.HeadSize, time.Duration(0)
+	size := vdso.HeadSize
 	if p.own {
-		// A program that runs goes on reading meanwhile.
-		size, now = vdso.Size(p.seen+first), unix.Monotonic()
+		size = vdso.Size(p.seen + first)
 	}
 	b, err := s.readPage(t, size)
 	if err != nil || b == nil {
@@ -197,7 +196,11 @@ func (s *session) readBy(t *task) error {
 			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
 		}
 		n := s.readings.clocks.plausible(s.readings.list, p.since)
-		if p.since = now; n < len(s.readings.list) {
+		if t.state == atEntry {
+			// One that runs may have asked the kernel, and not noted the answer yet.
+			p.since = unix.Monotonic()
+		}
+		if n < len(s.readings.list) {
 			// Followers will not find it, and it shows.
 			s.log.Debug("a clock has not told this", "task", t.id.String(), "reading", s.readings.list[n])
 			s.readings.list = s.readings.list[:n]

@@ -118,15 +118,15 @@ func (s *session) callBegins(t *task) error {
 	if t.halting && !fromVsyscall(t.info.IP) {
 		return t.rewind()
 	}
-	if err := s.readBy(t); err != nil {
-		return err
-	}
 	t.foreign = t.info.Arch != unix.AuditArch || t.info.RetData != nativeCall || fromVsyscall(t.info.IP)
 	t.call = pending{fd: -1}
 	t.last.valid = false
 	t.state = atEntry
 	if nr := int64(int32(t.info.Nr)); nr == unix.SysSchedSetaffinity || nr == unix.SysSchedGetaffinity {
 		s.asks(t)
+	}
+	if err := s.readBy(t); err != nil {
+		return err
 	}
 	c := frontend.Call{
 		Arch: arch, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,

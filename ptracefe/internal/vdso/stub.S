@@ -9,8 +9,8 @@
 //   readings  each: clock, seconds, nanoseconds
 //
 // Nothing is pushed, so that a task stands in the frame of its caller wherever it stops. A task
-// that stops between "follow" and "followed", or "commit" and "committed", goes on at the first of
-// the two: what it stood at may have changed by then.
+// that stops between "follow" and "followed", or "ask" and "asked", goes on at the first of the two:
+// what it stood at may have changed by then.
 
 #define MODE     0(%r11)
 #define COUNT    8(%r11)
@@ -115,31 +115,33 @@ lead:
 	cmpq $MOST, COUNT
 	jae call
 	mov %rsi, %r9
+ask:
 	lea -24(%rsp), %rsi
 	mov secret(%rip), %r10
 	mov $NR_CLOCK_GETTIME, %eax
 	syscall
 	mov data(%rip), %r11
-	mov %r9, %rsi
 	test %rax, %rax
-	jnz call
-commit:
+	jnz unread
 	cmpq $1, MODE
-	jne call
+	jne unread
 	mov COUNT, %rcx
 	cmp $MOST, %rcx
-	jae call
-	lea (%rcx,%rcx,2), %r9
+	jae unread
+	lea (%rcx,%rcx,2), %r10
 	mov %edi, %eax
-	mov %rax, READINGS(%r11,%r9,8)
+	mov %rax, READINGS(%r11,%r10,8)
 	mov -24(%rsp), %rax
 	mov -16(%rsp), %rdx
-	mov %rax, READINGS+8(%r11,%r9,8)
-	mov %rdx, READINGS+16(%r11,%r9,8)
+	mov %rax, READINGS+8(%r11,%r10,8)
+	mov %rdx, READINGS+16(%r11,%r10,8)
 	inc %rcx
 	mov %rcx, COUNT
-committed:
+asked:
+	mov %r9, %rsi
 	jmp followed
+unread:
+	mov %r9, %rsi
 
 // The session answers, or the kernel when the session lets it. The fourth argument must not be the
 // secret.

@@ -129,7 +129,7 @@ func (s *Stub) Patches(page, secret uint64) []Patch {
 // Restart returns where a task goes on that has stopped at an offset in the vDSO: there, or in front
 // of what it has begun.
 func (s *Stub) Restart(at uint64) uint64 {
-	for _, part := range [...][2]string{{"follow", "followed"}, {"commit", "committed"}} {
+	for _, part := range [...][2]string{{"follow", "followed"}, {"ask", "asked"}} {
 		first, end := s.at+s.labels[part[0]], s.at+s.labels[part[1]]
 		if at > first && at < end {
 			return first
