@@ -75,9 +75,9 @@ func (e *Engine) offerReadings(th *thread, v int, a *frontend.Action) {
 	}
 	a.Readings.Turn = true
 	if v != frontend.Leader {
-		k := s.reached()
-		known := th.readings.before[s.next][k.count:]
+		known := th.unread(v)
 		a.Readings.Known = known[:min(len(known), frontend.MostReadings)]
+		k := s.reached()
 		k.given = len(a.Readings.Known)
 		return
 	}
@@ -138,7 +138,8 @@ func (th *thread) forgetReadings(seq uint64) { delete(th.readings.before, seq) }
 // next, and v's not yet.
 func (th *thread) unread(v int) []frontend.Reading {
 	s := &th.sides[v]
-	return th.readings.before[s.next][s.reached().count:]
+	all := th.readings.before[s.next]
+	return all[min(s.reached().count, len(all)):]
 }
 
 // awaitsReading takes the call of follower v of th if it tells the time, and may be one that the

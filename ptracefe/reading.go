@@ -104,12 +104,33 @@ func (in *injector) placeReadings(page uint64) error {
 	if uint64(ret) != page {
 		return fmt.Errorf("map data of the vDSO at %#x: result %#x", page, ret)
 	}
-	for _, p := range s.readings.stub.Patches(page, s.readings.secret) {
-		if err := unix.PatchMemory(t.id.Host, page+pageSize+p.At, p.Code); err != nil {
+	at, code := s.readings.stub.Patch(page, s.readings.secret)
+	at += page + pageSize
+	if unix.PatchMemory(t.id.Host, at, code) != nil {
+		// Kernels can be set not to allow it that way.
+		if err := poke(t.id.Host, at, code); err != nil {
 			return taskError("change the vDSO", err)
 		}
 	}
 	t.proc.page = &readingPage{addr: page}
+	return nil
+}
+
+// poke writes code to the memory of a stopped task, word by word.
+func poke(host int, at uint64, code []byte) error {
+	for len(code) > 0 {
+		start := at &^ (wordSize - 1)
+		old, err := unix.PtracePeekText(host, start)
+		if err != nil {
+			return err
+		}
+		word := binary.LittleEndian.AppendUint64(nil, old)
+		n := copy(word[at-start:], code)
+		if err := unix.PtracePokeText(host, start, binary.LittleEndian.Uint64(word)); err != nil {
+			return err
+		}
+		at, code = at+uint64(n), code[n:]
+	}
 	return nil
 }
 

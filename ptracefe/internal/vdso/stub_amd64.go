@@ -26,14 +26,10 @@ type Stub struct {
 	// at is where in the vDSO it goes; labels are offsets in the code.
 	at     uint64
 	labels map[string]uint64
-	// functions are the vDSO's, by their offsets, with what takes their place.
-	functions map[uint64]string
-}
-
-// Patch is memory of the vDSO that is to be changed, by its offset.
-type Patch struct {
-	At   uint64
-	Code []byte
+	// image is what the vDSO is to have from first on: its own code, of which functions lead to this
+	// one.
+	image []byte
+	first uint64
 }
 
 // functions are those of the vDSO (arch/x86/entry/vdso/vdso.lds.S) with what takes their place, by
@@ -46,7 +42,7 @@ var functions = map[string]string{
 // New returns the code for a vDSO, given what is mapped of it. It is an error when that has
 // functions that nothing takes the place of, or no room.
 func New(image []byte) (*Stub, error) {
-	s := &Stub{labels: map[string]uint64{}, functions: map[uint64]string{}}
+	s := &Stub{labels: map[string]uint64{}}
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -58,6 +54,7 @@ func New(image []byte) (*Stub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vDSO: %w", err)
 	}
+	leads := map[uint64]string{}
 	for _, sym := range symbols {
 		if elf.ST_TYPE(sym.Info) != elf.STT_FUNC {
 			continue
@@ -72,9 +69,9 @@ func New(image []byte) (*Stub, error) {
 		case sym.Size < jumpSize || sym.Value > uint64(len(image))-jumpSize:
 			return nil, fmt.Errorf("vDSO: function %s of %d bytes at %#x", sym.Name, sym.Size, sym.Value)
 		}
-		s.functions[sym.Value] = stub
+		leads[sym.Value] = stub
 	}
-	if len(s.functions) == 0 {
+	if len(leads) == 0 {
 		return nil, errors.New("vDSO: no functions")
 	}
 	// What is behind the last byte that is not zero belongs to nothing.
@@ -86,6 +83,18 @@ func New(image []byte) (*Stub, error) {
 	if s.at > uint64(len(image)) || uint64(len(image))-s.at < uint64(len(s.code)) {
 		return nil, fmt.Errorf("vDSO: %d bytes of %d are in use", end, len(image))
 	}
+	changed := slices.Clone(image[:s.at+uint64(len(s.code))])
+	copy(changed[s.at:], s.code)
+	s.first = s.at
+	for from, name := range leads {
+		if from > s.at-jumpSize {
+			return nil, fmt.Errorf("vDSO: a function at %#x, behind everything", from)
+		}
+		jump := binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(s.at+s.labels[name]-(from+jumpSize)))
+		copy(changed[from:], jump)
+		s.first = min(s.first, from)
+	}
+	s.image = changed[s.first:]
 	return s, nil
 }
 
@@ -112,18 +121,14 @@ func (s *Stub) load() error {
 	return nil
 }
 
-// Patches returns what is to be changed in a vDSO for a task whose data are at page. The fourth
+// Patch returns what a vDSO is to have from an offset on, for a task whose data are at page. The fourth
 // argument of the calls by which it reads clocks is secret.
-func (s *Stub) Patches(page, secret uint64) []Patch {
-	code := slices.Clone(s.code)
-	binary.LittleEndian.PutUint64(code[s.labels["data"]:], page)
-	binary.LittleEndian.PutUint64(code[s.labels["secret"]:], secret)
-	all := []Patch{{s.at, code}}
-	for from, name := range s.functions {
-		distance := uint32(s.at + s.labels[name] - (from + jumpSize))
-		all = append(all, Patch{from, binary.LittleEndian.AppendUint32([]byte{0xe9}, distance)})
-	}
-	return all
+func (s *Stub) Patch(page, secret uint64) (at uint64, code []byte) {
+	code = slices.Clone(s.image)
+	own := code[s.at-s.first:]
+	binary.LittleEndian.PutUint64(own[s.labels["data"]:], page)
+	binary.LittleEndian.PutUint64(own[s.labels["secret"]:], secret)
+	return s.first, code
 }
 
 // Restart returns where a task goes on that has stopped at an offset in the vDSO: there, or in front

@@ -39,7 +39,7 @@ func ownImage(t *testing.T) []byte {
 }
 
 // Each function of the vDSO leads into code behind it, which overwrites nothing.
-func TestPatches(t *testing.T) {
+func TestPatch(t *testing.T) {
 	image := ownImage(t)
 	s, err := vdso.New(image)
 	if err != nil {
@@ -54,16 +54,11 @@ func TestPatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := slices.Clone(image)
-	var code vdso.Patch
-	for _, p := range s.Patches(0x1111_2222_3333, 0x4444_5555_6666_7777) {
-		if len(p.Code) > len(code.Code) {
-			code = p
-		}
-		copy(changed[p.At:], p.Code)
-	}
-	if rest := image[code.At:][:len(code.Code)]; !bytes.Equal(rest, make([]byte, len(rest))) {
-		t.Errorf("the code at %#x overwrites something", code.At)
-	}
+	at, patch := s.Patch(0x1111_2222_3333, 0x4444_5555_6666_7777)
+	copy(changed[at:], patch)
+	// The code is behind all that there is.
+	end := uint64(len(bytes.TrimRight(image, "\x00")))
+	known := make([]bool, end)
 	functions := 0
 	for _, sym := range symbols {
 		if elf.ST_TYPE(sym.Info) != elf.STT_FUNC || sym.Name == "__vdso_sgx_enter_enclave" {
@@ -77,8 +72,16 @@ func TestPatches(t *testing.T) {
 			continue
 		}
 		to := uint64(int64(sym.Value) + int64(inst.Len) + int64(distance))
-		if to < code.At || to >= code.At+uint64(len(code.Code)) {
+		if to < end || to >= at+uint64(len(patch)) {
 			t.Errorf("%s leads to %#x", sym.Name, to)
+		}
+		for i := range inst.Len {
+			known[sym.Value+uint64(i)] = true
+		}
+	}
+	for i, is := range known {
+		if !is && changed[i] != image[i] {
+			t.Errorf("the byte at %#x is another one", i)
 		}
 	}
 	if functions == 0 {
@@ -129,10 +132,8 @@ func FuzzNew(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, p := range s.Patches(1, 2) {
-			if p.At > uint64(len(b)) || uint64(len(b))-p.At < uint64(len(p.Code)) {
-				t.Fatalf("changes %d bytes at %#x of %d", len(p.Code), p.At, len(b))
-			}
+		if at, code := s.Patch(1, 2); at > uint64(len(b)) || uint64(len(b))-at < uint64(len(code)) {
+			t.Fatalf("changes %d bytes at %#x of %d", len(code), at, len(b))
 		}
 	})
 }
