@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Makes a connection of which the far end, p[1], does not block. */
@@ -40,7 +41,7 @@ static int drain(int fd, int n)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int order, a[2], b[2];
+static int order, a[2], b[2], epolls[2];
 
 /* Has the other thread do what n stands for, and waits until it has. */
 static void ask(int n)
@@ -53,7 +54,7 @@ static void ask(int n)
 	pthread_mutex_unlock(&lock);
 }
 
-enum { REPLACE = 1, SHUT, REOPEN, TOGGLE, END };
+enum { REPLACE = 1, SHUT, REOPEN, TOGGLE, WATCH, END };
 
 static void *other(void *none)
 {
@@ -68,6 +69,9 @@ static void *other(void *none)
 			break;
 		case SHUT:
 			CHECK(close(a[0]) == 0);
+			break;
+		case WATCH:
+			CHECK(dup2(epolls[1], epolls[0]) == epolls[0]);
 			break;
 		case REOPEN:
 			CHECK(fcntl(b[0], F_DUPFD, a[0]) == a[0]);
@@ -86,6 +90,36 @@ static void use(int fd, int n)
 {
 	for (int i = 0; i < n; i++)
 		CHECK(write(fd, "x", 1) == 1);
+}
+
+/* Whose event there is, n times. */
+static void watch(int which, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct epoll_event e[2] = {{0}, {0}};
+		CHECK(epoll_wait(epolls[0], e, 2, 1000) == 1 && e[0].events == EPOLLIN && e[0].data.u32 == (uint32_t)which);
+	}
+}
+
+/* An instance that is waited at in one thread is another one when another thread has seen to that. */
+static void watched(void)
+{
+	int pipes[2][2];
+	for (int i = 0; i < 2; i++) {
+		struct epoll_event e = {.events = EPOLLIN, .data.u32 = i};
+		CHECK(pipe(pipes[i]) == 0 && write(pipes[i][1], "x", 1) == 1);
+		CHECK((epolls[i] = epoll_create1(0)) >= 0 && epoll_ctl(epolls[i], EPOLL_CTL_ADD, pipes[i][0], &e) == 0);
+	}
+	watch(0, 20);
+	/* Of what happens once it is told once. */
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.u32 = 0};
+	CHECK(epoll_ctl(epolls[0], EPOLL_CTL_MOD, pipes[0][0], &e) == 0);
+	watch(0, 1);
+	CHECK(epoll_wait(epolls[0], &e, 1, 0) == 0);
+	ask(WATCH);
+	watch(1, 20);
+	CHECK(close(epolls[0]) == 0);
+	CHECK_ERR(epoll_wait(epolls[0], &e, 1, 0), EBADF);
 }
 
 int main(int argc, char **argv)
@@ -118,6 +152,9 @@ int main(int argc, char **argv)
 	use(a[0], 400);
 	CHECK(drain(b[1], 400) == 400);
 	ok("toggled");
+
+	watched();
+	ok("watched");
 
 	ask(END);
 	CHECK(pthread_join(t, NULL) == 0);
