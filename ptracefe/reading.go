@@ -78,8 +78,13 @@ func ownStub() (*vdso.Stub, error) {
 	if i < 0 {
 		return nil, errors.New("there is no vDSO")
 	}
+	// What the text says of the place is about the leader where this program runs as variants.
+	at, ok := unix.VDSO()
+	if !ok {
+		return nil, errors.New("there is no vDSO")
+	}
 	image := make([]byte, vmas[i].End-vmas[i].Start)
-	if n, err := unix.ReadMemory(unix.Getpid(), vmas[i].Start, image); err != nil || n != len(image) {
+	if n, err := unix.ReadMemory(unix.Getpid(), at, image); err != nil || n != len(image) {
 		return nil, fmt.Errorf("read the vDSO: %d bytes of %d: %w", n, len(image), err)
 	}
 	return vdso.New(image)
