@@ -247,7 +247,7 @@ type Clocks interface {
 //
 // Done is false when nothing has been done: the task has to make the call itself. That is the
 // answer wherever the call might sleep or raise a signal, or tells its caller from others, and
-// for a task that shares its descriptors.
+// where another process has the same descriptors.
 type Transfers interface {
 	// Send is write(2) of data. The result is the call's.
 	Send(t Task, fd int, data []byte) (ret int64, done bool)

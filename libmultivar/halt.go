@@ -341,12 +341,7 @@ func (e *Engine) followerPreempted(th *thread, v int, ev *record) {
 		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: s.task})
 		return
 	default:
-		// Nobody else has had the turn that the call has given up.
-		if e.asksTime(s) {
-			th.takeBack(v)
-		}
-		if !e.awaitsReading(th, v) {
-			th.yield(v)
+		if !e.awaitsReadingAgain(th, v) {
 			e.followerMatch(th, v)
 		}
 		return

@@ -160,6 +160,24 @@ func (e *Engine) awaitsReading(th *thread, v int) bool {
 	return true
 }
 
+// awaitsReadingAgain is awaitsReading for a call that has given up the turn for a preemption that has
+// come to nothing: nobody else has had it.
+func (e *Engine) awaitsReadingAgain(th *thread, v int) bool {
+	s := &th.sides[v]
+	if !e.asksTime(s) {
+		return false
+	}
+	had := s.domain.sides[v].runs(th)
+	th.takeBack(v)
+	if e.awaitsReading(th, v) {
+		return true
+	}
+	if !had {
+		th.yield(v)
+	}
+	return false
+}
+
 // asksTime reports whether s stands at a call that tells the time, and that may be a reading.
 func (e *Engine) asksTime(s *side) bool {
 	if !e.reads || s.stop != atEntry {

@@ -12,9 +12,10 @@ import (
 )
 
 // A call that the leader makes itself costs it a second stop. What it sends and receives
-// through TCP, what it reads from files that are in memory, and events that are there when it asks an
-// epoll instance for them, the session moves in its place, through duplicates of its descriptors that it keeps until the leader makes a call
-// by which a number might come to stand for something else.
+// through TCP, what it reads from files that are in memory, and events that are there when it
+// asks an epoll instance for them, the session moves in its place, through duplicates of its
+// descriptors that it keeps until the leader makes a call by which a number might come to stand
+// for something else.
 
 var _ frontend.Transfers = (*session)(nil)
 
