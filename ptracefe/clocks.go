@@ -30,10 +30,8 @@ const (
 	// machine; coarseLag is by how much they may lag behind.
 	coarseClocks = 1<<5 | 1<<6
 	coarseLag    = 10 * time.Second
-	// stepAbove is by how much a clock that is set, or that stands while the machine sleeps, moves
-	// against the monotonic one. What adjusts them all the time does less, and somebody who loses the
-	// processor between two of them cannot tell.
-	stepAbove = 10 * time.Millisecond
+	// leastStep is by how much other clocks may move against the monotonic one at least.
+	leastStep = 100 * time.Microsecond
 )
 
 func newClocks(read func(id int) (seconds, nanoseconds int64, err error)) clocks {
@@ -62,7 +60,8 @@ func span(seconds, nanoseconds int64) time.Duration {
 }
 
 // plausible returns how many of a program's readings clocks can have told since the monotonic one
-// told since. Of a clock that has been set meanwhile it is not known.
+// told since. Where a clock has moved against that one meanwhile, because it was set, or the machine
+// slept, it can have told what it would have without that.
 func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
 	var now [clockCount]time.Duration
 	for _, r := range list {
@@ -73,24 +72,24 @@ func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
 	// Behind them, because who loses the processor in between must not find that they told too much.
 	mono := c.now(monotonicClock)
 	longest := mono - max(since, c.start)
-	var set [clockCount]bool
+	var doubt [clockCount]time.Duration
 	for id, at := range now {
-		if at == 0 {
+		if at == 0 || id == monotonicClock {
 			continue
 		}
 		moved := at - mono - c.ahead[id]
 		c.ahead[id] += moved
-		set[id] = id != monotonicClock && moved.Abs() > stepAbove
+		doubt[id] = moved.Abs() + leastStep
 	}
 	for i, r := range list {
 		if !isTold(r.Clock) {
 			return i
 		}
-		told, at, most := span(r.Seconds, r.Nanoseconds), now[r.Clock], longest
+		told, most := span(r.Seconds, r.Nanoseconds), longest+doubt[r.Clock]
 		if coarseClocks>>r.Clock&1 != 0 {
 			most += coarseLag
 		}
-		if told < 0 || !set[r.Clock] && (told > at || at-told > most) {
+		if age := now[r.Clock] - told; told < 0 || age < -doubt[r.Clock] || age > most {
 			return i
 		}
 	}

@@ -37,6 +37,7 @@ func TestPlausibleReadings(t *testing.T) {
 		"later":                {[]frontend.Reading{at(1, mono), at(1, mono+1)}, 1},
 		"long ago":             {[]frontend.Reading{at(1, since-time.Second), at(1, mono)}, 0},
 		"another clock's":      {[]frontend.Reading{at(0, mono)}, 0},
+		"later by a real one":  {[]frontend.Reading{at(0, mono+realAhead+time.Microsecond), at(0, mono+realAhead+time.Millisecond)}, 1},
 		"a process's clock":    {[]frontend.Reading{at(2, mono)}, 0},
 		"no clock":             {[]frontend.Reading{at(1<<31, mono)}, 0},
 		"an address":           {[]frontend.Reading{{Clock: 1, Seconds: 0x5555_5555_4000}}, 0},
@@ -59,5 +60,10 @@ func TestPlausibleReadings(t *testing.T) {
 	}
 	if n := c.plausible([]frontend.Reading{at(0, mono+realAhead)}, since); n != 0 {
 		t.Error("a time from before the clock was set")
+	}
+	// It is set by less than can be told from what adjusts it.
+	ahead -= 5 * time.Millisecond
+	if n := c.plausible([]frontend.Reading{at(0, mono+ahead+5*time.Millisecond), at(0, mono+ahead+8*time.Millisecond)}, since); n != 1 {
+		t.Errorf("%d readings of a clock that was set back", n)
 	}
 }
