@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <sys/time.h>
 
-#define ROUNDS 1500
+#define ROUNDS 1000
 
 static uint64_t digest = 14695981039346656037u;
 
@@ -76,7 +76,7 @@ static void plain(void)
 static void many(void)
 {
 	for (int i = 0; i < 3; i++)
-		round_of(1000);
+		round_of(500);
 	ok("many");
 }
 
