@@ -80,7 +80,8 @@ func (e *Engine) leaderCall(th *thread) {
 	if e.changesMapped(th, ev) {
 		ev.wait = true
 	}
-	ev.wait = ev.wait || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || e.withholds(th))
+	ev.wait = ev.wait || e.ambiguous(ev) || !e.endsAlone(ev) && (e.policyWaits(th, ev) || !namesNone(ev) && e.withholds(th))
+	e.mapsInTurn(th, ev)
 	e.published(th, ev)
 	if ev.pi != nil && ev.pi.heir != nil {
 		e.awake(ev.pi.heir)

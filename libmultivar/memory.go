@@ -311,6 +311,20 @@ func (e *Engine) prepareMunmap(th *thread, ev *record) {
 	}
 }
 
+// namesNone reports whether a call changes the address space and names no descriptor.
+func namesNone(ev *record) bool {
+	return changesMemory(ev.call.Row) && ev.call.Handler != sysabi.HandlerMmap
+}
+
+// mapsInTurn leaves the leader's th its turn while it waits with ev for the followers, if that changes
+// the address space. Otherwise another thread could have its turn meanwhile, and one behind it get
+// memory that ev gives back: followers let go with both at once, and may make the second call first.
+func (e *Engine) mapsInTurn(th *thread, ev *record) {
+	if ev.wait && e.followers > 0 && !e.parallel() && changesMemory(ev.call.Row) {
+		th.takeBack(frontend.Leader)
+	}
+}
+
 // tracked reports whether the engine's map covers an address: everything that a
 // variant can map.
 func (e *Engine) tracked(a addrspace.Address) bool {
