@@ -257,10 +257,6 @@ type Transfers interface {
 
 	// ReceiveAt is pread(2) into p.
 	ReceiveAt(t Task, fd int, p []byte, off int64) (ret int64, done bool)
-
-	// Await is epoll_wait(2) without a timeout for as many records as p has room for, which the kernel
-	// fills as it does the program's. It is done only where there are events.
-	Await(t Task, fd int, p []byte) (ret int64, done bool)
 }
 
 // Executables is what a Host with Capabilities.Executables offers as well: to say

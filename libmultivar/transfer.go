@@ -38,9 +38,6 @@ func (e *Engine) transferred(th *thread, ev *record) bool {
 		return done
 	}
 	const buffer, count, place = 1, 2, 3
-	if ev.call.Transfer.Kind == sysabi.Awaits {
-		return e.awaited(th, ev, host)
-	}
 	n := args[count]
 	if n == 0 || n > maxReceived || !th.proc.takes(e.layout.Canonical(frontend.Leader, args[buffer]), n) {
 		return false
@@ -63,36 +60,8 @@ func (e *Engine) transferred(th *thread, ev *record) bool {
 	return true
 }
 
-// awaited has the host ask for the events that there are for the leader's call ev, and is true when
-// there were any. The leader gets them at once, and followers what is found with it then, as behind
-// a call of its own.
-func (e *Engine) awaited(th *thread, ev *record, host frontend.Transfers) bool {
-	const buffer, count = 1, 2
-	s := &th.sides[frontend.Leader]
-	args, size := &ev.raw.Args, ev.call.Args[buffer].Len.N
-	n := min(int64(int32(args[count])), maxReceived/int64(size))
-	if n <= 0 || !th.proc.takes(e.layout.Canonical(frontend.Leader, args[buffer]), uint64(n)*size) {
-		return false
-	}
-	p := e.buffer(int(n) * int(size))
-	ret, done := host.Await(s.task, int(int32(args[0])), p)
-	if !done || ret <= 0 || ret > n {
-		return false
-	}
-	ev.ret, ev.kernelRet = ret, ret
-	if _, err := e.host.WriteVariantMem(s.task, args[buffer], p[:uint64(ret)*size]); err != nil {
-		// It has been killed, or another process has cut the file that is mapped there.
-		ev.ret, ev.kernelRet = -eFAULT, -eFAULT
-		return true
-	}
-	ev.outs = nil
-	e.capture(ev, s, ret)
-	th.charge(ev)
-	return true
-}
-
-// isTransfer reports whether the leader's call ev does nothing but to move data, or ask for events,
-// through a descriptor, as far as anybody wants to know, and nobody else has a turn meanwhile.
+// isTransfer reports whether the leader's call ev does nothing but to move data through a
+// descriptor, as far as anybody wants to know, and nobody else has a turn meanwhile.
 func (e *Engine) isTransfer(th *thread, ev *record) bool {
 	t := &ev.call.Row.Transfer
 	if t.Kind == sysabi.NoTransfer || e.followers == 0 || e.parallel() || len(th.sides[frontend.Leader].domain.sides[frontend.Leader].runners) > 0 {

@@ -44,10 +44,6 @@ func (m *mover) ReceiveAt(t frontend.Task, fd int, p []byte, off int64) (int64, 
 	return -5, m.note(t, "receive %d %d at %d", fd, len(p), off)
 }
 
-func (m *mover) Await(t frontend.Task, fd int, p []byte) (int64, bool) {
-	return int64(copy(p, "eventeventev")) / 12, m.note(t, "await %d %d", fd, len(p))
-}
-
 var _ frontend.Transfers = (*mover)(nil)
 
 // What the host moves in the leader's place is moved once, and comes to all variants; what it
@@ -110,38 +106,6 @@ func TestTransfersOfNothingElse(t *testing.T) {
 		s.ok(t)
 		if s.engine.Divergence() != nil || len(m.asked) > 0 {
 			t.Errorf("%s: the host was asked to %q (%v)", name, m.asked, s.engine.Divergence())
-		}
-	}
-}
-
-// The host asks for events in the leader's place, and the leader waits itself where there are none.
-func TestTransferOfEvents(t *testing.T) {
-	for _, shy := range []bool{false, true} {
-		m := &mover{shy: shy}
-		var seen []string
-		program := &fakefe.Program{Path: "/bin/prog", Steps: []fakefe.Step{
-			fakefe.Call(nr("mmap"), num(0), num(4096), num(3), num(0x22), fakefe.Num(^uint64(0)), num(0)).As("buf"),
-			fakefe.Call(nr("epoll_wait"), num(5), fakefe.Var("buf"), num(3), num(1000)),
-			fakefe.Do(func(f *fakefe.Frame) { seen = append(seen, string(f.Read(f.Var("buf"), 12))) }),
-			// Without a mask it is the same call, with one it is not.
-			fakefe.Call(nr("epoll_pwait"), num(5), fakefe.Var("buf"), num(1), num(0), num(0), num(8)),
-			fakefe.Call(nr("epoll_pwait"), num(5), fakefe.Var("buf"), num(1), num(0), fakefe.Buffer(8), num(8)),
-			fakefe.Call(nr("epoll_wait"), num(5), fakefe.Var("buf"), num(0), num(0)),
-			fakefe.Call(nr("epoll_wait"), num(5), num(64), num(1), num(0)),
-		}}
-		s := scriptedWith(t, libmultivar.Config{Variants: 3, Policy: mustPolicy(t, policy.Exec)},
-			fakefe.Config{Programs: []*fakefe.Program{program}}, newTableKernel(1), m.with, nil)
-		s.agreed(t)
-		if want := []string{"await 5 36", "await 5 12"}; !slices.Equal(m.asked, want) {
-			t.Errorf("shy %v: the host was asked to %q, want %q", shy, m.asked, want)
-		}
-		if want := slices.Repeat([]string{"eventeventev"}, 3); !shy && !slices.Equal(seen, want) {
-			t.Errorf("the variants have got %q", seen)
-		}
-		for v := range 3 {
-			if got := s.results(v, "0", "epoll_wait"); !shy && got[0] != 1 {
-				t.Errorf("epoll_wait gave variant %d %d", v, got)
-			}
 		}
 	}
 }

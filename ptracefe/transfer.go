@@ -12,10 +12,9 @@ import (
 )
 
 // A call that the leader makes itself costs it a second stop. What it sends and receives
-// through TCP, what it reads from files that are in memory, and events that are there when it
-// asks an epoll instance for them, the session moves in its place, through duplicates of its
-// descriptors that it keeps until the leader makes a call by which a number might come to stand
-// for something else.
+// through TCP, and what it reads from files that are in memory, the session moves in its
+// place, through duplicates of its descriptors that it keeps until the leader makes a call
+// by which a number might come to stand for something else.
 
 var _ frontend.Transfers = (*session)(nil)
 
@@ -38,8 +37,6 @@ const (
 	movesStream
 	// movesFile: from a regular file that is not on anybody else's host.
 	movesFile
-	// movesEvents: of an epoll instance.
-	movesEvents
 )
 
 const (
@@ -77,16 +74,6 @@ func (s *session) ReceiveAt(t frontend.Task, fd int, p []byte, off int64) (int64
 	}
 	n := unix.ReadCached(own, p, off)
 	return n, n == int64(len(p))
-}
-
-// Await implements frontend.Transfers.
-func (s *session) Await(t frontend.Task, fd int, p []byte) (int64, bool) {
-	own, ok := s.through(t, fd, movesEvents)
-	if !ok {
-		return 0, false
-	}
-	n := unix.EventsNow(own, p)
-	return n, n > 0
 }
 
 // moved returns the result of a call that has moved data through a socket. Errors that a
@@ -144,12 +131,9 @@ func (p *process) examine(fd int, how moves) (own int, as moves) {
 		return 0, movesNothing
 	}
 	ok := false
-	switch how {
-	case movesStream:
+	if how == movesStream {
 		ok = unix.IsTCP(got) && !unix.Lingers(got)
-	case movesEvents:
-		ok = unix.IsEpoll(got)
-	default:
+	} else {
 		_, _, _, regular, err := unix.FileStat(got)
 		ok = err == nil && regular && mounts.LocalFD(p.pid, fd)
 	}

@@ -3,8 +3,6 @@
 package ptracefe_test
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -13,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/multivar/multivar/frontend"
 )
@@ -75,8 +72,7 @@ func TestTransfers(t *testing.T) {
 	defer far.Close()
 	peer, stream := connected(t)
 	otherPeer, slow := connected(t)
-	events := epollOf(t, r)
-	const streamFD, fileFD, slowFD, pipeFD, localFD, eventsFD, noFD = 3, 4, 5, 6, 7, 8, 99
+	const streamFD, fileFD, slowFD, pipeFD, localFD, noFD = 3, 4, 5, 6, 7, 99
 	for _, send := range []io.Writer{otherPeer, w, far} {
 		if _, err := send.Write([]byte("there")); err != nil {
 			t.Fatal(err)
@@ -100,15 +96,11 @@ func TestTransfers(t *testing.T) {
 				t.Error(err)
 			}
 			lookAtTransfers(t, h, id, streamFD, fileFD, peer)
-			lookAtEvents(t, h, id, eventsFD)
-			for _, fd := range []int{slowFD, pipeFD, localFD, eventsFD, noFD, -1, fileFD} {
+			for _, fd := range []int{slowFD, pipeFD, localFD, noFD, -1, fileFD} {
 				for range enough {
 					_, sent := h.Send(id, fd, []byte("no"))
 					if _, received := h.Receive(id, fd, p); sent || received {
 						t.Errorf("data moved through descriptor %d", fd)
-					}
-					if _, done := h.Await(id, fd, make([]byte, 64)); done != (fd == eventsFD) {
-						t.Errorf("events of descriptor %d: %v", fd, done)
 					}
 				}
 			}
@@ -129,50 +121,10 @@ func TestTransfers(t *testing.T) {
 	res := runWith(t, m, frontend.Spec{
 		Programs: []string{"/bin/sh"}, Args: []string{"sh", "-c", "exec 3<&-; exec 4<&-"}, Variants: 1,
 		// Only the program has the connection open.
-		Files: []*os.File{stream, file, slow, r, local, events},
+		Files: []*os.File{stream, file, slow, r, local},
 	})
 	if res.err != nil || len(m.Failures) > 0 || !ended {
 		t.Errorf("%v, %v, closed %v", res.err, m.Failures, ended)
-	}
-}
-
-// epollWord is what comes with the events of epollOf's instance.
-const epollWord = 0x1234_5678
-
-// epollOf returns an epoll instance that waits for f.
-func epollOf(t *testing.T, f *os.File) *os.File {
-	t.Helper()
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	events := os.NewFile(uintptr(fd), "events")
-	t.Cleanup(func() { events.Close() })
-	ev := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: epollWord}
-	if err := syscall.EpollCtl(fd, syscall.EPOLL_CTL_ADD, int(f.Fd()), &ev); err != nil {
-		t.Fatal(err)
-	}
-	return events
-}
-
-// lookAtEvents asks an instance for its only event.
-func lookAtEvents(t *testing.T, h frontend.Transfers, id frontend.Task, fd int) {
-	t.Helper()
-	size := int(unsafe.Sizeof(syscall.EpollEvent{}))
-	p := make([]byte, 2*size)
-	for range enough {
-		h.Await(id, fd, p)
-	}
-	clear(p)
-	n, done := h.Await(id, fd, p)
-	want := make([]byte, 2*size)
-	binary.LittleEndian.PutUint32(want, syscall.EPOLLIN)
-	binary.LittleEndian.PutUint32(want[unsafe.Offsetof(syscall.EpollEvent{}.Fd):], epollWord)
-	if n != 1 || !done || !bytes.Equal(p, want) {
-		t.Errorf("%d events, %v: %x, want %x", n, done, p, want)
-	}
-	if n, done := h.Await(id, fd, p[:size-1]); n != 0 || done {
-		t.Errorf("%d events without room (%v)", n, done)
 	}
 }
 

@@ -3,8 +3,6 @@
 package unix
 
 import (
-	"os"
-	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -21,26 +19,6 @@ func SendNow(fd int, p []byte) int64 {
 
 // ReceiveNow receives what a socket has, up to the length of p.
 func ReceiveNow(fd int, p []byte) int64 { return now(sys.SYS_RECVFROM, fd, p, sys.MSG_DONTWAIT, 0, 0) }
-
-// EventsNow fills p with records of the events that an epoll instance has, and returns how many there
-// were.
-func EventsNow(fd int, p []byte) int64 {
-	most := len(p) / int(unsafe.Sizeof(sys.EpollEvent{}))
-	if most == 0 {
-		return 0
-	}
-	n, _, e := sys.RawSyscall6(sys.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(most), 0, 0, 0)
-	if e != 0 {
-		return -int64(e)
-	}
-	return int64(n)
-}
-
-// IsEpoll says whether fd is an epoll instance.
-func IsEpoll(fd int) bool {
-	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	return err == nil && name == "anon_inode:[eventpoll]"
-}
 
 // ReadCached reads from a file at off what is in memory, which may be less than there is.
 func ReadCached(fd int, p []byte, off int64) int64 {

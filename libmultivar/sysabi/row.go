@@ -98,8 +98,7 @@ type Instant struct {
 	Flag, Unless uint32
 }
 
-// Transfer says what a call is that moves bytes, or asks for events, through a descriptor and does
-// nothing else.
+// Transfer says what a call is that moves bytes through a descriptor and does nothing else.
 type Transfer struct {
 	// Kind is NoTransfer for all other calls.
 	Kind TransferKind
@@ -121,8 +120,6 @@ const (
 	// latter from the place in the file that is the fourth.
 	Receives
 	ReceivesAt
-	// Awaits: records of events come to the second argument, as many as the third says at most.
-	Awaits
 )
 
 // Named says what a call with a name is when its flags, in argument Flags, have all bits of Has
