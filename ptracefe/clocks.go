@@ -19,11 +19,21 @@ const (
 // clocks judge what programs say that clocks have told them.
 type clocks struct {
 	read func(id int) (seconds, nanoseconds int64, err error)
-	// ahead is how far each clock was ahead of the monotonic one when it was last looked at, start
-	// what the latter told first.
-	ahead [clockCount]time.Duration
-	start time.Duration
+	// ahead is how far each clock was ahead of the monotonic one when it was last looked at, moved
+	// by how much that has changed since the session began, to and fro; start is what the monotonic
+	// one told then.
+	ahead, moved [clockCount]time.Duration
+	start        time.Duration
 }
+
+// moment is when the readings of a program were looked at.
+type moment struct {
+	mono  time.Duration
+	moved [clockCount]time.Duration
+}
+
+// moment returns the present one.
+func (c *clocks) moment() moment { return moment{c.now(monotonicClock), c.moved} }
 
 const (
 	// coarseClocks are those that the kernel moves on with its ticks, which may be late on a virtual
@@ -59,10 +69,11 @@ func span(seconds, nanoseconds int64) time.Duration {
 	return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
 }
 
-// plausible returns how many of a program's readings clocks can have told since the monotonic one
-// told since. Where a clock has moved against that one meanwhile, because it was set, or the machine
-// slept, it can have told what it would have without that.
-func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
+// plausible returns how many of a program's readings clocks can have told since a moment. Where a
+// clock has moved against the monotonic one meanwhile, because it was set, or the machine slept, it can
+// have told what it would have without that. One goes faster than the other while that is adjusted, by a
+// tenth at most (adjtimex(2), tick).
+func (c *clocks) plausible(list []frontend.Reading, since *moment) int {
 	var now [clockCount]time.Duration
 	for _, r := range list {
 		if isTold(r.Clock) && now[r.Clock] == 0 {
@@ -71,7 +82,7 @@ func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
 	}
 	// Behind them, because who loses the processor in between must not find that they told too much.
 	mono := c.now(monotonicClock)
-	longest := mono - max(since, c.start)
+	longest := mono - max(since.mono, c.start)
 	var doubt [clockCount]time.Duration
 	for id, at := range now {
 		if at == 0 || id == monotonicClock {
@@ -79,13 +90,17 @@ func (c *clocks) plausible(list []frontend.Reading, since time.Duration) int {
 		}
 		moved := at - mono - c.ahead[id]
 		c.ahead[id] += moved
-		doubt[id] = moved.Abs() + leastStep
+		c.moved[id] += moved.Abs()
+		doubt[id] = c.moved[id] - since.moved[id] + leastStep
 	}
 	for i, r := range list {
 		if !isTold(r.Clock) {
 			return i
 		}
 		told, most := span(r.Seconds, r.Nanoseconds), longest+doubt[r.Clock]
+		if r.Clock != monotonicClock {
+			most += longest / 8
+		}
 		if coarseClocks>>r.Clock&1 != 0 {
 			most += coarseLag
 		}

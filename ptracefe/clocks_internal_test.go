@@ -26,16 +26,16 @@ func TestPlausibleReadings(t *testing.T) {
 	at := func(clock uint32, d time.Duration) frontend.Reading {
 		return frontend.Reading{Clock: clock, Seconds: int64(d / time.Second), Nanoseconds: int64(d % time.Second)}
 	}
-	since := mono - 10*time.Millisecond
+	since := &moment{mono: mono - 10*time.Millisecond}
 	for name, test := range map[string]struct {
 		list []frontend.Reading
 		want int
 	}{
 		"nothing":              {nil, 0},
 		"just now":             {[]frontend.Reading{at(1, mono), at(0, mono+realAhead), at(5, mono+realAhead-5*time.Second)}, 3},
-		"when it went on":      {[]frontend.Reading{at(1, since), at(1, mono)}, 2},
+		"when it went on":      {[]frontend.Reading{at(1, since.mono), at(1, mono)}, 2},
 		"later":                {[]frontend.Reading{at(1, mono), at(1, mono+1)}, 1},
-		"long ago":             {[]frontend.Reading{at(1, since-time.Second), at(1, mono)}, 0},
+		"long ago":             {[]frontend.Reading{at(1, since.mono-time.Second), at(1, mono)}, 0},
 		"another clock's":      {[]frontend.Reading{at(0, mono)}, 0},
 		"later by a real one":  {[]frontend.Reading{at(0, mono+realAhead+time.Microsecond), at(0, mono+realAhead+time.Millisecond)}, 1},
 		"a process's clock":    {[]frontend.Reading{at(2, mono)}, 0},
@@ -50,20 +50,31 @@ func TestPlausibleReadings(t *testing.T) {
 		}
 	}
 	// Before the session's first one everything since its start may be.
-	if n := c.plausible([]frontend.Reading{at(1, start), at(1, start-time.Second)}, 0); n != 1 {
+	if n := c.plausible([]frontend.Reading{at(1, start), at(1, start-time.Second)}, &moment{}); n != 1 {
 		t.Errorf("%d readings since the start", n)
 	}
-	// Somebody sets the clock.
+	// Somebody sets the clock. Whoever is looked at first, others may have read it before, too.
+	other := *since
 	ahead += time.Hour
 	if n := c.plausible([]frontend.Reading{at(0, mono+realAhead), at(0, mono+ahead)}, since); n != 2 {
 		t.Errorf("%d readings of a clock that was set", n)
 	}
-	if n := c.plausible([]frontend.Reading{at(0, mono+realAhead)}, since); n != 0 {
+	if n := c.plausible([]frontend.Reading{at(0, mono+realAhead)}, &other); n != 1 {
+		t.Error("another program's reading of a clock that was set")
+	}
+	now := c.moment()
+	if n := c.plausible([]frontend.Reading{at(0, mono+realAhead)}, &now); n != 0 {
 		t.Error("a time from before the clock was set")
 	}
 	// It is set by less than can be told from what adjusts it.
 	ahead -= 5 * time.Millisecond
-	if n := c.plausible([]frontend.Reading{at(0, mono+ahead+5*time.Millisecond), at(0, mono+ahead+8*time.Millisecond)}, since); n != 1 {
+	if n := c.plausible([]frontend.Reading{at(0, mono+ahead+5*time.Millisecond), at(0, mono+ahead+8*time.Millisecond)}, &now); n != 1 {
 		t.Errorf("%d readings of a clock that was set back", n)
+	}
+	// It goes faster than the other one.
+	now = c.moment()
+	mono, ahead = mono+time.Second, ahead+80*time.Millisecond
+	if n := c.plausible([]frontend.Reading{at(4, now.mono+ahead-80*time.Millisecond), at(4, mono+ahead)}, &now); n != 2 {
+		t.Errorf("%d readings of a clock that is faster", n)
 	}
 }

@@ -54,7 +54,8 @@ const readsClocks = true
 // (int 0x80) and of the x32 numbers are marked, because their numbers mean
 // something else. It is too small for a filter compiler to help. Unless secret is 0,
 // clock_gettime passes whose fourth argument it is, which is not one of those that
-// the call has, and of which the clock is everybody's: all that it gives is the time.
+// the call has, and of which the clock is nobody else's: all that it gives is the time, or how much
+// of it the program itself has used.
 func traceAll(secret uint64) []unix.FilterInstruction {
 	filter := []unix.FilterInstruction{
 		{Code: bpfLoadWord, K: dataArch},

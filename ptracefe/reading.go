@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/procmaps"
@@ -43,8 +42,8 @@ type readingPage struct {
 	own   bool
 	known int
 	seen  int
-	// since is what the monotonic clock told when the task last made a call behind readings.
-	since time.Duration
+	// since is when the task last made a call behind readings.
+	since moment
 	// by is the task that has gone on last: tasks with one address space take turns.
 	by *task
 }
@@ -55,6 +54,10 @@ func (s *session) prepareReadings() {
 		return
 	}
 	stub, err := ownStub()
+	if err == nil {
+		// Kernels may be without.
+		_, err = unix.SharesMemory(s.pid, s.pid)
+	}
 	if err != nil {
 		s.log.Debug("programs do not read clocks by themselves", "error", err)
 		return
@@ -221,10 +224,10 @@ func (s *session) readBy(t *task) error {
 		for i := p.seen; i < count; i++ {
 			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
 		}
-		n := s.readings.clocks.plausible(s.readings.list, p.since)
+		n := s.readings.clocks.plausible(s.readings.list, &p.since)
 		if t.state == atEntry {
 			// One that runs may have asked the kernel, and not noted the answer yet.
-			p.since = unix.Monotonic()
+			p.since = s.readings.clocks.moment()
 		}
 		if n < len(s.readings.list) {
 			// Followers will not find it, and it shows.
@@ -267,7 +270,7 @@ func (s *session) leavesReading(t *task) error {
 		return err
 	}
 	p := t.proc.page
-	if !p.active() || p.by != t {
+	if p == nil {
 		return nil
 	}
 	if err := t.load(); err != nil {
@@ -284,22 +287,19 @@ func (s *session) leavesReading(t *task) error {
 	return nil
 }
 
-// inheritPage gives a new process the page of the one that made it: the same one where they have
-// their memory together.
-func (s *session) inheritPage(p, parent *process) {
-	if parent.page == nil {
+// inheritPage gives the process of a new task the page of the one that made it: the same one where they
+// have their memory together.
+func inheritPage(child *process, parent *task) {
+	page := parent.proc.page
+	if page == nil || child == parent.proc {
 		return
 	}
-	same, err := unix.SharesMemory(parent.pid, p.pid)
-	if same && err == nil {
-		p.page = parent.page
+	// It fails where the child is dead.
+	if same, err := unix.SharesMemory(parent.id.Host, child.pid); err == nil && same {
+		child.page = page
 		return
 	}
-	own := *parent.page
+	own := *page
 	own.by = nil
-	p.page = &own
-	if err != nil {
-		// Nobody knows what is whose.
-		s.readings.mon = nil
-	}
+	child.page = &own
 }

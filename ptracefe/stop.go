@@ -226,7 +226,7 @@ func (s *session) reportFork(parent *task, host int) *task {
 		if parent.leads() {
 			noteShared(parent.proc, p)
 		}
-		s.inheritPage(p, parent.proc)
+		inheritPage(p, parent)
 	}
 	child := newTask(parent.id.Variant, host, p)
 	child.state = atBirth

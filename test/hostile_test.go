@@ -90,6 +90,19 @@ func TestForgedReadings(t *testing.T) {
 	}
 }
 
+// TestHangBeforeReading has a follower compute for ever where its leader has read a clock, while another
+// thread wants its turn: it hangs, and does not hold up everybody.
+func TestHangBeforeReading(t *testing.T) {
+	t.Parallel()
+	report := filepath.Join(scratch(t), "report.json")
+	r := run(t, Run{N: 2, Args: []string{program(t, "late_reading", dynamic)}, Flags: []string{
+		"--hang-timeout", "1s", "--report", report, "--variant", "1=" + program(t, "late_reading", dynamic, "LATE=1"),
+	}})
+	if d := readReport(t, r, report); d.Kind != "hang" || d.Variant != 1 {
+		t.Errorf("report %+v\n%s", d, r)
+	}
+}
+
 // TestLimitsSpareMonitor lets a program lower limits of its parent, which is the
 // monitor: refused, and the monitor still has what it needs.
 func TestLimitsSpareMonitor(t *testing.T) {
