@@ -218,11 +218,13 @@ func (e *Engine) OnStop(t frontend.Task) []frontend.Action {
 		e.leaderStop(th)
 	} else if ev := th.event(t.Variant); ev != nil && ev.anywhere && s.met == nil && !e.behindReadings(th, t.Variant) {
 		e.followerArrives(th, t.Variant)
+	} else if a := (frontend.Action{Op: frontend.OpResume, Task: t}); th.stands(t.Variant) {
+		// It is at its end.
 	} else if e.behindReadings(th, t.Variant) {
 		// How long it has computed counts further: it may never come to them.
-		e.letGoUnseen(th, frontend.Action{Op: frontend.OpResume, Task: t})
-	} else if !th.stands(t.Variant) {
-		e.letGo(th, frontend.Action{Op: frontend.OpResume, Task: t})
+		e.letGoUnseen(th, a)
+	} else {
+		e.letGo(th, a)
 	}
 	return e.take()
 }

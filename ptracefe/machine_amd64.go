@@ -68,14 +68,14 @@ func traceAll(secret uint64) []unix.FilterInstruction {
 	if secret == 0 {
 		return filter
 	}
-	const fourth, lastClock = dataArgs + 3*8, 11
+	const fourth = dataArgs + 3*8
 	reads := []unix.FilterInstruction{
 		{Code: bpfLoadWord, K: dataArch},
 		{Code: bpfJumpEqual, Jf: 9, K: unix.AuditArch},
 		{Code: bpfLoadWord, K: dataNr},
 		{Code: bpfJumpEqual, Jf: 7, K: unix.SysClockGettime},
 		{Code: bpfLoadWord, K: dataArgs},
-		{Code: bpfJumpGE, Jt: 5, K: lastClock + 1},
+		{Code: bpfJumpGE, Jt: 5, K: clockCount},
 		{Code: bpfLoadWord, K: fourth},
 		{Code: bpfJumpEqual, Jf: 3, K: uint32(secret)},
 		{Code: bpfLoadWord, K: fourth + 4},

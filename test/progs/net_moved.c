@@ -1,12 +1,9 @@
 /* Calls that do nothing but to move bytes through a socket of TCP or from a file, which somebody
  * else could make with the same descriptor: nobody sees whether somebody does. */
-#include "check.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "connected.h"
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 static volatile sig_atomic_t piped;
@@ -44,18 +41,9 @@ static int ended(int fd)
 }
 
 /* Connects p[0] and p[1], which do not block, and uses them for a while. */
-static void connected(int p[2])
+static void connected_and_used(int p[2])
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof a;
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 1) == 0);
-	CHECK(getsockname(listener, (struct sockaddr *)&a, &len) == 0);
-	p[0] = socket(AF_INET, SOCK_STREAM, 0);
-	CHECK(p[0] >= 0 && connect(p[0], (struct sockaddr *)&a, sizeof a) == 0);
-	p[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-	CHECK(p[1] >= 0 && close(listener) == 0);
-	CHECK(fcntl(p[0], F_SETFL, O_NONBLOCK) == 0);
+	connected(p);
 	for (int i = 0; i < 8; i++) {
 		CHECK(write(p[0], "0", 1) == 1 && take(p[1], "0", 1));
 		CHECK(write(p[1], "1", 1) == 1 && take(p[0], "1", 1));
@@ -66,7 +54,7 @@ static void both_ways(void)
 {
 	int p[2];
 	char buf[64];
-	connected(p);
+	connected_and_used(p);
 	for (int i = 0; i < 3; i++) {
 		struct iovec v[3] = {{"ab", 2}, {NULL, 0}, {"cde", 3}};
 		CHECK_ERR(read(p[1], buf, sizeof buf), EAGAIN);
@@ -87,8 +75,8 @@ static void numbers(void)
 {
 	int p[2], q[2];
 	char c;
-	connected(p);
-	connected(q);
+	connected_and_used(p);
+	connected_and_used(q);
 	CHECK(write(p[0], "p", 1) == 1 && take(p[1], "p", 1));
 	CHECK(write(q[0], "q", 1) == 1 && write(p[0], "r", 1) == 1);
 	int other = dup(p[1]);
@@ -109,7 +97,7 @@ static void processes(void)
 {
 	int p[2];
 	for (int kill_it = 0; kill_it < 2; kill_it++) {
-		connected(p);
+		connected_and_used(p);
 		pid_t child = fork();
 		CHECK(child >= 0);
 		if (child == 0) {
@@ -126,7 +114,7 @@ static void processes(void)
 		CHECK(take(p[0], "c", 1) && ended(p[0]));
 		CHECK(close(p[0]) == 0);
 	}
-	connected(p);
+	connected_and_used(p);
 	pid_t child = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	CHECK(child >= 0);
 	if (child == 0) {
@@ -149,7 +137,7 @@ static void blocking(void)
 	int p[2], off = 0, little = LITTLE;
 	fill(big, sizeof big, 1);
 	for (int way = 0; way < 2; way++) {
-		connected(p);
+		connected_and_used(p);
 		CHECK(setsockopt(p[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
 		CHECK(setsockopt(p[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
 		pid_t child = fork();
@@ -169,7 +157,7 @@ static void blocking(void)
 		reap_exit(child, 0);
 	}
 	/* One that does not takes what has room. */
-	connected(p);
+	connected_and_used(p);
 	CHECK(setsockopt(p[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
 	CHECK(setsockopt(p[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
 	size_t sent = 0, n = 0;
@@ -191,7 +179,7 @@ static void broken(void)
 	char buf[8];
 	struct sigaction sa = {.sa_handler = note};
 	CHECK(sigaction(SIGPIPE, &sa, NULL) == 0);
-	connected(p);
+	connected_and_used(p);
 	CHECK(write(p[0], "a", 1) == 1 && shutdown(p[0], SHUT_WR) == 0);
 	CHECK_ERR(write(p[0], "b", 1), EPIPE);
 	CHECK(piped == 1);
@@ -201,7 +189,7 @@ static void broken(void)
 	CHECK(close(p[0]) == 0 && close(p[1]) == 0);
 
 	struct linger now_ = {1, 0};
-	connected(p);
+	connected_and_used(p);
 	CHECK(setsockopt(p[1], SOL_SOCKET, SO_LINGER, &now_, sizeof now_) == 0 && close(p[1]) == 0);
 	await(p[0]);
 	CHECK_ERR(read(p[0], buf, sizeof buf), ECONNRESET);
@@ -218,7 +206,7 @@ static void addresses(void)
 	int p[2];
 	char *m = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(m != MAP_FAILED && mprotect(m + PAGE, PAGE, PROT_READ) == 0 && munmap(m + 2 * PAGE, PAGE) == 0);
-	connected(p);
+	connected_and_used(p);
 	CHECK(write(p[0], "0123456789", 10) == 10);
 	await(p[1]);
 	CHECK_ERR(read(p[1], bad_address, 10), EFAULT);
@@ -240,7 +228,7 @@ static void lingering(void)
 	char c;
 	int p[2], closed[2];
 	struct linger on = {1, 1000};
-	connected(p);
+	connected_and_used(p);
 	CHECK(pipe(closed) == 0);
 	pid_t child = fork();
 	CHECK(child >= 0);

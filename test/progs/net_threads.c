@@ -1,27 +1,9 @@
 /* Threads that use a connection, and others that have its number stand for something else
  * meanwhile: what is sent goes where it belongs at each moment. */
-#include "check.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "connected.h"
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-
-/* Makes a connection of which the far end, p[1], does not block. */
-static void connected(int p[2])
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof a;
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 1) == 0);
-	CHECK(getsockname(listener, (struct sockaddr *)&a, &len) == 0);
-	p[0] = socket(AF_INET, SOCK_STREAM, 0);
-	CHECK(p[0] >= 0 && connect(p[0], (struct sockaddr *)&a, sizeof a) == 0);
-	p[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-	CHECK(p[1] >= 0 && close(listener) == 0);
-	CHECK(fcntl(p[0], F_SETFL, O_NONBLOCK) == 0);
-}
 
 /* How many bytes there are at fd, of which n must come. */
 static int drain(int fd, int n)
