@@ -52,7 +52,7 @@ func (s *session) act(a *frontend.Action) error {
 		return t.hold(a)
 	}
 	if a.Readings.Turn {
-		if err := s.allow(t, &a.Readings); err != nil {
+		if err := s.allow(t, a); err != nil {
 			return err
 		}
 	}

@@ -28,24 +28,8 @@ type readings struct {
 	secret uint64
 	// mon is nil where the monitor does not want to know of readings.
 	mon    frontend.Reader
-	buf    []byte
 	list   []frontend.Reading
 	clocks clocks
-}
-
-// readingPage is the page of data in an address space, of which its tasks have the pointer.
-type readingPage struct {
-	addr uint64
-	// own and known are what it has been set to: whether the program may read clocks, and how many
-	// readings are in it; seen is how many of those that were made or taken have been reported, since
-	// it was set.
-	own   bool
-	known int
-	seen  int
-	// since is when the task last made a call behind readings.
-	since moment
-	// by is the task that has gone on last: tasks with one address space take turns.
-	by *task
 }
 
 // prepareReadings makes the code for the vDSO, of which all programs of a machine have the same.
@@ -93,58 +77,9 @@ func ownStub() (*vdso.Stub, error) {
 	return vdso.New(image)
 }
 
-// placeReadings puts the code into the vDSO of a task that begins a program, and the page in front
-// of it.
-func (in *injector) placeReadings(page uint64) error {
-	s, t := in.s, in.t
-	t.proc.page = nil
-	if page == 0 {
-		return nil
-	}
-	if s.readings.stub == nil {
-		return errors.New("programs cannot read clocks by themselves")
-	}
-	ret, err := in.call(unix.SysMmap, page, pageSize, protRead|protWrite,
-		unix.MapPrivate|unix.MapAnonymous|unix.MapFixedNoreplace, ^uint64(0), 0)
-	if err != nil {
-		return err
-	}
-	if uint64(ret) != page {
-		return fmt.Errorf("map data of the vDSO at %#x: result %#x", page, ret)
-	}
-	at, code := s.readings.stub.Patch(page, s.readings.secret)
-	at += page + pageSize
-	if unix.PatchMemory(t.id.Host, at, code) != nil {
-		// Kernels can be set not to allow it that way.
-		if err := poke(t.id.Host, at, code); err != nil {
-			return taskError("change the vDSO", err)
-		}
-	}
-	t.proc.page = &readingPage{addr: page}
-	return nil
-}
-
-// poke writes code to the memory of a stopped task, word by word.
-func poke(host int, at uint64, code []byte) error {
-	for len(code) > 0 {
-		start := at &^ (wordSize - 1)
-		old, err := unix.PtracePeekText(host, start)
-		if err != nil {
-			return err
-		}
-		word := binary.LittleEndian.AppendUint64(nil, old)
-		n := copy(word[at-start:], code)
-		if err := unix.PtracePokeText(host, start, binary.LittleEndian.Uint64(word)); err != nil {
-			return err
-		}
-		at, code = at+uint64(n), code[n:]
-	}
-	return nil
-}
-
-// allow carries out what an action that lets t go on says of readings.
-func (s *session) allow(t *task, r *frontend.Readings) error {
-	p := t.proc.page
+// allow carries out what action a, which lets t go on, says of readings.
+func (s *session) allow(t *task, a *frontend.Action) error {
+	p, r := t.proc.page, &a.Readings
 	if p == nil {
 		return nil
 	}
@@ -156,19 +91,19 @@ func (s *session) allow(t *task, r *frontend.Readings) error {
 		return fmt.Errorf("%d readings for %v", len(known), t.id)
 	}
 	p.by = t
+	if p.shared == nil {
+		// The stop of a call that is answered is one at which calls can be made.
+		if !own && len(known) == 0 || a.Op != frontend.OpAnswer || t.state != atEntry || t.foreign {
+			return nil
+		}
+		if err := s.sharePage(t); err != nil || p.shared == nil {
+			return err
+		}
+	}
 	if own == p.own && len(known) == 0 && p.rests() {
 		return nil
 	}
-	s.readings.buf = vdso.Image(s.readings.buf[:0], own, known)
-	_, err := s.WriteVariantMem(t.id, p.addr, s.readings.buf)
-	switch {
-	case errors.Is(err, frontend.ErrFault):
-		// The program has done away with it.
-		t.proc.page = nil
-		return nil
-	case err != nil:
-		return err
-	}
+	p.shared.Set(own, known)
 	p.own, p.known, p.seen = own, len(known), 0
 	return nil
 }
@@ -183,46 +118,26 @@ func (p *readingPage) rests() bool {
 }
 
 // active reports whether the program may have read clocks since the page was set.
-func (p *readingPage) active() bool { return p != nil && (p.own || p.known > 0) }
-
-// first is how many readings are looked at with the head of a page.
-const first = 4
+func (p *readingPage) active() bool { return p != nil && p.shared != nil && (p.own || p.known > 0) }
 
 // readBy reports what t's program has read of clocks, if there is anything.
-func (s *session) readBy(t *task) error {
-	p := t.proc.page
-	if !p.active() || p.by != t {
-		return nil
+func (s *session) readBy(t *task) {
+	p, mon := t.proc.page, s.readings.mon
+	if !p.active() || p.by != t || mon == nil {
+		return
 	}
-	mon := s.readings.mon
-	if mon == nil {
-		return nil
-	}
-	size := vdso.HeadSize
-	if p.own {
-		size = vdso.Size(p.seen + first)
-	}
-	b, err := s.readPage(t, size)
-	if err != nil || b == nil {
-		return err
-	}
-	count := vdso.ParseHead(b).Count
+	count := p.shared.Count()
 	if !p.own {
 		count = min(count, p.known)
 	}
 	if count <= p.seen {
-		return nil
+		return
 	}
 	taken := count - p.seen
 	s.readings.list = s.readings.list[:0]
 	if p.own {
-		if size := vdso.Size(count); len(b) < size {
-			if b, err = s.readPage(t, size); err != nil || b == nil {
-				return err
-			}
-		}
 		for i := p.seen; i < count; i++ {
-			s.readings.list = append(s.readings.list, vdso.ParseReading(b, i))
+			s.readings.list = append(s.readings.list, p.shared.Reading(i))
 		}
 		n := s.readings.clocks.plausible(s.readings.list, &p.since)
 		if t.state == atEntry {
@@ -237,28 +152,13 @@ func (s *session) readBy(t *task) error {
 	}
 	p.seen = count
 	s.apply(mon.OnReadings(t.id, s.readings.list, taken))
-	return nil
-}
-
-// readPage returns the first bytes of the page of t's, nil when it is gone.
-func (s *session) readPage(t *task, size int) ([]byte, error) {
-	size = min(size, vdso.Size(frontend.MostReadings))
-	s.readings.buf = append(s.readings.buf[:0], make([]byte, size)...)
-	_, err := s.ReadVariantMem(t.id, t.proc.page.addr, s.readings.buf)
-	if errors.Is(err, frontend.ErrFault) {
-		t.proc.page = nil
-		return nil, nil
-	}
-	return s.readings.buf, err
 }
 
 // readByAll reports what the leader's programs have read that run.
 func (s *session) readByAll() {
 	for _, t := range s.tasks {
 		if t.leads() && t.state == running && t.proc.page.active() && !t.proc.killed {
-			if err := s.readBy(t); err != nil && !isGone(err) {
-				s.failure(t.id, err)
-			}
+			s.readBy(t)
 		}
 	}
 }
@@ -266,9 +166,7 @@ func (s *session) readByAll() {
 // leavesReading takes t, which has stopped where it computes, back in front of a reading that it has
 // begun: when it goes on another task may have made some. It reports those before.
 func (s *session) leavesReading(t *task) error {
-	if err := s.readBy(t); err != nil {
-		return err
-	}
+	s.readBy(t)
 	p := t.proc.page
 	if p == nil {
 		return nil
@@ -276,7 +174,7 @@ func (s *session) leavesReading(t *task) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	ip, start := instructionPointer(&t.regs), p.addr+pageSize
+	ip, start := instructionPointer(&t.regs), p.at+pageSize
 	if ip < start {
 		return nil
 	}
@@ -285,21 +183,4 @@ func (s *session) leavesReading(t *task) error {
 		t.dirty = true
 	}
 	return nil
-}
-
-// inheritPage gives the process of a new task the page of the one that made it: the same one where they
-// have their memory together.
-func inheritPage(child *process, parent *task) {
-	page := parent.proc.page
-	if page == nil || child == parent.proc {
-		return
-	}
-	// It fails where the child is dead.
-	if same, err := unix.SharesMemory(parent.id.Host, child.pid); err == nil && same {
-		child.page = page
-		return
-	}
-	own := *page
-	own.by = nil
-	child.page = &own
 }

@@ -125,9 +125,7 @@ func (s *session) callBegins(t *task) error {
 	if nr := int64(int32(t.info.Nr)); nr == unix.SysSchedSetaffinity || nr == unix.SysSchedGetaffinity {
 		s.asks(t)
 	}
-	if err := s.readBy(t); err != nil {
-		return err
-	}
+	s.readBy(t)
 	c := frontend.Call{
 		Arch: arch, Nr: int64(int32(t.info.Nr)), Args: t.info.Args,
 		IP: t.info.IP, SP: t.info.SP,
@@ -343,7 +341,8 @@ func (s *session) executed(t *task) error {
 	}
 	exec := t.call.exec
 	t.call = pending{fd: -1}
-	t.interrupt, t.proc.page = nil, nil
+	t.interrupt = nil
+	t.proc.dropPage()
 	t.proc.dropDuplicates()
 	t.last.valid = false
 	// Those that were stopped are gone.

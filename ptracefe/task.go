@@ -59,6 +59,7 @@ type process struct {
 
 func (p *process) release() {
 	p.dropDuplicates()
+	p.dropPage()
 	if p.pidfd >= 0 {
 		_ = unix.Close(p.pidfd)
 		p.pidfd = -1

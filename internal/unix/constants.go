@@ -35,6 +35,7 @@ const (
 	SysGetdents64       = sys.SYS_GETDENTS64
 	SysMmap             = sys.SYS_MMAP
 	SysMprotect         = sys.SYS_MPROTECT
+	SysMemfdCreate      = sys.SYS_MEMFD_CREATE
 	SysMadvise          = sys.SYS_MADVISE
 	SysMsync            = sys.SYS_MSYNC
 	SysMlock            = sys.SYS_MLOCK
@@ -123,6 +124,8 @@ const (
 	MapPrivate        = sys.MAP_PRIVATE
 	MapFixed          = sys.MAP_FIXED
 	MapFixedNoreplace = sys.MAP_FIXED_NOREPLACE
+	MfdCloexec        = sys.MFD_CLOEXEC
+	MfdAllowSealing   = sys.MFD_ALLOW_SEALING
 	MapAnonymous      = sys.MAP_ANONYMOUS
 	MapGrowsdown      = sys.MAP_GROWSDOWN
 	MapStack          = sys.MAP_STACK

@@ -110,15 +110,35 @@ func FixedFile(name string, size int64) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	const seals = sys.F_SEAL_SEAL | sys.F_SEAL_SHRINK | sys.F_SEAL_GROW
-	if err = sys.Ftruncate(fd, size); err == nil {
-		_, err = sys.FcntlInt(uintptr(fd), sys.F_ADD_SEALS, seals)
-	}
-	if err != nil {
+	if err := FixSize(fd, size); err != nil {
 		sys.Close(fd)
 		return -1, err
 	}
 	return fd, nil
+}
+
+// FixSize gives an anonymous file that can be sealed a size that nobody can change any more. It is an
+// error for any other file.
+func FixSize(fd int, size int64) error {
+	const seals = sys.F_SEAL_SEAL | sys.F_SEAL_SHRINK | sys.F_SEAL_GROW
+	// Others may have another end of it: what counts is what it is when it is sealed.
+	if _, err := sys.FcntlInt(uintptr(fd), sys.F_GET_SEALS, 0); err != nil {
+		return err
+	}
+	if err := sys.Ftruncate(fd, size); err != nil {
+		return err
+	}
+	if _, err := sys.FcntlInt(uintptr(fd), sys.F_ADD_SEALS, seals); err != nil {
+		return err
+	}
+	var st sys.Stat_t
+	if err := sys.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Size != size {
+		return sys.EBUSY
+	}
+	return nil
 }
 
 // ReopenToRead returns a descriptor (close-on-exec) of an anonymous file by which it can

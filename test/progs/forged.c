@@ -17,7 +17,7 @@ int main(void)
 	for (int i = 0; i < 20000 && told == 0; i++) {
 		for (int k = 0; k < 3; k++)
 			CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
-		if (page[0] == 1 && i > 5000) {
+		if (i > 5000 && page[0] == 1) {
 			volatile uint64_t *reading = page + 4 + 3 * page[1];
 			reading[0] = CLOCK_MONOTONIC;
 			reading[1] = where;

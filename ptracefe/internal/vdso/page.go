@@ -2,63 +2,60 @@ package vdso
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/multivar/multivar/frontend"
+	"github.com/multivar/multivar/internal/unix"
 )
+
+// PageSize is that of a page in bytes.
+const PageSize = 4096
 
 // Layout of the page, as stub.S has it: words of 64 bits.
 const (
 	pageMode  = 0
 	pageCount = 8
 	pageKnown = 16
-	// HeadSize is the size in bytes of what is in front of the readings.
-	HeadSize = 32
+	// headSize is the size in bytes of what is in front of the readings.
+	headSize = 32
 	// readingSize is that of a reading.
 	readingSize = 24
 )
 
-// Size is how many bytes the first n readings take, with what is in front of them.
-func Size(n int) int { return HeadSize + n*readingSize }
+// There is room for all readings.
+var _ [PageSize - headSize - frontend.MostReadings*readingSize]byte
 
-// Head is what is in front of the readings.
-type Head struct {
-	// Own is true where the program may read clocks by itself.
-	Own bool
-	// Count is how many readings were made, or taken; at most frontend.MostReadings, whatever the
-	// program has put there.
-	Count int
+// Page is a page of data, of PageSize bytes, as the session has it mapped. Programs may write to it
+// whatever they like, whenever they like.
+type Page []byte
+
+// Count is how many readings were made, or taken, since the page was set; at most
+// frontend.MostReadings, whatever the program has put there. Readings before that many are complete.
+func (p Page) Count() int {
+	return int(min(atomic.LoadUint64(unix.Long(p, pageCount)), frontend.MostReadings))
 }
 
-// ParseHead returns what the head of a page says, which has HeadSize bytes.
-func ParseHead(b []byte) Head {
-	le := binary.LittleEndian
-	return Head{
-		Own:   le.Uint64(b[pageMode:]) == 1,
-		Count: int(min(le.Uint64(b[pageCount:]), frontend.MostReadings)),
-	}
-}
-
-// ParseReading returns reading i of a page, of which b has Size(i+1) bytes or more.
-func ParseReading(b []byte, i int) frontend.Reading {
-	le, b := binary.LittleEndian, b[Size(i):]
+// Reading is reading i, which is less than Count.
+func (p Page) Reading(i int) frontend.Reading {
+	le, b := binary.LittleEndian, p[headSize+i*readingSize:]
 	return frontend.Reading{Clock: le.Uint32(b), Seconds: int64(le.Uint64(b[8:])), Nanoseconds: int64(le.Uint64(b[16:]))}
 }
 
-// Image is how a page begins for a program that may read clocks by itself, or takes known ones, of
-// which there are at most frontend.MostReadings. It is appended to b.
-func Image(b []byte, own bool, known []frontend.Reading) []byte {
+// Set sets the page for a program that does not run, and may read clocks by itself or takes known ones,
+// of which there are at most frontend.MostReadings.
+func (p Page) Set(own bool, known []frontend.Reading) {
 	le := binary.LittleEndian
 	mode := uint64(0)
 	if own {
 		mode = 1
 	}
-	for _, word := range [...]uint64{mode, 0, uint64(len(known)), 0} {
-		b = le.AppendUint64(b, word)
+	le.PutUint64(p[pageMode:], mode)
+	le.PutUint64(p[pageCount:], 0)
+	le.PutUint64(p[pageKnown:], uint64(len(known)))
+	for i, r := range known {
+		b := p[headSize+i*readingSize:]
+		le.PutUint64(b, uint64(r.Clock))
+		le.PutUint64(b[8:], uint64(r.Seconds))
+		le.PutUint64(b[16:], uint64(r.Nanoseconds))
 	}
-	for _, r := range known {
-		b = le.AppendUint64(b, uint64(r.Clock))
-		b = le.AppendUint64(b, uint64(r.Seconds))
-		b = le.AppendUint64(b, uint64(r.Nanoseconds))
-	}
-	return b
 }

@@ -1,7 +1,7 @@
 // Code in place of the vDSO's, for programs that read clocks by themselves. It is put behind the
-// vDSO's own, whose functions jump here. Its data are in a page of the task's process, which the
-// session sets up whenever the task goes on and looks at when it has stopped (page.go has the
-// layout):
+// vDSO's own, whose functions jump here. Its data are in a page that the task's process and the
+// session have together from when the process may read clocks. The session sets it up when the task
+// goes on, and looks at it when it has stopped (page.go has the layout):
 //
 //   mode      1 in the leader while its program may read clocks by itself
 //   count     readings made, or taken
@@ -31,7 +31,7 @@
 #define ENOSYS           38
 
 	.text
-data:	.quad 0           // the address of the page
+data:	.quad 0           // the address of the page, 0 for none
 secret:	.quad 0           // what the leader's filter lets pass in the fourth argument
 
 // r8 says for whom a clock is read: 0 clock_gettime, 1 gettimeofday, 2 time. rsi is where its
@@ -73,7 +73,9 @@ read:
 	cmp $2, %r8d
 	je 2f
 	orq $0, 8(%rsi)
-2:	cmpq $1, MODE
+2:	test %r11, %r11
+	jz call
+	cmpq $1, MODE
 	je lead
 
 follow:
@@ -123,6 +125,8 @@ ask:
 	mov data(%rip), %r11
 	test %rax, %rax
 	jnz unread
+	test %r11, %r11
+	jz unread
 	cmpq $1, MODE
 	jne unread
 	mov COUNT, %rcx

@@ -121,15 +121,18 @@ func (s *Stub) load() error {
 	return nil
 }
 
-// Patch returns what a vDSO is to have from an offset on, for a task whose data are at page. The fourth
-// argument of the calls by which it reads clocks is secret.
-func (s *Stub) Patch(page, secret uint64) (at uint64, code []byte) {
+// Patch returns what a vDSO is to have from an offset on, for a task without a page. The fourth argument
+// of the calls by which it reads clocks is secret.
+func (s *Stub) Patch(secret uint64) (at uint64, code []byte) {
 	code = slices.Clone(s.image)
 	own := code[s.at-s.first:]
-	binary.LittleEndian.PutUint64(own[s.labels["data"]:], page)
 	binary.LittleEndian.PutUint64(own[s.labels["secret"]:], secret)
 	return s.first, code
 }
+
+// Pointer is the offset in the vDSO of the word that has the address of the page, a multiple of 8: 0 for
+// none.
+func (s *Stub) Pointer() uint64 { return s.at + s.labels["data"] }
 
 // Restart returns where a task goes on that has stopped at an offset in the vDSO: there, or in front
 // of what it has begun.

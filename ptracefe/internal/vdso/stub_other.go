@@ -13,7 +13,10 @@ func New([]byte) (*Stub, error) {
 }
 
 // Patch returns nothing.
-func (*Stub) Patch(_, _ uint64) (at uint64, code []byte) { return 0, nil }
+func (*Stub) Patch(uint64) (at uint64, code []byte) { return 0, nil }
+
+// Pointer returns 0.
+func (*Stub) Pointer() uint64 { return 0 }
 
 // Restart returns at.
 func (*Stub) Restart(at uint64) uint64 { return at }
