@@ -329,10 +329,12 @@ static i64 sleep(const struct made *m)
 
 	if (!m->a->alone || changes_request(m))
 		return MV_NOT_EXECUTED;
+	ring_away(&m->a->r, 1);
 	/* See unread. */
 	if (!jumped(m))
 		allow(b->open | 1ULL << (SIGPIPE - 1));
 	ret = vhost_call_unless(&b->signalled, &c, m->arg);
+	ring_away(&m->a->r, 0);
 	/* In ring 0 copies of the program's memory need no signals. */
 	if (!jumped(m))
 		allow(in_ring0() ? ~0ULL : (u64)MV_BLOCKED);
@@ -480,7 +482,11 @@ static i64 ask(const struct made *m, u64 ms)
 	for (i = 0; i < 6; i++)
 		now[i] = m->arg[i];
 	now[m->h->time % 6] = m->h->flags & MV_HOT_POINTED ? (u64)limit : ms;
+	if (ms)
+		ring_away(&m->a->r, 1);
 	ret = call6(m->nr, now);
+	if (ms)
+		ring_away(&m->a->r, 0);
 	if (!ret)
 		keep(m, saved, 1);
 	return ret;

@@ -63,7 +63,8 @@ struct ring_writer {
 	u64 reserved; /* bytes from here on, less the size, are intact */
 	u64 last;     /* where the last record begins whose header is there */
 	u64 awaits;   /* how many records readers had to be done with when it last waited for that */
-	u64 unused[4];
+	u32 away;     /* not 0 while it is in a call in which it may sleep */
+	u32 unused[7];
 	u32 asleep; /* 0, or 1 and the number of the reader that the writer waits for */
 	u32 wake;   /* what readers sleep on */
 	u32 failed; /* the reason, and in the second byte whose fault it is */
@@ -159,6 +160,9 @@ u32 ring_end(struct ring *r);
 u32 ring_publish(struct ring *r);
 /* The same, and wakes also those that doze. */
 u32 ring_urge(struct ring *r);
+/* Says that the writer is in a call in which it may sleep for long, or not any more: readers do not
+ * spin for what comes of it. */
+void ring_away(struct ring *r, u32 away);
 /* Takes back the record that was begun. Returns 0 also when it cannot be, because
  * some of it has been published: then r->open is still set. */
 u32 ring_drop(struct ring *r);

@@ -12,6 +12,8 @@ enum {
 	COURTESY = 64,
 	/* One in so many waits spins as long as can be: maybe that has become of use. */
 	PROBE = 16,
+	/* So many looks are made while the writer may sleep for long, and maybe does not. */
+	AWAY_SPIN = 128,
 	/* Looks between two system calls of who must not sleep, and rounds of that which
 	 * take about as long as a sleep. */
 	ROUND = 4096,
@@ -198,7 +200,7 @@ static void learn(struct ring *r)
 
 void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
 {
-	u32 i, spin = r->patience;
+	u32 i, away = 0, spin = r->patience;
 
 	/* Who has nothing to do for so long is woken by the first record. */
 	if (r->me != WRITER && !r->hurry && !(r->flags & MV_RING_SPIN_ONLY)) {
@@ -214,12 +216,16 @@ void ring_await(struct ring *r, u32 who, u64 pos, u64 done)
 			learn(r);
 			return;
 		}
+		if (r->me != WRITER && load32(&writer_of(r)->away) && ++away > AWAY_SPIN)
+			break;
 		__builtin_ia32_pause();
 		if (i % COURTESY == COURTESY - 1)
 			vhost_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	}
-	r->slept++;
-	r->patience -= r->patience > LEAST_SPIN ? r->patience / 4 : 0;
+	if (away <= AWAY_SPIN) {
+		r->slept++;
+		r->patience -= r->patience > LEAST_SPIN ? r->patience / 4 : 0;
+	}
 	if (r->flags & MV_RING_SPIN_ONLY)
 		spin_on(r, who, pos, done);
 	else

@@ -167,6 +167,12 @@ u32 ring_urge(struct ring *r)
 	return r->failed;
 }
 
+void ring_away(struct ring *r, u32 away)
+{
+	if (!r->failed && r->me == WRITER)
+		__atomic_store_n(&writer_of(r)->away, away, __ATOMIC_RELAXED);
+}
+
 u32 ring_drop(struct ring *r)
 {
 	if (r->failed || r->me != WRITER || !r->open)

@@ -23,7 +23,7 @@
 	F(clone_stack) F(clone_fails) F(monitor_dies) \
 	F(ring_records) F(ring_large) F(ring_boundary) F(ring_in_place) F(ring_match) F(ring_drop) F(ring_ahead) F(ring_head) \
 	F(ring_misuse) F(ring_positions) F(ring_headers) F(ring_scribbling_writer) F(ring_scribbling_reader) \
-	F(ring_wait_everywhere) F(ring_wake_everywhere) F(ring_asleep) F(ring_spinning) F(ring_spin_only) F(ring_looks) \
+	F(ring_wait_everywhere) F(ring_wake_everywhere) F(ring_asleep) F(ring_spinning) F(ring_spin_only) F(ring_away) F(ring_looks) \
 	F(ring_patience) F(ring_fault_told) F(ring_no_futex) \
 	F(event_misuse) \
 	F(guest_calls) F(guest_no_calls) F(guest_signalled) \

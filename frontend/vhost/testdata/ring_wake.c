@@ -333,6 +333,30 @@ void test_ring_looks(void)
 	CHECK(ring_await_readers(&w, 0) == RING_IMPATIENT && ring_writer(watched)->asleep == 0);
 }
 
+/* A reader does not spin for what comes of a call in which the writer may sleep. */
+void test_ring_away(void)
+{
+	u8 *base = make_ring(64, 1, 1, INT32_MAX, 0);
+	struct ring w, r;
+	int pid;
+
+	limit_time(200);
+	CHECK(ring_attach_writer(&w, base) == 0 && ring_attach_reader(&r, base, 0) == 0);
+	CHECK(write_record(&w, 0, 3) == 0 && read_record(&r, 0, 3) == 0);
+	ring_away(&w, 1);
+	pid = fork();
+	CHECK(pid >= 0, "%m");
+	if (pid == 0) {
+		CHECK(read_record(&r, 1, 5) == 0 && r.sleeps == 1 && r.patience == INT32_MAX);
+		_exit(0);
+	}
+	while (__atomic_load_n(&ring_reader(base, 0)->asleep, __ATOMIC_SEQ_CST) != RING_SLEEPS)
+		usleep(100);
+	ring_away(&w, 0);
+	CHECK(write_record(&w, 1, 5) == 0);
+	CHECK(wait_status(pid) == 0);
+}
+
 static double now(void)
 {
 	struct timespec t;
