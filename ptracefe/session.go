@@ -59,6 +59,8 @@ type session struct {
 	gate     vdsoGate
 	readings readings
 
+	fair fairness
+
 	root    *process
 	outcome frontend.Outcome
 	over    bool
@@ -151,11 +153,7 @@ func (s *session) loop() {
 			s.handle(e.pid, e.status)
 			continue
 		}
-		wait := s.wait
-		if len(s.lingering) > 0 {
-			wait = func(int) (int, unix.WaitStatus, error) { return s.waitLingering() }
-		}
-		pid, status, err := wait(-1)
+		pid, status, err := s.next()
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.ECHILD:

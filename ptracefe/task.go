@@ -85,6 +85,8 @@ type task struct {
 	foreign bool
 	call    pending
 	last    landing
+	// heard is the round of fairness in which the task has stopped last.
+	heard uint64
 	// reported is true when the monitor knows of the task's end already.
 	reported bool
 
