@@ -4,7 +4,6 @@ package test
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,11 +66,6 @@ var armWithout = map[string]string{
 	"mv_rdtsc":        "it reads the time stamp counter of x86-64",
 }
 
-// armLacks are programs that do not run in the machine as variants, with the reason.
-var armLacks = map[string]string{
-	"thread_stop": "a process of threads that is sent SIGSTOP does not come to stand there",
-}
-
 // armTools are what static tools do that many a program is made of, as commands of a shell.
 var armTools = []struct{ name, script string }{
 	{"ls", "ls -la /bin | sort | tail -n 3 | wc -l; ls /proc/self/fd | wc -l"},
@@ -104,7 +98,7 @@ func TestARM64(t *testing.T) {
 		missing(t, armCompiler)
 	}
 	set := &machineSet{
-		kind: machine.ARM64(), flavour: arm64Static, lacks: armLacks, frontEnds: []string{"ptrace"},
+		kind: machine.ARM64(), flavour: arm64Static, frontEnds: []string{"ptrace"},
 		files: map[string]string{},
 		// Variants hand over to the monitor and back at each call. Between two processors
 		// that costs a wake-up of another thread of the emulator, which takes long on a busy
@@ -127,9 +121,6 @@ func TestARM64(t *testing.T) {
 	fmt.Fprintf(os.Stderr, "arm64: %d checks passed, %d failed, %d left out, %d programs are not for it:\n", passed, failed, skipped, len(left))
 	for _, name := range left {
 		fmt.Fprintf(os.Stderr, "arm64: LEFT OUT: %s: %s\n", name, armWithout[name])
-	}
-	for _, name := range slices.Sorted(maps.Keys(armLacks)) {
-		fmt.Fprintf(os.Stderr, "arm64: DOES NOT RUN as variants: %s: %s\n", name, armLacks[name])
 	}
 }
 
