@@ -84,6 +84,7 @@ func (s *session) sharePage(t *task) error {
 		// Another thread is about to get a descriptor's number, which is to be what it is without this.
 		return nil
 	}
+	// It is tried once: to try costs much, and what keeps it from being made mostly lasts.
 	p.refused = true
 	if t.proc.sharesFiles || !s.filteredOnly(t) {
 		return nil
@@ -111,7 +112,7 @@ func (s *session) sharePage(t *task) error {
 		_ = unix.Unmap(shared)
 		return nil
 	}
-	p.shared = shared
+	p.shared, p.refused = shared, false
 	return nil
 }
 

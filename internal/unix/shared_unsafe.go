@@ -121,9 +121,11 @@ func FixedFile(name string, size int64) (int, error) {
 // error for any other file.
 func FixSize(fd int, size int64) error {
 	const seals = sys.F_SEAL_SEAL | sys.F_SEAL_SHRINK | sys.F_SEAL_GROW
-	// Others may have another end of it: what counts is what it is when it is sealed.
-	if _, err := sys.FcntlInt(uintptr(fd), sys.F_GET_SEALS, 0); err != nil {
+	// Files of tmpfs have seals as well, which nobody can add to: they are not to be cut.
+	if old, err := sys.FcntlInt(uintptr(fd), sys.F_GET_SEALS, 0); err != nil {
 		return err
+	} else if old&sys.F_SEAL_SEAL != 0 {
+		return sys.EPERM
 	}
 	if err := sys.Ftruncate(fd, size); err != nil {
 		return err
@@ -131,6 +133,7 @@ func FixSize(fd int, size int64) error {
 	if _, err := sys.FcntlInt(uintptr(fd), sys.F_ADD_SEALS, seals); err != nil {
 		return err
 	}
+	// Others may have it open, too: what counts is what it is when it is sealed.
 	var st sys.Stat_t
 	if err := sys.Fstat(fd, &st); err != nil {
 		return err
