@@ -17,8 +17,10 @@ func TestFixSizeRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.Remove(f.Name())
-		defer f.Close()
+		t.Cleanup(func() {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		})
 		if _, err := f.WriteString("content"); err != nil {
 			t.Fatal(err)
 		}
