@@ -594,7 +594,7 @@ func (s *session) answeredAndSignalled(t *task) {
 		s.apply(s.mon.OnStop(t.id))
 		return
 	case ok:
-		t.queue = append(t.queue, info)
+		t.take(info)
 	}
 	s.goBack(t)
 }

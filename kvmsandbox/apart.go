@@ -385,7 +385,9 @@ func (s *session) helperGone(h *task) {
 func (s *session) closeApart(a *apart) error {
 	t := a.task
 	t.apart = nil
-	t.queue = append(t.queue, a.infos...)
+	for _, info := range a.infos {
+		t.take(info)
+	}
 	ret := a.ret
 	var gone <-chan struct{}
 	if a.file != 0 {

@@ -139,6 +139,12 @@ func (s *session) runCallNow(t *task, a *frontend.Action) error {
 	if t.cut != nil {
 		return s.wasCut(t, a.Nr, args)
 	}
+	if t.held() && interruptible(a.Nr, args) {
+		t.pause = s.sleeping(t, a.Nr, args)
+		if s.cutByHeld(t) {
+			return nil
+		}
+	}
 	t.call.finish = s.copyVectors(t, a.Nr, &args)
 	c := vhost.Call{Nr: a.Nr, Args: args}
 	t.pause = nil
@@ -204,7 +210,7 @@ func (s *session) opened(t *task) {
 		return
 	}
 	if info, ok := t.blk.Signal(); ok {
-		t.queue = append(t.queue, info)
+		t.take(info)
 	}
 	name := procPath(t.id.Host, "fd/"+strconv.FormatInt(fd, 10))
 	link, err := fileName(name)
@@ -310,17 +316,24 @@ func (s *session) callMadeWith(t *task, ret int64) {
 		if kicked {
 			t.kicked = false
 		} else {
-			t.queue = append(t.queue, info)
+			t.take(info)
 		}
 		if ret == vhost.NotExecuted && (kicked || s.cameToWait(t, info)) {
 			ret = -int64(syscall.EINTR)
 		}
-		if ret == -int64(syscall.EINTR) {
-			var err error
-			if ret, err = s.wasInterrupted(t); err != nil {
-				s.check(t, err)
-				return
-			}
+		s.endCall(t, ret, true)
+		return
+	}
+	s.endCall(t, ret, false)
+}
+
+// endCall ends a call of t's with a result; interrupted says whether a signal came.
+func (s *session) endCall(t *task, ret int64, interrupted bool) {
+	if interrupted && ret == -int64(syscall.EINTR) {
+		var err error
+		if ret, err = s.wasInterrupted(t); err != nil {
+			s.check(t, err)
+			return
 		}
 	}
 	s.noteLooked(t, ret)

@@ -323,7 +323,7 @@ func (s *session) interruptibly(t *task, calls []vhost.Call, then func()) {
 	s.post(t, some, false, func() {
 		made := t.blk.Done()
 		if info, ok := t.blk.Signal(); ok {
-			t.queue = append(t.queue, info)
+			t.take(info)
 			if made > 0 && s.result(t, made-1) == vhost.NotExecuted {
 				made--
 			}

@@ -206,6 +206,9 @@ func (s *session) runRestart(t *task) error {
 	if c.Nr, c.Args, ok = t.goOnWaiting(); !ok {
 		return s.done(t, -int64(syscall.EINTR))
 	}
+	if t.held() && s.cutByHeld(t) {
+		return nil
+	}
 	s.post(t, []vhost.Call{c}, false, func() { s.callMade(t) })
 	return nil
 }

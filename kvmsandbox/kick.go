@@ -92,7 +92,7 @@ func (s *session) takeKick(t *task) error {
 			return err
 		}
 		// Somebody else sends it, too.
-		t.queue = append(t.queue, info)
+		t.take(info)
 	}
 }
 

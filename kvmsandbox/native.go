@@ -186,7 +186,7 @@ func (s *session) trapped(t *task) {
 		t.state = atStop
 		s.apply(s.mon.OnStop(t.id))
 	default:
-		t.queue = append(t.queue, info)
+		t.take(info)
 		s.goBack(t)
 	}
 }
@@ -194,7 +194,8 @@ func (s *session) trapped(t *task) {
 // wasCut is the result of a call that a signal has interrupted while t's agent made it.
 func (s *session) wasCut(t *task, nr int64, args [6]uint64) error {
 	t.pause = s.sleeping(t, nr, args)
-	t.queue, t.cut = append(t.queue, *t.cut), nil
+	t.take(*t.cut)
+	t.cut = nil
 	ret, err := s.wasInterrupted(t)
 	if err != nil {
 		return err
@@ -212,7 +213,8 @@ func (s *session) calledWith(t *task) {
 		case t.blk.Interrupted():
 			t.cut = &info
 		default:
-			t.queue = append(t.queue, info)
+			// One that is held back the call finds by cutByHeld.
+			t.take(info)
 			if err := s.requeue(t); err != nil {
 				s.check(t, err)
 				return
@@ -247,9 +249,10 @@ func (s *session) faulted(t *task, f signals.Fault) {
 	s.raise(t, f)
 }
 
-// heldBack says whether the kernel cannot keep a signal for t that the program blocks.
+// heldBack says whether the kernel cannot get a signal back that the program blocks.
 func (s *session) heldBack(info [128]byte) bool {
-	return s.native() && trapSet.Has((*signals.Info)(&info).Signo())
+	n := (*signals.Info)(&info).Signo()
+	return s.native() && trapSet.Has(n) || n == signals.SIGCONT
 }
 
 // armed says whether the variant host reported that it can run programs.

@@ -23,7 +23,8 @@ func (s *session) resume(t *task) error {
 		return nil
 	}
 	if t.cut != nil {
-		t.queue, t.cut = append(t.queue, *t.cut), nil
+		t.take(*t.cut)
+		t.cut = nil
 	}
 	for {
 		if info, ok := t.nextSignal(); ok {

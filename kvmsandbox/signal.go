@@ -201,7 +201,7 @@ func (s *session) collect(t *task) error {
 	if ok && s.isKick(info) {
 		t.kicked = false
 	} else if ok {
-		t.queue = append(t.queue, info)
+		t.take(info)
 	}
 	return err
 }
