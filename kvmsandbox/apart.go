@@ -148,7 +148,7 @@ func (s *session) helper(t *task) (h *task, ret int64, err error) {
 		v.arena.FreeBlock(blk)
 		return nil, ret, nil
 	}
-	h = &task{id: frontend.Task{Variant: v.index}, proc: t.proc, blk: blk, state: running, files: t.files}
+	h = &task{id: frontend.Task{Variant: v.index, Host: int(ret)}, proc: t.proc, blk: blk, state: running, files: t.files}
 	if err := s.await(h); err != nil {
 		v.dying = append(v.dying, dying{blk, t.proc.pid, int(ret)})
 		return nil, 0, err

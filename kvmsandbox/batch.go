@@ -23,7 +23,7 @@ const patience = 5 * time.Millisecond
 
 // lateAfter is how long a report may take before the monitor looks whether the process
 // has been stopped or is on its way out.
-const lateAfter = 20 * patience
+const lateAfter = 4 * patience
 
 // do makes a task that stands still carry out calls and waits for the results.
 // Calls that may sleep must not be made this way. The error wraps ErrGone when the
@@ -47,25 +47,34 @@ func (s *session) await(t *task) error {
 		return nil
 	}
 	halt := false
+	var carried *carrier
 	defer func() {
+		if carried != nil {
+			carried.end()
+		}
 		if halt {
 			_ = unix.Kill(t.proc.pid, syscall.SIGSTOP)
 		}
 	}()
-	for waited := time.Duration(0); ; waited += patience {
+	for late := time.Now().Add(lateAfter); ; {
 		seen := s.bell.Rung()
 		if t.blk.Reported() {
 			return nil
 		}
-		if waited > lateAfter && t.exiting() {
+		isLate := time.Now().After(late)
+		if isLate && t.exiting() {
 			return errDead
 		}
-		if waited > lateAfter && stopped(t.proc.pid) {
-			// Who would let it go on may be waiting for the monitor. It stops again
-			// when it has reported.
-			_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
-			halt = true
-			waited = 0
+		if isLate && carried == nil && stopped(t.thread()) {
+			// Who would let it go on may be waiting for the monitor.
+			s.log.Debug("a stopped process is needed", "task", t.id.String())
+			var err error
+			if carried, err = carry(t.proc.pid, t.thread()); err == syscall.EPERM {
+				// It has another tracer. Everybody sees that it goes on, and stops again.
+				_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
+				halt = true
+			}
+			late = time.Now().Add(lateAfter)
 		}
 		if t.proc.gone || unix.Readable(t.proc.pidfd) || s.superseded(t) || t.breached() {
 			return errDead
@@ -78,6 +87,14 @@ func (s *session) await(t *task) error {
 			return err
 		}
 	}
+}
+
+// thread is t's thread, or the first one of its process while it is not known.
+func (t *task) thread() int {
+	if t.id.Host != 0 {
+		return t.id.Host
+	}
+	return t.proc.pid
 }
 
 // superseded says whether a thread has gone although its process lives on: another one
@@ -94,8 +111,8 @@ func (s *session) superseded(t *task) bool {
 	return false
 }
 
-// stopped says whether process pid is stopped by a signal.
-func stopped(pid int) bool { return inState(pid, "T") }
+// stopped says whether a thread is stopped by a signal.
+func stopped(tid int) bool { return inState(tid, "T") }
 
 // inState says whether a task is in a state, which is a letter of proc(5)'s stat.
 func inState(id int, state string) bool {

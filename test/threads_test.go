@@ -171,9 +171,6 @@ func TestThreads(t *testing.T) {
 // TestContinuedThreads has processes of threads stopped and continued so often that one signal meets the
 // other on its way.
 func TestContinuedThreads(t *testing.T) {
-	if frontEnd != "ptrace" {
-		t.Skip("SIGSTOP in quick turn with SIGCONT: now and then such a process does not go on with this front-end (README)")
-	}
 	t.Parallel()
 	Case{Args: []string{program(t, "sig_cont", dynamic), "threads"}}.same(t, Run{}, 2, 3)
 }

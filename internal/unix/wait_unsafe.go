@@ -57,6 +57,20 @@ func WaitEnded(pid int) (int, WaitStatus, error) {
 	return WaitNoHang(pid)
 }
 
+// WaitStopped takes a stop of the calling thread's tracee pid, and nothing else: what is to be known
+// of its end is left to whoever is to know. stopped is false when there is none. It never sleeps.
+func WaitStopped(pid int) (sig syscall.Signal, event int, stopped bool, err error) {
+	// Behind three numbers and padding are si_pid, si_uid and si_status (include/uapi/asm-generic/siginfo.h).
+	var info [32]int32
+	_, _, e := sys.RawSyscall6(sys.SYS_WAITID, sys.P_PID, uintptr(pid), uintptr(unsafe.Pointer(&info)),
+		sys.WSTOPPED|sys.WNOHANG|waitOptions, 0, 0)
+	if e != 0 {
+		return 0, 0, false, e
+	}
+	status := info[6]
+	return syscall.Signal(status & 0xff), int(status >> 8), info[4] != 0, nil
+}
+
 // HasChildren says whether the calling thread (not the process) has children
 // or tracees. Nothing is reaped.
 func HasChildren() bool {

@@ -101,6 +101,59 @@ static void turns(void *(*first)(void *), void *(*second)(void *), const sigset_
 	reap_signal(child, SIGKILL);
 }
 
+/*
+ * A child that makes calls for which more than one is made beside it. It is stopped in the middle of
+ * them, by SIGSTOP alone, goes on by SIGCONT alone, and its parent is told of nothing else.
+ */
+static void *sets_actions(void *arg)
+{
+	struct sigaction ignored = {.sa_handler = SIG_IGN}, by_default = {.sa_handler = SIG_DFL};
+	for (;;) {
+		CHECK(sigaction(SIGUSR1, &ignored, NULL) == 0);
+		CHECK(sigaction(SIGUSR1, &by_default, NULL) == 0);
+	}
+	return arg;
+}
+
+static void in_parts(void)
+{
+	for (int i = 0; i < 10; i++) {
+		drain();
+		pid_t child = fork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			struct sigaction sa = {.sa_handler = continued};
+			CHECK(sigaction(SIGCONT, &sa, NULL) == 0);
+			pthread_t t;
+			CHECK(pthread_create(&t, NULL, pauses, NULL) == 0);
+			CHECK(write(tell[1], "r", 1) == 1);
+			sets_actions(NULL);
+		}
+		char c = 0;
+		while (read(tell[0], &c, 1) != 1)
+			sleep_ms(1);
+		CHECK(c == 'r');
+		for (int n = 0; n < 3; n++) {
+			int st;
+			CHECK(kill(child, SIGSTOP) == 0);
+			CHECK(waitpid(child, &st, WUNTRACED) == child && WIFSTOPPED(st) && WSTOPSIG(st) == SIGSTOP);
+			sleep_ms(1);
+			CHECK(waitpid(child, &st, WNOHANG | WUNTRACED | WCONTINUED) == 0);
+			CHECK_ERR(read(tell[0], &c, 1), EAGAIN);
+			CHECK(kill(child, SIGCONT) == 0);
+			CHECK(waitpid(child, &st, WCONTINUED) == child && WIFCONTINUED(st));
+			while (read(tell[0], &c, 1) != 1)
+				sleep_ms(1);
+			CHECK(c == 'c');
+			sleep_ms(1);
+			CHECK_ERR(read(tell[0], &c, 1), EAGAIN);
+		}
+		CHECK(kill(child, SIGKILL) == 0);
+		reap_signal(child, SIGKILL);
+	}
+	ok("in the middle of calls");
+}
+
 static void with_threads(void)
 {
 	sigset_t none;
@@ -133,9 +186,11 @@ int main(int argc, char **argv)
 {
 	begin();
 	CHECK(pipe2(tell, O_NONBLOCK) == 0);
-	if (argc > 1 && strcmp(argv[1], "threads") == 0)
+	if (argc > 1 && strcmp(argv[1], "threads") == 0) {
 		with_threads();
-	else
+		in_parts();
+	} else {
 		alone();
+	}
 	return 0;
 }

@@ -1,0 +1,98 @@
+//go:build linux && amd64
+
+package kvmsandbox
+
+import (
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/multivar/multivar/internal/unix"
+)
+
+// A process that a signal has stopped carries out no batch, and who would let it go on may be
+// waiting for the monitor. To send SIGCONT and SIGSTOP behind it would be seen: by the program,
+// whose handler would run, by its parent, which is told of both, and by who sends SIGCONT in
+// between, which would come to nothing. A thread that is traced stands at a stop of the tracer's
+// in place of that of the process, and the tracer lets it go on while the others stand and the
+// process is stopped for everybody (ptrace(2), Group-stop). When it is let go it stops with the
+// others, unless SIGCONT has come: the kernel knows, and nobody has to guess.
+
+// carrier is a tracer that lets one thread of a stopped process go on.
+type carrier struct {
+	pid, tid int
+	over     chan struct{}
+	done     chan struct{}
+}
+
+// carry lets thread tid of process pid go on until end is called. It fails with EPERM where the
+// thread has a tracer already, or none may be.
+func carry(pid, tid int) (*carrier, error) {
+	c := &carrier{pid: pid, tid: tid, over: make(chan struct{}), done: make(chan struct{})}
+	begun := make(chan error)
+	go c.run(begun)
+	if err := <-begun; err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// end has the thread stop again if its process is stopped. It may be called once.
+func (c *carrier) end() {
+	close(c.over)
+	<-c.done
+}
+
+// run is the tracer. It ends with its thread of the kernel's, which lets go of a tracee that
+// cannot be let go otherwise, because it is about to die or sleeps for good.
+func (c *carrier) run(begun chan<- error) {
+	runtime.LockOSThread()
+	defer close(c.done)
+	err := unix.PtraceSeize(c.tid, 0)
+	begun <- err
+	if err != nil {
+		return
+	}
+	for {
+		if _, err := c.pass(unix.Continue); err != nil {
+			return
+		}
+		select {
+		case <-c.over:
+			c.release()
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// release lets go of the thread, wherever it is.
+func (c *carrier) release() {
+	if unix.PtraceInterrupt(c.tid) != nil {
+		return
+	}
+	const nap = 20 * time.Microsecond
+	for end := time.Now().Add(carrierRest); time.Now().Before(end) && !exiting(c.pid, c.tid); time.Sleep(nap) {
+		if stopped, err := c.pass(unix.Detach); stopped || err != nil {
+			return
+		}
+	}
+}
+
+// carrierRest is for how long a thread that has reported may take to stop.
+const carrierRest = time.Second
+
+// pass lets the thread go on from a stop, if it is at one, with the signal that it is about to get.
+func (c *carrier) pass(how unix.Request) (stopped bool, err error) {
+	sig, event, stopped, err := unix.WaitStopped(c.tid)
+	if err != nil || !stopped {
+		return false, err
+	}
+	if event != 0 {
+		sig = 0
+	}
+	if err := unix.PtraceResume(how, c.tid, int(sig)); err != nil && err != syscall.ESRCH {
+		return true, err
+	}
+	return true, nil
+}
