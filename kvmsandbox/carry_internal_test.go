@@ -15,19 +15,22 @@ import (
 // writer is a process that writes to a pipe as long as it runs.
 func writer(t *testing.T) (pid int, out *os.File) {
 	t.Helper()
-	c := exec.Command("/bin/sh", "-c", "while :; do echo; done")
-	pipe, err := c.StdoutPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer in.Close()
+	c := exec.Command("/bin/sh", "-c", "while :; do echo; done")
+	c.Stdout = in
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
 		_ = c.Wait()
+		_ = out.Close()
 	})
-	return c.Process.Pid, pipe.(*os.File)
+	return c.Process.Pid, out
 }
 
 // writes says whether something is written within d, of what there was before nothing is left.
