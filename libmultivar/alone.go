@@ -24,7 +24,14 @@ func (e *Engine) unwatched(ev *record) bool {
 	if ev.after != nil || ev.run != nil || ev.begin != nil || ev.pi != nil || ev.exec != nil || ev.signal != nil || ev.deadly {
 		return false
 	}
-	return ev.call.Handler != sysabi.HandlerRobustList && !ev.returns() && ev.thread.othersSleep()
+	switch {
+	case ev.call.Handler == sysabi.HandlerRobustList:
+		return false
+	case ev.call.Handler == sysabi.HandlerFutex && ev.call.Blocks:
+		// Who moves waiters to a futex that inherits priorities is told whether this is one (waitsPlainly).
+		return false
+	}
+	return !ev.returns() && ev.thread.othersSleep()
 }
 
 // maxAsked bounds how many threads are looked at before each call.

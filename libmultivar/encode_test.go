@@ -133,12 +133,17 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return newBenchOf(t, 2)
+}
+
+func newBenchOf(t testing.TB, variants int) *bench {
+	t.Helper()
 	h := newMemHost()
-	e, err := New(Config{Variants: 2, Layout: LayoutDisjoint}, h, frontend.Capabilities{Arch: sysabi.AMD64})
+	e, err := New(Config{Variants: variants, Layout: LayoutDisjoint}, h, frontend.Capabilities{Arch: sysabi.AMD64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := e.newProcess(nil, 100, newDomain(2))
+	p := e.newProcess(nil, 100, newDomain(variants))
 	for v := range p.main.sides {
 		e.attach(p.main, frontend.Task{Variant: v, Host: 100 + v})
 	}

@@ -17,13 +17,18 @@ type futexBench struct {
 
 func newFutexBench(t *testing.T) *futexBench {
 	t.Helper()
-	b := &futexBench{bench: newBench(t)}
-	for v := range 2 {
+	return newFutexBenchOf(t, 2)
+}
+
+func newFutexBenchOf(t *testing.T, variants int) *futexBench {
+	t.Helper()
+	b := &futexBench{bench: newBenchOf(t, variants)}
+	for v := range variants {
 		b.host.put(v, testAddr, make([]byte, 8))
 	}
 	// Each thread has its own turns, so that a test can let them do what it likes.
-	b.other = b.e.newThread(b.th.proc, 200, newDomain(2))
-	for v := range 2 {
+	b.other = b.e.newThread(b.th.proc, 200, newDomain(variants))
+	for v := range variants {
 		b.e.attach(b.other, frontend.Task{Variant: v, Host: 200 + v})
 	}
 	return b
@@ -34,7 +39,7 @@ func (b *futexBench) call(th *thread, op, limit uint64) {
 	b.t.Helper()
 	row, _ := sysabi.ByName("futex")
 	c := frontend.Call{Nr: int64(row.Nr[sysabi.AMD64]), Args: [6]uint64{testAddr, op | futexPrivate, 0, limit}}
-	for v := range 2 {
+	for v := range th.sides {
 		b.seen = append(b.seen, b.e.OnSyscall(th.sides[v].task, c)...)
 	}
 }

@@ -14,7 +14,7 @@ func (b *futexBench) between(th *thread, op, val, more, cmp uint64) {
 	b.t.Helper()
 	row, _ := sysabi.ByName("futex")
 	c := frontend.Call{Nr: int64(row.Nr[sysabi.AMD64]), Args: [6]uint64{testAddr + 4, op | futexPrivate, val, more, testAddr, cmp}}
-	for v := range 2 {
+	for v := range th.sides {
 		b.seen = append(b.seen, b.e.OnSyscall(th.sides[v].task, c)...)
 	}
 }
@@ -150,4 +150,20 @@ func TestRequeueToStranger(t *testing.T) {
 	b.between(b.th, futexRequeueToPI, 1, 1, 0)
 	b.want("move", b.th, frontend.OpAnswer, -eSearch)
 	b.word(12345)
+}
+
+// Who sleeps at a futex with a call that cannot be moved is known also to one variant alone, whose
+// calls otherwise end for the engine when they begin.
+func TestRequeueWithPlainWaiter(t *testing.T) {
+	for variants := 1; variants <= 2; variants++ {
+		b := newFutexBenchOf(t, variants)
+		for _, op := range []uint64{futexWait, futexWaitBits} {
+			b.between(b.other, op, 0, 0, 1)
+			b.want("wait", b.other, frontend.OpRun, 0)
+			b.between(b.th, futexRequeueToPI, 1, 0, 0)
+			b.want("move", b.th, frontend.OpAnswer, -eINVAL)
+			b.exit(b.other, 0)
+			b.seen = nil
+		}
+	}
 }
