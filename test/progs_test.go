@@ -100,6 +100,7 @@ var progs = []prog{
 	{name: "net_tcp", unprivileged: true},
 	{name: "net_moved", unprivileged: true},
 	{name: "net_threads"},
+	{name: "net_least", unprivileged: true},
 	{name: "net_udp"},
 	{name: "net_msg"},
 	{name: "net_answers", unprivileged: true},

@@ -67,6 +67,7 @@ func netRows() []Row {
 				sockOpt(solSocket, 7):  {Name: "SO_SNDBUF", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 8):  {Name: "SO_RCVBUF", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 9):  {Name: "SO_KEEPALIVE", Args: optionOut, Tame: TameHere},
+				sockOpt(solSocket, 18): {Name: "SO_RCVLOWAT", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 30): {Name: "SO_ACCEPTCONN", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 38): {Name: "SO_PROTOCOL", Args: optionOut, Tame: TameHere},
 				sockOpt(solSocket, 39): {Name: "SO_DOMAIN", Args: optionOut, Tame: TameHere},

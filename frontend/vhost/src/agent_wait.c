@@ -22,6 +22,7 @@ enum {
 	CLASS_MADE_UP,	/* a text of the monitor's */
 	CLASS_NEW,	/* something else that this task has made, and not what others have */
 	CLASS_OWN,	/* such a thing, and it did not block */
+	CLASS_READY,	/* a device that has all that it is asked for, and takes all, at once */
 };
 
 /* Beside its class: whether a descriptor that no call sleeps on is known to be a stream's. */
@@ -30,6 +31,7 @@ enum {
 	KIND_USED = 0x10, /* it was used once, which is too little to ask */
 	KIND_STREAM = 0x20,
 	KIND_ELSE = 0x30,
+	KIND_CONTENT = 0x40, /* it was not used, and is content with less than is asked for */
 };
 
 /* What is longer may be taken in parts (pipe(7)). */
@@ -127,7 +129,16 @@ static int is_prompt(struct agent *a, u64 fd, const struct stat *st)
 	return 1;
 }
 
-/* Finds out what a descriptor stands for. */
+/* Whether a device of characters is null, zero, full or urandom (drivers/char/mem.c). */
+static int is_ready(const struct stat *st)
+{
+	const u64 memory = 1 << 8;
+
+	return st->rdev == (memory | 3) || st->rdev == (memory | 5) || st->rdev == (memory | 7) || st->rdev == (memory | 9);
+}
+
+/* Finds out what a descriptor stands for. What a device's driver makes of a call that is not to sleep is
+ * known of none: zero gives less then than it is asked for. */
 static u32 classify(struct agent *a, u64 fd, struct stat *st)
 {
 	u32 type;
@@ -141,6 +152,8 @@ static u32 classify(struct agent *a, u64 fd, struct stat *st)
 		return note(a, fd, CLASS_MADE_UP);
 	if (type == S_IFIFO)
 		return note(a, fd, CLASS_PIPE);
+	if (type == S_IFCHR)
+		return note(a, fd, is_ready(st) ? CLASS_READY : CLASS_PLAIN);
 	if (type != S_IFREG && type != S_IFDIR && type != S_IFBLK)
 		return note(a, fd, CLASS_OTHER);
 	return note(a, fd, is_prompt(a, fd, st) ? CLASS_FILE : CLASS_SLOW);
@@ -201,7 +214,7 @@ static int prompt(const struct made *m, int ask)
 		if (m->h->arg[i].kind != MV_HOT_FD)
 			continue;
 		class = class_of(m->a, m->arg[i]);
-		if (class == CLASS_FILE || (class == CLASS_OWN && m->a->alone))
+		if (class == CLASS_FILE || class == CLASS_READY || (class == CLASS_OWN && m->a->alone))
 			continue;
 		if (class == CLASS_SLOW || !ask || !is_open(m->arg[i]))
 			return 0;
@@ -235,7 +248,7 @@ static int streams(const struct made *m)
 		domain = option(m, SO_DOMAIN);
 		kind = (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && option(m, SO_TYPE) == SOCK_STREAM ? KIND_STREAM : KIND_ELSE;
 		note(m->a, m->arg[0], known(m->a, m->arg[0]) | kind);
-	} else if (!kind && known(m->a, m->arg[0])) {
+	} else if ((!kind || kind == KIND_CONTENT) && known(m->a, m->arg[0])) {
 		note(m->a, m->arg[0], known(m->a, m->arg[0]) | KIND_USED);
 	}
 	return kind == KIND_STREAM;
@@ -286,6 +299,23 @@ static i64 instant(const struct made *m)
 
 static int is_short(const struct made *m) { return m->h->arg[1].dir & MV_HOT_IN && m->a->in.bytes <= PIPE_BUF; }
 
+/* Whether a read may sleep although there is something (SO_RCVLOWAT in socket(7)). That is asked once:
+ * who changes it has the agent forget what it knows. */
+static int wants_more(const struct made *m)
+{
+	u64 fd = m->arg[0];
+
+	if (kind_of(m->a, fd) && (u32)fd < MV_AGENT_KNOWN)
+		return 0;
+	if (option(m, SO_RCVLOWAT) > 1) {
+		note(m->a, fd, CLASS_PLAIN);
+		return 1;
+	}
+	if (known(m->a, fd))
+		note(m->a, fd, known(m->a, fd) | KIND_CONTENT);
+	return 0;
+}
+
 /* Whether the form that does not sleep is as good as the call, as long as there is something
  * to do: it may do less of it. So what is read must be all that there is, and what is written
  * goes to who does not wait, or who takes it as a whole. */
@@ -295,6 +325,8 @@ static int equivalent(const struct made *m)
 	u32 class = class_of(m->a, m->arg[0]);
 
 	if (!h->instant_nr || class == CLASS_PLAIN || class == CLASS_SLOW || (m->arg[h->instant_arg % 6] & h->unless && !h->instant_how))
+		return 0;
+	if (takes(m) && is_other(class) && wants_more(m))
 		return 0;
 	if (takes(m) ? !(m->a->texts & MV_LAX) : class == CLASS_PIPE && is_short(m))
 		return 1;
@@ -359,11 +391,24 @@ static int is_atomic(const struct made *m)
 	return option(m, SO_TYPE) == SOCK_DGRAM || (option(m, SO_DOMAIN) == AF_UNIX && option(m, SO_SNDBUF) >= 4 * PIPE_BUF);
 }
 
+/* Makes a call that does not sleep. What it writes may be less than there is room for when a signal has
+ * come, and that may be the monitor's own, of which the program must not notice anything: then it is made
+ * once more, which nothing tells from one that began behind the signal. No other comes meanwhile. */
+static i64 whole(const struct made *m)
+{
+	u32 before = m->b->signalled;
+	i64 ret = call6(m->nr, m->arg);
+
+	return ret > 0 && (u64)ret < m->a->out.bytes && m->b->signalled != before ? call6(m->nr, m->arg) : ret;
+}
+
 static i64 transfer(const struct made *m)
 {
 	int blocks = 0;
 	i64 ret;
 
+	if (class_of(m->a, m->arg[0]) == CLASS_READY)
+		return whole(m);
 	if (sleeps_at_once(m) && (takes(m) || is_short(m)))
 		return sleep(m);
 	if (prompt(m, 0))
@@ -396,7 +441,7 @@ static i64 linger(const struct made *m)
 {
 	u32 class = m->h->flags & MV_HOT_CLOSES ? known(m->a, m->arg[0]) : class_of(m->a, m->arg[0]);
 
-	return class == CLASS_FILE || class == CLASS_PIPE ? call6(m->nr, m->arg) : sleep(m);
+	return class == CLASS_FILE || class == CLASS_PIPE || class == CLASS_READY ? call6(m->nr, m->arg) : sleep(m);
 }
 
 /* Whether nobody is told of it when what a descriptor stands for is closed. */
@@ -404,7 +449,7 @@ static int closes_at_once(const struct made *m, u64 fd)
 {
 	u32 class = class_of(m->a, fd);
 
-	return class == CLASS_FILE || class == CLASS_PIPE || vhost_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0;
+	return class == CLASS_FILE || class == CLASS_PIPE || class == CLASS_READY || vhost_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0;
 }
 
 /* Makes a duplicate. The monitor has to know of each descriptor that can change a file. */
@@ -523,7 +568,7 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	if (h->flags & MV_HOT_MASK)
 		return agent_mask(b, a, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))
-		return call6(nr, arg);
+		return h->arg[0].dir & MV_HOT_OUT && h->arg[0].how == MV_WROTE_RESULT ? whole(&m) : call6(nr, arg);
 	if (h->flags & MV_HOT_PROMPT)
 		return transfer(&m);
 	if (h->flags & MV_HOT_LINGERS && !sleeps_at_once(&m))

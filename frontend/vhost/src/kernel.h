@@ -58,9 +58,11 @@ enum {
 	O_ACCMODE = 3,
 	O_NONBLOCK = 04000,
 	S_IFMT = 0170000,
+	S_IFSOCK = 0140000,
 	S_IFLNK = 0120000,
 	S_IFBLK = 0060000,
 	S_IFDIR = 0040000,
+	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 	S_IFREG = 0100000,
 	EPERM = 1,
@@ -95,6 +97,7 @@ enum {
 	SOL_SOCKET = 1,
 	SO_TYPE = 3,
 	SO_SNDBUF = 7,
+	SO_RCVLOWAT = 18,
 	SO_PROTOCOL = 38,
 	SO_DOMAIN = 39,
 	AF_UNIX = 1,
@@ -135,8 +138,12 @@ struct timespec {
 
 struct stat {
 	uint64_t dev, ino, nlink;
-	uint32_t mode, more[29];
+	uint32_t mode, owner[3];
+	uint64_t rdev;
+	uint32_t more[24];
 };
+
+_Static_assert(offsetof(struct stat, rdev) == 40 && sizeof(struct stat) == 144, "stat");
 
 /* Of what statx says the type and the device matter. */
 struct statx {

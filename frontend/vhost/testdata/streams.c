@@ -21,7 +21,9 @@ static int domain; /* what a socket says that it is of, 0 for what it is */
 
 static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
-	if (nr == SYS_preadv2 || nr == SYS_pwritev2 || nr == SYS_recvfrom || nr == SYS_sendto || nr == SYS_getsockopt || nr == SYS_read)
+	const int asks = nr == SYS_getsockopt && c != SO_RCVLOWAT;
+
+	if (nr == SYS_preadv2 || nr == SYS_pwritev2 || nr == SYS_recvfrom || nr == SYS_sendto || asks || nr == SYS_read)
 		calls[called++ % MOST] = nr;
 	if (refusal && (nr == SYS_recvfrom || nr == SYS_sendto))
 		return refusal;

@@ -21,6 +21,9 @@ static int made, asked, flags_asked;
 static u32 file_mode;
 static u64 file_device;
 static i64 file_system, file_flags;
+static u64 file_rdev, last_nr;
+static int least_asked; /* how often somebody asked for how much a socket waits */
+static int32_t least;	/* 0: it is no socket */
 static i64 answer;
 
 static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
@@ -31,7 +34,14 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 		((struct stat *)b)->st_mode = file_mode;
 		((struct stat *)b)->st_dev = file_device;
 		((struct stat *)b)->st_nlink = 1;
+		((struct stat *)b)->st_rdev = file_rdev;
 		return 0;
+	case SYS_getsockopt:
+		if (c != SO_RCVLOWAT)
+			return -ENOTSOCK;
+		least_asked++;
+		*(int32_t *)d = least;
+		return least ? 0 : -ENOTSOCK;
 	case SYS_fstatfs:
 		asked++;
 		if (file_system < 0)
@@ -47,6 +57,7 @@ static i64 kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 		return __real_vhost_call(nr, a, b, c, d, e, f);
 	}
 	made++;
+	last_nr = (u64)nr;
 	return answer;
 }
 
@@ -64,8 +75,10 @@ static struct agent *prepare(int i)
 	made = asked = flags_asked = 0;
 	answer = 0;
 	file_mode = S_IFREG;
-	file_device = 0;
+	file_device = file_rdev = 0;
 	file_flags = 0;
+	least_asked = 0;
+	least = 0;
 	hook = kernel;
 	return a;
 }
@@ -147,6 +160,102 @@ void test_agent_files(void)
 	file_mode = S_IFIFO;
 	deal(agent_of(block(0)), SYS_read, THE_FD, (u64)buf, 4, NULL);
 	CHECK(!asked, "%d", asked);
+}
+
+/* A read of which the form that does not sleep may give less is made as it is, or is the monitor's
+ * where others wait: of devices, and of sockets that wait for so much. */
+void test_agent_reads_all(void)
+{
+	static const struct {
+		u32 mode;
+		u64 rdev;
+		int32_t least;
+		i64 nr; /* of the call that is made while others wait, -1 for none */
+		int asked;
+	} list[] = {
+		{ S_IFCHR, 0x103, 0, SYS_read, 0 },	    { S_IFCHR, 0x105, 0, SYS_read, 0 },	   { S_IFCHR, 0x107, 0, SYS_read, 0 },
+		{ S_IFCHR, 0x109, 0, SYS_read, 0 },	    { S_IFCHR, 0x108, 0, -1, 0 },	   { S_IFCHR, 0x205, 0, -1, 0 },
+		{ S_IFCHR, 0x100000105, 0, -1, 0 },	    { S_IFIFO, 0, 0, SYS_preadv2, 0 },	   { S_IFSOCK, 0, 1, SYS_preadv2, 1 },
+		{ S_IFSOCK, 0, 100, -1, 1 },		    { 0, 0, 0, SYS_preadv2, 1 },
+	};
+	char buf[4];
+	u32 i, k;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		for (k = 0; k < 2; k++) {
+			struct agent *a = prepare(0);
+			int done;
+			u32 times = 0;
+
+			set_read();
+			file_mode = list[i].mode;
+			file_rdev = list[i].rdev;
+			least = list[i].least;
+			/* One that the task has made itself is not asked what it is. */
+			if (k && list[i].mode == S_IFSOCK)
+				a->classes[THE_FD] = 8;
+			while (times++ < 2) {
+				made = 0;
+				last_nr = 0;
+				done = deal(a, SYS_read, THE_FD, (u64)buf, 4, NULL);
+				CHECK(done == (list[i].nr >= 0) && made == done, "%u: dealt with %d, made %d", i, done, made);
+				CHECK(!done || (i64)last_nr == list[i].nr, "%u: made call %lu", i, last_nr);
+			}
+			CHECK(least_asked == list[i].asked, "%u: asked %d times", i, least_asked);
+		}
+}
+
+/* What has all that it is asked for gives less only because a signal has come while it did, and is asked
+ * for all again then, once. */
+static int cut; /* how many of the next calls a signal cuts short */
+
+static i64 cutting_kernel(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+	i64 ret = kernel(nr, a, b, c, d, e, f);
+
+	if (nr != SYS_read && nr != SYS_getrandom)
+		return ret;
+	if (!cut)
+		return nr == SYS_read ? (i64)c : (i64)b;
+	cut--;
+	block(0)->signalled = 1;
+	return 1;
+}
+
+void test_agent_whole(void)
+{
+	static const struct {
+		u64 rdev;
+		int cut, before, made;
+		i64 ret;
+	} list[] = { { 0x105, 0, 0, 1, 4 }, { 0x105, 1, 0, 2, 4 }, { 0x105, 1, 1, 1, 1 }, { 0, 1, 0, 1, 1 }, { 0, 0, 0, 1, 4 } };
+	char buf[4];
+	u32 i, k;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		for (k = 0; k < 2; k++) {
+			struct agent *a = prepare(0);
+			i64 ret = 0;
+			int done;
+
+			set_read();
+			table[SYS_getrandom] = (struct hot_call){
+				.flags = MV_HOT_CALL,
+				.arg = { { .kind = MV_HOT_BUFFER, .dir = MV_HOT_OUT, .length = MV_SIZE_COUNT, .count = 1, .unit = 1, .how = MV_WROTE_RESULT },
+					 { .kind = MV_HOT_LONG }, { .kind = MV_HOT_LONG } },
+			};
+			hook = cutting_kernel;
+			cut = list[i].cut;
+			block(0)->signalled = (u32)list[i].before;
+			file_system = 0xef53;
+			if (list[i].rdev) {
+				file_mode = S_IFCHR;
+				file_rdev = list[i].rdev;
+			}
+			done = k && list[i].rdev ? deal(a, SYS_getrandom, (u64)buf, 4, 0, &ret) : deal(a, SYS_read, THE_FD, (u64)buf, 4, &ret);
+			CHECK(done && ret == list[i].ret && made == list[i].made, "%u: %ld, made %d", i, ret, made);
+			block(0)->signalled = 0;
+		}
 }
 
 /* What a signal could not interrupt is not made where one may come, or others wait. */
