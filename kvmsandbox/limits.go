@@ -4,6 +4,7 @@ package kvmsandbox
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -16,7 +17,9 @@ import (
 // and threads, are the program's only in part: the soft limit that the kernel has is the
 // program's, with room for the variant host's memory, but its hard limit stays what
 // it was. Otherwise a program that lowers it would keep the variant host from working
-// in that process and all that descend from it: few monitors may raise it again.
+// in that process and all that descend from it: few monitors may raise it again. Of
+// descriptors the kernel's soft limit is also less than the hard one, whatever the program
+// says: who has as many as can be leaves none to the variant host.
 
 const infinite = ^uint64(0)
 
@@ -26,9 +29,32 @@ type hardLimits map[uint64]hardLimit
 
 type hardLimit struct {
 	value uint64 // infinite stands for none
-	// soft0 is true when the program's soft limit is 0 and the kernel's is not: to
-	// the limit of data (mm/mmap.c, may_expand_vm) 0 means the hard limit.
-	soft0 bool
+	// soft is the program's soft limit where lessSoft is true and the kernel's is another one:
+	// more than the kernel's, or 0, which means the hard limit to that of data (mm/mmap.c,
+	// may_expand_vm).
+	soft     uint64
+	lessSoft bool
+}
+
+// mostFiles is the highest soft limit of descriptors that the kernel gets where the hard one is hard.
+func mostFiles(hard uint64) uint64 {
+	if hard == infinite {
+		return hard
+	}
+	return hard - min(hiddenRoom, hard/2)
+}
+
+// keepRoom leaves the variant host some of the descriptors that process p, which is new, may have.
+func keepRoom(p *process) error {
+	soft, hard, err := unix.FileLimit(p.pid)
+	if err != nil {
+		return fmt.Errorf("limit of descriptors: %w", err)
+	}
+	if most := mostFiles(hard); soft > most {
+		p.limits = hardLimits{unix.RlimitFiles: {value: hard, soft: soft, lessSoft: true}}
+		unix.SetLimits(p.pid, []unix.Limit{{Resource: unix.RlimitFiles, Soft: most, Hard: hard}})
+	}
+	return nil
 }
 
 // hostRoom is how much of the address space of a process is the variant host's: its image,
@@ -101,8 +127,8 @@ func (h hardLimits) shown(resource, slot uint64, l limit) limit {
 	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
 	if own, ok := h[resource]; ok {
 		l.hard = min(l.hard, own.value)
-		if own.soft0 {
-			l.soft = 0
+		if own.lessSoft {
+			l.soft = own.soft
 		}
 	}
 	return l
@@ -123,9 +149,13 @@ func (h hardLimits) change(resource, slot uint64, now, want limit, may bool) (ke
 	own = hardLimit{value: want.hard}
 	if resource == unix.RlimitData && want.soft == 0 && want.hard < now.hard {
 		// Less than a page is nothing, but not the exception.
-		want.soft, own.soft0 = max(want.hard, 1), true
+		want.soft, own.lessSoft = max(want.hard, 1), true
 	}
-	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}, own, 0
+	kernel = limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}
+	if most := mostFiles(kernel.hard); resource == unix.RlimitFiles && kernel.soft > most {
+		own.soft, own.lessSoft, kernel.soft = want.soft, true, most
+	}
+	return kernel, own, 0
 }
 
 // runLimit carries out getrlimit(2), setrlimit(2) and prlimit(2) of ownLimits; ok is

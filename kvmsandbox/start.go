@@ -55,6 +55,9 @@ func (s *session) start(i int) (*task, error) {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	t.exec = x
+	if err := keepRoom(t.proc); err != nil {
+		return nil, err
+	}
 	if err := s.spec.FirstStarted(i, t.proc.pid); err != nil {
 		return nil, err
 	}

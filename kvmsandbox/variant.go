@@ -117,7 +117,7 @@ func (s *session) lift(t *task) (restore func()) {
 		return func() {}
 	}
 	p := t.proc
-	p.lifted, p.saved = true, unix.LiftLimits(p.pid, uint64(s.hiddenBase)+hiddenRoom)
+	p.lifted, p.saved = true, unix.LiftLimits(p.pid, uint64(s.hiddenBase), hiddenRoom)
 	return func() {
 		unix.SetLimits(p.pid, p.saved)
 		p.lifted, p.saved = false, nil
