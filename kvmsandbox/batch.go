@@ -69,8 +69,8 @@ func (s *session) await(t *task) error {
 			// Who would let it go on may be waiting for the monitor.
 			s.log.Debug("a stopped process is needed", "task", t.id.String())
 			var err error
-			if carried, err = carry(t.proc.pid, t.thread()); err == syscall.EPERM {
-				// It has another tracer. Everybody sees that it goes on, and stops again.
+			if carried, err = carry(t.proc.pid, t.thread()); err != nil && err != syscall.ESRCH {
+				// The host lets nobody trace it. Everybody sees that it goes on, and stops again.
 				_ = unix.Kill(t.proc.pid, syscall.SIGCONT)
 				halt = true
 			}

@@ -25,16 +25,29 @@ type carrier struct {
 	done     chan struct{}
 }
 
-// carry lets thread tid of process pid go on until end is called. It fails with EPERM where the
-// thread has a tracer already, or none may be.
+// carry lets thread tid of process pid go on until end is called. It fails where the thread has a
+// tracer already, or none may be.
 func carry(pid, tid int) (*carrier, error) {
 	c := &carrier{pid: pid, tid: tid, over: make(chan struct{}), done: make(chan struct{})}
 	begun := make(chan error)
-	go c.run(begun)
+	go c.start(begun)
 	if err := <-begun; err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// start runs the tracer in a thread of the kernel's that ends with it. The first one of this
+// process does not.
+func (c *carrier) start(begun chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		c.run(begun)
+		return
+	}
+	defer runtime.UnlockOSThread()
+	go c.start(begun)
+	<-c.done
 }
 
 // end has the thread stop again if its process is stopped. It may be called once.
@@ -46,7 +59,6 @@ func (c *carrier) end() {
 // run is the tracer. It ends with its thread of the kernel's, which lets go of a tracee that
 // cannot be let go otherwise, because it is about to die or sleeps for good.
 func (c *carrier) run(begun chan<- error) {
-	runtime.LockOSThread()
 	defer close(c.done)
 	err := unix.PtraceSeize(c.tid, 0)
 	begun <- err

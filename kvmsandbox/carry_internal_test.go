@@ -27,7 +27,10 @@ func writer(t *testing.T) (pid int, out *os.File) {
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
-		_ = c.Wait()
+		if c.Wait() != nil {
+			// A test may have waited for it.
+			_ = c.Process.Release()
+		}
 		_ = out.Close()
 	})
 	return c.Process.Pid, out

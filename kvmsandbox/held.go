@@ -28,6 +28,16 @@ func (t *task) take(info [128]byte) {
 
 func isContinue(info [128]byte) bool { return (*signals.Info)(&info).Signo() == signals.SIGCONT }
 
+// oneContinue takes SIGCONT from the kernel, where there is one, when the program gets one that
+// stayed here: both would have been one.
+func (s *session) oneContinue(t *task, info [128]byte) error {
+	if !t.leads() || !isContinue(info) {
+		return nil
+	}
+	_, _, err := s.pending(t, ^signals.SetOf(signals.SIGCONT))
+	return err
+}
+
 // held says whether there is a signal for t's program of which the kernel does not know.
 func (t *task) held() bool { return t.leads() && len(t.queue) > 0 }
 

@@ -29,29 +29,42 @@ type hardLimits map[uint64]hardLimit
 
 type hardLimit struct {
 	value uint64 // infinite stands for none
-	// soft is the program's soft limit where lessSoft is true and the kernel's is another one:
-	// more than the kernel's, or 0, which means the hard limit to that of data (mm/mmap.c,
+	// soft is the program's soft limit where lessSoft is true and the kernel's is kernel: that is
+	// less, or not 0 where soft is, which means the hard limit to that of data (mm/mmap.c,
 	// may_expand_vm).
-	soft     uint64
-	lessSoft bool
+	soft, kernel uint64
+	lessSoft     bool
 }
 
-// mostFiles is the highest soft limit of descriptors that the kernel gets where the hard one is hard.
-func mostFiles(hard uint64) uint64 {
+// nativeFiles is how many descriptors are kept for the variant host where it needs none for
+// processors.
+const nativeFiles = 128
+
+// fileRoom is how many of the descriptors that the hard limit allows are kept for the variant host.
+func (s *session) fileRoom() uint64 {
+	if s.native() {
+		return nativeFiles
+	}
+	return hiddenRoom
+}
+
+// mostFiles is the highest soft limit of descriptors that the kernel gets where the hard one is hard
+// and room are kept.
+func mostFiles(hard, room uint64) uint64 {
 	if hard == infinite {
 		return hard
 	}
-	return hard - min(hiddenRoom, hard/2)
+	return hard - min(room, hard/2)
 }
 
 // keepRoom leaves the variant host some of the descriptors that process p, which is new, may have.
-func keepRoom(p *process) error {
+func keepRoom(p *process, room uint64) error {
 	soft, hard, err := unix.FileLimit(p.pid)
 	if err != nil {
 		return fmt.Errorf("limit of descriptors: %w", err)
 	}
-	if most := mostFiles(hard); soft > most {
-		p.limits = hardLimits{unix.RlimitFiles: {value: hard, soft: soft, lessSoft: true}}
+	if most := mostFiles(hard, room); soft > most {
+		p.limits = hardLimits{unix.RlimitFiles: {value: hard, soft: soft, kernel: most, lessSoft: true}}
 		unix.SetLimits(p.pid, []unix.Limit{{Resource: unix.RlimitFiles, Soft: most, Hard: hard}})
 	}
 	return nil
@@ -127,7 +140,8 @@ func (h hardLimits) shown(resource, slot uint64, l limit) limit {
 	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
 	if own, ok := h[resource]; ok {
 		l.hard = min(l.hard, own.value)
-		if own.lessSoft {
+		// Somebody outside may have set another one.
+		if own.lessSoft && l.soft == own.kernel {
 			l.soft = own.soft
 		}
 	}
@@ -136,8 +150,8 @@ func (h hardLimits) shown(resource, slot uint64, l limit) limit {
 
 // change works out what the kernel and the program's own hard limit are to be when
 // the program wants its limit to be want. The kernel has now; it says whether the
-// program may raise hard limits.
-func (h hardLimits) change(resource, slot uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
+// program may raise hard limits. files is how many descriptors are kept for the variant host.
+func (h hardLimits) change(resource, slot, files uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
 	shown := h.shown(resource, slot, now)
 	switch {
 	case want.soft > want.hard:
@@ -150,10 +164,11 @@ func (h hardLimits) change(resource, slot uint64, now, want limit, may bool) (ke
 	if resource == unix.RlimitData && want.soft == 0 && want.hard < now.hard {
 		// Less than a page is nothing, but not the exception.
 		want.soft, own.lessSoft = max(want.hard, 1), true
+		own.kernel = want.soft
 	}
 	kernel = limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}
-	if most := mostFiles(kernel.hard); resource == unix.RlimitFiles && kernel.soft > most {
-		own.soft, own.lessSoft, kernel.soft = want.soft, true, most
+	if most := mostFiles(kernel.hard, files); resource == unix.RlimitFiles && kernel.soft > most {
+		own.soft, own.kernel, own.lessSoft, kernel.soft = want.soft, most, true, most
 	}
 	return kernel, own, 0
 }
@@ -224,7 +239,7 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 	if want == nil {
 		return old, 0, nil
 	}
-	kernel, own, errno := p.limits.change(resource, s.slotRoom(), now, *want, mayRaiseLimits(t.id.Host))
+	kernel, own, errno := p.limits.change(resource, s.slotRoom(), s.fileRoom(), now, *want, mayRaiseLimits(t.id.Host))
 	if errno != 0 {
 		return old, -int64(errno), nil
 	}

@@ -28,6 +28,9 @@ func (s *session) resume(t *task) error {
 	}
 	for {
 		if info, ok := t.nextSignal(); ok {
+			if err := s.oneContinue(t, info); err != nil {
+				return err
+			}
 			s.later(t, func() { s.reportSignal(t, info) })
 			t.state = running
 			return nil

@@ -37,8 +37,8 @@ func (s *session) sigaction(t *task, args [6]uint64) (int64, error) {
 		if err := s.must(t, "set signal action", s.hostAction(t, t.scratch(), n)); err != nil {
 			return 0, err
 		}
-		if t.proc.actions.Effect(n) == signals.Ignore {
-			t.queue = slices.DeleteFunc(t.queue, func(i [128]byte) bool { return (*signals.Info)(&i).Signo() == n })
+		if e := t.proc.actions.Effect(n); e == signals.Ignore || e == signals.Continue {
+			s.drop(t.proc.actions, n)
 		}
 	}
 	if args[2] != 0 {
@@ -48,6 +48,16 @@ func (s *session) sigaction(t *task, args [6]uint64) (int64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// drop takes signal n, for which nobody has a handler any more, from the queues of all whose actions
+// these are, as the kernel does with those that it has (do_sigaction in kernel/signal.c).
+func (s *session) drop(actions *signals.Dispositions, n int) {
+	for _, t := range s.tasks {
+		if t.proc.actions == actions {
+			t.queue = slices.DeleteFunc(t.queue, func(i [128]byte) bool { return (*signals.Info)(&i).Signo() == n })
+		}
+	}
 }
 
 func errnoOf(err error) int64 {

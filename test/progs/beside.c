@@ -139,7 +139,7 @@ static void options(int sock)
 	socklen_t size = sizeof got;
 	CHECK(setsockopt(sock, SOL_SOCKET, is(option) ? SO_OOBINLINE : SO_KEEPALIVE, &on, sizeof on) == 0);
 	CHECK(getsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &got, &size) == 0 && size == sizeof got && got == 1);
-	static const int ask[] = {SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN};
+	static const int ask[] = {SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_RCVLOWAT, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN};
 	for (size_t i = 0; i < sizeof ask / sizeof *ask; i++)
 		CHECK(getsockopt(sock, SOL_SOCKET, ask[i], &got, &size) == 0 && size == sizeof got);
 	/* What the kernel does not write stays. */

@@ -44,6 +44,9 @@ int main(void)
 		if (pid == 0)
 			_exit(0);
 		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		/* The table stays as full as it is. */
+		l.rlim_cur = 20;
+		CHECK(setrlimit(RLIMIT_NOFILE, &l) == 0);
 	}
 	ok("full_table");
 	return 0;

@@ -25,13 +25,15 @@ enum {
 	CLASS_READY,	/* a device that has all that it is asked for, and takes all, at once */
 };
 
-/* Beside its class: whether a descriptor that no call sleeps on is known to be a stream's. */
+/* Beside its class: whether a descriptor that no call sleeps on is known to be a stream's, and that its
+ * reads are content with less than they ask for. */
 enum {
-	KIND = 0xf0,
+	CLASS = 0x0f,
+	KIND = 0x70,
 	KIND_USED = 0x10, /* it was used once, which is too little to ask */
 	KIND_STREAM = 0x20,
 	KIND_ELSE = 0x30,
-	KIND_CONTENT = 0x40, /* it was not used, and is content with less than is asked for */
+	CONTENT = 0x80,
 };
 
 /* What is longer may be taken in parts (pipe(7)). */
@@ -56,7 +58,7 @@ static void allow(u64 mask)
 	vhost_call(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&mask, 0, 8, 0, 0);
 }
 
-static u32 known(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] & ~KIND : 0; }
+static u32 known(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] & CLASS : 0; }
 static u32 kind_of(const struct agent *a, u64 fd) { return (u32)fd < MV_AGENT_KNOWN ? a->classes[(u32)fd] & KIND : KIND_ELSE; }
 
 static u32 note(struct agent *a, u64 fd, u32 class)
@@ -68,12 +70,15 @@ static u32 note(struct agent *a, u64 fd, u32 class)
 	return class;
 }
 
-/* Notes another class of what stays the same. */
-static u32 becomes(struct agent *a, u64 fd, u32 class)
+/* Notes something else of what stays the same: its class, its kind, or that it is content. */
+static u32 change(struct agent *a, u64 fd, u32 part, u32 to)
 {
-	note(a, fd, class | kind_of(a, fd));
-	return class;
+	if ((u32)fd < MV_AGENT_KNOWN && a->classes[(u32)fd])
+		note(a, fd, (a->classes[(u32)fd] & ~part) | to);
+	return to;
 }
+
+static u32 becomes(struct agent *a, u64 fd, u32 class) { return change(a, fd, CLASS, class); }
 
 void agent_forget(struct agent *a)
 {
@@ -247,9 +252,9 @@ static int streams(const struct made *m)
 	if (kind == KIND_USED) {
 		domain = option(m, SO_DOMAIN);
 		kind = (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && option(m, SO_TYPE) == SOCK_STREAM ? KIND_STREAM : KIND_ELSE;
-		note(m->a, m->arg[0], known(m->a, m->arg[0]) | kind);
-	} else if ((!kind || kind == KIND_CONTENT) && known(m->a, m->arg[0])) {
-		note(m->a, m->arg[0], known(m->a, m->arg[0]) | KIND_USED);
+		change(m->a, m->arg[0], KIND, kind);
+	} else if (!kind) {
+		change(m->a, m->arg[0], KIND, KIND_USED);
 	}
 	return kind == KIND_STREAM;
 }
@@ -269,7 +274,7 @@ static i64 stream(const struct made *m)
 	 * nothing. */
 	if (ret != -EPERM && ret != -EACCES && ret != -ENOSYS && ret != -ENOTSOCK)
 		return ret;
-	note(m->a, m->arg[0], known(m->a, m->arg[0]) | KIND_ELSE);
+	change(m->a, m->arg[0], KIND, KIND_ELSE);
 	return -ENOTSOCK;
 }
 
@@ -305,14 +310,13 @@ static int wants_more(const struct made *m)
 {
 	u64 fd = m->arg[0];
 
-	if (kind_of(m->a, fd) && (u32)fd < MV_AGENT_KNOWN)
+	if ((u32)fd < MV_AGENT_KNOWN && m->a->classes[(u32)fd] & CONTENT)
 		return 0;
 	if (option(m, SO_RCVLOWAT) > 1) {
-		note(m->a, fd, CLASS_PLAIN);
+		becomes(m->a, fd, CLASS_PLAIN);
 		return 1;
 	}
-	if (known(m->a, fd))
-		note(m->a, fd, known(m->a, fd) | KIND_CONTENT);
+	change(m->a, fd, CONTENT, CONTENT);
 	return 0;
 }
 
@@ -391,6 +395,12 @@ static int is_atomic(const struct made *m)
 	return option(m, SO_TYPE) == SOCK_DGRAM || (option(m, SO_DOMAIN) == AF_UNIX && option(m, SO_SNDBUF) >= 4 * PIPE_BUF);
 }
 
+/* Whether what a call returns is how much of its buffers it has written. */
+static int fills(const struct hot_call *h)
+{
+	return (h->arg[0].dir & MV_HOT_OUT && h->arg[0].how == MV_WROTE_RESULT) || (h->arg[1].dir & MV_HOT_OUT && h->arg[1].how == MV_WROTE_RESULT);
+}
+
 /* Makes a call that does not sleep. What it writes may be less than there is room for when a signal has
  * come, and that may be the monitor's own, of which the program must not notice anything: then it is made
  * once more, which nothing tells from one that began behind the signal. No other comes meanwhile. */
@@ -399,7 +409,9 @@ static i64 whole(const struct made *m)
 	u32 before = m->b->signalled;
 	i64 ret = call6(m->nr, m->arg);
 
-	return ret > 0 && (u64)ret < m->a->out.bytes && m->b->signalled != before ? call6(m->nr, m->arg) : ret;
+	if (ret <= 0 || (u64)ret >= m->a->out.bytes || m->b->signalled == before || !fills(m->h))
+		return ret;
+	return call6(m->nr, m->arg);
 }
 
 static i64 transfer(const struct made *m)
@@ -407,7 +419,7 @@ static i64 transfer(const struct made *m)
 	int blocks = 0;
 	i64 ret;
 
-	if (class_of(m->a, m->arg[0]) == CLASS_READY)
+	if (class_of(m->a, m->arg[0]) == CLASS_READY && prompt(m, 0))
 		return whole(m);
 	if (sleeps_at_once(m) && (takes(m) || is_short(m)))
 		return sleep(m);
@@ -568,7 +580,7 @@ static i64 make(struct block *b, struct agent *a, const struct hot_call *h, i64 
 	if (h->flags & MV_HOT_MASK)
 		return agent_mask(b, a, arg);
 	if (!(h->flags & MV_HOT_BLOCKS))
-		return h->arg[0].dir & MV_HOT_OUT && h->arg[0].how == MV_WROTE_RESULT ? whole(&m) : call6(nr, arg);
+		return whole(&m);
 	if (h->flags & MV_HOT_PROMPT)
 		return transfer(&m);
 	if (h->flags & MV_HOT_LINGERS && !sleeps_at_once(&m))

@@ -28,7 +28,7 @@
 	F(event_misuse) \
 	F(guest_calls) F(guest_no_calls) F(guest_signalled) \
 	F(native_door) F(native_wild) F(native_late) F(native_identity) \
-	F(agent_files) F(agent_reads_all) F(agent_whole) F(agent_lingers) F(agent_constants) F(agent_much) F(agent_revoked) \
+	F(agent_files) F(agent_reads_all) F(agent_whole) F(agent_ready_and_slow) F(agent_lingers) F(agent_constants) F(agent_much) F(agent_revoked) \
 	F(agent_closes) F(agent_closes_shared) F(agent_streams) F(agent_stream_gone) F(agent_stream_refused) F(agent_stream_both_ways) F(agent_stream_families) F(agent_brief) F(agent_opens) F(agent_absent) F(agent_nameless) F(agent_name_ends) F(agent_messages) F(agent_atomic) F(agent_own) F(agent_looks) F(agent_known_looks) F(agent_sees) F(agent_timed) F(agent_mapped) F(agent_raw) F(agent_tells) \
 	F(mask_changes) F(mask_waits) F(mask_jumped) F(mask_follows) \
 	F(dup_files) F(dup_replaces) F(dup_known) F(answers) F(answers_refused) \

@@ -194,6 +194,9 @@ void test_agent_reads_all(void)
 			/* One that the task has made itself is not asked what it is. */
 			if (k && list[i].mode == S_IFSOCK)
 				a->classes[THE_FD] = 8;
+			/* That it was written to first says nothing of its reads. */
+			if (k && list[i].mode == S_IFSOCK && list[i].least > 1)
+				a->classes[THE_FD] |= 0x20;
 			while (times++ < 2) {
 				made = 0;
 				last_nr = 0;
@@ -203,6 +206,22 @@ void test_agent_reads_all(void)
 			}
 			CHECK(least_asked == list[i].asked, "%u: asked %d times", i, least_asked);
 		}
+}
+
+/* A device that is written to at once says nothing of what is read for it. */
+void test_agent_ready_and_slow(void)
+{
+	static const struct hot_arg fd = { .kind = MV_HOT_FD };
+	u32 k;
+
+	for (k = 0; k < 2; k++) {
+		struct agent *a = prepare(0);
+
+		table[SYS_sendfile] = (struct hot_call){ .flags = MV_HOT_CALL | MV_HOT_BLOCKS | MV_HOT_PROMPT, .arg = { fd, fd } };
+		a->classes[THE_FD] = 10;
+		a->classes[THE_FD + 1] = k ? 1 : 2;
+		CHECK(deal(a, SYS_sendfile, THE_FD, THE_FD + 1, 0, NULL) == (int)k && made == (int)k, "%u: made %d", k, made);
+	}
 }
 
 /* What has all that it is asked for gives less only because a signal has come while it did, and is asked
