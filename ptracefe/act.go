@@ -194,7 +194,7 @@ func (s *session) runWithFile(t *task, a *frontend.Action) error {
 	}
 	args := a.Args
 	args[a.FileArg] = uint64(t.call.fd)
-	if err := in.enter(uint64(a.Nr), args); err != nil {
+	if err := in.replace(uint64(a.Nr), args); err != nil {
 		return err
 	}
 	return t.resume(unix.ContinueToCall, 0)
@@ -220,7 +220,7 @@ func (s *session) runWithArea(t *task, a *frontend.Action) error {
 			return err
 		}
 	}
-	if err := in.enter(nr, args); err != nil {
+	if err := in.replace(nr, args); err != nil {
 		return err
 	}
 	if err := s.raiseDeferred(t); err != nil {
@@ -258,7 +258,7 @@ func (s *session) execFile(t *task, a *frontend.Action) error {
 	if t.call.scratch, err = s.borrow(t, stackPointer(&in.base), empty, 8); err != nil {
 		return err
 	}
-	err = in.enter(unix.SysExecveat,
+	err = in.replace(unix.SysExecveat,
 		[6]uint64{uint64(t.call.fd), t.call.scratch.addr, a.Args[1], a.Args[2], unix.AtEmptyPath})
 	if err != nil {
 		return err

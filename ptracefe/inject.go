@@ -165,6 +165,25 @@ func (s *session) isGate(t *task, addr uint64) (bool, error) {
 	return [syscallSize]byte(code[addr-first:]) == syscallCode, nil
 }
 
+// replace leaves the task in front of a call that it makes in place of its own. Where the kernel
+// starts calls again with the first argument that it noted at their entry, that is the program's:
+// the kernel decides by itself whether it starts the call again, as it would without the monitor.
+func (in *injector) replace(nr uint64, args [6]uint64) error {
+	noted := args
+	if notesFirstArgument {
+		noted[0] = arguments(&in.base)[0]
+	}
+	if err := in.enter(nr, noted); err != nil || noted == args {
+		return err
+	}
+	if err := in.t.load(); err != nil {
+		return err
+	}
+	exchange(&in.t.regs, nr, args)
+	in.t.dirty = true
+	return nil
+}
+
 // enter leaves the task in front of a call.
 func (in *injector) enter(nr uint64, args [6]uint64) error {
 	r := in.base
@@ -175,7 +194,6 @@ func (in *injector) enter(nr uint64, args [6]uint64) error {
 		return nil
 	}
 	enter(&r, in.gate, nr, args)
-	in.t.call.entered = true
 	in.t.set(r)
 	if in.t.filtered {
 		return in.run(unix.Continue, awaitFilter)

@@ -31,6 +31,10 @@ const (
 	// the vDSO. Here that is the C library's part (SA_RESTORER).
 	handlersReturnToVDSO = false
 
+	// notesFirstArgument says that the kernel keeps the first argument with which a call is
+	// entered, to start it again with. Here all arguments stay in their registers.
+	notesFirstArgument = false
+
 	// trapsTimeStamps says that reads of the time stamp counter can be made to fault.
 	trapsTimeStamps = true
 )

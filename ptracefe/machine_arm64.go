@@ -30,6 +30,9 @@ const (
 	// (setup_return in arch/arm64/kernel/signal.c).
 	handlersReturnToVDSO = true
 
+	// notesFirstArgument: the result takes the first argument's register (struct pt_regs, orig_x0).
+	notesFirstArgument = true
+
 	// trapsTimeStamps: before Linux 6.12 nothing makes reads of the counter (CNTVCT_EL0)
 	// fault.
 	trapsTimeStamps = false
@@ -95,13 +98,13 @@ func enter(r *unix.Regs, gate, nr uint64, args [6]uint64) {
 }
 
 // restore puts the program's own call back behind the one that was run instead, with
-// result ret. The kernel would start a call that the monitor has made in its place again with
-// the monitor's first argument, so that is left to the program to make anew; so is what
-// starts again whatever signal comes.
+// result ret. What starts again whatever signal comes is left to the program to make anew. Of
+// anything else only the kernel knows whether it starts again, because that is for the handler of
+// the signal to say which comes.
 func restore(r *unix.Regs, p *pending, ret int64) {
 	copy(r.X[1:], p.args[1:])
 	r.X[8] = p.nr
-	if p.entered && isRestart(ret) || ret == restartAlways {
+	if ret == restartAlways {
 		r.X[0], r.Call = p.args[0], inNoCall
 		r.PC -= syscallSize
 	}

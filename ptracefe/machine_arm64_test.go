@@ -22,18 +22,16 @@ func behindCall(ip uint64, ret int64) unix.Regs {
 func TestRestartHasOwnArguments(t *testing.T) {
 	const ip, own, nr = 0x1004, 0x1200011, 220
 	for name, c := range map[string]struct {
-		ret     int64
-		entered bool
-		pc, x0  uint64
-		call    int32
+		ret    int64
+		pc, x0 uint64
+		call   int32
 	}{
 		"a result":                {ret: 7, pc: ip, x0: 7, call: 220},
 		"starts again always":     {ret: -513, pc: ip - 4, x0: own, call: inNoCall},
-		"made by the monitor":     {ret: -512, entered: true, pc: ip - 4, x0: own, call: inNoCall},
 		"the kernel's to restart": {ret: -514, pc: ip, x0: ^uint64(513), call: 220},
 	} {
 		r := behindCall(ip, c.ret)
-		restore(&r, &pending{nr: nr, args: [6]uint64{own, 2}, entered: c.entered}, c.ret)
+		restore(&r, &pending{nr: nr, args: [6]uint64{own, 2}}, c.ret)
 		if r.PC != c.pc || r.X[0] != c.x0 || r.Call != c.call || r.X[1] != 2 || r.X[8] != nr {
 			t.Errorf("%s: %+v", name, r)
 		}

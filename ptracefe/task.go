@@ -130,7 +130,6 @@ type task struct {
 type pending struct {
 	exit    bool      // report the result
 	restore bool      // put back nr and args
-	entered bool      // the monitor has made a call in place of the program's
 	nr      uint64    // the program's own call
 	args    [6]uint64 // its arguments
 	fd      int       // descriptor to close in the task, -1 for none

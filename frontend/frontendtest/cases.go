@@ -20,6 +20,7 @@ var cases = []struct {
 	{"Rewrite", "probe", testRewrite},
 	{"LateAnswer", "probe", testLateAnswer},
 	{"Area", "probe", testArea},
+	{"AreaInterrupted", "ticked", testAreaInterrupted},
 	{"Memory", "memory", testMemory},
 	{"Peek", "spin", testPeek},
 	{"Forks", "forks", testForks},

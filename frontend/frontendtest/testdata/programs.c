@@ -14,7 +14,9 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __x86_64__
@@ -173,6 +175,22 @@ static void let_through(const char *call) {
     report(2, sigismember(&now, SIGUSR1));
 }
 
+// ticked waits for ever in a call while a timer sends signals.
+static void ticked(const char *call, int flags) {
+    const struct itimerval every = {{0, 10000}, {0, 10000}};
+    int ends[2];
+    char c;
+    long ret;
+    catch(SIGALRM, flags);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0) return;
+    setitimer(ITIMER_REAL, &every, NULL);
+    if (!strcmp(call, "recvfrom"))
+        ret = recv(ends[0], &c, 1, 0);
+    else
+        ret = syscall(SYS_ppoll, NULL, 0, NULL, NULL, 8);
+    report(1, ret < 0 ? -errno : ret);
+}
+
 static volatile sig_atomic_t hits;
 
 static void count(int sig) {
@@ -306,6 +324,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, "interrupted")) interrupted(argc > 2 ? SA_RESTART : 0);
     if (!strcmp(name, "suspended")) suspended();
     if (!strcmp(name, "let")) let_through(argv[2]);
+    if (!strcmp(name, "ticked")) ticked(argv[2], argc > 3 ? SA_RESTART : 0);
     if (!strcmp(name, "unblocked")) unblocked();
     if (!strcmp(name, "thread")) threads();
     if (!strcmp(name, "children")) children();
