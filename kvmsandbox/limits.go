@@ -4,7 +4,6 @@ package kvmsandbox
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -17,9 +16,7 @@ import (
 // and threads, are the program's only in part: the soft limit that the kernel has is the
 // program's, with room for the variant host's memory, but its hard limit stays what
 // it was. Otherwise a program that lowers it would keep the variant host from working
-// in that process and all that descend from it: few monitors may raise it again. Of
-// descriptors the kernel's soft limit is also less than the hard one, whatever the program
-// says: who has as many as can be leaves none to the variant host.
+// in that process and all that descend from it: few monitors may raise it again.
 
 const infinite = ^uint64(0)
 
@@ -29,45 +26,9 @@ type hardLimits map[uint64]hardLimit
 
 type hardLimit struct {
 	value uint64 // infinite stands for none
-	// soft is the program's soft limit where lessSoft is true and the kernel's is kernel: that is
-	// less, or not 0 where soft is, which means the hard limit to that of data (mm/mmap.c,
-	// may_expand_vm).
-	soft, kernel uint64
-	lessSoft     bool
-}
-
-// nativeFiles is how many descriptors are kept for the variant host where it needs none for
-// processors.
-const nativeFiles = 128
-
-// fileRoom is how many of the descriptors that the hard limit allows are kept for the variant host.
-func (s *session) fileRoom() uint64 {
-	if s.native() {
-		return nativeFiles
-	}
-	return hiddenRoom
-}
-
-// mostFiles is the highest soft limit of descriptors that the kernel gets where the hard one is hard
-// and room are kept.
-func mostFiles(hard, room uint64) uint64 {
-	if hard == infinite {
-		return hard
-	}
-	return hard - min(room, hard/2)
-}
-
-// keepRoom leaves the variant host some of the descriptors that process p, which is new, may have.
-func keepRoom(p *process, room uint64) error {
-	soft, hard, err := unix.FileLimit(p.pid)
-	if err != nil {
-		return fmt.Errorf("limit of descriptors: %w", err)
-	}
-	if most := mostFiles(hard, room); soft > most {
-		p.limits = hardLimits{unix.RlimitFiles: {value: hard, soft: soft, kernel: most, lessSoft: true}}
-		unix.SetLimits(p.pid, []unix.Limit{{Resource: unix.RlimitFiles, Soft: most, Hard: hard}})
-	}
-	return nil
+	// soft0 is true when the program's soft limit is 0 and the kernel's is not: to
+	// the limit of data (mm/mmap.c, may_expand_vm) 0 means the hard limit.
+	soft0 bool
 }
 
 // hostRoom is how much of the address space of a process is the variant host's: its image,
@@ -140,9 +101,8 @@ func (h hardLimits) shown(resource, slot uint64, l limit) limit {
 	l = limit{lessRoom(l.soft, room), lessRoom(l.hard, room)}
 	if own, ok := h[resource]; ok {
 		l.hard = min(l.hard, own.value)
-		// Somebody outside may have set another one.
-		if own.lessSoft && l.soft == own.kernel {
-			l.soft = own.soft
+		if own.soft0 {
+			l.soft = 0
 		}
 	}
 	return l
@@ -150,8 +110,8 @@ func (h hardLimits) shown(resource, slot uint64, l limit) limit {
 
 // change works out what the kernel and the program's own hard limit are to be when
 // the program wants its limit to be want. The kernel has now; it says whether the
-// program may raise hard limits. files is how many descriptors are kept for the variant host.
-func (h hardLimits) change(resource, slot, files uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
+// program may raise hard limits.
+func (h hardLimits) change(resource, slot uint64, now, want limit, may bool) (kernel limit, own hardLimit, errno syscall.Errno) {
 	shown := h.shown(resource, slot, now)
 	switch {
 	case want.soft > want.hard:
@@ -163,14 +123,9 @@ func (h hardLimits) change(resource, slot, files uint64, now, want limit, may bo
 	own = hardLimit{value: want.hard}
 	if resource == unix.RlimitData && want.soft == 0 && want.hard < now.hard {
 		// Less than a page is nothing, but not the exception.
-		want.soft, own.lessSoft = max(want.hard, 1), true
-		own.kernel = want.soft
+		want.soft, own.soft0 = max(want.hard, 1), true
 	}
-	kernel = limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}
-	if most := mostFiles(kernel.hard, files); resource == unix.RlimitFiles && kernel.soft > most {
-		own.soft, own.kernel, own.lessSoft, kernel.soft = want.soft, most, true, most
-	}
-	return kernel, own, 0
+	return limit{moreRoom(want.soft, room), max(now.hard, moreRoom(want.hard, room), want.soft)}, own, 0
 }
 
 // runLimit carries out getrlimit(2), setrlimit(2) and prlimit(2) of ownLimits; ok is
@@ -239,7 +194,7 @@ func (s *session) setLimit(t *task, p *process, resource uint64, want *limit) (o
 	if want == nil {
 		return old, 0, nil
 	}
-	kernel, own, errno := p.limits.change(resource, s.slotRoom(), s.fileRoom(), now, *want, mayRaiseLimits(t.id.Host))
+	kernel, own, errno := p.limits.change(resource, s.slotRoom(), now, *want, mayRaiseLimits(t.id.Host))
 	if errno != 0 {
 		return old, -int64(errno), nil
 	}

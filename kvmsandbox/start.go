@@ -25,7 +25,7 @@ const closedFile = ^uintptr(0)
 // startAll starts every variant. They stand before their first instruction.
 func (s *session) startAll() ([]*task, error) {
 	var err error
-	if s.hiddenBase, err = chooseHiddenBase(unix.Getpid(), s.fileRoom()); err != nil {
+	if s.hiddenBase, err = chooseHiddenBase(unix.Getpid()); err != nil {
 		return nil, err
 	}
 	var roots []*task
@@ -55,9 +55,6 @@ func (s *session) start(i int) (*task, error) {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	t.exec = x
-	if err := keepRoom(t.proc, s.fileRoom()); err != nil {
-		return nil, err
-	}
 	if err := s.spec.FirstStarted(i, t.proc.pid); err != nil {
 		return nil, err
 	}

@@ -154,8 +154,8 @@ func (s *session) liftDescriptors(t *task) (restore func()) {
 }
 
 // chooseHiddenBase says where hidden descriptors begin: above the limit of
-// programs where that can be raised, else in the last part below it, which has room for so many.
-func chooseHiddenBase(pid int, room uint64) (int, error) {
+// programs where that can be raised, else in the last part below it.
+func chooseHiddenBase(pid int) (int, error) {
 	soft, hard, err := unix.FileLimit(pid)
 	if err != nil {
 		return 0, fmt.Errorf("limit of descriptors: %w", err)
@@ -163,7 +163,8 @@ func chooseHiddenBase(pid int, room uint64) (int, error) {
 	if hard >= soft+hiddenRoom {
 		return int(soft), nil
 	}
-	if room = min(room, soft/2); room < 16 {
+	room := min(hiddenRoom, soft/2)
+	if room < 16 {
 		return 0, fmt.Errorf("at most %d descriptors (ulimit -n) are too few", soft)
 	}
 	return int(soft - room), nil

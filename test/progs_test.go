@@ -219,7 +219,7 @@ var progs = []prog{
 
 // Programs that other tests run.
 var otherProgs = []string{
-	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "forged", "full_table", "gate", "jail", "late_reading", "leaves", "many", "midst", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "sigframe", "spawn_often", "streams", "thread_busy", "trace", "tree", "vsyscall",
+	"builds", "calls", "cause", "daemon", "docker_profile", "end", "exec_chain", "exec_malformed", "forged", "gate", "jail", "late_reading", "leaves", "many", "midst", "mutant", "mv_epoll", "mv_recvmsg", "noptrace", "opens", "proc_mem", "scattered", "schedule", "scribble", "seal", "sigframe", "spawn_often", "streams", "thread_busy", "trace", "tree", "vsyscall",
 }
 
 func standardInput() string {

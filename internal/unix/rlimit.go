@@ -24,13 +24,10 @@ type Limit struct {
 // smallStack is enough for the start of a small program, in bytes.
 const smallStack = 1 << 20
 
-// LiftLimits lifts the limits of process pid on descriptors, to its hard limit and files at least, and
+// LiftLimits lifts the limits of process pid on descriptors, to files at least, and
 // on memory, as far as the caller may. It returns those that were lower.
 func LiftLimits(pid int, files uint64) []Limit {
 	var old []Limit
-	if _, hard, err := FileLimit(pid); err == nil {
-		files = max(files, hard)
-	}
 	for _, want := range []Limit{
 		{Resource: RlimitFiles, Soft: files},
 		{Resource: RlimitAddress, Soft: sys.RLIM_INFINITY},
