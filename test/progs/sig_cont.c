@@ -57,6 +57,15 @@ static void drain(void)
 		;
 }
 
+/* Waits until the child tells that. */
+static void await(char what)
+{
+	char c = 0;
+	while (read(tell[0], &c, 1) != 1)
+		sleep_ms(1);
+	CHECK(c == what);
+}
+
 /* A child of which the first thread does one thing, and another one, if there is one, another. */
 static void turns(void *(*first)(void *), void *(*second)(void *), const sigset_t *blocked, int rounds)
 {
@@ -73,10 +82,8 @@ static void turns(void *(*first)(void *), void *(*second)(void *), const sigset_
 		CHECK(write(tell[1], "r", 1) == 1);
 		first(NULL);
 	}
-	char c = 0;
-	while (read(tell[0], &c, 1) != 1)
-		sleep_ms(1);
-	CHECK(c == 'r');
+	char c;
+	await('r');
 	for (int i = 0; i < rounds; i++) {
 		int st;
 		for (int n = 0; n < 5; n++) {
@@ -93,9 +100,7 @@ static void turns(void *(*first)(void *), void *(*second)(void *), const sigset_
 		sleep_ms(2);
 		CHECK_ERR(read(tell[0], &c, 1), EAGAIN);
 		CHECK(kill(child, SIGCONT) == 0);
-		while (read(tell[0], &c, 1) != 1)
-			sleep_ms(1);
-		CHECK(c == 'c');
+		await('c');
 	}
 	CHECK(kill(child, SIGKILL) == 0);
 	reap_signal(child, SIGKILL);
@@ -129,10 +134,8 @@ static void in_parts(void)
 			CHECK(write(tell[1], "r", 1) == 1);
 			sets_actions(NULL);
 		}
-		char c = 0;
-		while (read(tell[0], &c, 1) != 1)
-			sleep_ms(1);
-		CHECK(c == 'r');
+		char c;
+		await('r');
 		for (int n = 0; n < 3; n++) {
 			int st;
 			CHECK(kill(child, SIGSTOP) == 0);
@@ -142,9 +145,7 @@ static void in_parts(void)
 			CHECK_ERR(read(tell[0], &c, 1), EAGAIN);
 			CHECK(kill(child, SIGCONT) == 0);
 			CHECK(waitpid(child, &st, WCONTINUED) == child && WIFCONTINUED(st));
-			while (read(tell[0], &c, 1) != 1)
-				sleep_ms(1);
-			CHECK(c == 'c');
+			await('c');
 			sleep_ms(1);
 			CHECK_ERR(read(tell[0], &c, 1), EAGAIN);
 		}

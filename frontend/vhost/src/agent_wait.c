@@ -447,21 +447,22 @@ static i64 transfer(const struct made *m)
 	return takes(m) || is_short(m) ? sleep(m) : MV_NOT_EXECUTED;
 }
 
+/* Whether nothing has to be told of what becomes of such a descriptor. */
+static int tells_nobody(u32 class) { return class == CLASS_FILE || class == CLASS_PIPE || class == CLASS_READY; }
+
 /* Makes a call that waits for what a file, or a socket's peer, is told by it. What is closed is
  * not asked any more what it is. */
 static i64 linger(const struct made *m)
 {
 	u32 class = m->h->flags & MV_HOT_CLOSES ? known(m->a, m->arg[0]) : class_of(m->a, m->arg[0]);
 
-	return class == CLASS_FILE || class == CLASS_PIPE || class == CLASS_READY ? call6(m->nr, m->arg) : sleep(m);
+	return tells_nobody(class) ? call6(m->nr, m->arg) : sleep(m);
 }
 
 /* Whether nobody is told of it when what a descriptor stands for is closed. */
 static int closes_at_once(const struct made *m, u64 fd)
 {
-	u32 class = class_of(m->a, fd);
-
-	return class == CLASS_FILE || class == CLASS_PIPE || class == CLASS_READY || vhost_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0;
+	return tells_nobody(class_of(m->a, fd)) || vhost_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0;
 }
 
 /* Makes a duplicate. The monitor has to know of each descriptor that can change a file. */
