@@ -230,3 +230,36 @@ func TestExiting(t *testing.T) {
 		t.Error("a process that is gone is not on its way out")
 	}
 }
+
+// The first thread's number is another's once that one has executed a program, of which the
+// session hears later: then its memory and descriptors are no longer the first one's.
+func TestSuperseded(t *testing.T) {
+	const nobody = 1 << 30
+	pid := os.Getpid()
+	p := &process{pid: pid}
+	add := func(tid int, x *execution) *task {
+		n := &task{id: frontend.Task{Host: tid}, proc: p, exec: x}
+		p.tasks = append(p.tasks, n)
+		return n
+	}
+	first, other := add(pid, nil), add(nobody, nil)
+	for _, c := range []struct {
+		name string
+		tid  int
+		exec *execution
+		want bool
+	}{
+		{"another executes nothing", nobody, nil, false},
+		{"another is to execute", pid, &execution{}, false},
+		{"another has executed", nobody, &execution{}, true},
+	} {
+		other.id.Host, other.exec = c.tid, c.exec
+		if got := first.superseded(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	first.id.Host, other.exec = nobody, nil
+	if !first.superseded() {
+		t.Error("a thread that is gone is what it was")
+	}
+}

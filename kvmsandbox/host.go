@@ -162,6 +162,9 @@ func (s *session) transfer(
 		n += k
 	}
 	if n < len(p) {
+		if t := s.tasks[id.Host]; t != nil && t.superseded() {
+			return n, fmt.Errorf("memory of %v: %w", id, errDead)
+		}
 		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
 	}
 	return n, nil
@@ -231,6 +234,9 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	got, err := t.grab(fd)
 	if err == nil {
 		got, err = unix.MoveUp(got, minFile)
+	}
+	if err == syscall.EBADF && t.superseded() {
+		err = errDead
 	}
 	if err != nil {
 		return 0, fmt.Errorf("descriptor %d of %v: %w", fd, id, err)
