@@ -4,6 +4,7 @@ package test
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -167,6 +168,11 @@ func converse(t *testing.T, r Run, steps []input, last string) Result {
 		if in.size != 0 {
 			tty.resize(t, in.size, columns)
 		}
+		if strings.ContainsAny(in.text, interrupt+suspend+quit) && tty.foreground(t) == shell {
+			// Between its prompt and its wait a shell finds such a key with the next one only,
+			// natively too (rl_getc of readline).
+			tty.waitFor(t, "shell that waits for keys", func() bool { return waitsForKeys(shell) })
+		}
 		tty.send(t, in.text)
 		if in.until == "" && !in.job {
 			in.until = `(^|\n)` + prompt + "$"
@@ -178,6 +184,13 @@ func converse(t *testing.T, r Run, steps []input, last string) Result {
 	}
 	tty.send(t, last)
 	return tty.end(t)
+}
+
+// waitsForKeys says whether a process is in a call in which it waits for input: read(2) or pselect(2).
+func waitsForKeys(pid int) bool {
+	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+	nr, _, _ := strings.Cut(string(call), " ")
+	return err == nil && slices.Contains([]string{"0", "270"}, nr)
 }
 
 // sameTalk compares how a conversation went with how it goes natively.
