@@ -29,6 +29,9 @@ type Contest struct {
 	Slice  time.Duration
 	// Clients is how many there are at once.
 	Clients int
+	// Tools has each server's own tool make the requests; servers without one are left out. Otherwise the
+	// package's clients do, which take fewer processors.
+	Tools bool
 	// Progress, when set, is told what happens next.
 	Progress func(string)
 }
@@ -56,6 +59,9 @@ func (c *Contest) Run(ctx context.Context, servers []Server) ([]Result, error) {
 	}
 	var all []Result
 	for _, s := range servers {
+		if c.Tools && s.Tool == nil {
+			continue
+		}
 		r, err := c.serve(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
@@ -67,7 +73,7 @@ func (c *Contest) Run(ctx context.Context, servers []Server) ([]Result, error) {
 
 // serve lets all contenders run a server at once, and measures them in turns.
 func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
-	loads, pids := make([]*load, len(c.Contenders)), make([]int, len(c.Contenders))
+	loads, pids := make([]clients, len(c.Contenders)), make([]int, len(c.Contenders))
 	var stops []func()
 	defer func() {
 		for _, stop := range slices.Backward(stops) {
@@ -81,7 +87,7 @@ func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
 		}
 		stops = append(stops, r.stop)
 		pids[i] = r.cmd.Process.Pid
-		if loads[i], err = r.connect(ctx, s, c.Clients); err != nil {
+		if loads[i], err = r.connect(ctx, s, c); err != nil {
 			return Result{}, fmt.Errorf("%s: %w%s", contender.Name, err, r.said())
 		}
 		stops = append(stops, loads[i].close)
@@ -91,12 +97,11 @@ func (c *Contest) serve(ctx context.Context, s Server) (Result, error) {
 		if err := ctx.Err(); err != nil {
 			return Sample{}, context.Cause(ctx)
 		}
-		before, start := treeTime(pids[i]), time.Now()
-		answers, err := loads[i].run(c.Slice)
+		before := treeTime(pids[i])
+		answers, took, err := loads[i].run(c.Slice)
 		if err != nil {
 			return Sample{}, fmt.Errorf("%s: %w", c.Contenders[i].Name, err)
 		}
-		took := time.Since(start)
 		n := float64(answers)
 		return Sample{Own: n / took.Seconds(), Spent: time.Duration(float64(treeTime(pids[i])-before) / n)}, nil
 	}
@@ -170,10 +175,20 @@ func start(ctx context.Context, c Contender, s Server) (*running, error) {
 // readyWithin is how long a server may take until it listens.
 const readyWithin = time.Minute
 
-// connect waits until the server listens and connects clients.
-func (r *running) connect(ctx context.Context, s Server, clients int) (*load, error) {
+// clients make requests to one server.
+type clients interface {
+	run(d time.Duration) (answers int, took time.Duration, err error)
+	close()
+}
+
+// connect waits until the server listens and returns the clients.
+func (r *running) connect(ctx context.Context, s Server, c *Contest) (clients, error) {
 	for begin := time.Now(); ; {
-		l, err := connect(s, r.port, clients)
+		l, err := connect(s, r.port, c.Clients)
+		if err == nil && c.Tools {
+			l.close()
+			return &toolLoad{tool: s.Tool, port: r.port, clients: c.Clients}, nil
+		}
 		if err == nil {
 			return l, nil
 		}

@@ -147,40 +147,40 @@ func (l *load) close() {
 	}
 }
 
-// run keeps all clients busy for d and returns how many answers came. All have come when
-// it returns; the time until then counts.
-func (l *load) run(d time.Duration) (int, error) {
+// run keeps all clients busy for d and returns how many answers came, and in what time: all have
+// come then.
+func (l *load) run(d time.Duration) (answers int, took time.Duration, err error) {
 	// Some servers answer only so many requests on one connection.
 	for i := range l.conns {
 		if err := l.open(i); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	request := []byte(l.server.Request)
 	start := time.Now()
 	for i := range l.conns {
 		if err := l.send(i, request); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	var events [64]syscall.EpollEvent
 	buffer := make([]byte, 64<<10)
-	answers, busy, ending := 0, len(l.conns), false
+	busy, ending := len(l.conns), false
 	for busy > 0 {
 		n, err := syscall.EpollWait(l.epoll, events[:], int(patience/time.Millisecond))
 		switch {
 		case err == syscall.EINTR:
 			continue
 		case err != nil:
-			return 0, fmt.Errorf("epoll: %w", err)
+			return 0, 0, fmt.Errorf("epoll: %w", err)
 		case n == 0:
-			return 0, fmt.Errorf("no answer in %v", patience)
+			return 0, 0, fmt.Errorf("no answer in %v", patience)
 		}
 		ending = ending || time.Since(start) >= d
 		for _, e := range events[:n] {
 			done, err := l.receive(int(e.Fd), buffer)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			if !done {
 				continue
@@ -189,11 +189,11 @@ func (l *load) run(d time.Duration) (int, error) {
 			if ending {
 				busy--
 			} else if err := l.send(int(e.Fd), request); err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 		}
 	}
-	return answers, nil
+	return answers, time.Since(start), nil
 }
 
 // send has client i make a request.

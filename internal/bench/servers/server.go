@@ -18,6 +18,8 @@ type Server struct {
 	// Request is what clients send, Answer how what they get for it begins. All answers
 	// have the same length.
 	Request, Answer string
+	// Tool is what people measure the server with, nil for nothing in particular.
+	Tool *Tool
 }
 
 // pageSize is the size in bytes of the page that web servers are asked for.
@@ -35,9 +37,10 @@ func All() []Server {
 			Setup:   "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n",
 			Request: "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n",
 			Answer:  "$5\r\nvalue\r\n",
+			Tool:    redisBenchmark("GET", "key"),
 		},
-		{Name: "nginx 4 KB", Prepare: prepareNginx, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n"},
-		{Name: "lighttpd 4 KB", Prepare: prepareLighttpd, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n"},
+		{Name: "nginx 4 KB", Prepare: prepareNginx, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n", Tool: wrk(pageName)},
+		{Name: "lighttpd 4 KB", Prepare: prepareLighttpd, Request: pageRequest, Answer: "HTTP/1.1 200 OK\r\n", Tool: wrk(pageName)},
 		{
 			Name: "memcached GET", Prepare: prepareMemcached,
 			Setup:   "set key 0 0 5\r\nvalue\r\n",

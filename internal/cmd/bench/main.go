@@ -84,6 +84,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	fs.StringVar(&contest.only, "server", "", "measure only this server")
 	fs.StringVar(&contest.among, "contenders", "", "measure, beside native and strace, only those of servers with one of these `names`, separated by commas")
 	fs.BoolVar(&contest.place, "place", true, "give the clients of servers a processor of their own, and the servers the others")
+	fs.BoolVar(&contest.tools, "tools", false, "have redis-benchmark and wrk make the requests to servers, as users would, in place of clients that take fewer processors")
 	fs.StringVar(&contest.runsc, "runsc", "", "gVisor's runsc, to compare servers with")
 	if err := fs.Parse(args); err != nil {
 		return err

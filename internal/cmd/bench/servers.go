@@ -25,6 +25,8 @@ type serverContest struct {
 	among string
 	// place is whether the clients have a processor of their own.
 	place bool
+	// tools is whether redis-benchmark and wrk make the requests.
+	tools bool
 	// runsc is gVisor's program, empty where it is not to be compared with.
 	runsc string
 }
@@ -131,7 +133,7 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 		return fmt.Errorf("there is no server %q to measure", c.only)
 	}
 	contest := servers.Contest{
-		Contenders: contenders, Rounds: c.rounds, Slice: c.slice, Clients: c.clients,
+		Contenders: contenders, Rounds: c.rounds, Slice: c.slice, Clients: c.clients, Tools: c.tools,
 		Progress: func(what string) { fmt.Fprintf(progress, "\r%-40s", what) },
 	}
 	results, err := contest.Run(ctx, chosen)
@@ -139,8 +141,12 @@ func compareServers(ctx context.Context, out, progress io.Writer, c serverContes
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "\nServers, %d clients at once over loopback, medians of %d slices of %v and their ratios to the slices "+
-		"next to them, with quartiles; %s; %s.\n\n", c.clients, c.rounds, c.slice, placement, held)
+	by := "the bench's own"
+	if c.tools {
+		by = "redis-benchmark and wrk with one thread"
+	}
+	_, err = fmt.Fprintf(out, "\nServers, %d clients (%s) at once over loopback, medians of %d slices of %v and their ratios to the slices "+
+		"next to them, with quartiles; %s; %s.\n\n", c.clients, by, c.rounds, c.slice, placement, held)
 	if err != nil {
 		return err
 	}
