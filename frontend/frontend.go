@@ -259,6 +259,15 @@ type Transfers interface {
 	ReceiveAt(t Task, fd int, p []byte, off int64) (ret int64, done bool)
 }
 
+// Stops is what a Host with Capabilities.Stops offers as well: to tell of processes that a signal has
+// stopped (signal(7)).
+type Stops interface {
+	// Stopped reports whether the process of t, a task of the leader's, is stopped until another
+	// signal continues it. A signal that has been sent to a task that stands is no longer on its way then. OpStop,
+	// for a task that is in a call of such a process's, brings that to an end, which is reported as ever.
+	Stopped(t Task) bool
+}
+
 // Executables is what a Host with Capabilities.Executables offers as well: to say
 // beforehand which programs its variants cannot execute although the kernel could.
 type Executables interface {
@@ -439,6 +448,8 @@ type Capabilities struct {
 	Readings bool
 	// Executables is true when the Host implements Executables.
 	Executables bool
+	// Stops is true when the Host implements Stops.
+	Stops bool
 	// Onlooker is true when the Host implements Onlooker.
 	Onlooker bool
 	// Patches is true when the Host implements Patcher.

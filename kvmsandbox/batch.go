@@ -155,11 +155,11 @@ func exiting(pid, tid int) bool {
 	return err == nil && word&exitingFlag != 0
 }
 
-// superseded says whether t's number stands for something else than t has been: t is on its
+// passedOn says whether t's number stands for something else than t has been: t is on its
 // way out, or another thread of its process has executed a program. That one has the number
 // of the first thread from then on, and new memory and descriptors with it (execve(2)),
 // before the session hears of it.
-func (t *task) superseded() bool {
+func (t *task) passedOn() bool {
 	return t.exiting() || slices.ContainsFunc(t.proc.tasks, func(o *task) bool {
 		return o != t && o.exec != nil && o.exiting()
 	})

@@ -3,11 +3,15 @@
 package kvmsandbox
 
 import (
+	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/multivar/multivar/frontend"
 	"github.com/multivar/multivar/internal/unix"
+	"github.com/multivar/multivar/kvmsandbox/internal/signals"
 )
 
 // A process that a signal has stopped carries out no batch, and who would let it go on may be
@@ -35,6 +39,34 @@ func carry(pid, tid int) (*carrier, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// letDown ends what halt has begun: t has come to the end of its call.
+func (t *task) letDown() {
+	if c := t.carrier; c != nil {
+		t.carrier = nil
+		c.end()
+	}
+}
+
+// Stopped implements frontend.Stops. Who is sent SIGSTOP where it sleeps does not stop at once.
+func (s *session) Stopped(id frontend.Task) bool {
+	t, err := s.lookup(id)
+	return err == nil && t.leads() && (isToStop(t.proc.pid, t.id.Host) || jobStopped(t.proc.pid))
+}
+
+// isToStop says whether SIGSTOP waits for a thread of process pid. Who asks looks for the stop itself
+// then: the kernel changes both at once.
+func isToStop(pid, tid int) bool {
+	status, err := os.ReadFile(procPath(pid, "task/"+strconv.Itoa(tid)+"/status"))
+	if err != nil {
+		return false
+	}
+	pending := func(name string) signals.Set {
+		set, _ := strconv.ParseUint(field(status, name), 16, 64)
+		return signals.Set(set)
+	}
+	return (pending("SigPnd:") | pending("ShdPnd:")).Has(int(syscall.SIGSTOP))
 }
 
 // start runs the tracer in a thread of the kernel's that ends with it. The first one of this
@@ -86,8 +118,21 @@ func (c *carrier) release() {
 	const nap = 20 * time.Microsecond
 	for end := time.Now().Add(carrierRest); time.Now().Before(end) && !exiting(c.pid, c.tid); time.Sleep(nap) {
 		if stopped, err := c.pass(unix.Detach); stopped || err != nil {
+			c.settle(nap)
 			return
 		}
+	}
+}
+
+// settle waits until the thread, which has been let go, stands with its process, so that who asks for the
+// process finds it stopped. Where it does not, it has been continued meanwhile.
+func (c *carrier) settle(nap time.Duration) {
+	const most = 100
+	for range most {
+		if !inState(c.tid, "R") && !inState(c.tid, "t") || exiting(c.pid, c.tid) {
+			return
+		}
+		time.Sleep(nap)
 	}
 }
 

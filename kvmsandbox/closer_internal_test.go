@@ -233,7 +233,7 @@ func TestExiting(t *testing.T) {
 
 // The first thread's number is another's once that one has executed a program, of which the
 // session hears later: then its memory and descriptors are no longer the first one's.
-func TestSuperseded(t *testing.T) {
+func TestPassedOn(t *testing.T) {
 	const nobody = 1 << 30
 	pid := os.Getpid()
 	p := &process{pid: pid}
@@ -254,12 +254,12 @@ func TestSuperseded(t *testing.T) {
 		{"another has executed", nobody, &execution{}, true},
 	} {
 		other.id.Host, other.exec = c.tid, c.exec
-		if got := first.superseded(); got != c.want {
+		if got := first.passedOn(); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 	first.id.Host, other.exec = nobody, nil
-	if !first.superseded() {
+	if !first.passedOn() {
 		t.Error("a thread that is gone is what it was")
 	}
 }

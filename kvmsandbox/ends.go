@@ -99,6 +99,7 @@ func (s *session) taskEnded(t *task, st frontend.Status) {
 		t.vcpu.used = true
 	}
 	t.state = ended
+	t.letDown()
 	s.part(t)
 	s.dropActive(t)
 	s.changed(t)

@@ -114,6 +114,7 @@ func capabilities(contains bool) frontend.Capabilities {
 		Twins:       true,
 		Executables: true,
 		Onlooker:    true,
+		Stops:       true,
 		Patches:     true,
 		Threads:     true,
 		Areas:       true,

@@ -162,7 +162,7 @@ func (s *session) transfer(
 		n += k
 	}
 	if n < len(p) {
-		if t := s.tasks[id.Host]; t != nil && t.superseded() {
+		if t := s.tasks[id.Host]; t != nil && t.passedOn() {
 			return n, fmt.Errorf("memory of %v: %w", id, errDead)
 		}
 		return n, fmt.Errorf("%w: %v %#x", frontend.ErrFault, id, addr+uint64(n))
@@ -235,7 +235,7 @@ func (s *session) DupFile(id frontend.Task, fd int) (frontend.File, error) {
 	if err == nil {
 		got, err = unix.MoveUp(got, minFile)
 	}
-	if err == syscall.EBADF && t.superseded() {
+	if err == syscall.EBADF && t.passedOn() {
 		err = errDead
 	}
 	if err != nil {

@@ -23,6 +23,14 @@ const kickSet = signals.Set(1) << (kickSignal - 1)
 
 // halt carries out OpStop.
 func (s *session) halt(t *task) error {
+	if t.posted && !t.inGuest && t.leads() && t.carrier == nil && stopped(t.id.Host) {
+		var err error
+		if t.carrier, err = carry(t.proc.pid, t.id.Host); err != nil {
+			// Somebody else traces it, or nobody may: it is asked again.
+			s.log.Debug("a stopped process is in a call", "task", t.id.String(), "error", err)
+		}
+		return nil
+	}
 	if t.kicked || !t.inGuest && !t.call.stoppable || !t.posted {
 		return nil
 	}

@@ -292,6 +292,7 @@ func (s *session) post(t *task, calls []vhost.Call, run bool, then func()) {
 // handle takes a task's report.
 func (s *session) handle(t *task) {
 	t.posted = false
+	t.letDown()
 	t.learnMask()
 	if then := t.then; then != nil && t.blk.Event() != vhost.Ran {
 		t.then = nil

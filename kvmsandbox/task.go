@@ -137,6 +137,8 @@ type task struct {
 	// grasping is how many calls of the batch have to be made until none is left that
 	// may get at descriptors by their numbers.
 	grasping int
+	// carrier lets the task come to the end of its batch while its process is stopped, nil for none.
+	carrier *carrier
 	// inGuest is true when the batch enters the guest. kicked is true from when the
 	// guest was asked to stop until it has; deaf when it cannot be asked.
 	inGuest, kicked, deaf bool

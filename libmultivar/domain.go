@@ -273,7 +273,9 @@ func (e *Engine) give(d *domain, v int) {
 	}
 	var i int
 	if v == frontend.Leader {
-		i = s.choose(e.overstays(s))
+		if i = s.choose(e.overstays(s), e.standsStill); i < 0 && len(s.ready) > 0 {
+			e.host.TimerWithin(stopPoll)
+		}
 	} else {
 		i = s.repeat(d, v)
 	}
@@ -337,22 +339,22 @@ func (e *Engine) chosen(d *domain, th *thread) {
 	}
 }
 
-// choose picks the leader's next thread, -1 if there is none: the one that ran last goes
-// on, unless it has had many turns in a row, or enough time.
-func (s *domainSide) choose(enough bool) int {
+// choose picks the leader's next thread, -1 if there is none that does not stand still: the one that
+// ran last goes on, unless it has had many turns in a row, or enough time.
+func (s *domainSide) choose(enough bool, still func(*turn) bool) int {
 	if len(s.ready) == 0 || s.live <= 1 {
 		return len(s.ready) - 1
 	}
 	if s.streak < maxStreak && !enough {
 		for i := range s.ready {
-			if s.ready[i].thread == s.last {
+			if s.ready[i].thread == s.last && !still(&s.ready[i]) {
 				s.streak++
 				return i
 			}
 		}
 	}
 	s.streak = 0
-	return 0
+	return slices.IndexFunc(s.ready, func(t turn) bool { return !still(&t) })
 }
 
 // repeat finds the thread whose turn it is in follower v, -1 when it is not ready or not

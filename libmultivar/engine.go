@@ -199,6 +199,8 @@ type Engine struct {
 	shownPids map[int]bool
 	// inexact counts signals that were delivered in the middle of computations.
 	inexact int
+	// stops tells of stopped processes, nil as long as the program has stopped none.
+	stops frontend.Stops
 	// preempted counts turns that were taken in the middle of computations.
 	preempted int
 	ended     bool

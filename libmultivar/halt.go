@@ -125,7 +125,9 @@ func (e *Engine) halts(th *thread) {
 	if th.contended() {
 		e.limitTurn(lead.domain)
 	}
+	e.lookAgain(th)
 	switch {
+	case e.ousts(th):
 	case len(th.pending) > 0 && e.used(lead, e.holdLimit()):
 		e.halt(lead)
 	case len(th.pending) > 0 && e.alone():

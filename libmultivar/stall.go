@@ -76,6 +76,9 @@ func (e *Engine) waits() []string {
 		switch {
 		case s.meets:
 			continue
+		case s.stop == ready && e.stopped(th):
+			// Who continues its process may take its time.
+			continue
 		case s.stop == running && (s.inCall == nil || s.domain.sides[t.Variant].runs(th)):
 			// It computes, or the kernel works for it.
 			return nil

@@ -209,6 +209,8 @@ type process struct {
 	// or can be waited for.
 	parent   *process
 	children map[*process]bool
+	// stops: the program may have sent it a signal that stops processes.
+	stops bool
 	// subreaper: the process adopts the children of its dead descendants.
 	subreaper bool
 	main      *thread

@@ -47,6 +47,7 @@ func (e *Engine) prepareKill(th *thread, ev *record) {
 		number = ev.raw.Args[2]
 	}
 	target := e.processOf(int(int32(pid)))
+	e.noteStop(target, int(int32(number)))
 	if uint32(number) != sigKILL || ev.name == "pidfd_send_signal" || target == nil || target == th.proc || e.followers == 0 {
 		return
 	}

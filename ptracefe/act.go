@@ -48,7 +48,7 @@ func (s *session) act(a *frontend.Action) error {
 	switch {
 	case a.Op == frontend.OpStop:
 		return s.halt(t)
-	case t.joined:
+	case t.joined && s.Stopped(a.Task):
 		return t.hold(a)
 	}
 	if a.Readings.Turn {

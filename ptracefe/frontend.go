@@ -112,6 +112,7 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 		Areas:       true,
 		Executables: true,
 		Onlooker:    true,
+		Stops:       true,
 		Patches:     true,
 		Releases:    true,
 	}

@@ -51,6 +51,90 @@ func (s *session) groupStop(t *task, sig syscall.Signal) error {
 	return t.resume(unix.Continue, 0)
 }
 
+// Stopped implements frontend.Stops. A process of which no task listens may have been continued without
+// a word: then the signal waits for a task of it, and the kernel tells of it when that goes on.
+func (s *session) Stopped(id frontend.Task) bool {
+	t := s.tasks[id.Host]
+	if t == nil || !t.leads() || t.proc.killed || s.over {
+		return false
+	}
+	if !t.proc.stopped && t.stands() && t.isToStop() {
+		if err := s.getStopped(t); err != nil && !isGone(err) {
+			s.fail(fmt.Errorf("stop %v: %w", t.id, err))
+			return false
+		}
+		// The monitor, which has asked, cannot be told of anything now.
+		s.joining = append(s.joining, t.proc)
+	}
+	return t.proc.stopped &&
+		(slices.ContainsFunc(s.tasksOf(t.proc), func(t *task) bool { return t.state == listening }) || !t.pends(continues))
+}
+
+// isToStop says whether a signal waits for t that is going to stop its process.
+func (t *task) isToStop() bool {
+	blocked, _ := statusSet(t.id.Host, "SigBlk:")
+	caught, _ := statusSet(t.id.Host, "SigCgt:")
+	ignored, _ := statusSet(t.id.Host, "SigIgn:")
+	return t.pends(func(sig syscall.Signal) bool {
+		return stops(sig) && !has(blocked, sig) && (sig == syscall.SIGSTOP || !has(caught|ignored, sig))
+	})
+}
+
+// getStopped has t, which stands, get the signal that waits for it and stops its process: nobody would be
+// told of the stop before t goes on with its program. It stands where it stood then.
+func (s *session) getStopped(t *task) error {
+	switch t.state {
+	case atEntry, atExit, atStop, atBirth:
+	default:
+		return nil
+	}
+	if t.foreign && t.state == atEntry {
+		return nil
+	}
+	if err := t.load(); err != nil {
+		return err
+	}
+	if t.state == atExit && isRestart(result(&t.regs)) {
+		// The kernel has yet to decide what becomes of the call.
+		return nil
+	}
+	in, err := s.inject(t)
+	if errors.Is(err, errNoGate) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	own, at := t.info, t.state
+	t.getsStops, t.gotStop = true, false
+	_, err = in.call(unix.SysFcntl, ^uint64(0))
+	t.getsStops = false
+	if err != nil {
+		return err
+	}
+	if at == atEntry {
+		if err = in.replace(own.Nr, own.Args); err == nil {
+			err = s.raiseDeferred(t)
+		}
+	} else {
+		err = in.end(in.base)
+	}
+	t.joined = t.gotStop
+	t.proc.stopped = t.proc.stopped || t.joined
+	return err
+}
+
+// awaken carries out what was decided for tasks that were stopped, of which nobody has told that they are
+// not any more.
+func (s *session) awaken() {
+	for _, t := range s.tasks {
+		if a := t.held; a != nil && t.joined && !s.Stopped(t.id) {
+			t.held, t.joined = nil, false
+			s.apply([]frontend.Action{*a})
+		}
+	}
+}
+
 // tasksOf returns the tasks of a process, in the order of their ids.
 func (s *session) tasksOf(p *process) []*task {
 	var all []*task

@@ -260,12 +260,16 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 		if err != nil {
 			return err
 		}
-		event, sig := int(status)>>16, status.StopSignal()
+		event, sig, pass := int(status)>>16, status.StopSignal(), 0
 		switch {
 		case event == unix.EventSeccomp && want == awaitFilter,
 			event == 0 && sig == callStop && want == awaitCall:
 			return nil
+		case event == unix.EventStop && t.getsStops:
+			t.gotStop = stops(sig)
+			t.restop = t.restop || t.halting
 		case event == unix.EventStop:
+			t.gotStop = t.gotStop && stops(sig)
 			t.restop = t.restop || stops(sig) || t.halting
 		case event == 0 && sig != callStop:
 			if err := unix.PtraceSigInfo(t.id.Host, &t.signal); err != nil {
@@ -274,6 +278,10 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 			if isSynchronous(&t.signal) {
 				return fmt.Errorf("a call made for the monitor ended with %v", sig)
 			}
+			if t.getsStops && stops(sig) {
+				pass = int(sig)
+				break
+			}
 			// One that was raised again is among those put aside already.
 			if t.leads() && !s.raised(t, sig) {
 				t.putAside(t.signal)
@@ -281,7 +289,7 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 		default:
 			return fmt.Errorf("unexpected stop %#x while the monitor's call ran", uint32(status))
 		}
-		if err := unix.PtraceResume(r, t.id.Host, 0); err != nil {
+		if err := unix.PtraceResume(r, t.id.Host, pass); err != nil {
 			return taskError("resume", err)
 		}
 	}

@@ -40,6 +40,8 @@ type session struct {
 	// lingering are first threads of processes that were let into their exit before the
 	// others of their process.
 	lingering []*task
+	// joining are processes that have been stopped and of which other tasks are yet to take part.
+	joining []*process
 	// newborns are tracees that stopped before their parent's event told who
 	// they are, by id.
 	newborns map[int]newborn
@@ -134,6 +136,12 @@ func (s *session) run(newMonitor func(frontend.Host, frontend.Capabilities) (fro
 // loop handles stops until all tasks have ended or the session is over.
 func (s *session) loop() {
 	for !s.over && len(s.tasks) > 0 {
+		if len(s.joining) > 0 {
+			p := s.joining[0]
+			s.joining = s.joining[1:]
+			s.joinAll(p)
+			continue
+		}
 		if s.ticking.CompareAndSwap(true, false) {
 			if s.ctx.Err() != nil {
 				s.fail(context.Cause(s.ctx))
@@ -144,6 +152,7 @@ func (s *session) loop() {
 			}
 			s.look()
 			s.readByAll()
+			s.awaken()
 			s.apply(s.mon.OnTimer(time.Since(s.started)))
 			continue
 		}

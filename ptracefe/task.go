@@ -108,6 +108,9 @@ type task struct {
 	// and the signal that it was about to get is not with the kernel any more.
 	joined, taken bool
 	held          *frontend.Action
+	// getsStops is true while a call of the monitor's is made for t to get a signal that stops its process,
+	// gotStop from when it has until SIGCONT comes.
+	getsStops, gotStop bool
 	// restop is true when the task has to be asked for a stop before it goes on with its program.
 	restop bool
 

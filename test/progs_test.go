@@ -150,6 +150,7 @@ var progs = []prog{
 	{name: "many_vectors"},
 	{name: "sig_stop", unprivileged: true},
 	{name: "sig_cont", unprivileged: true},
+	{name: "stop_shared", unprivileged: true},
 	{name: "sig_timer"},
 	{name: "sig_await"},
 	{name: "sig_jump"},

@@ -29,6 +29,9 @@ type Config struct {
 	// FileName returns the kernel's name for a file descriptor of the leader, empty for
 	// one that is not open; nil stands for "/fake/" and the number.
 	FileName func(fd int) string
+	// Stopped, when it is set, says whether a process of the leader's is stopped by a signal
+	// (frontend.Stops); nothing else comes of that.
+	Stopped func(process string) bool
 	// Alone lets followers run calls that a variant may make alone (sysabi.Alone); each
 	// answers 0 and writes nothing.
 	Alone bool
@@ -131,7 +134,9 @@ func (f *FrontEnd) Capabilities() frontend.Capabilities {
 	if f.cfg.Capabilities != nil {
 		return *f.cfg.Capabilities
 	}
-	return frontend.Capabilities{Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Areas: true}
+	return frontend.Capabilities{
+		Arch: sysabi.AMD64, Contains: true, Rdtsc: true, Threads: true, Areas: true, Stops: f.cfg.Stopped != nil,
+	}
 }
 
 // Record returns what happened in the last session, nil before the first.

@@ -203,6 +203,12 @@ func (s *session) FilePath(id frontend.Task, fd int) (string, error) {
 	return name, nil
 }
 
+// Stopped implements frontend.Stops.
+func (s *session) Stopped(id frontend.Task) bool {
+	t := s.lookup(id)
+	return t != nil && s.cfg.Stopped != nil && s.cfg.Stopped(t.proc.path)
+}
+
 // TimerWithin implements frontend.Host: timers come when the Chooser lets them.
 func (s *session) TimerWithin(time.Duration) {}
 

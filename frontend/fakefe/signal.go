@@ -172,7 +172,10 @@ func (t *task) reset() {
 	}
 }
 
-func ignoredByDefault(n int) bool { return n == sigChld || n == sigCont || n == sigUrg || n == sigWin }
+func ignoredByDefault(n int) bool {
+	// Of a stop only Config.Stopped tells.
+	return n == sigChld || n >= sigCont && n <= sigUrg || n == sigWin
+}
 
 // handle starts a handler.
 func (t *task) handle(sig *frontend.Signal, a *action) {
