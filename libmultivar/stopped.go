@@ -55,9 +55,9 @@ func (p *process) sharesMemory(d *domain) bool {
 }
 
 // standsStill reports whether a turn in the leader is one in which nothing would be done: that of a
-// thread whose process is stopped. What ends a process does not wait for that.
+// thread whose process is stopped. A signal does not wait for that.
 func (e *Engine) standsStill(t *turn) bool {
-	return t.thread.proc.stops && t.action.Signal == nil && !t.ends(frontend.Leader) && e.stopped(t.thread)
+	return t.thread.proc.stops && t.action.Signal == nil && e.stopped(t.thread)
 }
 
 // ousts has the leader's th come to the end of a call in which it has the turn, if its process has been

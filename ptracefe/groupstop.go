@@ -98,6 +98,12 @@ func (s *session) getStopped(t *task) error {
 		// The kernel has yet to decide what becomes of the call.
 		return nil
 	}
+	if t.state == atEntry {
+		// It is to stand where it stood.
+		if own, err := s.isGate(t, instructionPointer(&t.regs)-syscallSize); !own || err != nil {
+			return err
+		}
+	}
 	in, err := s.inject(t)
 	if errors.Is(err, errNoGate) {
 		return nil

@@ -279,6 +279,10 @@ func (s *session) await(t *task, r unix.Request, want awaited) error {
 				return fmt.Errorf("a call made for the monitor ended with %v", sig)
 			}
 			if t.getsStops && stops(sig) {
+				if s.raised(t, sig) {
+					// It is not put aside any more.
+					_, _ = t.takeDeferred(sig)
+				}
 				pass = int(sig)
 				break
 			}
